@@ -1,0 +1,33 @@
+"""Text to stereo audio at 44.1 kHz: training and inference after the paper Stable Audio Open.
+
+Names are imported when they are first used, so that `import stable_audio_open` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stable_audio_open.audio.audio import Audio
+    from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+    from stable_audio_open.pretrained import StableAudio, load
+
+__version__ = "0.1.0"
+
+__all__ = ["Audio", "AudioAutoencoder", "StableAudio", "__version__", "load"]
+
+_HOMES = {
+    "Audio": "stable_audio_open.audio.audio",
+    "AudioAutoencoder": "stable_audio_open.autoencoder.autoencoder",
+    "StableAudio": "stable_audio_open.pretrained",
+    "load": "stable_audio_open.pretrained",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

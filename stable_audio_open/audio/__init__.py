@@ -1,0 +1,1 @@
+"""Files to tensors and back: reading, saving, resampling, channels, silence."""

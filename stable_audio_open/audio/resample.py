@@ -1,0 +1,34 @@
+"""Sample-rate conversion through soxr."""
+
+import soxr
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def resampled_length(length: int, from_rate: int, to_rate: int) -> int:
+    """Number of samples that `length` samples become: length * to_rate / from_rate, rounded up."""
+    return -(-length * to_rate // from_rate)
+
+
+def resample(
+    samples: Float[Tensor, "*lead time"], from_rate: int, to_rate: int
+) -> Float[Tensor, "*lead new_time"]:
+    """Return the audio at `to_rate` (soxr, high quality: about 120 dB below the pass band's peak).
+
+    The result has `resampled_length` samples; it is on the CPU, in float32.
+    """
+    if from_rate <= 0 or to_rate <= 0:
+        raise ValueError(
+            f"sample rates must be positive, got {from_rate} and {to_rate}; 44100 is usual"
+        )
+    if from_rate == to_rate:
+        return samples
+    length = resampled_length(samples.shape[-1], from_rate, to_rate)
+    rows = samples.detach().to("cpu", torch.float32).reshape(-1, samples.shape[-1])
+    converted = torch.from_numpy(soxr.resample(rows.T.numpy(), from_rate, to_rate, quality="HQ")).T
+    # soxr may round the last fraction of a sample either way.
+    result = converted.new_zeros(rows.shape[0], length)
+    common = min(length, converted.shape[1])
+    result[:, :common] = converted[:, :common]
+    return result.reshape(*samples.shape[:-1], length)

@@ -1,0 +1,137 @@
+"""Tensors to WAV, FLAC, Ogg and MP3 files, never clipped and never half-written."""
+
+import io
+import logging
+import math
+import os
+from pathlib import Path
+from typing import Literal
+
+import soundfile
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stable_audio_open.audio.replace import replace_bytes
+
+logger = logging.getLogger(__name__)
+
+Subtype = Literal["pcm24", "float"]
+
+FORMATS: dict[str, tuple[str, str]] = {
+    ".wav": ("WAV", "PCM_24"),
+    ".flac": ("FLAC", "PCM_24"),
+    ".ogg": ("OGG", "VORBIS"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+}
+"""Suffix -> libsndfile's format and subtype."""
+
+LOSSY = frozenset({".ogg", ".mp3"})
+LOSSLESS_PEAK = 1.0
+LOSSY_PEAK = 0.999
+BLOCK = 65536
+"""Frames given to the encoder at once (libsndfile's Vorbis encoder needs stack in proportion)."""
+
+
+class AudioSaveError(OSError):
+    """A file could not be written; the message is one line and names it."""
+
+
+def limit_peak(
+    samples: Float[Tensor, "channels time"], peak: float = LOSSLESS_PEAK
+) -> tuple[Float[Tensor, "channels time"], float]:
+    """Scale the whole item down to `peak` if it is louder; return it and the decibels taken off."""
+    found = float(samples.abs().max()) if samples.numel() else 0.0
+    if found <= peak:
+        return samples, 0.0
+    return (samples * (peak / found)).clamp(-peak, peak), 20 * math.log10(found / peak)
+
+
+def encode(
+    samples: Float[Tensor, "channels time"], sample_rate: int, suffix: str, subtype: Subtype
+) -> memoryview:
+    """Return the bytes of an audio file."""
+    container, encoding = FORMATS[suffix]
+    if subtype == "float":
+        encoding = "FLOAT"
+    buffer = io.BytesIO()
+    frames = samples.T.contiguous().numpy()
+    with soundfile.SoundFile(
+        buffer, "w", sample_rate, samples.shape[0], subtype=encoding, format=container
+    ) as file:
+        for start in range(0, len(frames), BLOCK):
+            file.write(frames[start : start + BLOCK])
+    return buffer.getbuffer()
+
+
+def check_target(path: Path, subtype: Subtype) -> str:
+    """Return the lower-case suffix of `path`, or say why nothing can be saved there."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"{path}: unknown audio suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"
+        )
+    if subtype not in ("pcm24", "float"):
+        raise ValueError(f"{path}: unknown subtype {subtype!r}; use 'pcm24' or 'float'")
+    if subtype == "float" and suffix != ".wav":
+        raise ValueError(
+            f"{path}: {suffix} files cannot hold float samples; use .wav or subtype='pcm24'"
+        )
+    if not path.parent.is_dir():
+        raise AudioSaveError(
+            f"{path}: the folder {path.parent} does not exist; create it or choose another one"
+        )
+    if path.is_dir():
+        raise AudioSaveError(f"{path}: is a folder; give the name of a file")
+    return suffix
+
+
+def save_audio(
+    path: Path,
+    samples: Float[Tensor, "channels time"],
+    sample_rate: int,
+    *,
+    subtype: Subtype = "pcm24",
+) -> Path:
+    """Write one item to `path`, in the format of its suffix, and return the path.
+
+    An item louder than full scale is scaled down as a whole, with a warning. The file is written
+    beside its place and renamed, so a failure leaves an earlier file untouched.
+
+    Raises:
+        ValueError: unknown suffix or subtype, or samples that are empty or not finite.
+        AudioSaveError: the folder is missing or cannot be written, or the disk is full.
+    """
+    suffix = check_target(path, subtype)
+    samples = samples.detach().to("cpu", torch.float32)
+    if samples.numel() == 0:
+        raise ValueError(f"{path}: there are no samples to save; generate or read some first")
+    bad = int((~torch.isfinite(samples)).sum())
+    if bad:
+        raise ValueError(
+            f"{path}: {bad} of {samples.numel()} samples are NaN or infinite; nothing was saved: "
+            "try dtype float32 or another checkpoint"
+        )
+    samples, decibels = limit_peak(samples, LOSSY_PEAK if suffix in LOSSY else LOSSLESS_PEAK)
+    if decibels:
+        logger.warning(
+            "%s: the peak exceeded full scale; turned down by %.2f dB to avoid clipping",
+            path,
+            decibels,
+        )
+    try:
+        content = encode(samples, sample_rate, suffix, subtype)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(
+            f"{path}: {suffix} cannot hold {samples.shape[0]} channels at {sample_rate} Hz "
+            f"({error.error_string}); use .wav"
+        ) from error
+    try:
+        replace_bytes(path, content)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise AudioSaveError(
+            f"{path}: could not be saved: {reason}; free some space or choose another folder "
+            "(an earlier file of this name is untouched)"
+        ) from error
+    return path

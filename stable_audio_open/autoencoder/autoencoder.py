@@ -1,0 +1,165 @@
+"""The autoencoder: 44.1 kHz stereo to latents at 21.5 Hz and back (section 2.1)."""
+
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from stable_audio_open.autoencoder.bottleneck import Posterior
+from stable_audio_open.autoencoder.chunked import decode_chunked, encode_chunked
+from stable_audio_open.autoencoder.receptive_field import decoder_margin, encoder_margin
+
+CORE_FRAMES = 128
+
+
+class AudioAutoencoder(nn.Module):
+    """Encoder, variational bottleneck and decoder.
+
+    Args:
+        encoder: Waveform to posterior parameters (means, then scales).
+        decoder: Latents to waveform.
+        sample_rate: Samples per second.
+        audio_channels: Channels of the waveform.
+        latent_channels: Channels of the latents.
+        downsampling: Samples per latent frame.
+        scale: Latents are divided by it when encoded, multiplied when decoded.
+        iterate_batch: Take the items of a batch one after the other.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        sample_rate: int,
+        audio_channels: int,
+        latent_channels: int,
+        downsampling: int,
+        scale: float = 1.0,
+        iterate_batch: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.sample_rate = sample_rate
+        self.audio_channels = audio_channels
+        self.latent_channels = latent_channels
+        self.downsampling = downsampling
+        self.scale = scale
+        self.iterate_batch = iterate_batch
+
+    @cached_property
+    def encoder_margin(self) -> int:
+        """Frames by which chunks must overlap when encoding."""
+        return encoder_margin(self.encoder, downsampling=self.downsampling)
+
+    @cached_property
+    def decoder_margin(self) -> int:
+        """Frames by which chunks must overlap when decoding."""
+        return decoder_margin(self.decoder, downsampling=self.downsampling)
+
+    def posterior(
+        self,
+        audio: Float[Tensor, "batch channels time"],
+        *,
+        chunked: bool = False,
+        core: int = CORE_FRAMES,
+    ) -> Posterior:
+        """Return the distribution of the (unscaled) latents of a waveform.
+
+        The end is padded with silence to a whole number of frames.
+
+        Raises:
+            ValueError: When the audio is empty or has another number of channels.
+        """
+        if audio.ndim != 3 or audio.shape[1] != self.audio_channels:
+            raise ValueError(
+                f"audio must be [batch, {self.audio_channels}, time], got {list(audio.shape)}"
+            )
+        if audio.shape[-1] == 0:
+            raise ValueError("audio must have at least one sample, got none")
+        audio = F.pad(audio, (0, -audio.shape[-1] % self.downsampling))
+        if not chunked:
+            return Posterior.from_parameters(self.encoder(audio))
+        with parametrize.cached():
+            parameters = encode_chunked(
+                self.encoder,
+                audio,
+                core=core,
+                margin=self.encoder_margin,
+                downsampling=self.downsampling,
+            )
+        return Posterior.from_parameters(parameters)
+
+    def encode(
+        self,
+        audio: Float[Tensor, "batch channels time"],
+        *,
+        sample: bool = False,
+        generator: torch.Generator | None = None,
+        chunked: bool = True,
+        core: int = CORE_FRAMES,
+    ) -> Float[Tensor, "batch latent_channels frames"]:
+        """Encode a waveform, nominally in -1..1; the last frame is padded with silence.
+
+        Args:
+            audio: The waveform.
+            sample: Draw from the posterior instead of taking its mean.
+            generator: Source of the draw.
+            chunked: Work in chunks, which bounds memory and changes the result by at most 1e-6.
+            core: Frames per chunk, overlap not counted.
+
+        Raises:
+            ValueError: When the audio is empty or has another number of channels.
+        """
+        if self.iterate_batch and len(audio) > 1:
+            items = [
+                self.encode(item, sample=sample, generator=generator, chunked=chunked, core=core)
+                for item in audio.split(1)
+            ]
+            return torch.cat(items)
+        posterior = self.posterior(audio, chunked=chunked, core=core)
+        latents = posterior.sample(generator) if sample else posterior.mean
+        return latents / self.scale
+
+    def decode(
+        self,
+        latents: Float[Tensor, "batch latent_channels frames"],
+        *,
+        chunked: bool = True,
+        core: int = CORE_FRAMES,
+    ) -> Float[Tensor, "batch channels time"]:
+        """Decode latents to `frames * downsampling` samples.
+
+        Args:
+            latents: The latents.
+            chunked: Work in chunks, which bounds memory and changes the result by at most 1e-6.
+            core: Frames per chunk, overlap not counted.
+
+        Raises:
+            ValueError: When there is no frame or another number of channels.
+        """
+        if latents.ndim != 3 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
+            raise ValueError(
+                f"latents must be [batch, {self.latent_channels}, frames >= 1], "
+                f"got {list(latents.shape)}"
+            )
+        if self.iterate_batch and len(latents) > 1:
+            return torch.cat(
+                [self.decode(item, chunked=chunked, core=core) for item in latents.split(1)]
+            )
+        latents = latents * self.scale
+        if not chunked:
+            decoded: Tensor = self.decoder(latents)
+            return decoded
+        with parametrize.cached():
+            return decode_chunked(
+                self.decoder,
+                latents,
+                core=core,
+                margin=self.decoder_margin,
+                downsampling=self.downsampling,
+            )

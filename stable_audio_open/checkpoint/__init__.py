@@ -1,0 +1,1 @@
+"""Weights on disk: their layouts, read strictly and without running anything."""

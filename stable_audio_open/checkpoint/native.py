@@ -1,0 +1,176 @@
+"""Our own layouts: the folder that `save_native` writes, and the checkpoints of a training run.
+
+The folder holds `config.json`, `model.safetensors` (with the configuration in its metadata too)
+and, for a whole model, `text_encoder/` in the layout of transformers.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stable_audio_open.checkpoint.precision import precise_names
+from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
+from stable_audio_open.checkpoint.tensors import CheckpointError, read_header, read_tensors
+from stable_audio_open.config.model import AutoencoderModelConfig, ModelConfig
+from stable_audio_open.config.read import decode_config, encode_config, model_part, read_config
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+TEXT_ENCODER_FOLDER = "text_encoder"
+FORMAT = "stable_audio_open"
+HEADER = "stable_audio_open"
+"""Top-level entry of a training checkpoint that describes its model."""
+
+_LOSS_TENSORS = ("loss.",)
+
+
+def is_native_folder(folder: Path) -> bool:
+    """Say whether a folder holds the files that `save_native` writes."""
+    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def is_native_file(path: Path) -> bool:
+    """Say whether a file is a lone `model.safetensors` of ours or a training checkpoint of ours."""
+    header = read_header(path)
+    return header.get("format") == FORMAT or HEADER in header
+
+
+def read_native(source: Path) -> Checkpoint:
+    """Read a folder, or its `model.safetensors` alone.
+
+    Raises:
+        CheckpointError: When the weights are missing or damaged.
+        ConfigError: When the configuration is.
+    """
+    folder, path = (source, source / WEIGHTS) if source.is_dir() else (source.parent, source)
+    file = read_tensors(path)
+    if source.is_dir():
+        config = read_config(folder / CONFIG)
+    else:
+        config = decode_config(_metadata_config(file.header, path), source=str(path))
+    text_encoder = folder / TEXT_ENCODER_FOLDER
+    beside = text_encoder if text_encoder.is_dir() else None
+    return Checkpoint(config, file.tensors, path, text_encoder=beside, tokenizer=beside)
+
+
+def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
+    """Read a checkpoint of our own training, with the averaged weights where there are any.
+
+    Raises:
+        CheckpointError: When it is damaged.
+    """
+    file = read_tensors(path)
+    config = decode_config(_metadata_config(file.header[HEADER], path), source=str(path))
+    averaged = "" if isinstance(config, AutoencoderModelConfig) else "transformer."
+    tensors, average = {}, {}
+    for name, tensor in file.tensors.items():
+        if name.startswith("model."):
+            tensors[name.removeprefix("model.")] = tensor
+        elif name.startswith("ema."):
+            average[averaged + name.removeprefix("ema.")] = tensor
+        elif not name.startswith(_LOSS_TENSORS):
+            tensors[name] = tensor  # strict loading will tell that it is unexpected
+    return Checkpoint(config, tensors | average if use_ema else tensors, path)
+
+
+def save_native(
+    model: nn.Module,
+    config: ModelConfig,
+    folder: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a model as a folder that `load` reads.
+
+    Everything is written beside the folder and then moved into it, so that a failure leaves an
+    older checkpoint there whole.
+
+    Args:
+        model: An `AudioAutoencoder` or a `LatentDiffusion`.
+        config: Its configuration; only the description of the model is kept.
+        folder: Created where it does not exist; files of other names in it stay.
+        dtype: Type to store the weights in, None for their own; frequencies stay in float32.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"{folder}: found a file; allowed: a folder, existing or new")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write(model, model_part(config), scratch, dtype)
+        folder.mkdir(exist_ok=True)
+        for path in sorted(p for p in scratch.rglob("*") if p.is_file()):
+            target = folder / path.relative_to(scratch)
+            target.parent.mkdir(exist_ok=True)
+            path.replace(target)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _write(
+    model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype | None
+) -> None:
+    state = model.state_dict()
+    precise = precise_names(model)
+    text = encode_config(config)
+    (folder / CONFIG).write_bytes(text)
+    _save(
+        {
+            name: _stored(tensor, None if name in precise else dtype)
+            for name, tensor in state.items()
+            if not name.startswith(TEXT_ENCODER)
+        },
+        folder / WEIGHTS,
+        metadata={"format": FORMAT, "config": text.decode()},
+    )
+    if isinstance(config, AutoencoderModelConfig):
+        return
+    text_conditioner = model.get_submodule(TEXT_ENCODER.removesuffix(".encoder."))
+    encoder: Any = text_conditioner.encoder
+    tokenizer: Any = text_conditioner.tokenizer
+    target = folder / TEXT_ENCODER_FOLDER
+    encoder.config.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    _save(
+        {
+            name.removeprefix(TEXT_ENCODER): _stored(tensor, dtype)
+            for name, tensor in _without_ties(state).items()
+            if name.startswith(TEXT_ENCODER)
+        },
+        target / WEIGHTS,
+        metadata={"format": "pt"},
+    )
+
+
+def _save(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str, str]) -> None:
+    save_file(tensors, path, metadata=metadata)
+    # safetensors lets nobody else read its files; the folder says who may.
+    shutil.copymode(path.parent / CONFIG, path)
+
+
+def _without_ties(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keep the first name of tensors that share their memory, as transformers does."""
+    first: dict[int, str] = {}
+    for name, tensor in state.items():
+        first.setdefault(tensor.data_ptr(), name)
+    return {name: state[name] for name in first.values()}
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return tensor.detach().to("cpu", dtype).contiguous()
+
+
+def _metadata_config(header: Mapping[str, Any], path: Path) -> str:
+    config = header.get("config")
+    if not isinstance(config, str):
+        raise CheckpointError(
+            f"{path}: found no configuration inside; load the folder that holds it and {CONFIG}"
+        )
+    return config

@@ -1,0 +1,44 @@
+"""Which tensors stay in single precision when a model is stored or used in less."""
+
+import torch
+from torch import nn
+
+from stable_audio_open.nn.fourier import FourierFeatures
+from stable_audio_open.nn.rotary import RotaryEmbedding
+
+
+def keeps_precision(module: nn.Module) -> bool:
+    """Say whether a layer's own tensors must not be rounded to half precision.
+
+    They are frequencies: an error of 2^-9 in one is a phase error of two radians at position 1000.
+    """
+    return isinstance(module, FourierFeatures | RotaryEmbedding)
+
+
+def precise_names(model: nn.Module) -> set[str]:
+    """Return the names of the tensors that must not be rounded."""
+    return {
+        f"{prefix}.{name}"
+        for prefix, module in model.named_modules()
+        if keeps_precision(module)
+        for name in module.state_dict()
+    }
+
+
+def cast(model: nn.Module, dtype: torch.dtype, *, besides: nn.Module | None = None) -> None:
+    """Convert the weights of a model in place.
+
+    Args:
+        model: The model.
+        dtype: The new type; frequencies get it only where it is at least single precision.
+        besides: A part that is left as it is.
+    """
+    untouched = set() if besides is None else set(besides.modules())
+    for module in model.modules():
+        if module in untouched:
+            continue
+        own = torch.promote_types(dtype, torch.float32) if keeps_precision(module) else dtype
+        for parameter in module.parameters(recurse=False):
+            parameter.data = parameter.data.to(own)
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer.to(own))

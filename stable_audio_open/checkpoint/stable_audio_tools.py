@@ -1,0 +1,273 @@
+"""stable-audio-tools' layout: exported models, wrapped training checkpoints, lone autoencoders."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from stable_audio_open.checkpoint.key_map import KeyMap, Leaf, Row, expand
+from stable_audio_open.checkpoint.source import Checkpoint
+from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
+from stable_audio_open.config.autoencoder import AutoencoderConfig
+from stable_audio_open.config.conditioning import ConditioningConfig, T5Config
+from stable_audio_open.config.model import (
+    AutoencoderModelConfig,
+    DiffusionModelConfig,
+    ModelConfig,
+)
+from stable_audio_open.config.read import read_config
+from stable_audio_open.config.transformer import TransformerConfig
+
+CONFIG = "model_config.json"
+WEIGHTS = ("model.safetensors", "model.ckpt")
+AUTOENCODER_CONFIG = "vae_config.json"
+AUTOENCODER_WEIGHTS = ("vae_model.safetensors", "vae_model.ckpt")
+
+AUTOENCODER = "pretransform.model."
+TRANSFORMER = "model.model."
+CONDITIONER = "conditioner."
+
+KINDS = {
+    "conv": (
+        Leaf("parametrizations.weight.original0", "weight_g"),
+        Leaf("parametrizations.weight.original1", "weight_v"),
+        Leaf("bias", "bias"),
+    ),
+    "conv without bias": (
+        Leaf("parametrizations.weight.original0", "weight_g"),
+        Leaf("parametrizations.weight.original1", "weight_v"),
+    ),
+    "snake": (Leaf("alpha", "alpha"), Leaf("beta", "beta")),
+    "linear": (Leaf("weight", "weight"), Leaf("bias", "bias")),
+    "matrix": (Leaf("weight", "weight"),),
+    "norm": (Leaf("gain", "gamma"), Leaf("offset", "beta")),
+    "time features": (Leaf("weight", "weight", "column"),),
+    "number features": (Leaf("weight", "weights"),),
+    "rotary": (Leaf("inverse_frequencies", "inv_freq"),),
+}
+
+ENCODER_ROWS = (
+    Row("input", "layers.0", "conv"),
+    Row("blocks.{b}.units.{u}.snake1", "layers.{b1}.layers.{u}.layers.0", "snake"),
+    Row("blocks.{b}.units.{u}.conv1", "layers.{b1}.layers.{u}.layers.1", "conv"),
+    Row("blocks.{b}.units.{u}.snake2", "layers.{b1}.layers.{u}.layers.2", "snake"),
+    Row("blocks.{b}.units.{u}.conv2", "layers.{b1}.layers.{u}.layers.3", "conv"),
+    Row("blocks.{b}.snake", "layers.{b1}.layers.3", "snake"),
+    Row("blocks.{b}.downsample", "layers.{b1}.layers.4", "conv"),
+    Row("snake", "layers.{n1}", "snake"),
+    Row("output", "layers.{n2}", "conv"),
+)
+
+DECODER_ROWS = (
+    Row("input", "layers.0", "conv"),
+    Row("blocks.{b}.snake", "layers.{b1}.layers.0", "snake"),
+    Row("blocks.{b}.upsample", "layers.{b1}.layers.1", "conv"),
+    Row("blocks.{b}.units.{u}.snake1", "layers.{b1}.layers.{u2}.layers.0", "snake"),
+    Row("blocks.{b}.units.{u}.conv1", "layers.{b1}.layers.{u2}.layers.1", "conv"),
+    Row("blocks.{b}.units.{u}.snake2", "layers.{b1}.layers.{u2}.layers.2", "snake"),
+    Row("blocks.{b}.units.{u}.conv2", "layers.{b1}.layers.{u2}.layers.3", "conv"),
+    Row("snake", "layers.{n1}", "snake"),
+    Row("output", "layers.{n2}", "conv without bias"),
+)
+
+_BLOCK = "transformer.layers.{b}."
+TRANSFORMER_ROWS = (
+    Row("time_features", "timestep_features", "time features"),
+    Row("time_embedding.0", "to_timestep_embed.0", "linear"),
+    Row("time_embedding.2", "to_timestep_embed.2", "linear"),
+    Row("context_projection.0", "to_cond_embed.0", "matrix"),
+    Row("context_projection.2", "to_cond_embed.2", "matrix"),
+    Row("global_projection.0", "to_global_embed.0", "matrix"),
+    Row("global_projection.2", "to_global_embed.2", "matrix"),
+    Row("input_conv", "preprocess_conv", "matrix"),
+    Row("output_conv", "postprocess_conv", "matrix"),
+    Row("input_projection", "transformer.project_in", "matrix"),
+    Row("output_projection", "transformer.project_out", "matrix"),
+    Row("rotary", "transformer.rotary_pos_emb", "rotary"),
+    Row("blocks.{b}.self_norm", _BLOCK + "pre_norm", "norm"),
+    Row("blocks.{b}.self_attention.qkv", _BLOCK + "self_attn.to_qkv", "matrix"),
+    Row("blocks.{b}.self_attention.output", _BLOCK + "self_attn.to_out", "matrix"),
+    Row("blocks.{b}.cross_norm", _BLOCK + "cross_attend_norm", "norm"),
+    Row("blocks.{b}.cross_attention.query", _BLOCK + "cross_attn.to_q", "matrix"),
+    Row("blocks.{b}.cross_attention.key_value", _BLOCK + "cross_attn.to_kv", "matrix"),
+    Row("blocks.{b}.cross_attention.output", _BLOCK + "cross_attn.to_out", "matrix"),
+    Row("blocks.{b}.feedforward_norm", _BLOCK + "ff_norm", "norm"),
+    Row("blocks.{b}.feedforward.expand", _BLOCK + "ff.ff.0.proj", "linear"),
+    Row("blocks.{b}.feedforward.contract", _BLOCK + "ff.ff.2", "linear"),
+)
+
+
+class Wrapper(NamedTuple):
+    """Prefixes in the checkpoint of a training run."""
+
+    online: str
+    average: str
+    averaged: str
+    """The part of the model that the average covers."""
+
+
+WRAPPERS = (
+    Wrapper("diffusion.", "diffusion_ema.ema_model.", "model."),
+    Wrapper("autoencoder.", "autoencoder_ema.ema_model.", ""),
+)
+TRAINING_ONLY = (
+    "diffusion_ema.initted",
+    "diffusion_ema.step",
+    "autoencoder_ema.initted",
+    "autoencoder_ema.step",
+    "discriminator.",
+    "losses.",
+    "losses_gen.",
+    "losses_disc.",
+    "gen_loss_modules.",
+    "disc_loss_modules.",
+    "sdstft.",
+    "lrstft.",
+    "teacher_model.",
+)
+"""Names and prefixes of what only the training uses."""
+
+# torch's newer weight normalisation has other names for the same two tensors.
+_RENAMED = {
+    ".parametrizations.weight.original0": ".weight_g",
+    ".parametrizations.weight.original1": ".weight_v",
+}
+
+
+def autoencoder_keys(config: AutoencoderConfig) -> KeyMap:
+    """Return the names of an autoencoder's tensors, in a file of its own."""
+    encoder = expand(ENCODER_ROWS, KINDS, blocks=len(config.encoder.strides))
+    decoder = expand(DECODER_ROWS, KINDS, blocks=len(config.decoder.strides))
+    return KeyMap(tuple(encoder)).under("encoder.", "encoder.") + KeyMap(tuple(decoder)).under(
+        "decoder.", "decoder."
+    )
+
+
+def transformer_keys(config: TransformerConfig) -> KeyMap:
+    """Return the names of a diffusion transformer's tensors, without the prefix `model.model.`."""
+    return KeyMap(tuple(expand(TRANSFORMER_ROWS, KINDS, blocks=config.depth)))
+
+
+def conditioner_keys(config: ConditioningConfig) -> KeyMap:
+    """Return the names of the conditioners' tensors, without the prefix `conditioner.`."""
+    rows, prefixes = [], {}
+    for part in config.conditioners:
+        there = f"conditioners.{part.id}."
+        if isinstance(part, T5Config):
+            rows.append(Row(f"texts.{part.id}.projection", there + "proj_out", "linear"))
+            prefixes[f"texts.{part.id}.encoder."] = there + "model."
+        else:
+            embedding = there + "embedder.embedding."
+            rows += [
+                Row(f"numbers.{part.id}.features", embedding + "0", "number features"),
+                Row(f"numbers.{part.id}.projection", embedding + "1", "linear"),
+            ]
+    return KeyMap(tuple(expand(rows, KINDS, blocks=1)), prefixes=prefixes)
+
+
+def model_keys(config: ModelConfig) -> KeyMap:
+    """Return the names of all tensors of a model."""
+    autoencoder = autoencoder_keys(config.autoencoder)
+    if isinstance(config, AutoencoderModelConfig):
+        return autoencoder
+    return (
+        autoencoder.under("autoencoder.", AUTOENCODER)
+        + transformer_keys(config.transformer).under("transformer.", TRANSFORMER)
+        + conditioner_keys(config.conditioning).under("conditioner.", CONDITIONER)
+    )
+
+
+def find(path: Path) -> tuple[Path, Path] | None:
+    """Return the weights and the configuration that a folder or file means, if there are both."""
+    if path.is_dir():
+        candidates = [path / name for name in (*WEIGHTS, *AUTOENCODER_WEIGHTS)]
+    else:
+        candidates = [path]
+    for weights in candidates:
+        stem = weights.stem.removesuffix("_model")
+        for name in dict.fromkeys((f"{stem}_config.json", CONFIG, AUTOENCODER_CONFIG)):
+            config = weights.parent / name
+            if weights.is_file() and config.is_file():
+                return weights, config
+    return None
+
+
+def read_stable_audio_tools(weights: Path, config_path: Path, *, use_ema: bool) -> Checkpoint:
+    """Read weights and their `model_config.json`.
+
+    A file that holds an autoencoder alone is read as one, also with the configuration of the
+    whole model.
+
+    Args:
+        weights: An exported model, an autoencoder, or the checkpoint of a training run.
+        config_path: Its configuration.
+        use_ema: Take the averaged weights where there are any.
+    """
+    config = read_config(config_path)
+    tensors = unwrap(read_tensors(weights).tensors, use_ema=use_ema)
+    alone = not any(name.startswith((TRANSFORMER, CONDITIONER)) for name in tensors)
+    if alone:
+        tensors = {name.removeprefix(AUTOENCODER): tensor for name, tensor in tensors.items()}
+        if isinstance(config, DiffusionModelConfig):
+            config = _autoencoder_part(config)
+    folder = weights.parent
+    text_encoder, tokenizer = folder / "text_encoder", folder / "tokenizer"
+    return Checkpoint(
+        config,
+        tensors,
+        weights,
+        model_keys(config),
+        text_encoder if text_encoder.is_dir() else None,
+        tokenizer if tokenizer.is_dir() else None,
+    )
+
+
+def unwrap(tensors: Mapping[str, Tensor], *, use_ema: bool) -> dict[str, Tensor]:
+    """Name tensors as an exported model does, whatever they were stored in."""
+    tensors = {_plain(name): tensor for name, tensor in tensors.items()}
+    for wrapper in WRAPPERS:
+        if any(name.startswith(wrapper.online) for name in tensors):
+            return _unwrap(tensors, wrapper, use_ema=use_ema)
+    return tensors
+
+
+def _unwrap(
+    tensors: Mapping[str, Tensor], wrapper: Wrapper, *, use_ema: bool
+) -> dict[str, Tensor]:
+    online, average, other = {}, {}, {}
+    for name, tensor in tensors.items():
+        if name.startswith(wrapper.online):
+            online[name.removeprefix(wrapper.online)] = tensor
+        elif name.startswith(wrapper.average):
+            part = wrapper.averaged + name.removeprefix(wrapper.average)
+            # The average is of the transformer inside its own wrapper, or of it alone.
+            whole = part if part in online or not wrapper.averaged else wrapper.averaged + part
+            average[whole] = tensor
+        elif not name.startswith(TRAINING_ONLY):
+            other[name] = tensor  # strict loading will tell that it is unexpected
+    return online | (average if use_ema else {}) | other
+
+
+def _plain(name: str) -> str:
+    for ending, plain in _RENAMED.items():
+        if name.endswith(ending):
+            return name.removesuffix(ending) + plain
+    return name
+
+
+def _autoencoder_part(config: DiffusionModelConfig) -> AutoencoderModelConfig:
+    return AutoencoderModelConfig(
+        name=config.name,
+        sample_rate=config.sample_rate,
+        audio_channels=config.audio_channels,
+        autoencoder=config.autoencoder,
+    )
+
+
+def missing_config(path: Path) -> CheckpointError:
+    """Return the error for weights without a configuration."""
+    return CheckpointError(
+        f"{path}: found no configuration; put {CONFIG} (or {AUTOENCODER_CONFIG} for an "
+        "autoencoder) beside it"
+    )

@@ -1,0 +1,102 @@
+"""Strict loading: every tensor has its place, and every place its tensor."""
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from stable_audio_open.checkpoint.key_map import IDENTITY, KeyMap, Rule
+from stable_audio_open.checkpoint.tensors import CheckpointError
+
+LISTED = 10
+
+
+def load_strictly(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    source: str,
+    keys: KeyMap = IDENTITY,
+    optional: str | None = None,
+) -> None:
+    """Give a module its tensors.
+
+    What the module has on the meta device takes the file's tensor as it is; what it has elsewhere
+    takes the numbers and keeps its device and type.
+
+    Args:
+        module: The module.
+        tensors: As the file names them.
+        source: The file, for messages.
+        keys: Map between the module's names and the file's.
+        optional: Prefix of a part of the module that the file may leave out as a whole.
+
+    Raises:
+        CheckpointError: When a tensor is missing, unexpected or of another shape. All of them are
+            counted and the first ten of each fault are listed, as the file names them.
+    """
+    state = module.state_dict()
+    keys = keys.select(state)
+    if optional is not None:
+        keys = replace(keys, rules=_without_absent(keys.rules, state, tensors, optional))
+    check_fit(keys.to_foreign(state), tensors, source=source)
+    for name, tensor in keys.to_native(tensors).items():
+        _set(module, name, tensor)
+
+
+def _without_absent(
+    rules: Sequence[Rule], state: Mapping[str, Tensor], found: Container[str], optional: str
+) -> tuple[Rule, ...]:
+    """Drop the rules of an optional part that the file leaves out.
+
+    Two names of one tensor (T5's embedding has two) need only be there once.
+    """
+    there = [rule for rule in rules if all(name in found for name in rule.foreign)]
+    part = [rule for rule in there if rule.native.startswith(optional)]
+    stored = {state[rule.native].data_ptr() for rule in part}
+    return tuple(
+        rule
+        for rule in rules
+        if not rule.native.startswith(optional)
+        or rule in there
+        or (part and state[rule.native].data_ptr() not in stored)
+    )
+
+
+@torch.no_grad()
+def _set(module: nn.Module, name: str, tensor: Tensor) -> None:
+    prefix, _, leaf = name.rpartition(".")
+    owner = module.get_submodule(prefix)
+    old: Tensor = getattr(owner, leaf)
+    if not old.is_meta:
+        old.copy_(tensor)
+    elif isinstance(old, nn.Parameter):
+        setattr(owner, leaf, nn.Parameter(tensor, requires_grad=old.requires_grad))
+    else:
+        setattr(owner, leaf, tensor)
+
+
+def check_fit(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, source: str
+) -> None:
+    """Raise CheckpointError unless names and shapes agree."""
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    misshapen = [
+        f"{name} {list(found[name].shape)} instead of {list(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    faults = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
+    told = [f"{len(names)} {fault}: {_list(names)}" for fault, names in faults.items() if names]
+    if told:
+        raise CheckpointError(
+            f"{source} does not fit its configuration: {'; '.join(told)}; use the configuration "
+            "that the weights were trained with"
+        )
+
+
+def _list(names: Sequence[str]) -> str:
+    rest = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,102 @@
+"""Tensor files: safetensors, and PyTorch's own format with nothing but tensors and plain values."""
+
+import re
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+TENSOR_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+_CUT_SHORT = "is truncated or not a checkpoint; copy or download it again"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used: one line with file, fault and remedy."""
+
+
+class TensorFile(NamedTuple):
+    """Named tensors, and what else the file says about itself."""
+
+    tensors: dict[str, Tensor]
+    header: dict[str, Any]
+
+
+def read_tensors(path: Path) -> TensorFile:
+    """Read every tensor of a file onto the CPU.
+
+    The header is the metadata of a safetensors file; of another file, it is everything beside the
+    `state_dict`.
+
+    Raises:
+        CheckpointError: When the file is missing, damaged, or needs to run code to be read.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in TENSOR_SUFFIXES:
+        return _read_pickle(path)
+    raise CheckpointError(
+        f"{path}: found the suffix {path.suffix!r}; allowed: {', '.join(TENSOR_SUFFIXES)}"
+    )
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Read what a file says about itself, and for safetensors no tensor at all."""
+    if path.suffix != ".safetensors":
+        return read_tensors(path).header
+    return _safetensors_header(path)
+
+
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} {_CUT_SHORT} ({error})") from error
+
+
+def _read_safetensors(path: Path) -> TensorFile:
+    header = _safetensors_header(path)
+    with safe_open(path, framework="pt") as file:
+        # Mapped from the file, not read: bytes travel when they are first used.
+        return TensorFile({name: file.get_tensor(name) for name in file.keys()}, header)  # noqa: SIM118
+
+
+def _read_pickle(path: Path) -> TensorFile:
+    zipped = zipfile.is_zipfile(path)
+    with path.open("rb") as file:
+        if not zipped and file.read(2) == b"PK":
+            raise CheckpointError(f"{path} {_CUT_SHORT}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except UnpicklingError as error:
+        raise CheckpointError(_refusal(path, error)) from error
+    except (EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} {_CUT_SHORT}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: found {type(content).__name__}; allowed: named tensors")
+    state = content.get("state_dict", content)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: `state_dict` holds {type(state).__name__}, not tensors")
+    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    if not tensors:
+        raise CheckpointError(f"{path}: found no tensors")
+    return TensorFile(tensors, {k: v for k, v in content.items() if not isinstance(v, Tensor)})
+
+
+def _refusal(path: Path, error: UnpicklingError) -> str:
+    """Say what a pickle wanted beside tensors and plain values."""
+    wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if wanted is None and "allowlisted" not in str(error):
+        return f"{path} {_CUT_SHORT}"
+    what = f" (it names {wanted[1]})" if wanted else ""
+    return (
+        f"{path}: refused, because it holds more than tensors and plain values{what} and reading "
+        "that runs code; save it as safetensors with the program that wrote it"
+    )

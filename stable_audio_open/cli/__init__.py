@@ -1,0 +1,1 @@
+"""The commands of `stable-audio-open`, one per file, thin."""

@@ -1,0 +1,139 @@
+"""`stable-audio-open generate`: text to audio files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stable_audio_open.cli import options
+
+
+def generate(
+    prompts: Annotated[
+        list[str], typer.Argument(metavar="PROMPT...", help="What to hear, one text per sound.")
+    ],
+    model: options.Model = "tiny",
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds of sound.", show_default="the model's window")
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE|DIR", help="A .wav, .flac, .ogg or .mp3 file; a folder."
+        ),
+    ] = Path(),
+    steps: Annotated[int, typer.Option(help="Sampling steps.")] = 100,
+    guidance: Annotated[
+        float, typer.Option(help="How closely to follow the prompt; 1 is not at all.")
+    ] = 7.0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the first sound, the others count up.", show_default="random"),
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option(metavar="PROMPT", help="What not to hear.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Sounds per prompt.")] = 1,
+    sampler: Annotated[
+        str,
+        typer.Option(
+            help="dpmpp-2m, dpmpp-2m-sde, dpmpp-3m-sde, euler, heun, ddim, or k-diffusion:NAME "
+            "with that extra."
+        ),
+    ] = "dpmpp-2m",
+    schedule: Annotated[
+        str, typer.Option(help="Spacing of the noise levels: polyexponential or karras.")
+    ] = "polyexponential",
+    sigma_min: Annotated[float, typer.Option(help="Last noise level before 0.")] = 0.3,
+    sigma_max: Annotated[float, typer.Option(help="First noise level.")] = 500.0,
+    rescale: Annotated[
+        float, typer.Option(help="0..1, against too loud results of strong guidance.")
+    ] = 0.0,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds to compute; shorter is faster, but the model was trained on the whole.",
+            show_default="the model's window",
+        ),
+    ] = None,
+    seconds_start: Annotated[
+        float, typer.Option(help="Where in a longer recording the sound starts.")
+    ] = 0.0,
+    init_audio: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sound to start from instead of noise.")
+    ] = None,
+    init_strength: Annotated[
+        float, typer.Option(help="0..1, how much of the init audio is replaced.")
+    ] = 0.7,
+    trim: Annotated[
+        bool, typer.Option("--trim/--no-trim", help="Cut at the duration, or keep the window.")
+    ] = True,
+    subtype: options.Subtype = "pcm24",
+    text_encoder: options.TextEncoder = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+) -> None:
+    """Make sounds from text: `generate "deep kick drum" --duration 2 --output kick.wav`.
+
+    In a folder, files are named by prompt and seed.
+    """
+    import sys
+    from time import perf_counter
+
+    from stable_audio_open.audio.files import audio_info, read_audio
+    from stable_audio_open.cli.target import file_name, plan
+    from stable_audio_open.diffusion.samplers import get_sampler
+    from stable_audio_open.pretrained import StableAudio
+
+    texts = [prompt for prompt in prompts for _ in range(batch)]
+    # What can be refused before the model is loaded.
+    target = plan(output, sounds=len(texts), subtype=subtype)
+    get_sampler(sampler)
+    if init_audio is not None:
+        audio_info(init_audio)
+    options.use_threads(threads)
+
+    begin = perf_counter()
+    system = StableAudio.from_pretrained(
+        model, device=device, dtype=dtype, text_encoder=text_encoder
+    )
+    loaded = perf_counter()
+    beginning = None
+    if init_audio is not None:
+        beginning = read_audio(
+            init_audio,
+            sample_rate=system.sample_rate,
+            channels=system.autoencoder.audio_channels,
+            duration=system.window_seconds,
+        )
+    audio = system.generate(
+        texts,
+        duration=duration,
+        seconds_start=seconds_start,
+        window=window,
+        negative_prompt=negative,
+        steps=steps,
+        guidance_scale=guidance,
+        guidance_rescale=rescale,
+        sampler=sampler,
+        schedule=schedule,
+        sigma_min=sigma_min,
+        sigma_max=sigma_max,
+        seed=seed,
+        init_audio=beginning,
+        init_strength=init_strength,
+        trim=trim,
+        progress=sys.stderr.isatty(),
+    )
+    elapsed = perf_counter() - loaded
+
+    names = [file_name(text, seed) for text, seed in zip(texts, audio.seeds, strict=True)]
+    files = target.save(audio, names)
+    for file, item, text, end in zip(files, audio, texts, audio.sound_end(), strict=True):
+        ends = f"sound ends at {end:.2f} s" if end else "silent"
+        typer.echo(f'{file}: {item.duration:.2f} s, {ends}, seed {item.seed}, "{text}"')
+    typer.echo(
+        f"model loaded in {loaded - begin:.1f} s; {len(audio) * audio.duration:.2f} s of sound in "
+        f"{elapsed:.1f} s ({len(audio) * audio.duration / elapsed:.2f} times real time)"
+    )

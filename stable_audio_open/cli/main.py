@@ -1,0 +1,131 @@
+"""The command line `stable-audio-open`, and the one place where errors become exit codes.
+
+| code | meaning                                                                                  |
+|------|------------------------------------------------------------------------------------------|
+| 0    | done                                                                                     |
+| 1    | failed: `OSError` (not found, not writable, disk full), `AudioFileError`,                |
+|      | `CheckpointError`, `FloatingPointError` (NaN), no memory, and whatever was not foreseen  |
+| 2    | wrong use: any other `ValueError` (`ConfigError` included), and options that do not parse |
+| 130  | interrupted by Ctrl-C                                                                    |
+
+An error is one line on standard error; `--debug`, anywhere on the line, shows where it was raised.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from stable_audio_open.cli.export import export
+from stable_audio_open.cli.generate import generate
+from stable_audio_open.cli.info import info
+from stable_audio_open.cli.reconstruct import reconstruct
+from stable_audio_open.cli.train import train
+from stable_audio_open.config.errors import ConfigError
+
+PROGRAM = "stable-audio-open"
+DEBUG = "--debug"
+FAILURE = 1
+USAGE = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
+)
+for command in (generate, reconstruct, info, train, export):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def overview(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+    debug: Annotated[  # noqa: ARG001, `main` takes it off the line; declared here for --help
+        bool, typer.Option(DEBUG, help="Show tracebacks; may stand anywhere on the line.")
+    ] = False,
+) -> None:
+    """Text to stereo audio at 44.1 kHz: generate, train, convert."""
+    if show_version:
+        typer.echo(version(PROGRAM))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        arguments: What follows the program's name; from the shell when None.
+    """
+    debug, arguments = _take_debug(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    try:
+        code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False) or 0
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001, the outermost frame: nothing is hidden by --debug
+        if debug:
+            traceback.print_exc()
+        _complain(_line(error))
+        return _exit_code(error)
+    if code == INTERRUPTED:  # typer's answer to Ctrl-C inside a command
+        _complain("interrupted")
+    return int(code)
+
+
+def _take_debug(arguments: Sequence[str]) -> tuple[bool, list[str]]:
+    """Take `--debug` off the line, wherever it stands before `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest = [argument for argument in arguments[:end] if argument != DEBUG]
+    return len(rest) < end, [*rest, *arguments[end:]]
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, typer.TyperException):
+        return error.exit_code
+    if isinstance(error, ConfigError):
+        return USAGE
+    if not isinstance(error, ValueError):
+        return FAILURE
+    from stable_audio_open.audio.files import AudioFileError
+    from stable_audio_open.checkpoint.tensors import CheckpointError
+
+    return FAILURE if isinstance(error, AudioFileError | CheckpointError) else USAGE
+
+
+def _line(error: Exception) -> str:
+    """Say in one line what was wrong."""
+    match error:
+        case typer.TyperException():
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else PROGRAM
+            return f"{error.format_message().rstrip('.')}; see {command} --help"
+        case MemoryError():
+            return "out of memory; try a smaller --batch, a shorter --window or --dtype bfloat16"
+        case ModuleNotFoundError(name=str(name)):
+            return f'package {name!r} is missing: pip install "stable-audio-open[train]"'
+        case OSError(filename=str(name), strerror=str(reason)):
+            return f"{name}: {reason}"
+        case ValueError() | OSError() | FloatingPointError():
+            return str(error)
+        case RuntimeError() if "out of memory" in str(error) or "t allocate memory" in str(error):
+            return _line(MemoryError())
+        case _:
+            return f"{type(error).__name__}: {error} (unexpected; {DEBUG} shows where)"
+
+
+def _complain(message: str) -> None:
+    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

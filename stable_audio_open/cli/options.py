@@ -1,0 +1,48 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Option(help='"tiny" (bundled), a checkpoint (folder or file), or a hub name.'),
+]
+TextEncoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER|NAME",
+        help="T5 encoder with its tokenizer, instead of the one that the model brings or names.",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="cpu|cuda|cuda:N|mps", help="Where to compute.", show_default="a GPU if there is one"
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="float32|bfloat16|float16",
+        help="Number format of the weights.",
+        show_default="float32",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads.", show_default="one per core"),
+]
+Subtype = Annotated[
+    Literal["pcm24", "float"], typer.Option(help="Samples of WAV files; float is for WAV only.")
+]
+Recording = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, Ogg or MP3.")]
+
+
+def use_threads(threads: int | None) -> None:
+    """Set the number of CPU threads, None for PyTorch's choice."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)

@@ -1,0 +1,63 @@
+"""`stable-audio-open reconstruct`: a recording through the autoencoder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stable_audio_open.cli import options
+
+
+def reconstruct(
+    file: options.Recording,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE|DIR", help="A .wav, .flac, .ogg or .mp3 file; a folder."
+        ),
+    ],
+    model: options.Model = "tiny",
+    subtype: options.Subtype = "pcm24",
+    text_encoder: options.TextEncoder = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+) -> None:
+    """Encode and decode a recording, to hear what the latents keep.
+
+    The result is as long as the recording, at the model's sample rate and channels.
+    """
+    import torch
+
+    from stable_audio_open.audio.audio import Audio
+    from stable_audio_open.audio.files import audio_info, read_audio
+    from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+    from stable_audio_open.cli.target import plan
+    from stable_audio_open.pretrained import load
+
+    target = plan(output, sounds=1, subtype=subtype)
+    path = output / f"{file.stem}.wav" if target.is_folder else output
+    if path.exists() and file.exists() and path.samefile(file):
+        raise ValueError(f"{path}: is the recording itself; choose another output")
+    audio_info(file)
+    options.use_threads(threads)
+
+    loaded = load(model, device=device, dtype=dtype, text_encoder=text_encoder)
+    autoencoder = loaded if isinstance(loaded, AudioAutoencoder) else loaded.autoencoder
+    audio = read_audio(
+        file, sample_rate=autoencoder.sample_rate, channels=autoencoder.audio_channels
+    )
+    with torch.inference_mode():
+        weight = next(autoencoder.parameters())
+        latents = autoencoder.encode(audio.samples.to(weight))
+        decoded = autoencoder.decode(latents)[..., : audio.samples.shape[-1]].float().cpu()
+    if not decoded.isfinite().all():
+        raise FloatingPointError(
+            f"the autoencoder gave NaN or infinite samples in {weight.dtype}; use --dtype float32, "
+            "or check the checkpoint"
+        )
+    (saved,) = target.save(Audio(decoded, autoencoder.sample_rate), [file.stem])
+    typer.echo(
+        f"{saved}: {audio.duration:.2f} s through {latents.shape[-1]} latents of "
+        f"{latents.shape[1]} channels"
+    )

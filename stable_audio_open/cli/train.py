@@ -1,0 +1,36 @@
+"""`stable-audio-open train`: a run from its configuration."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    config: Annotated[Path, typer.Option(metavar="FILE", help="Configuration of the run.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE...", help="Fields to change, such as training.batch_size=4."
+        ),
+    ] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|PATH",
+            help="Continue from the run's last checkpoint if there is one, start again, or "
+            "continue from this one.",
+        ),
+    ] = "auto",
+) -> None:
+    """Train an autoencoder or a diffusion model."""
+    import logging
+
+    from stable_audio_open.config.read import read_config
+
+    settings = read_config(config, overrides or ())
+    logging.getLogger("stable_audio_open").setLevel(logging.INFO)
+
+    from stable_audio_open.build.run import run_training
+
+    typer.echo(f"last checkpoint: {run_training(settings, resume=resume)}")

@@ -1,0 +1,1 @@
+"""What the transformer is told (section 2.2)."""

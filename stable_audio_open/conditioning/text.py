@@ -1,0 +1,90 @@
+"""A prompt as conditioning tokens, through the encoder of a T5 (paper reference [9])."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from stable_audio_open.conditions import Condition
+
+
+class Tokenizer(Protocol):
+    """The part of a transformers tokenizer that is used here."""
+
+    def __call__(self, text: list[str], **settings: Any) -> Any:
+        """Return an object with `input_ids` and `attention_mask`."""
+
+
+class Tokens(NamedTuple):
+    """Token numbers, padded to a fixed length, and which of them are real."""
+
+    ids: Int[Tensor, "batch tokens"]
+    mask: Bool[Tensor, "batch tokens"]
+
+
+class TextConditioner(nn.Module):
+    """Tokens of a prompt: T5's last hidden states, with the rows of padding set to 0.
+
+    Args:
+        tokenizer: Strings to token numbers.
+        encoder: A transformers `T5EncoderModel`, or anything called and answering alike.
+        encoder_width: Features of the encoder's output.
+        width: Features of the tokens; a linear projection is learned where the two differ.
+        max_length: Tokens per prompt; longer prompts are cut.
+        trainable: Let gradients reach the encoder.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokenizer: Tokenizer,
+        encoder: nn.Module,
+        encoder_width: int,
+        width: int,
+        max_length: int,
+        trainable: bool = False,
+    ) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.encoder = encoder
+        self.projection = nn.Linear(encoder_width, width) if encoder_width != width else None
+        self.max_length = max_length
+        self.trainable = trainable
+        self.encoder.requires_grad_(trainable)
+
+    def prepare(self, prompts: Sequence[str]) -> Tokens:
+        """Tokenise prompts, padded to `max_length`, on the module's device."""
+        encoded = self.tokenizer(
+            list(prompts),
+            padding="max_length",
+            truncation=True,
+            max_length=self.max_length,
+            return_tensors="pt",
+        )
+        device = next(self.encoder.parameters()).device
+        return Tokens(
+            encoded["input_ids"].to(device), encoded["attention_mask"].to(device, torch.bool)
+        )
+
+    def forward(self, tokens: Tokens) -> Condition:
+        """Embed tokens as `[batch, max_length, width]`."""
+        with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
+            hidden = self.encoder(
+                input_ids=tokens.ids, attention_mask=tokens.mask.long()
+            ).last_hidden_state
+        if self.projection is not None:
+            hidden = self.projection(hidden.to(self.projection.weight.dtype))
+        return Condition(hidden * tokens.mask[..., None].to(hidden.dtype), tokens.mask)
+
+    def train(self, mode: bool = True) -> "TextConditioner":
+        """Set the mode; a frozen encoder stays in evaluation mode (no dropout)."""
+        super().train(mode)
+        if not self.trainable:
+            self.encoder.eval()
+        return self
+
+    def extra_repr(self) -> str:
+        """Show the length."""
+        return f"max_length={self.max_length}, trainable={self.trainable}"

@@ -1,0 +1,24 @@
+"""The contract between conditioning and diffusion."""
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+class Condition(NamedTuple):
+    """Tokens of one conditioner and which of them are real."""
+
+    tokens: Float[Tensor, "batch tokens width"]
+    mask: Bool[Tensor, "batch tokens"]
+
+
+class Conditioning(NamedTuple):
+    """All that the diffusion transformer is told.
+
+    `cross` holds every token of every cross-attention conditioner, padding included: its rows are
+    zero and take part in the softmax, as they did in training (so there is no mask here).
+    """
+
+    cross: Float[Tensor, "batch tokens width"]
+    global_: Float[Tensor, "batch global_width"]

@@ -1,0 +1,1 @@
+"""Typed configuration: pure data, never torch."""

@@ -1,0 +1,27 @@
+"""Where the recordings are."""
+
+from msgspec import Struct
+
+from stable_audio_open.config.fields import Name, NonNegative, NonNegativeFloat, Positive
+
+
+class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="folder"):
+    """A folder of recordings with a manifest of captions beside them."""
+
+    path: Name
+    """The folder; relative paths start at the current directory."""
+    manifest: Name = "manifest.jsonl"
+    """One JSON object a line, relative to `path`."""
+    crops_per_recording: Positive = 3
+    """Up to so many random crops of each recording per epoch (section 3.1)."""
+    trailing_silence: NonNegativeFloat = 0.0
+    """Up to so many seconds of the silence after a recording count as part of it, at random.
+
+    A set of very short recordings then teaches every length that fits the window."""
+    workers: NonNegative = 0
+    """Processes that read ahead."""
+    latent_cache: Name | None = None
+    """Folder of the encoded latents; beside the recordings when null."""
+
+
+DataConfig = FolderConfig

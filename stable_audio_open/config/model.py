@@ -1,0 +1,125 @@
+"""Whole files: an autoencoder alone, or a latent diffusion model."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from stable_audio_open.config.autoencoder import AutoencoderConfig
+from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
+from stable_audio_open.config.data import DataConfig
+from stable_audio_open.config.fields import Name, Positive
+from stable_audio_open.config.training import (
+    AutoencoderTrainingConfig,
+    DemoConfig,
+    DiffusionTrainingConfig,
+)
+from stable_audio_open.config.transformer import TransformerConfig
+
+AudioChannels = Annotated[int, Meta(ge=1, le=2)]
+TEXTS = ["prompt"]
+NUMBERS = ["seconds_start", "seconds_total"]
+
+
+class AutoencoderModelConfig(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="autoencoder"
+):
+    """An autoencoder and, where it is to be trained, how."""
+
+    name: Name
+    """What the model is called in logs and folder names."""
+    sample_rate: Positive
+    """Samples per second and channel."""
+    audio_channels: AudioChannels
+    """1 is mono, 2 stereo."""
+    autoencoder: AutoencoderConfig
+    """Waveform to latents and back."""
+    data: DataConfig | None = None
+    """Recordings to train on."""
+    training: AutoencoderTrainingConfig | None = None
+    """How the model is trained."""
+
+    def __post_init__(self) -> None:
+        """Check that training crops are whole latent frames."""
+        hop = self.autoencoder.downsampling
+        if self.training is not None and self.training.crop_samples % hop:
+            raise ValueError(
+                f"`training.crop_samples` {self.training.crop_samples} must be a multiple of the "
+                f"autoencoder's downsampling {hop}"
+            )
+
+
+class DiffusionModelConfig(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="latent_diffusion"
+):
+    """Autoencoder, conditioning and transformer and, where they are to be trained, how."""
+
+    name: Name
+    """What the model is called in logs and folder names."""
+    sample_rate: Positive
+    """Samples per second and channel."""
+    audio_channels: AudioChannels
+    """1 is mono, 2 stereo."""
+    window_samples: Positive
+    """Longest generation, in samples: a multiple of the autoencoder's downsampling."""
+    autoencoder: AutoencoderConfig
+    """Waveform to latents and back."""
+    conditioning: ConditioningConfig
+    """Prompt and timing to condition tokens."""
+    transformer: TransformerConfig
+    """The denoiser of the latents."""
+    data: DataConfig | None = None
+    """Recordings to train on."""
+    training: DiffusionTrainingConfig | None = None
+    """How the model is trained."""
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit each other."""
+        hop = self.autoencoder.downsampling
+        if self.window_samples % hop:
+            raise ValueError(
+                f"`window_samples` {self.window_samples} must be a multiple of the "
+                f"autoencoder's downsampling {hop}"
+            )
+        if self.transformer.latent_channels != self.autoencoder.latent_channels:
+            raise ValueError(
+                f"`transformer.latent_channels` {self.transformer.latent_channels} must equal "
+                f"`autoencoder.latent_channels` {self.autoencoder.latent_channels}"
+            )
+        if self.transformer.context_width != self.conditioning.width:
+            raise ValueError(
+                f"`transformer.context_width` {self.transformer.context_width} must equal "
+                f"`conditioning.width` {self.conditioning.width}"
+            )
+        global_width = self.conditioning.width * len(self.conditioning.global_)
+        if self.transformer.global_width != global_width:
+            raise ValueError(
+                f"`transformer.global_width` {self.transformer.global_width} must equal "
+                f"`conditioning.width` x the number of `conditioning.global` ids = {global_width}"
+            )
+        texts = [c.id for c in self.conditioning.conditioners if isinstance(c, T5Config)]
+        numbers = [c.id for c in self.conditioning.conditioners if isinstance(c, NumberConfig)]
+        if texts != TEXTS or sorted(numbers) != NUMBERS:
+            raise ValueError(
+                "`conditioning.conditioners` must be the text `prompt` and the numbers "
+                f"`seconds_start` and `seconds_total`, found texts {texts} and numbers {numbers}"
+            )
+        if self.training is not None and self.training.demo is not None:
+            _check_demo(self.training.demo)
+
+
+ModelConfig = AutoencoderModelConfig | DiffusionModelConfig
+
+
+def _check_demo(demo: DemoConfig) -> None:
+    """Check that every demo gives each conditioner a value of its kind."""
+    for index, conditions in enumerate(demo.conditions):
+        place = f"`training.demo.conditions[{index}]`"
+        if sorted(conditions) != sorted([*TEXTS, *NUMBERS]):
+            raise ValueError(
+                f"{place} must give {', '.join([*TEXTS, *NUMBERS])}, "
+                f"found {', '.join(conditions) or 'nothing'}"
+            )
+        for name, value in conditions.items():
+            if isinstance(value, str) is not (name in TEXTS):
+                kind = "a string" if name in TEXTS else "a number"
+                raise ValueError(f"{place} must give {kind} for {name}, found {value!r}")

@@ -1,0 +1,83 @@
+"""The JSON Schema of native configuration files, for editors.
+
+`python -m stable_audio_open.config.schema` writes `configs/schema.json` in the current directory.
+"""
+
+import ast
+import inspect
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.inspect import Metadata, StructType, Type, UnionType, VarTupleType
+
+from stable_audio_open.config.check import type_info
+from stable_audio_open.config.model import ModelConfig
+
+SCHEMA = Path("configs/schema.json")
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a native file, with the field docstrings as descriptions."""
+    (root,), definitions = msgspec.json.schema_components(
+        [ModelConfig], ref_template="#/$defs/{name}"
+    )
+    for struct in struct_types(type_info(ModelConfig)):
+        properties = definitions[struct.__name__]["properties"]
+        for name, text in field_docstrings(struct).items():
+            properties[name]["description"] = text
+    for file in root["anyOf"]:
+        properties = definitions[file["$ref"].rpartition("/")[2]]["properties"]
+        properties["$schema"] = {"type": "string", "description": "Where this schema is."}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of stable-audio-open",
+        **root,
+        "$defs": definitions,
+    }
+
+
+def encode_schema() -> bytes:
+    """Return the schema as the text of `configs/schema.json`."""
+    return (json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def struct_types(kind: Type) -> Iterator[type[msgspec.Struct]]:
+    """Yield every struct class that a type is made of."""
+    match kind:
+        case StructType():
+            yield kind.cls
+            for field in kind.fields:
+                yield from struct_types(field.type)
+        case UnionType():
+            for member in kind.types:
+                yield from struct_types(member)
+        case VarTupleType():
+            yield from struct_types(kind.item_type)
+        case Metadata():
+            yield from struct_types(kind.type)
+        case _:
+            return
+
+
+def field_docstrings(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the docstring under each field, by the field's name in the file."""
+    (definition,) = ast.parse(inspect.getsource(struct)).body
+    assert isinstance(definition, ast.ClassDef)
+    encoded = {field.name: field.encode_name for field in msgspec.structs.fields(struct)}
+    docstrings = {}
+    for field, below in pairwise(definition.body):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                docstrings[encoded[name]] = inspect.cleandoc(text)
+    return docstrings
+
+
+if __name__ == "__main__":
+    SCHEMA.write_bytes(encode_schema())

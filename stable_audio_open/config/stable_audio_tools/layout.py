@@ -1,0 +1,297 @@
+"""The layout of stable-audio-tools' `model_config.json`, as far as it is understood here.
+
+Fields that decide the model's shape are required. Every other field may be absent and is then
+UNSET, which stands for stable-audio-tools' default. Fields of one supported value (a Literal or
+`extra={"supported": ...}`) exist so that the other values are refused by name.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from stable_audio_open.config.fields import (
+    Fraction,
+    Name,
+    NonNegativeFloat,
+    Positive,
+    PositiveFloat,
+    ProperFraction,
+)
+
+OnlyTrue = Annotated[bool, Meta(extra={"supported": (True,)})]
+OnlyFalse = Annotated[bool, Meta(extra={"supported": (False,)})]
+OnlyZero = Annotated[float, Meta(extra={"supported": (0,)})]
+NoNames = Annotated[tuple[str, ...], Meta(max_length=0)]
+NoSettings = Annotated[dict[str, Any], Meta(max_length=0)]
+
+
+class EncoderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`encoder.config`."""
+
+    in_channels: Positive
+    channels: Positive
+    c_mults: tuple[Positive, ...]
+    strides: tuple[Positive, ...]
+    latent_dim: Positive
+    use_snake: OnlyTrue
+    antialias_activation: OnlyFalse | UnsetType = UNSET
+
+
+class Encoder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`encoder`."""
+
+    type: Literal["oobleck"]
+    requires_grad: bool | UnsetType = UNSET
+    config: EncoderSettings
+
+
+class DecoderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`decoder.config`."""
+
+    out_channels: Positive
+    channels: Positive
+    c_mults: tuple[Positive, ...]
+    strides: tuple[Positive, ...]
+    latent_dim: Positive
+    use_snake: OnlyTrue
+    final_tanh: bool
+    antialias_activation: OnlyFalse | UnsetType = UNSET
+    use_nearest_upsample: OnlyFalse | UnsetType = UNSET
+
+
+class Decoder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`decoder`."""
+
+    type: Literal["oobleck"]
+    config: DecoderSettings
+    soft_clip: OnlyFalse | UnsetType = UNSET
+
+
+class Bottleneck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`bottleneck`."""
+
+    type: Literal["vae"]
+    config: NoSettings | UnsetType = UNSET
+
+
+class Autoencoder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`pretransform.config`, or `model` of an autoencoder alone."""
+
+    encoder: Encoder
+    decoder: Decoder
+    bottleneck: Bottleneck
+    latent_dim: Positive
+    downsampling_ratio: Positive
+    io_channels: Positive
+    in_channels: Positive | UnsetType = UNSET
+    out_channels: Positive | UnsetType = UNSET
+
+
+class Pretransform(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`model.pretransform`."""
+
+    type: Literal["autoencoder"]
+    iterate_batch: bool | UnsetType = UNSET
+    scale: PositiveFloat | UnsetType = UNSET
+    model_half: OnlyFalse | UnsetType = UNSET
+    enable_grad: OnlyFalse | UnsetType = UNSET
+    chunked: OnlyFalse | UnsetType = UNSET
+    config: Autoencoder
+
+
+class T5Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`config` of a text conditioner."""
+
+    t5_model_name: Name
+    max_length: Positive
+    enable_grad: bool | UnsetType = UNSET
+    project_out: OnlyFalse | UnsetType = UNSET
+
+
+class T5Conditioner(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="t5"):
+    """A text conditioner."""
+
+    id: Name
+    config: T5Settings
+
+
+class NumberSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`config` of a number conditioner."""
+
+    min_val: float
+    max_val: float
+
+
+class NumberConditioner(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="number"
+):
+    """A number conditioner."""
+
+    id: Name
+    config: NumberSettings
+
+
+class Conditioning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`model.conditioning`."""
+
+    configs: tuple[T5Conditioner | NumberConditioner, ...]
+    cond_dim: Positive
+    default_keys: NoSettings | UnsetType = UNSET
+
+
+class DitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`model.diffusion.config`."""
+
+    io_channels: Positive
+    embed_dim: Positive
+    depth: Positive
+    num_heads: Positive
+    cond_token_dim: Positive
+    global_cond_dim: Positive
+    project_cond_tokens: OnlyFalse
+    transformer_type: Literal["continuous_transformer"]
+    patch_size: Literal[1] | UnsetType = UNSET
+    project_global_cond: OnlyTrue | UnsetType = UNSET
+    input_concat_dim: Literal[0] | UnsetType = UNSET
+    prepend_cond_dim: Literal[0] | UnsetType = UNSET
+    global_cond_type: Literal["prepend"] | UnsetType = UNSET
+    timestep_cond_type: Literal["global"] | UnsetType = UNSET
+    timestep_embed_dim: UnsetType | None = UNSET
+    diffusion_objective: Literal["v"] | UnsetType = UNSET
+    qk_norm: Annotated[bool | str, Meta(extra={"supported": (False, "none")})] | UnsetType = UNSET
+    num_memory_tokens: Literal[0] | UnsetType = UNSET
+    rotary_pos_emb: OnlyTrue | UnsetType = UNSET
+    use_sinusoidal_emb: OnlyFalse | UnsetType = UNSET
+    use_abs_pos_emb: OnlyFalse | UnsetType = UNSET
+    conformer: OnlyFalse | UnsetType = UNSET
+    causal: OnlyFalse | UnsetType = UNSET
+    sliding_window: UnsetType | None = UNSET
+
+
+class Diffusion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`model.diffusion`."""
+
+    type: Literal["dit"]
+    cross_attention_cond_ids: tuple[Name, ...]
+    global_cond_ids: tuple[Name, ...]
+    diffusion_objective: Literal["v"] | UnsetType = UNSET
+    input_concat_ids: NoNames | UnsetType = UNSET
+    prepend_cond_ids: NoNames | UnsetType = UNSET
+    config: DitSettings
+
+
+class DiffusionCondModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`model`."""
+
+    pretransform: Pretransform
+    conditioning: Conditioning
+    diffusion: Diffusion
+    io_channels: Positive
+
+
+class AdamWSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`optimizer.config`."""
+
+    lr: PositiveFloat
+    betas: tuple[ProperFraction, ProperFraction]
+    weight_decay: NonNegativeFloat
+    eps: Annotated[float, Meta(extra={"supported": (1e-8,)})] | UnsetType = UNSET
+    amsgrad: OnlyFalse | UnsetType = UNSET
+
+
+class Optimizer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`optimizer`."""
+
+    type: Literal["AdamW"]
+    config: AdamWSettings
+
+
+class InverseLRSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`scheduler.config`."""
+
+    inv_gamma: PositiveFloat
+    power: NonNegativeFloat
+    warmup: ProperFraction
+    final_lr: OnlyZero | UnsetType = UNSET
+
+
+class Scheduler(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`scheduler`."""
+
+    type: Literal["InverseLR"]
+    config: InverseLRSettings
+
+
+class OptimizerAndScheduler(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`optimizer_configs.diffusion`."""
+
+    optimizer: Optimizer
+    scheduler: Scheduler
+
+
+class OptimizerConfigs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`training.optimizer_configs`."""
+
+    diffusion: OptimizerAndScheduler
+
+
+class Demo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`training.demo`."""
+
+    demo_every: Positive
+    demo_steps: Positive
+    num_demos: Positive
+    demo_cond: Annotated[tuple[dict[Name, str | int | float], ...], Meta(min_length=1)]
+    demo_cfg_scales: Annotated[tuple[NonNegativeFloat, ...], Meta(min_length=1)]
+
+
+class DiffusionCondTraining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`training`."""
+
+    use_ema: bool | UnsetType = UNSET
+    log_loss_info: bool | UnsetType = UNSET
+    learning_rate: UnsetType | None = UNSET
+    optimizer_configs: OptimizerConfigs
+    cfg_dropout_prob: Fraction | UnsetType = UNSET
+    timestep_sampler: Literal["uniform"] | UnsetType = UNSET
+    mask_padding: OnlyFalse | UnsetType = UNSET
+    mask_padding_dropout: OnlyZero | UnsetType = UNSET
+    pre_encoded: OnlyFalse | UnsetType = UNSET
+    demo: Demo | UnsetType = UNSET
+
+
+class DiffusionCondFile(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="model_type",
+    tag="diffusion_cond",
+):
+    """A text-conditioned latent diffusion model."""
+
+    sample_size: Positive
+    sample_rate: Positive
+    audio_channels: Annotated[int, Meta(ge=1, le=2)]
+    model: DiffusionCondModel
+    training: DiffusionCondTraining | UnsetType = UNSET
+
+
+class AutoencoderFile(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="model_type",
+    tag="autoencoder",
+):
+    """An autoencoder alone."""
+
+    sample_size: Positive
+    sample_rate: Positive
+    audio_channels: Annotated[int, Meta(ge=1, le=2)]
+    model: Autoencoder
+    training: dict[str, Any] | UnsetType = UNSET
+
+
+File = DiffusionCondFile | AutoencoderFile

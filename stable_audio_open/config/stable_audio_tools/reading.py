@@ -1,0 +1,245 @@
+"""stable-audio-tools' layout to the native configuration."""
+
+import logging
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfig, VaeConfig
+from stable_audio_open.config.check import check, type_info
+from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
+from stable_audio_open.config.describe import found
+from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.config.model import (
+    AutoencoderModelConfig,
+    DiffusionModelConfig,
+    ModelConfig,
+)
+from stable_audio_open.config.stable_audio_tools import layout
+from stable_audio_open.config.training import (
+    AdamWConfig,
+    DemoConfig,
+    DiffusionTrainingConfig,
+    EmaConfig,
+    InverseLRConfig,
+)
+from stable_audio_open.config.transformer import TransformerConfig
+
+logger = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+Rule = tuple[str, int | UnsetType, int, str]
+"""Path, value found there, value that it must have, what that value is."""
+
+
+def from_stable_audio_tools(obj: dict[str, Any], *, source: str) -> ModelConfig:
+    """Translate the JSON value of a `model_config.json` or `vae_config.json`.
+
+    The file says nothing about its name (the stem of `source` is taken) and about recordings,
+    trainer and checkpoints (they stay unset). The training section of an autoencoder alone is
+    not translated, which is logged.
+
+    Raises:
+        ConfigError: For anything that the modules here do not support, with its JSON path.
+    """
+    check(obj, type_info(layout.File), source=source)
+    file: layout.File = msgspec.convert(obj, layout.File)
+    name = Path(source).stem or source
+    if isinstance(file, layout.AutoencoderFile):
+        return _autoencoder_file(file, name=name, source=source)
+    return _diffusion_file(file, name=name, source=source)
+
+
+def _diffusion_file(
+    file: layout.DiffusionCondFile, *, name: str, source: str
+) -> DiffusionModelConfig:
+    model, conditioning = file.model, file.model.conditioning
+    autoencoder = _autoencoder(
+        model.pretransform.config,
+        audio_channels=file.audio_channels,
+        source=source,
+        path="$.model.pretransform.config",
+    )
+    _check_rules(_diffusion_rules(model), source=source)
+    if file.sample_size % autoencoder.downsampling:
+        raise ConfigError(
+            f"{source}: $.sample_size: {found(file.sample_size)}; "
+            f"allowed: a multiple of {autoencoder.downsampling} (the downsampling_ratio)"
+        )
+    dit = model.diffusion.config
+    path = "$.model.conditioning"
+    try:
+        native_conditioning = ConditioningConfig(
+            width=conditioning.cond_dim,
+            conditioners=tuple(_conditioner(each) for each in conditioning.configs),
+            cross_attention=model.diffusion.cross_attention_cond_ids,
+            global_=model.diffusion.global_cond_ids,
+        )
+        path = "$.model.diffusion.config"
+        transformer = TransformerConfig(
+            latent_channels=dit.io_channels,
+            width=dit.embed_dim,
+            depth=dit.depth,
+            heads=dit.num_heads,
+            context_width=dit.cond_token_dim,
+            global_width=dit.global_cond_dim,
+        )
+        path = "$"
+        return DiffusionModelConfig(
+            name=name,
+            sample_rate=file.sample_rate,
+            audio_channels=file.audio_channels,
+            window_samples=file.sample_size,
+            autoencoder=msgspec.structs.replace(
+                autoencoder,
+                scale=_given(model.pretransform.scale, 1.0),
+                iterate_batch=_given(model.pretransform.iterate_batch, False),
+            ),
+            conditioning=native_conditioning,
+            transformer=transformer,
+            training=None if file.training is UNSET else _training(file.training),
+        )
+    except ValueError as error:
+        raise ConfigError(f"{source}: {path}: {error}") from error
+
+
+def _autoencoder_file(
+    file: layout.AutoencoderFile, *, name: str, source: str
+) -> AutoencoderModelConfig:
+    untranslated = ["$.sample_size (the length of its crops)"]
+    if file.training is not UNSET:
+        untranslated.append("$.training")
+    if file.model.encoder.requires_grad is not UNSET:
+        untranslated.append("$.model.encoder.requires_grad")
+    logger.info(
+        "%s: how an autoencoder was trained is not translated; left out: %s",
+        source,
+        ", ".join(untranslated),
+    )
+    return AutoencoderModelConfig(
+        name=name,
+        sample_rate=file.sample_rate,
+        audio_channels=file.audio_channels,
+        autoencoder=_autoencoder(
+            file.model, audio_channels=file.audio_channels, source=source, path="$.model"
+        ),
+    )
+
+
+def _autoencoder(
+    file: layout.Autoencoder, *, audio_channels: int, source: str, path: str
+) -> AutoencoderConfig:
+    encoder, decoder = file.encoder.config, file.decoder.config
+    _check_rules(_autoencoder_rules(file, audio_channels, path), source=source)
+    for side, settings in (("encoder", encoder), ("decoder", decoder)):
+        for index, stride in enumerate(settings.strides):
+            if stride % 2:
+                raise ConfigError(
+                    f"{source}: {path}.{side}.config.strides[{index}]: {found(stride)}; "
+                    "allowed: an even integer"
+                )
+    place = f"{path}.encoder.config"
+    try:
+        native_encoder = OobleckConfig(
+            channels=encoder.channels, multipliers=encoder.c_mults, strides=encoder.strides
+        )
+        place = f"{path}.decoder.config"
+        native_decoder = OobleckConfig(
+            channels=decoder.channels,
+            multipliers=decoder.c_mults,
+            strides=decoder.strides,
+            final_tanh=decoder.final_tanh,
+        )
+        place = path
+        return AutoencoderConfig(
+            encoder=native_encoder,
+            decoder=native_decoder,
+            bottleneck=VaeConfig(),
+            latent_channels=file.latent_dim,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{source}: {place}: {error}") from error
+
+
+def _conditioner(
+    file: layout.T5Conditioner | layout.NumberConditioner,
+) -> T5Config | NumberConfig:
+    if isinstance(file, layout.NumberConditioner):
+        return NumberConfig(id=file.id, min=file.config.min_val, max=file.config.max_val)
+    return T5Config(
+        id=file.id,
+        model=file.config.t5_model_name,
+        max_length=file.config.max_length,
+        trainable=_given(file.config.enable_grad, False),
+    )
+
+
+def _training(file: layout.DiffusionCondTraining) -> DiffusionTrainingConfig:
+    optimizer = file.optimizer_configs.diffusion.optimizer.config
+    scheduler = file.optimizer_configs.diffusion.scheduler.config
+    return DiffusionTrainingConfig(
+        optimizer=AdamWConfig(
+            lr=optimizer.lr, betas=optimizer.betas, weight_decay=optimizer.weight_decay
+        ),
+        schedule=InverseLRConfig(
+            inv_gamma=scheduler.inv_gamma, power=scheduler.power, warmup=scheduler.warmup
+        ),
+        guidance_dropout=_given(file.cfg_dropout_prob, 0.1),
+        ema=EmaConfig() if _given(file.use_ema, True) else None,
+        log_loss_by_timestep=_given(file.log_loss_info, False),
+        demo=None if file.demo is UNSET else _demo(file.demo),
+    )
+
+
+def _demo(file: layout.Demo) -> DemoConfig:
+    return DemoConfig(
+        every=file.demo_every,
+        steps=file.demo_steps,
+        count=file.num_demos,
+        conditions=file.demo_cond,
+        guidance_scales=file.demo_cfg_scales,
+    )
+
+
+def _autoencoder_rules(file: layout.Autoencoder, audio_channels: int, path: str) -> Iterable[Rule]:
+    """Yield what the layout says twice."""
+    encoder, decoder = file.encoder.config, file.decoder.config
+    audio = "the audio_channels"
+    yield f"{path}.io_channels", file.io_channels, audio_channels, audio
+    yield f"{path}.in_channels", file.in_channels, audio_channels, audio
+    yield f"{path}.out_channels", file.out_channels, audio_channels, audio
+    yield f"{path}.encoder.config.in_channels", encoder.in_channels, audio_channels, audio
+    yield f"{path}.decoder.config.out_channels", decoder.out_channels, audio_channels, audio
+    twice = "means and scales, twice the autoencoder's latent_dim"
+    yield f"{path}.encoder.config.latent_dim", encoder.latent_dim, 2 * file.latent_dim, twice
+    same = "the autoencoder's latent_dim"
+    yield f"{path}.decoder.config.latent_dim", decoder.latent_dim, file.latent_dim, same
+    ratio = "the product of the encoder's strides"
+    yield f"{path}.downsampling_ratio", file.downsampling_ratio, prod(encoder.strides), ratio
+
+
+def _diffusion_rules(model: layout.DiffusionCondModel) -> Iterable[Rule]:
+    """Yield what the layout says twice."""
+    dit, width = model.diffusion.config, model.conditioning.cond_dim
+    latents, path = model.pretransform.config.latent_dim, "$.model.diffusion.config"
+    yield "$.model.io_channels", model.io_channels, latents, "the autoencoder's latent_dim"
+    yield f"{path}.io_channels", dit.io_channels, latents, "the autoencoder's latent_dim"
+    yield f"{path}.cond_token_dim", dit.cond_token_dim, width, "the cond_dim"
+    global_width = width * len(model.diffusion.global_cond_ids)
+    wide = "the cond_dim x the number of global_cond_ids"
+    yield f"{path}.global_cond_dim", dit.global_cond_dim, global_width, wide
+
+
+def _check_rules(rules: Iterable[Rule], *, source: str) -> None:
+    for path, value, expected, what in rules:
+        if value is not UNSET and value != expected:
+            raise ConfigError(f"{source}: {path}: {found(value)}; allowed: {expected} ({what})")
+
+
+def _given(value: Value | UnsetType, default: Value) -> Value:
+    """Return the value, or stable-audio-tools' default where the file leaves it out."""
+    return default if isinstance(value, UnsetType) else value

@@ -1,0 +1,206 @@
+"""The native configuration to stable-audio-tools' layout."""
+
+import logging
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from stable_audio_open.config.autoencoder import AutoencoderConfig
+from stable_audio_open.config.conditioning import NumberConfig, T5Config
+from stable_audio_open.config.describe import found
+from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.config.model import (
+    AutoencoderModelConfig,
+    DiffusionModelConfig,
+    ModelConfig,
+)
+from stable_audio_open.config.stable_audio_tools import layout
+from stable_audio_open.config.training import DemoConfig, DiffusionTrainingConfig, EmaConfig
+
+logger = logging.getLogger(__name__)
+
+_PUBLISHED_CROP = 65536
+
+
+def to_stable_audio_tools(config: ModelConfig) -> dict[str, Any]:
+    """Translate to the JSON value of a `model_config.json` or `vae_config.json`.
+
+    What has no place there is left out, which is logged: the name, the recordings, what
+    stable-audio-tools is told on its command line (trainer, batch size, checkpoints, seed), and
+    the training of an autoencoder alone.
+
+    Raises:
+        ConfigError: For what the layout cannot express, with its JSON path.
+    """
+    file: layout.File
+    if isinstance(config, AutoencoderModelConfig):
+        file = _autoencoder_file(config)
+    else:
+        file = _diffusion_file(config)
+    translated: dict[str, Any] = _whole_numbers(msgspec.to_builtins(file))
+    return translated
+
+
+def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
+    autoencoder, dit = config.autoencoder, config.transformer
+    left_out = ["name", "data"]
+    if config.training is not None:
+        run = "trainer", "batch_size", "autoencoder", "initialize", "activation_checkpointing"
+        left_out += [f"training.{name}" for name in (*run, "seed")]
+    _log_left_out(left_out)
+    return layout.DiffusionCondFile(
+        sample_size=config.window_samples,
+        sample_rate=config.sample_rate,
+        audio_channels=config.audio_channels,
+        model=layout.DiffusionCondModel(
+            pretransform=layout.Pretransform(
+                type="autoencoder",
+                iterate_batch=autoencoder.iterate_batch,
+                scale=UNSET if autoencoder.scale == 1 else autoencoder.scale,
+                config=_autoencoder(autoencoder, audio_channels=config.audio_channels),
+            ),
+            conditioning=layout.Conditioning(
+                configs=tuple(_conditioner(each) for each in config.conditioning.conditioners),
+                cond_dim=config.conditioning.width,
+            ),
+            diffusion=layout.Diffusion(
+                type="dit",
+                cross_attention_cond_ids=config.conditioning.cross_attention,
+                global_cond_ids=config.conditioning.global_,
+                config=layout.DitSettings(
+                    io_channels=dit.latent_channels,
+                    embed_dim=dit.width,
+                    depth=dit.depth,
+                    num_heads=dit.heads,
+                    cond_token_dim=dit.context_width,
+                    global_cond_dim=dit.global_width,
+                    project_cond_tokens=False,
+                    transformer_type="continuous_transformer",
+                ),
+            ),
+            io_channels=dit.latent_channels,
+        ),
+        training=UNSET if config.training is None else _training(config.training),
+    )
+
+
+def _autoencoder_file(config: AutoencoderModelConfig) -> layout.AutoencoderFile:
+    if config.autoencoder.scale != 1:
+        raise ConfigError(
+            f"{config.name}: $.autoencoder.scale: {found(config.autoencoder.scale)}; allowed: 1 "
+            "(stable-audio-tools scales the latents of a diffusion model only)"
+        )
+    _log_left_out(["name", "data", "training", "autoencoder.iterate_batch"])
+    crop = _PUBLISHED_CROP if config.training is None else config.training.crop_samples
+    return layout.AutoencoderFile(
+        sample_size=crop,
+        sample_rate=config.sample_rate,
+        audio_channels=config.audio_channels,
+        model=_autoencoder(config.autoencoder, audio_channels=config.audio_channels),
+    )
+
+
+def _autoencoder(config: AutoencoderConfig, *, audio_channels: int) -> layout.Autoencoder:
+    return layout.Autoencoder(
+        encoder=layout.Encoder(
+            type="oobleck",
+            config=layout.EncoderSettings(
+                in_channels=audio_channels,
+                channels=config.encoder.channels,
+                c_mults=config.encoder.multipliers,
+                strides=config.encoder.strides,
+                latent_dim=2 * config.latent_channels,
+                use_snake=True,
+            ),
+        ),
+        decoder=layout.Decoder(
+            type="oobleck",
+            config=layout.DecoderSettings(
+                out_channels=audio_channels,
+                channels=config.decoder.channels,
+                c_mults=config.decoder.multipliers,
+                strides=config.decoder.strides,
+                latent_dim=config.latent_channels,
+                use_snake=True,
+                final_tanh=config.decoder.final_tanh,
+            ),
+        ),
+        bottleneck=layout.Bottleneck(type="vae"),
+        latent_dim=config.latent_channels,
+        downsampling_ratio=config.downsampling,
+        io_channels=audio_channels,
+    )
+
+
+def _conditioner(
+    config: T5Config | NumberConfig,
+) -> layout.T5Conditioner | layout.NumberConditioner:
+    if isinstance(config, NumberConfig):
+        limits = layout.NumberSettings(min_val=config.min, max_val=config.max)
+        return layout.NumberConditioner(id=config.id, config=limits)
+    return layout.T5Conditioner(
+        id=config.id,
+        config=layout.T5Settings(
+            t5_model_name=config.model,
+            max_length=config.max_length,
+            enable_grad=True if config.trainable else UNSET,
+        ),
+    )
+
+
+def _training(config: DiffusionTrainingConfig) -> layout.DiffusionCondTraining:
+    if config.ema not in (None, EmaConfig()):
+        raise ConfigError(
+            f"$.training.ema: found decay {config.ema.decay:g} and power {config.ema.power:g}; "
+            "allowed: null, or 0.9999 and 0.75 (stable-audio-tools knows no other)"
+        )
+    return layout.DiffusionCondTraining(
+        use_ema=config.ema is not None,
+        log_loss_info=config.log_loss_by_timestep,
+        optimizer_configs=layout.OptimizerConfigs(
+            diffusion=layout.OptimizerAndScheduler(
+                optimizer=layout.Optimizer(
+                    type="AdamW",
+                    config=layout.AdamWSettings(
+                        lr=config.optimizer.lr,
+                        betas=config.optimizer.betas,
+                        weight_decay=config.optimizer.weight_decay,
+                    ),
+                ),
+                scheduler=layout.Scheduler(
+                    type="InverseLR",
+                    config=layout.InverseLRSettings(
+                        inv_gamma=config.schedule.inv_gamma,
+                        power=config.schedule.power,
+                        warmup=config.schedule.warmup,
+                    ),
+                ),
+            )
+        ),
+        cfg_dropout_prob=UNSET if config.guidance_dropout == 0.1 else config.guidance_dropout,
+        demo=UNSET if config.demo is None else _demo(config.demo),
+    )
+
+
+def _demo(config: DemoConfig) -> layout.Demo:
+    return layout.Demo(
+        demo_every=config.every,
+        demo_steps=config.steps,
+        num_demos=config.count,
+        demo_cond=config.conditions,
+        demo_cfg_scales=config.guidance_scales,
+    )
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Write 512.0 as 512 and tuples as lists, as the published file does."""
+    if isinstance(value, dict):
+        return {name: _whole_numbers(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole_numbers(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _log_left_out(names: list[str]) -> None:
+    logger.info("stable-audio-tools' layout has no place for: %s", ", ".join(names))

@@ -1,0 +1,189 @@
+"""How a model is trained (section 4)."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from stable_audio_open.config.fields import (
+    Fraction,
+    Name,
+    NonNegative,
+    NonNegativeFloat,
+    Positive,
+    PositiveFloat,
+    ProperFraction,
+)
+
+FftSize = Annotated[int, Meta(ge=4, multiple_of=4)]
+FftSizes = Annotated[tuple[FftSize, ...], Meta(min_length=1)]
+
+
+class AdamWConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="adamw"):
+    """AdamW."""
+
+    lr: PositiveFloat
+    """Base learning rate."""
+    betas: tuple[ProperFraction, ProperFraction]
+    """Decay of the running means of gradients and of their squares."""
+    weight_decay: NonNegativeFloat
+    """Decoupled decay, in units of the learning rate."""
+
+
+class InverseLRConfig(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="inverse_lr"
+):
+    """Exponential ramp-up and inverse decay: lr (1 - warmup^(n+1)) (1 + n/inv_gamma)^-power."""
+
+    inv_gamma: PositiveFloat
+    """Steps until the decay begins to tell."""
+    power: NonNegativeFloat
+    """Exponent of the decay; 0 keeps the learning rate."""
+    warmup: ProperFraction
+    """What is left of the ramp-up's gap after each step; 0 starts at the full learning rate."""
+
+
+class EmaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exponential moving average of the weights."""
+
+    decay: Fraction = 0.9999
+    """Share of the average that survives a step."""
+    power: PositiveFloat = 0.75
+    """Warm-up: the decay at step n is min(decay, 1 - (1 + n)^-power)."""
+
+
+class ReconstructionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Multi-resolution STFT loss on mid/side and left/right (section 4.1)."""
+
+    fft_sizes: FftSizes = (2048, 1024, 512, 256, 128, 64, 32)
+    """Windows in samples; the hop is a quarter."""
+    a_weighting: bool = True
+    """Filter both signals by the A curve first."""
+    mid_side: NonNegativeFloat = 1.0
+    """Weight of the loss on mid and side."""
+    left_right: NonNegativeFloat = 0.5
+    """Weight of the loss on left and right."""
+    kl: NonNegativeFloat = 1e-4
+    """Weight of the latents' divergence from a normal distribution."""
+    reference: Literal["decoded", "target"] = "decoded"
+    """Whose norm divides the spectral convergence (the decoded signal's in the published run)."""
+    skip_silent_side: bool = True
+    """Leave mono recordings out of the side term, which they would dominate."""
+
+    def __post_init__(self) -> None:
+        """Check that there is something to learn."""
+        if self.mid_side == 0 and self.left_right == 0:
+            raise ValueError("`mid_side` and `left_right` are both 0; one must be above 0")
+
+
+class CheckpointConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a checkpoint is written and how many are kept."""
+
+    every: Positive = 10000
+    """Steps between checkpoints."""
+    keep: Positive = 3
+    """Older checkpoints than the last so many are deleted."""
+
+
+class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The run itself."""
+
+    max_steps: Positive
+    """Optimiser steps until the run ends."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where it runs; a GPU if there is one when `auto`."""
+    devices: Positive | Literal["auto"] = "auto"
+    """How many of them on each machine; all when `auto`."""
+    nodes: Positive = 1
+    """Machines."""
+    precision: Literal["32-true", "bf16-mixed", "bf16-true"] = "32-true"
+    """Number format of weights and arithmetic, in Lightning's terms."""
+    accumulate: Positive = 1
+    """Batches per optimiser step."""
+    gradient_clip: PositiveFloat | None = None
+    """Largest norm of the gradient; not limited when null."""
+    log_every: Positive = 50
+    """Steps between logged values."""
+    logger: Literal["csv", "wandb", "tensorboard"] = "csv"
+    """Where the values go; only `wandb` needs an account."""
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    """When a checkpoint is written and how many are kept."""
+    output: Name = "runs"
+    """Folder of checkpoints and logs."""
+    name: Name | None = None
+    """Folder of this run inside `output`; the configuration's name when null."""
+
+
+class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """First phase of section 4.1."""
+
+    trainer: TrainerConfig
+    """The run itself."""
+    optimizer: AdamWConfig
+    """How weights follow gradients."""
+    schedule: InverseLRConfig
+    """Learning rate over the steps."""
+    batch_size: Positive
+    """Items per device."""
+    crop_samples: Positive = 65536
+    """Length of an item: a multiple of the autoencoder's downsampling."""
+    loss: ReconstructionConfig = ReconstructionConfig()
+    """What is minimised."""
+    ema: EmaConfig | None = EmaConfig()
+    """Average of the weights that is used afterwards; none when null."""
+    initial_scale_bias: float | None = None
+    """Start of the posterior's scale before softplus; about -4 for a small model."""
+    seed: NonNegative = 0
+    """Of weights, crops and noise."""
+
+    def __post_init__(self) -> None:
+        """Check that the longest window fits the crops."""
+        longest = max(self.loss.fft_sizes)
+        if self.crop_samples < longest:
+            raise ValueError(
+                f"`crop_samples` {self.crop_samples} must be at least the longest of "
+                f"`loss.fft_sizes`, {longest}"
+            )
+
+
+class DemoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Audio generated during training, to listen to."""
+
+    every: Positive
+    """Training steps between demos."""
+    steps: Positive
+    """Sampling steps of a demo."""
+    count: Positive
+    """Demos at a time; `conditions` are taken in turn, again from the first if they run out."""
+    conditions: Annotated[tuple[dict[Name, str | int | float], ...], Meta(min_length=1)]
+    """One object per demo: conditioner id to value."""
+    guidance_scales: Annotated[tuple[NonNegativeFloat, ...], Meta(min_length=1)]
+    """Every demo is generated at each of these."""
+
+
+class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section 4.2."""
+
+    optimizer: AdamWConfig
+    """How weights follow gradients."""
+    schedule: InverseLRConfig
+    """Learning rate over the steps."""
+    trainer: TrainerConfig | None = None
+    """The run itself; required to train."""
+    batch_size: Positive = 4
+    """Items per device."""
+    autoencoder: Name | None = None
+    """Checkpoint of the trained autoencoder; required unless `initialize` holds one."""
+    initialize: Name | None = None
+    """Checkpoint of a whole model to start from."""
+    guidance_dropout: Fraction = 0.1
+    """Share of items whose cross-attention tokens are zeroed, for guidance."""
+    ema: EmaConfig | None = EmaConfig()
+    """Average of the transformer's weights that is used afterwards; none when null."""
+    activation_checkpointing: bool = True
+    """Compute activations again in the backward pass instead of keeping them."""
+    log_loss_by_timestep: bool = False
+    """Log the loss by range of timesteps too."""
+    demo: DemoConfig | None = None
+    """Audio generated during training, to listen to; none when null."""
+    seed: NonNegative = 0
+    """Of weights, crops, noise and dropout."""

@@ -1,0 +1,44 @@
+"""The diffusion transformer of section 2.2."""
+
+from msgspec import Struct
+
+from stable_audio_open.config.fields import Positive
+
+
+class TransformerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="dit"):
+    """Sizes of the diffusion transformer."""
+
+    latent_channels: Positive
+    """Channels of the latents, as the autoencoder has them (64 when published)."""
+    width: Positive
+    """Features per token (1536 when published)."""
+    depth: Positive
+    """Blocks (24 when published)."""
+    heads: Positive
+    """Attention heads; `width` / `heads` features each (24 of 64 when published)."""
+    context_width: Positive
+    """Features of a cross-attention token; its heads are as wide as the query heads."""
+    global_width: Positive
+    """Features of the global conditioning before its projection."""
+
+    def __post_init__(self) -> None:
+        """Check that the heads fit."""
+        if self.width % self.heads:
+            raise ValueError(f"`width` {self.width} must be divisible by `heads` {self.heads}")
+        head_width = self.width // self.heads
+        if head_width % 4:
+            raise ValueError(
+                "`width` / `heads` must be a multiple of 4 (half of it is rotated in pairs), "
+                f"found {self.width} / {self.heads} = {head_width}"
+            )
+        if self.context_width % head_width:
+            raise ValueError(
+                f"`context_width` {self.context_width} must be divisible by the head width "
+                f"{head_width} (= `width` {self.width} / `heads` {self.heads})"
+            )
+        key_heads = self.context_width // head_width
+        if self.heads % key_heads:
+            raise ValueError(
+                f"`heads` {self.heads} must be divisible by the key/value heads {key_heads} "
+                f"(= `context_width` {self.context_width} / head width {head_width})"
+            )

@@ -1,0 +1,1 @@
+"""Recordings to batches: manifest, prompts, crops, cached latents."""

@@ -1,0 +1,101 @@
+"""Random crops of recordings, for the autoencoder."""
+
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from stable_audio_open.audio.files import audio_info, read_audio
+from stable_audio_open.audio.resample import resampled_length
+from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.data.manifest import Recording
+
+DRAWS = 4
+"""A crop that is all silence is drawn again, three times at most."""
+
+
+class Crop(TypedDict):
+    """One training example of the autoencoder."""
+
+    audio: Float[Tensor, "channels time"]
+    file: str
+
+
+class CropDataset(Dataset[Crop]):
+    """Crops of `crop_samples` samples; item i of an epoch depends on (seed, epoch, i) alone.
+
+    A recording gives up to `crops_per_recording` crops an epoch (section 3.1), fewer when it is
+    shorter than that many crops; one shorter than a crop is followed by silence. Only the crop is
+    read from the file.
+    """
+
+    def __init__(
+        self,
+        *,
+        recordings: Sequence[Recording],
+        folder: str | Path,
+        sample_rate: int,
+        channels: int,
+        crop_samples: int,
+        crops_per_recording: int = 3,
+        seed: int = 0,
+    ) -> None:
+        if not recordings:
+            raise ValueError("there are no recordings to crop; give a manifest with at least one")
+        for name, value in (
+            ("sample_rate", sample_rate),
+            ("crop_samples", crop_samples),
+            ("crops_per_recording", crops_per_recording),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.folder = Path(folder)
+        self.files = [recording.file for recording in recordings]
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.crop_samples = crop_samples
+        self.seed = seed
+        self.epoch = 0
+        self.lengths: list[int] = []
+        """Samples of each recording at `sample_rate`."""
+        self.owners: list[int] = []
+        """The recording that each item is a crop of."""
+        for index, file in enumerate(self.files):
+            info = audio_info(self.folder / file)
+            length = resampled_length(info.frames, info.sample_rate, sample_rate)
+            self.lengths.append(length)
+            crops = min(crops_per_recording, math.ceil(length / crop_samples))
+            self.owners += [index] * crops
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; call it before the workers start."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def __getitem__(self, index: int) -> Crop:
+        owner = self.owners[index]
+        rng = random.Random(f"{self.seed}/{self.epoch}/{index}")
+        room = self.lengths[owner] - self.crop_samples
+        for _ in range(DRAWS if room > 0 else 1):
+            audio = self._read(owner, rng.randint(0, room) if room > 0 else 0)
+            if not is_silent(audio):
+                break
+        return {"audio": audio, "file": self.files[owner]}
+
+    def _read(self, owner: int, start: int) -> Float[Tensor, "channels time"]:
+        samples = read_audio(
+            self.folder / self.files[owner],
+            sample_rate=self.sample_rate,
+            channels=self.channels,
+            start=start / self.sample_rate,
+            duration=self.crop_samples / self.sample_rate,
+        ).samples[0]
+        return functional.pad(samples, (0, self.crop_samples - samples.shape[-1]))

@@ -1,0 +1,90 @@
+"""The manifest: one JSON object a line, one line a recording."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from stable_audio_open.audio.replace import replace_bytes
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A recording, what can be heard in it, and where it comes from."""
+
+    file: str
+    """Path relative to the folder of the recordings, with forward slashes."""
+    caption: str
+    """What a listener would say."""
+    tags: tuple[str, ...] = ()
+    """Words or short phrases."""
+    family: str | None = None
+    """Group that evaluation compares within, such as `bd` or `loop`."""
+    title: str | None = None
+    """Name given by the author."""
+    source: str | None = None
+    """Identifier in the catalogue it was taken from, such as `freesound:4832`."""
+    author: str | None = None
+    """Who made it."""
+    licence: str | None = None
+    """URL of the licence."""
+    page_url: str | None = None
+    """Page that shows author and licence."""
+
+
+def read_manifest(folder: str | Path, manifest: str = "manifest.jsonl") -> list[Recording]:
+    """Read the recordings listed in `folder / manifest`; empty lines are passed over.
+
+    Raises:
+        ValueError: naming file and line: not JSON, a missing, unknown or ill-typed field, a file
+            that is not there.
+    """
+    folder = Path(folder)
+    path = folder / manifest
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise ValueError(
+            f"{path}: cannot be read ({error.strerror}); give a folder with a manifest of one JSON "
+            'object a line: {"file": ..., "caption": ...}'
+        ) from error
+    decoder = msgspec.json.Decoder(Recording)
+    recordings = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            recording = decoder.decode(line)
+        except msgspec.DecodeError as error:
+            allowed = ", ".join(Recording.__struct_fields__)
+            raise ValueError(f"{path}:{number}: {error}; the fields are {allowed}") from error
+        _check(recording, folder, f"{path}:{number}")
+        recordings.append(recording)
+    if not recordings:
+        raise ValueError(f"{path}: lists no recordings; add one JSON object a line")
+    return recordings
+
+
+def write_manifest(path: str | Path, recordings: Sequence[Recording]) -> None:
+    """Write the recordings, one a line, replacing `path` in one step."""
+    lines = [msgspec.json.encode(_without_defaults(recording)) for recording in recordings]
+    replace_bytes(Path(path), b"".join(line + b"\n" for line in lines))
+
+
+def _check(recording: Recording, folder: Path, where: str) -> None:
+    file = PurePosixPath(recording.file)
+    if not recording.file or file.is_absolute() or ".." in file.parts:
+        raise ValueError(
+            f"{where}: file is {recording.file!r}; give a path inside the folder of the manifest"
+        )
+    if not recording.caption.strip():
+        raise ValueError(f"{where}: the caption of {recording.file!r} is empty; describe the sound")
+    if not (folder / file).is_file():
+        raise ValueError(f"{where}: {folder / file} is not there; add it or remove the line")
+
+
+def _without_defaults(recording: Recording) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in msgspec.structs.asdict(recording).items()
+        if value is not None and value != ()
+    }

@@ -1,0 +1,161 @@
+"""The diffusion transformer (section 2.2).
+
+One call in training is `transformer(x, t, conditioning)`. In generation the same work is split,
+so that what does not change from step to step is done once: `project` the conditioning,
+`embed_times` of all steps, and then `predict` at every step.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from stable_audio_open.conditions import Conditioning
+from stable_audio_open.diffusion.block import TransformerBlock
+from stable_audio_open.nn.attention import AttentionBackend, KeyValue, check_backend
+from stable_audio_open.nn.fourier import FourierFeatures
+from stable_audio_open.nn.rotary import RotaryEmbedding, RotaryTable
+
+
+class ProjectedConditioning(NamedTuple):
+    """The conditioning as the blocks use it, and the rotary table of the window."""
+
+    context: list[KeyValue]
+    global_: Float[Tensor, "batch width"]
+    rotary: RotaryTable
+
+
+class DiffusionTransformer(nn.Module):
+    """Predict the velocity `v` of noised latents (the v-objective of section 4.2).
+
+    Args:
+        latent_channels: Channels of the latents.
+        width: Features per token.
+        depth: Number of blocks.
+        heads: Query heads; each is `width / heads` wide, and half of it is rotated.
+        context_width: Features of the cross-attention tokens.
+        global_width: Features of the global conditioning.
+        time_frequencies: Fourier frequencies of the timestep.
+        backend: Attention implementation.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_channels: int,
+        width: int,
+        depth: int,
+        heads: int,
+        context_width: int,
+        global_width: int,
+        time_frequencies: int = 128,
+        backend: AttentionBackend = "sdpa",
+    ) -> None:
+        super().__init__()
+        self.latent_channels = latent_channels
+        self.activation_checkpointing = False
+        self.time_features = FourierFeatures(frequencies=time_frequencies)
+        self.time_embedding = nn.Sequential(
+            nn.Linear(2 * time_frequencies, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.context_projection = nn.Sequential(
+            nn.Linear(context_width, context_width, bias=False),
+            nn.SiLU(),
+            nn.Linear(context_width, context_width, bias=False),
+        )
+        self.global_projection = nn.Sequential(
+            nn.Linear(global_width, width, bias=False),
+            nn.SiLU(),
+            nn.Linear(width, width, bias=False),
+        )
+        self.input_conv = nn.Conv1d(latent_channels, latent_channels, 1, bias=False)
+        self.output_conv = nn.Conv1d(latent_channels, latent_channels, 1, bias=False)
+        self.input_projection = nn.Linear(latent_channels, width, bias=False)
+        self.output_projection = nn.Linear(width, latent_channels, bias=False)
+        self.rotary = RotaryEmbedding(rotated=width // heads // 2)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                width=width, heads=heads, context_width=context_width, backend=backend
+            )
+            for _ in range(depth)
+        )
+        # Both convolutions are residual: from zero, they start as the identity.
+        nn.init.zeros_(self.input_conv.weight)
+        nn.init.zeros_(self.output_conv.weight)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.input_projection.weight.dtype
+
+    def set_backend(self, backend: AttentionBackend) -> None:
+        """Use another attention implementation in every block.
+
+        Raises:
+            ValueError: When it is unknown or not installed.
+        """
+        backend = check_backend(backend)
+        for block in self.blocks:
+            assert isinstance(block, TransformerBlock)
+            block.self_attention.backend = backend
+            block.cross_attention.backend = backend
+
+    def embed_times(self, times: Float[Tensor, "steps"]) -> Float[Tensor, "steps width"]:
+        """Embed timesteps in 0..1: Fourier features (cosines first), then two linear layers."""
+        phases = self.time_features(times)
+        features = torch.cat((phases.cos(), phases.sin()), dim=-1)
+        out: Tensor = self.time_embedding(features.to(self.dtype))
+        return out
+
+    def project(self, conditioning: Conditioning, *, frames: int) -> ProjectedConditioning:
+        """Do the part of the work that depends neither on the latents nor on the timestep.
+
+        Args:
+            conditioning: Conditioning of the batch.
+            frames: Latent frames of the window.
+        """
+        context = self.context_projection(conditioning.cross.to(self.dtype))
+        return ProjectedConditioning(
+            context=[block.cross_attention.project(context) for block in self._blocks()],
+            global_=self.global_projection(conditioning.global_.to(self.dtype)),
+            rotary=self.rotary(frames + 1),
+        )
+
+    def predict(
+        self,
+        x: Float[Tensor, "batch latent_channels frames"],
+        time: Float[Tensor, "batch_or_1 width"],
+        projected: ProjectedConditioning,
+    ) -> Float[Tensor, "batch latent_channels frames"]:
+        """Predict the velocity from embedded times and projected conditioning.
+
+        The sum of timestep and global embedding is prepended as one token at position 0.
+        """
+        x = self.input_conv(x) + x
+        tokens = self.input_projection(x.transpose(1, 2))
+        prepended = (projected.global_ + time)[:, None]
+        tokens = torch.cat((prepended, tokens), dim=1)
+        for block, context in zip(self._blocks(), projected.context, strict=True):
+            if self.activation_checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, context, projected.rotary, use_reentrant=False)
+            else:
+                tokens = block(tokens, context, projected.rotary)
+        out = self.output_projection(tokens[:, 1:]).transpose(1, 2)
+        velocity: Tensor = self.output_conv(out) + out
+        return velocity
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch latent_channels frames"],
+        t: Float[Tensor, "batch"],
+        conditioning: Conditioning,
+    ) -> Float[Tensor, "batch latent_channels frames"]:
+        """Predict the velocity of noised latents `x` at timesteps `t` in 0..1."""
+        projected = self.project(conditioning, frames=x.shape[-1])
+        return self.predict(x.to(self.dtype), self.embed_times(t), projected)
+
+    def _blocks(self) -> Sequence[TransformerBlock]:
+        return self.blocks  # type: ignore[return-value]

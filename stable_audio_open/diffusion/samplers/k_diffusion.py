@@ -1,0 +1,105 @@
+"""Any sampler of the k-diffusion package by its name; the one file that imports it."""
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stable_audio_open.diffusion.denoiser import Denoiser
+from stable_audio_open.diffusion.samplers.noise import Noise, required
+from stable_audio_open.diffusion.samplers.sampler import Callback, Sampler, descend
+
+PREFIX = "k-diffusion:"
+
+
+def k_diffusion_samplers() -> dict[str, Callable[..., Tensor]]:
+    """k-diffusion's functions sample_NAME by NAME.
+
+    Raises:
+        ValueError: If the package is not installed or cannot be imported.
+    """
+    try:
+        with warnings.catch_warnings():  # of packages that k-diffusion pulls in
+            warnings.simplefilter("ignore")
+            from k_diffusion import sampling
+    except ImportError as error:
+        cause = str(error).partition("\n")[0]
+        raise ValueError(
+            f"samplers named {PREFIX}NAME need the k-diffusion extra ({cause}): "
+            f'pip install "stable-audio-open[k-diffusion]"'
+        ) from error
+    functions = inspect.getmembers(sampling, inspect.isfunction)
+    return {
+        name.removeprefix("sample_"): function
+        for name, function in functions
+        if name.startswith("sample_")
+    }
+
+
+def k_diffusion_sampler(name: str) -> Sampler:
+    """k-diffusion's sampler sample_NAME as one of ours; further keywords are passed on to it.
+
+    It converts sigma to a tensor and back, so every evaluation waits for the device. The two that
+    choose their own noise levels (dpm_fast, dpm_adaptive) get the first and the last level above 0,
+    and the number of evaluations where they want it; the last step to 0 is added here.
+
+    Raises:
+        ValueError: If k-diffusion is missing or has no such sampler.
+    """
+    functions = k_diffusion_samplers()
+    if name not in functions:
+        near = difflib.get_close_matches(name, functions, n=1, cutoff=0)[0]
+        raise ValueError(
+            f'k-diffusion has no sampler "{name}"; did you mean "{PREFIX}{near}"? '
+            f"It has: {', '.join(functions)}"
+        )
+    function = functions[name]
+    parameters = inspect.signature(function).parameters
+
+    def sample(
+        denoiser: Denoiser,
+        x: Float[Tensor, "batch channels time"],
+        sigmas: Sequence[float],
+        *,
+        noise: Noise | None = None,
+        callback: Callback | None = None,
+        **keywords: Any,
+    ) -> Float[Tensor, "batch channels time"]:
+        steps = len(descend(sigmas))
+
+        def model(x: Tensor, sigma: Tensor) -> Tensor:
+            return denoiser(x, float(sigma[0]))
+
+        def report(info: Mapping[str, Any]) -> None:
+            if callback is not None:
+                callback(min(info["i"], steps - 1), steps, info["denoised"])
+
+        if "noise_sampler" in parameters:
+            eta = keywords.get("eta", parameters["eta"].default)
+            keywords["noise_sampler"] = _noise_sampler(
+                required(noise, PREFIX + name) if eta else None
+            )
+        arguments = {"callback": report, "disable": True, **keywords}
+        if "sigmas" in parameters:
+            levels = torch.tensor(list(sigmas), dtype=x.dtype, device=x.device)
+            return function(model, x, levels, **arguments)
+        if steps < 2:
+            raise ValueError(f'sampler "{PREFIX}{name}" needs at least 2 steps, got {steps}')
+        if "n" in parameters:
+            arguments["n"] = steps - 1
+        x = function(model, x, sigma_min=sigmas[-2], sigma_max=sigmas[0], **arguments)
+        return denoiser(x, sigmas[-2])
+
+    return sample
+
+
+def _noise_sampler(noise: Noise | None) -> Callable[[Tensor, Tensor], Tensor | float]:
+    """The noise as k-diffusion asks for it; None adds none."""
+    if noise is None:
+        return lambda sigma, sigma_next: 0.0  # noqa: ARG005, k-diffusion's signature
+    return lambda sigma, sigma_next: noise(float(sigma), float(sigma_next))

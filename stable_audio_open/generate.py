@@ -1,0 +1,266 @@
+"""The story: prompt -> conditioning -> noise -> sampler -> latents -> waveform (section 2.3)."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.channels import to_channels
+from stable_audio_open.audio.resample import resample
+from stable_audio_open.diffusion.conditioned import ConditionedTransformer
+from stable_audio_open.diffusion.denoiser import VDenoiser
+from stable_audio_open.diffusion.guidance import GuidedVelocity
+from stable_audio_open.diffusion.samplers import (
+    MAX_SEED,
+    StepNoise,
+    get_sampler,
+    initial_noise,
+)
+from stable_audio_open.diffusion.schedule import karras, polyexponential, time_from_sigma
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.progress import step_progress
+
+MAX_PROMPT_CHARACTERS = 2000
+
+SCHEDULES: dict[str, Callable[[int, float, float], list[float]]] = {
+    "polyexponential": polyexponential,
+    "karras": karras,
+}
+
+
+class Request(NamedTuple):
+    """A checked request, one entry per item of the batch."""
+
+    prompts: list[str]
+    negatives: list[str] | None
+    seeds: list[int]
+    seconds_start: float
+    seconds_total: float
+    frames: int
+
+
+@torch.inference_mode()
+def generate(
+    model: LatentDiffusion,
+    prompt: str | Sequence[str],
+    *,
+    duration: float | None = None,
+    seconds_start: float = 0.0,
+    window: float | None = None,
+    negative_prompt: str | Sequence[str] | None = None,
+    steps: int = 100,
+    guidance_scale: float = 7.0,
+    guidance_rescale: float = 0.0,
+    guidance_interval: tuple[float, float] = (0.0, math.inf),
+    sampler: str = "dpmpp-2m",
+    schedule: str = "polyexponential",
+    sigma_min: float = 0.3,
+    sigma_max: float = 500.0,
+    seed: int | Sequence[int] | None = None,
+    init_audio: Audio | None = None,
+    init_strength: float = 0.7,
+    trim: bool = True,
+    progress: bool = True,
+    callback: Callable[[int, int, Tensor], None] | None = None,
+) -> Audio:
+    """Generate audio from text.
+
+    The defaults are the paper's: DPM-Solver++ for 100 steps with guidance scale 7 (section 4.2).
+
+    Args:
+        model: The trained system, in evaluation mode.
+        prompt: A text, or one per item of a batch.
+        duration: Seconds of sound, above 0 and at most the window; the whole window when None.
+        seconds_start: Where in an imagined longer recording the window starts, in seconds.
+        window: Seconds to work on, at most the model's window, which is the default. The rest of
+            the window after `duration` is silence, so a shorter one is faster; the model was
+            trained on whole windows.
+        negative_prompt: What guidance leads away from; nothing in particular when None.
+        steps: Sampling steps, at least 1.
+        guidance_scale: Classifier-free guidance; 1 switches it off.
+        guidance_rescale: 0..1, how far guidance keeps the conditional velocity's spread.
+        guidance_interval: Lowest and highest sigma at which guidance applies.
+        sampler: See `sampler_names()`; `k-diffusion:NAME` with that extra.
+        schedule: `polyexponential` (rho 1) or `karras` (rho 7).
+        sigma_min: Last noise level before 0.
+        sigma_max: First noise level.
+        seed: Of the first item, the others count up; or one per item; random when None.
+        init_audio: Sound to start from instead of pure noise, one item or one per prompt.
+        init_strength: 0..1, how much of `init_audio` is replaced: the part of the noise schedule
+            that is run, in logarithms of sigma.
+        trim: Cut at `duration`; else return the whole window.
+        progress: Show a progress bar.
+        callback: Called after each step with the step (from 0), the steps, and the clean latents
+            as predicted there.
+
+    Returns:
+        Samples `[batch, channels, time]`, with the sample rate and the seed of each item.
+
+    Raises:
+        ValueError: When an argument is out of its range, or the model gives NaN.
+    """
+    request = _check(model, prompt, duration, seconds_start, window, negative_prompt, seed)
+    sampler_function = get_sampler(sampler)
+    sigmas = _sigmas(schedule, steps, sigma_min, sigma_max)
+
+    conditioner, device = model.conditioner, next(model.transformer.parameters()).device
+    timing = {"seconds_start": request.seconds_start, "seconds_total": request.seconds_total}
+    conditioning = conditioner(
+        conditioner.prepare([{"prompt": text, **timing} for text in request.prompts])
+    )
+    negative = None
+    if request.negatives is not None:
+        negative = conditioner(
+            conditioner.prepare([{"prompt": text, **timing} for text in request.negatives])
+        ).cross
+
+    shape = (model.autoencoder.latent_channels, request.frames)
+    latents = torch.zeros((len(request.seeds), *shape), device=device)
+    if init_audio is not None:
+        latents = latents + _encode(model, init_audio, request.frames, items=len(latents))
+        sigmas = _shorten(sigmas, init_strength)
+    x = latents + initial_noise(shape, request.seeds).to(device) * sigmas[0]
+
+    transformer = ConditionedTransformer(
+        model.transformer,
+        conditioning,
+        negative=negative,
+        times=map(time_from_sigma, sigmas),
+        frames=request.frames,
+    )
+    denoiser = VDenoiser(
+        GuidedVelocity(
+            pair=transformer.pair,
+            conditional=transformer.conditional,
+            scale=guidance_scale,
+            rescale=guidance_rescale,
+            interval=guidance_interval,
+        )
+    )
+    with step_progress(len(sigmas) - 1, shown=progress) as advance:
+
+        def after_step(step: int, count: int, x0: Tensor) -> None:
+            advance()
+            if callback is not None:
+                callback(step, count, x0)
+
+        noise = StepNoise(request.seeds, shape, device)
+        latents = sampler_function(denoiser, x, sigmas, noise=noise, callback=after_step)
+
+    weight = next(model.autoencoder.parameters())
+    samples = model.autoencoder.decode(latents.to(weight.dtype)).float().cpu()
+    if not samples.isfinite().all():
+        raise ValueError(
+            f"the model gave NaN or infinite samples in {weight.dtype}; load it with "
+            "dtype='float32', or check the checkpoint"
+        )
+    audio = Audio(samples, model.sample_rate, tuple(request.seeds))
+    return audio.trim(duration) if trim and duration is not None else audio
+
+
+def _check(
+    model: LatentDiffusion,
+    prompt: str | Sequence[str],
+    duration: float | None,
+    seconds_start: float,
+    window: float | None,
+    negative_prompt: str | Sequence[str] | None,
+    seed: int | Sequence[int] | None,
+) -> Request:
+    longest = model.window_seconds
+    if window is None:
+        window = longest
+    elif not 0 < window <= longest:
+        raise ValueError(
+            f"window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
+        )
+    if duration is None:
+        duration = window
+    elif not 0 < duration <= window:
+        raise ValueError(
+            f"duration must be above 0 and at most the window of {window:.2f} seconds, "
+            f"got {duration}"
+        )
+    if not 0 <= seconds_start < math.inf:
+        raise ValueError(f"seconds_start must be at least 0, got {seconds_start}")
+    prompts = _texts(prompt, "prompt")
+    negatives = None
+    if negative_prompt is not None:
+        negatives = _texts(negative_prompt, "negative_prompt")
+        if len(negatives) == 1:
+            negatives *= len(prompts)
+        if len(negatives) != len(prompts):
+            raise ValueError(
+                f"give one negative_prompt or one per prompt, got {len(negatives)} for "
+                f"{len(prompts)} prompts"
+            )
+    hop = model.autoencoder.downsampling
+    return Request(
+        prompts=prompts,
+        negatives=negatives,
+        seeds=_seeds(seed, len(prompts)),
+        seconds_start=seconds_start,
+        seconds_total=seconds_start + duration,
+        frames=min(model.window_frames, math.ceil(window * model.sample_rate / hop)),
+    )
+
+
+def _texts(value: str | Sequence[str], name: str) -> list[str]:
+    texts = [value] if isinstance(value, str) else list(value)
+    if not texts:
+        raise ValueError(f"{name} is an empty list; give at least one text")
+    for text in texts:
+        if not text.strip():
+            raise ValueError(f"{name} is empty; describe the sound in a few words")
+        if len(text) > MAX_PROMPT_CHARACTERS:
+            raise ValueError(
+                f"{name} has {len(text)} characters, at most {MAX_PROMPT_CHARACTERS} are allowed; "
+                "describe the sound more briefly"
+            )
+    return texts
+
+
+def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
+    if seed is None:
+        # From the operating system: torch's global random state is neither used nor changed.
+        random = torch.Generator()
+        seed = random.seed() % MAX_SEED
+    if isinstance(seed, int):
+        seed = [seed, *((seed + i) % (MAX_SEED + 1) for i in range(1, count))]
+    if len(seed) != count:
+        raise ValueError(f"give one seed or one per prompt, got {len(seed)} for {count} prompts")
+    return list(seed)
+
+
+def _sigmas(schedule: str, steps: int, sigma_min: float, sigma_max: float) -> list[float]:
+    if schedule not in SCHEDULES:
+        raise ValueError(f"unknown schedule {schedule!r}; choose from {list(SCHEDULES)}")
+    return SCHEDULES[schedule](steps, sigma_min, sigma_max)
+
+
+def _shorten(sigmas: list[float], strength: float) -> list[float]:
+    """Keep the last part of a schedule, at least one step."""
+    if not 0 < strength <= 1:
+        raise ValueError(f"init_strength must be above 0 and at most 1, got {strength}")
+    steps = len(sigmas) - 1
+    return sigmas[steps - max(1, round(steps * strength)) :]
+
+
+def _encode(
+    model: LatentDiffusion, audio: Audio, frames: int, *, items: int
+) -> Float[Tensor, "batch latent_channels frames"]:
+    """Encode the start of a sound, followed by silence, as the window's latents."""
+    if len(audio) not in (1, items):
+        raise ValueError(f"init_audio must hold 1 or {items} items, got {len(audio)}")
+    autoencoder = model.autoencoder
+    samples = to_channels(audio.samples, autoencoder.audio_channels)
+    samples = resample(samples, audio.sample_rate, autoencoder.sample_rate)
+    length = frames * autoencoder.downsampling
+    samples = F.pad(samples[..., :length], (0, max(0, length - samples.shape[-1])))
+    weight = next(autoencoder.parameters())
+    return autoencoder.encode(samples.to(weight)).float()

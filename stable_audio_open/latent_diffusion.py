@@ -1,0 +1,51 @@
+"""The three parts of the system, held together (section 2)."""
+
+from torch import nn
+
+from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.conditioning.conditioner import Conditioner
+from stable_audio_open.diffusion.dit import DiffusionTransformer
+
+
+class LatentDiffusion(nn.Module):
+    """Autoencoder, conditioner and diffusion transformer.
+
+    Args:
+        autoencoder: Waveform to latents and back.
+        conditioner: Prompts and seconds to conditioning.
+        transformer: Latents and conditioning to velocity.
+        window_samples: Longest generation, in samples.
+    """
+
+    def __init__(
+        self,
+        *,
+        autoencoder: AudioAutoencoder,
+        conditioner: Conditioner,
+        transformer: DiffusionTransformer,
+        window_samples: int,
+    ) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.conditioner = conditioner
+        self.transformer = transformer
+        self.window_samples = window_samples
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second."""
+        return self.autoencoder.sample_rate
+
+    @property
+    def window_seconds(self) -> float:
+        """Longest generation, in seconds (47.55 when published)."""
+        return self.window_samples / self.sample_rate
+
+    @property
+    def window_frames(self) -> int:
+        """Longest generation, in latent frames (1024 when published)."""
+        return self.window_samples // self.autoencoder.downsampling
+
+    def extra_repr(self) -> str:
+        """Show the window."""
+        return f"window_samples={self.window_samples}"

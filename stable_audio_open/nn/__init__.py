@@ -1,0 +1,1 @@
+"""The smallest pieces of the networks."""

@@ -1,0 +1,161 @@
+"""Self- and cross-attention, and the one switch between their implementations."""
+
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from stable_audio_open.nn.rotary import RotaryTable, rotate
+
+AttentionBackend = Literal["sdpa", "flash", "math"]
+
+
+def check_backend(backend: str) -> AttentionBackend:
+    """Return the backend if it exists and is installed, else raise a ValueError that says so."""
+    if backend not in get_args(AttentionBackend):
+        raise ValueError(
+            f"unknown attention backend {backend!r}; choose from {list(get_args(AttentionBackend))}"
+        )
+    if backend == "flash" and not _flash_installed():
+        raise ValueError(
+            "attention backend 'flash' needs flash-attn: "
+            'pip install "stable-audio-open[flash]", or use "sdpa"'
+        )
+    return backend  # type: ignore[return-value]
+
+
+@cache
+def _flash_installed() -> bool:
+    return find_spec("flash_attn") is not None
+
+
+def attend(
+    query: Float[Tensor, "batch heads time width"],
+    key: Float[Tensor, "batch kv_heads keys width"],
+    value: Float[Tensor, "batch kv_heads keys width"],
+    *,
+    backend: AttentionBackend = "sdpa",
+) -> Float[Tensor, "batch heads time width"]:
+    """Softmax attention at scale `1 / sqrt(width)`, without a mask.
+
+    With fewer key/value heads than query heads, query head `h` uses key/value head
+    `h // (heads / kv_heads)`.
+
+    Args:
+        query: Queries.
+        key: Keys.
+        value: Values.
+        backend: `"sdpa"` is PyTorch's fused attention; `"flash"` the flash-attn package where the
+            tensors allow it (half precision on a GPU) and SDPA elsewhere; `"math"` the formula
+            written out, as a reference.
+    """
+    if backend == "flash" and query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+        return _attend_flash(query, key, value)
+    if backend == "math":
+        return _attend_math(query, key, value)
+    grouped = query.shape[1] != key.shape[1]
+    return F.scaled_dot_product_attention(query, key, value, enable_gqa=grouped)
+
+
+def _attend_flash(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    from flash_attn import flash_attn_func
+
+    out: Tensor = flash_attn_func(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), causal=False
+    )
+    return out.transpose(1, 2)
+
+
+def _attend_math(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    groups = query.shape[1] // key.shape[1]
+    key = key.repeat_interleave(groups, dim=1)
+    value = value.repeat_interleave(groups, dim=1)
+    logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    return logits.softmax(dim=-1) @ value
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with rotary positions on queries and keys; no biases."""
+
+    def __init__(self, *, width: int, heads: int, backend: AttentionBackend = "sdpa") -> None:
+        super().__init__()
+        self.heads = heads
+        self.backend = backend
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "batch time width"], rotary: RotaryTable
+    ) -> Float[Tensor, "batch time width"]:
+        """Attend from every token to every token."""
+        query, key, value = rearrange(
+            self.qkv(x), "batch time (three heads width) -> three batch heads time width",
+            three=3, heads=self.heads,
+        )  # fmt: skip
+        query, key = rotate(query, rotary), rotate(key, rotary)
+        attended = attend(query, key, value, backend=self.backend)
+        out: Tensor = self.output(
+            rearrange(attended, "batch heads time width -> batch time (heads width)")
+        )
+        return out
+
+    def extra_repr(self) -> str:
+        """Show the heads and the backend."""
+        return f"heads={self.heads}, backend={self.backend!r}"
+
+
+class KeyValue(NamedTuple):
+    """Keys and values of a context, `[batch, kv_heads, tokens, width]`."""
+
+    key: Tensor
+    value: Tensor
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention to a context, with grouped key/value heads; no biases, no rotation.
+
+    Keys and values depend on the context alone: `project` makes them once per generation.
+    """
+
+    def __init__(
+        self, *, width: int, heads: int, context_width: int, backend: AttentionBackend = "sdpa"
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.key_value_heads = context_width // (width // heads)
+        self.backend = backend
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(context_width, 2 * context_width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def project(self, context: Float[Tensor, "batch tokens context_width"]) -> KeyValue:
+        """Return the keys and values of a context."""
+        key, value = rearrange(
+            self.key_value(context), "batch tokens (two heads width) -> two batch heads tokens width",
+            two=2, heads=self.key_value_heads,
+        )  # fmt: skip
+        return KeyValue(key, value)
+
+    def forward(
+        self, x: Float[Tensor, "batch time width"], context: KeyValue
+    ) -> Float[Tensor, "batch time width"]:
+        """Attend from every token to the context."""
+        query = rearrange(
+            self.query(x), "batch time (heads width) -> batch heads time width", heads=self.heads
+        )
+        attended = attend(query, context.key, context.value, backend=self.backend)
+        out: Tensor = self.output(
+            rearrange(attended, "batch heads time width -> batch time (heads width)")
+        )
+        return out
+
+    def extra_repr(self) -> str:
+        """Show the heads and the backend."""
+        return (
+            f"heads={self.heads}, key_value_heads={self.key_value_heads}, backend={self.backend!r}"
+        )

@@ -1,0 +1,235 @@
+"""Models from wherever they are: bundled, on disk in several layouts, or on the hub."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stable_audio_open import generate as story
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.build.model import (
+    TextEncoder,
+    build_conditioner,
+    build_transformer,
+    text_config,
+)
+from stable_audio_open.build.text_encoder import load_text_encoder
+from stable_audio_open.checkpoint.layouts import read_checkpoint
+from stable_audio_open.checkpoint.precision import cast
+from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
+from stable_audio_open.checkpoint.strict import load_strictly
+from stable_audio_open.conditioning.text import Tokenizer
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.latent_diffusion import LatentDiffusion
+
+BUNDLED = {"tiny": Path(__file__).parent / "assets" / "tiny"}
+
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+}
+DEVICES = ("cpu", "cuda", "mps")
+
+TextEncoderSource = str | os.PathLike[str] | tuple[Tokenizer, nn.Module]
+
+
+class StableAudio(LatentDiffusion):
+    """Text to audio: the three parts of a trained system, and its configuration.
+
+    Args:
+        config: What the parts were built from.
+        parts: As `LatentDiffusion` takes them.
+    """
+
+    def __init__(self, *, config: DiffusionModelConfig, **parts: Any) -> None:
+        super().__init__(**parts, window_samples=config.window_samples)
+        self.config = config
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        text_encoder: TextEncoderSource | None = None,
+        use_ema: bool = True,
+    ) -> "StableAudio":
+        """Load a whole model; the arguments are those of `load`.
+
+        Raises:
+            ValueError: When the source is an autoencoder alone, or for the reasons of `load`.
+        """
+        model = load(
+            source, device=device, dtype=dtype, text_encoder=text_encoder, use_ema=use_ema
+        )
+        if not isinstance(model, StableAudio):
+            raise ValueError(f"{source} is an autoencoder alone; load it with stable_audio_open.load")
+        return model
+
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        duration: float | None = None,
+        seconds_start: float = 0.0,
+        window: float | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
+        steps: int = 100,
+        guidance_scale: float = 7.0,
+        guidance_rescale: float = 0.0,
+        guidance_interval: tuple[float, float] = (0.0, math.inf),
+        sampler: str = "dpmpp-2m",
+        schedule: str = "polyexponential",
+        sigma_min: float = 0.3,
+        sigma_max: float = 500.0,
+        seed: int | Sequence[int] | None = None,
+        init_audio: Audio | None = None,
+        init_strength: float = 0.7,
+        trim: bool = True,
+        progress: bool = True,
+        callback: Callable[[int, int, Tensor], None] | None = None,
+    ) -> Audio:
+        """Generate audio from text; see `stable_audio_open.generate.generate`."""
+        return story.generate(
+            self,
+            prompt,
+            duration=duration,
+            seconds_start=seconds_start,
+            window=window,
+            negative_prompt=negative_prompt,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            guidance_rescale=guidance_rescale,
+            guidance_interval=guidance_interval,
+            sampler=sampler,
+            schedule=schedule,
+            sigma_min=sigma_min,
+            sigma_max=sigma_max,
+            seed=seed,
+            init_audio=init_audio,
+            init_strength=init_strength,
+            trim=trim,
+            progress=progress,
+            callback=callback,
+        )
+
+
+def load(
+    source: str | os.PathLike[str],
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    text_encoder: TextEncoderSource | None = None,
+    use_ema: bool = True,
+) -> StableAudio | AudioAutoencoder:
+    """Load a trained model, in evaluation mode.
+
+    Args:
+        source: `"tiny"` (bundled), a folder or file, or a hub name such as
+            `stabilityai/stable-audio-open-1.0`. Native, stable-audio-tools and diffusers layouts
+            are told apart by their files; a lone autoencoder gives an `AudioAutoencoder`.
+        device: Where to; a CUDA device if there is one, else the CPU.
+        dtype: Type of the weights, float32 unless said otherwise. Frequencies stay at least in
+            float32, and the text encoder in the type it comes in (float32 when loaded here).
+        text_encoder: A folder or hub name of a T5 encoder with its tokenizer, or the pair
+            (tokenizer, encoder) itself; by default the one that came with the weights, else the
+            one that the configuration names.
+        use_ema: Take the averaged weights of a training checkpoint where it has any.
+
+    Raises:
+        ValueError: One line with the fault and the remedy: an unknown source, device or type, a
+            damaged file, weights that do not fit the configuration, no text encoder.
+    """
+    device, dtype = _device(device), _dtype(dtype)
+    checkpoint = read_checkpoint(_locate(source), use_ema=use_ema)
+    config = checkpoint.config
+    model: StableAudio | AudioAutoencoder
+    if isinstance(config, AutoencoderModelConfig):
+        with torch.device("meta"):
+            model = build_autoencoder(config)
+        encoder = None
+    else:
+        text = _text_encoder(text_encoder, checkpoint, config)
+        encoder = text.encoder
+        with torch.device("meta"):
+            model = StableAudio(
+                config=config,
+                autoencoder=build_autoencoder(config),
+                conditioner=build_conditioner(config.conditioning, text_encoder=text),
+                transformer=build_transformer(config.transformer),
+            )
+    load_strictly(
+        model,
+        checkpoint.tensors,
+        source=str(checkpoint.path),
+        keys=checkpoint.keys,
+        optional=TEXT_ENCODER,
+    )
+    cast(model, dtype, besides=encoder)
+    return model.to(device).eval()
+
+
+def _locate(source: str | os.PathLike[str]) -> Path:
+    """Return the file or folder that a source stands for."""
+    name = os.fspath(source)
+    if name in BUNDLED:
+        return BUNDLED[name]
+    path = Path(name)
+    if path.exists():
+        return path
+    raise ValueError(f"{name!r}")
+
+
+def _text_encoder(
+    given: TextEncoderSource | None, checkpoint: Checkpoint, config: DiffusionModelConfig
+) -> TextEncoder:
+    if isinstance(given, tuple):
+        tokenizer, encoder = given
+        return TextEncoder(tokenizer, encoder, encoder.config.d_model)  # type: ignore[union-attr,arg-type]
+    if given is not None:
+        return load_text_encoder(os.fspath(given))
+    if checkpoint.text_encoder is not None:
+        return load_text_encoder(checkpoint.text_encoder, tokenizer=checkpoint.tokenizer)
+    name = text_config(config).model
+    beside = checkpoint.path.parent / name
+    return load_text_encoder(beside if beside.is_dir() else name)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    if chosen is None or chosen.type not in DEVICES:
+        raise ValueError(f"unknown device {str(device)!r}; choose from {', '.join(DEVICES)}")
+    available = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }[chosen.type]
+    if (chosen.index or 0) >= available:
+        raise ValueError(
+            f"device {str(device)!r} is not here (found {available} of type {chosen.type}); "
+            "use device='cpu'"
+        )
+    return chosen
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    if dtype is None:
+        return torch.float32
+    chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if chosen not in DTYPES.values():
+        raise ValueError(f"unknown dtype {str(dtype)!r}; choose from {', '.join(DTYPES)}")
+    return chosen

@@ -1,0 +1,1 @@
+"""Lightning modules (section 4)."""

@@ -1,0 +1,118 @@
+"""Training of the diffusion transformer: the v-objective on latents (section 4.2)."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, drop_conditions
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
+from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.randomness import step_generator
+
+
+class DiffusionTraining(pl.LightningModule):
+    """Predict the velocity of noised latents, told prompt and timing.
+
+    The autoencoder is frozen. The number embedders are trained; the text encoder only where its
+    conditioner says so. The average covers the transformer alone.
+
+    Args:
+        model: The whole system.
+        optimisation: AdamW and schedule.
+        guidance_dropout: Share of items that are trained without cross-attention conditioning.
+        ema: Average of the transformer's weights to keep, or None.
+        header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
+        seed: Of timesteps, noise and dropout.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: LatentDiffusion,
+        optimisation: Optimisation,
+        guidance_dropout: float,
+        ema: EmaSchedule | None,
+        header: dict[str, Any],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.model.autoencoder.requires_grad_(False)
+        self.ema = averaged_copy(model.transformer) if ema is not None else None
+        self.optimisation = optimisation
+        self.guidance_dropout = guidance_dropout
+        self.ema_schedule = ema
+        self.header = header
+        self.seed = seed
+        self.timesteps: TimestepSampler | None = None
+        self._timesteps_drawn = 0
+
+    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+        """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds."""
+        latents: Tensor = batch["latents"]
+        prepared = self.model.conditioner.prepare(
+            [
+                {"prompt": prompt, "seconds_start": start, "seconds_total": total}
+                for prompt, start, total in zip(
+                    batch["prompt"],
+                    batch["seconds_start"].tolist(),
+                    batch["seconds_total"].tolist(),
+                    strict=True,
+                )
+            ]
+        )
+        if self.timesteps is None:
+            self.timesteps = TimestepSampler(seed=self.seed + self.global_rank)
+            self.timesteps.restore(self._timesteps_drawn)
+        generator = step_generator(seed=self.seed, rank=self.global_rank, step=self.global_step)
+        t = self.timesteps.draw(len(latents)).to(latents.device)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        dropped = torch.rand(len(latents), generator=generator) < self.guidance_dropout
+
+        conditioning = self.model.conditioner(prepared)
+        conditioning = drop_conditions(conditioning, dropped.to(latents.device))
+        noised = add_noise(latents, noise, t)
+        velocity = self.model.transformer(noised.x, t, conditioning)
+        loss = F.mse_loss(velocity.float(), noised.velocity.float())
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(latents))
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Update the average of the transformer's weights."""
+        if self.ema is not None and self.ema_schedule is not None:
+            decay = self.ema_schedule.at(self.global_step)
+            update_average(self.ema, self.model.transformer, decay=decay)
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW and the schedule, stepped at every training step."""
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer, schedule = self.optimisation.configure(parameters)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Describe the model, and leave out a frozen text encoder (it is a download)."""
+        checkpoint["stable_audio_open"] = self.header
+        checkpoint["timesteps_drawn"] = self.timesteps.state() if self.timesteps else 0
+        for prefix in self._frozen_text_encoders():
+            for key in [k for k in checkpoint["state_dict"] if k.startswith(prefix)]:
+                del checkpoint["state_dict"][key]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on in the sequence of timesteps; put the frozen text encoder's weights back."""
+        self._timesteps_drawn = checkpoint["timesteps_drawn"]
+        self.timesteps = None
+        own = self.state_dict()
+        for prefix in self._frozen_text_encoders():
+            checkpoint["state_dict"] |= {k: v for k, v in own.items() if k.startswith(prefix)}
+
+    def _frozen_text_encoders(self) -> list[str]:
+        texts: nn.ModuleDict = self.model.conditioner.texts
+        return [
+            f"model.conditioner.texts.{name}.encoder."
+            for name, text in texts.items()
+            if not text.trainable
+        ]

@@ -1,0 +1,262 @@
+import logging
+import math
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stable_audio_open.audio.files import AudioFileError
+from stable_audio_open.data.latents import (
+    LatentDataset,
+    encode_recordings,
+    fingerprint,
+    read_header,
+)
+from stable_audio_open.data.manifest import Recording
+
+RATE = 1000
+HOP = 8
+
+
+class Averages(nn.Module):
+    """Latents are the gained averages of `HOP` samples; counts what it encodes."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.downsampling = HOP
+        self.sample_rate = RATE
+        self.scale = 1.0
+        self.encoder = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(self.encoder.weight, gain)
+        self.decoder = nn.Linear(1, 1)
+        self.encoded: list[int] = []
+
+    def encode(self, audio: Tensor) -> Tensor:
+        self.encoded.append(audio.shape[-1])
+        return functional.avg_pool1d(audio, HOP) * self.encoder.weight[0, 0]
+
+
+def record(folder: Path, name: str, seconds: float) -> Recording:
+    """A ramp, so that a latent tells where it comes from."""
+    length = round(seconds * RATE)
+    samples = torch.arange(1, length + 1) / (length + 1)
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(path, samples.expand(2, -1).T.numpy(), RATE, subtype="FLOAT")
+    return Recording(file=name, caption=f"sound {name}", tags=(name, "sound"))
+
+
+def encode(folder: Path, recordings: list[Recording], autoencoder: Averages) -> list[Path]:
+    return encode_recordings(
+        autoencoder=autoencoder,
+        recordings=recordings,
+        folder=folder,
+        cache=folder / "cache",
+        channels=2,
+        window_samples=1000,
+    )
+
+
+def dataset(
+    recordings: list[Recording], files: list[Path], window: int = 125, seed: int = 0
+) -> LatentDataset:
+    return LatentDataset(
+        recordings=recordings,
+        files=files,
+        window=window,
+        downsampling=HOP,
+        sample_rate=RATE,
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(0.25, 125), (1.0, 125), (1.001, 126), (3.7, 463)])
+def test_a_file_holds_the_whole_recording_and_silence(
+    tmp_path: Path, seconds: float, frames: int
+) -> None:
+    (path,) = encode(tmp_path, [record(tmp_path, "audio/a.wav", seconds)], Averages())
+    with safe_open(path, framework="pt") as file:
+        latents = file.get_tensor("latents")
+        metadata = file.metadata()
+    assert latents.shape == (2, frames)
+    assert latents.dtype == torch.float32
+    assert float(metadata["seconds"]) == seconds
+    assert metadata["file"] == "audio/a.wav"
+    first_silent = math.ceil(seconds * RATE / HOP)
+    assert torch.equal(latents[:, first_silent:], torch.zeros(2, frames - first_silent))
+    assert (latents[:, :first_silent] > 0).all()
+
+
+def test_nothing_is_encoded_twice(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.5), record(tmp_path, "b.wav", 1.5)]
+    autoencoder = Averages()
+    files = encode(tmp_path, recordings, autoencoder)
+    assert autoencoder.encoded == [1000, 1504]
+    os.utime(tmp_path / "a.wav", (0, 0))
+    assert encode(tmp_path, recordings, autoencoder) == files
+    assert len(autoencoder.encoded) == 2
+    record(tmp_path, "a.wav", 0.6)
+    encode(tmp_path, recordings, autoencoder)
+    assert autoencoder.encoded == [1000, 1504, 1000]
+
+
+def test_other_weights_have_their_own_files(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.5)]
+    one, two = Averages(1.0), Averages(2.0)
+    first, second = encode(tmp_path, recordings, one), encode(tmp_path, recordings, two)
+    assert first != second
+    encode(tmp_path, recordings, one)
+    assert (len(one.encoded), len(two.encoded)) == (1, 1)
+    a, b = (dataset(recordings, files)[0]["latents"] for files in (first, second))
+    torch.testing.assert_close(b, 2 * a)
+
+
+def test_the_fingerprint_is_that_of_the_encoder() -> None:
+    one, other = Averages(), Averages()
+    nn.init.zeros_(other.decoder.weight)
+    assert fingerprint(one) == fingerprint(other)
+    other.scale = 2.0
+    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint(one) != fingerprint(Averages(1.5))
+    assert fingerprint(one) != fingerprint(Averages().to(torch.bfloat16))
+
+
+def test_a_damaged_file_is_encoded_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.5)]
+    autoencoder = Averages()
+    (path,) = encode(tmp_path, recordings, autoencoder)
+    path.write_bytes(path.read_bytes()[:100])
+    with caplog.at_level(logging.WARNING):
+        encode(tmp_path, recordings, autoencoder)
+    assert "not a file of cached latents" in caplog.text
+    assert len(autoencoder.encoded) == 2
+    assert read_header(path).frames == 125
+
+
+def test_progress_and_half_precision(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.5), record(tmp_path, "b.wav", 0.5)]
+    calls: list[tuple[int, int]] = []
+    (path, _) = encode_recordings(
+        autoencoder=Averages().to(torch.bfloat16),
+        recordings=recordings,
+        folder=tmp_path,
+        cache=tmp_path / "cache",
+        channels=2,
+        window_samples=1000,
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    assert calls == [(1, 2), (2, 2)]
+    with safe_open(path, framework="pt") as file:
+        assert file.get_tensor("latents").dtype == torch.float32
+
+
+def test_errors_of_encoding(tmp_path: Path) -> None:
+    recording = record(tmp_path, "a.wav", 0.5)
+    with pytest.raises(ValueError, match=r"a.wav: its latents are NaN or infinite; use dtype"):
+        encode(tmp_path, [recording], Averages(math.nan))
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(AudioFileError, match=r"a.wav: no such file"):
+        encode(tmp_path, [recording], Averages())
+
+
+def test_a_window_and_its_times(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 3.7)]
+    files = encode(tmp_path, recordings, Averages())
+    with safe_open(files[0], framework="pt") as file:
+        whole = file.get_tensor("latents")
+    data = dataset(recordings, files)
+    assert len(data) == 3
+    starts = set()
+    for epoch in range(10):
+        data.set_epoch(epoch)
+        for index in range(len(data)):
+            item = data[index]
+            (offset,) = (whole[0] == item["latents"][0, 0]).nonzero()[0].tolist()
+            assert torch.equal(item["latents"], whole[:, offset : offset + 125])
+            assert item["seconds_start"] == math.floor(offset * HOP / RATE)
+            assert item["seconds_total"] == 4.0
+            assert item["file"] == "a.wav"
+            starts.add(item["seconds_start"])
+    assert starts == {0.0, 1.0, 2.0}
+
+
+def test_a_short_recording_is_one_whole_window(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.25)]
+    data = dataset(recordings, encode(tmp_path, recordings, Averages()))
+    assert len(data) == 1
+    assert data[0]["latents"].shape == (2, 125)
+    assert (data[0]["seconds_start"], data[0]["seconds_total"]) == (0.0, 1.0)
+
+
+def test_seed_epoch_and_index_decide(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 30.0)]
+    files = encode(tmp_path, recordings, Averages())
+    first, again, other = (dataset(recordings, files, seed=seed) for seed in (1, 1, 2))
+    again = pickle.loads(pickle.dumps(again))
+    assert torch.equal(first[2]["latents"], again[2]["latents"])
+    assert first[2]["prompt"] == again[2]["prompt"]
+    assert not torch.equal(first[2]["latents"], other[2]["latents"])
+    again.set_epoch(5)
+    assert not torch.equal(first[2]["latents"], again[2]["latents"])
+
+
+def test_errors_of_the_dataset(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.5)]
+    files = encode(tmp_path, recordings, Averages())
+    with pytest.raises(ValueError, match="got 1 recordings and 0 files of latents"):
+        dataset(recordings, [])
+    with pytest.raises(ValueError, match=r"holds 125 latents, fewer than the window of 126"):
+        dataset(recordings, files, window=126)
+    with pytest.raises(ValueError, match="window and crops_per_recording must be at least 1"):
+        dataset(recordings, files, window=0)
+    files[0].write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"not a file of cached latents .*; delete it and encode"):
+        dataset(recordings, files)
+
+
+def test_trailing_silence_teaches_every_length_that_fits_the_window(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "short.wav", 0.5), record(tmp_path, "long.wav", 6.2)]
+    files = encode_recordings(
+        autoencoder=Averages(),
+        recordings=recordings,
+        folder=tmp_path,
+        cache=tmp_path / "cache",
+        channels=2,
+        window_samples=5 * RATE,
+    )
+    data = LatentDataset(
+        recordings=recordings,
+        files=files,
+        window=5 * RATE // HOP,
+        downsampling=HOP,
+        sample_rate=RATE,
+        crops_per_recording=1,
+        trailing_silence=3.0,
+    )
+    short, long = set(), set()
+    for epoch in range(50):
+        data.set_epoch(epoch)
+        short.add(data[0]["seconds_total"])
+        long.add(data[1]["seconds_total"])
+    assert short == {1.0, 2.0, 3.0, 4.0}
+    assert long == {7.0}
+
+
+def test_negative_trailing_silence_is_refused(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.5)]
+    files = encode(tmp_path, recordings, Averages())
+    with pytest.raises(ValueError, match=r"^trailing_silence must be at least 0, got -1\.0$"):
+        LatentDataset(
+            recordings=recordings,
+            files=files,
+            window=125,
+            downsampling=HOP,
+            sample_rate=RATE,
+            trailing_silence=-1.0,
+        )

@@ -1,0 +1,44 @@
+import random
+from collections import Counter
+
+from stable_audio_open.data.manifest import Recording
+from stable_audio_open.data.prompts import draw_prompt
+
+KICK = Recording(file="a.wav", caption="Kick drum haus", tags=("kick drum", "haus", "dry"))
+
+
+def draw(recording: Recording, count: int = 2000) -> Counter[str]:
+    rng = random.Random(0)
+    return Counter(draw_prompt(recording, rng) for _ in range(count))
+
+
+def test_half_are_the_caption() -> None:
+    counts = Counter[str]()
+    for prompt, count in draw(KICK).items():
+        counts[prompt.lower()] += count
+    # Binomial(2000, 0.5): five standard deviations are 112.
+    assert abs(counts["kick drum haus"] - 1000) < 112 + 2000 * 0.5 / 18
+
+
+def test_the_rest_are_subsets_of_the_tags_in_any_order() -> None:
+    found = {prompt.lower() for prompt in draw(KICK)}
+    tags = ("kick drum", "haus", "dry")
+    one = set(tags)
+    two = {f"{a} {b}" for a in tags for b in tags if a != b}
+    three = {f"{a} {b} {c}" for a in tags for b in tags for c in tags if len({a, b, c}) == 3}
+    assert found == one | two | three
+
+
+def test_all_cases_occur() -> None:
+    found = set(draw(KICK))
+    assert {"Kick drum haus", "kick drum haus", "KICK DRUM HAUS"} <= found
+    assert {"haus", "Haus", "HAUS"} <= found
+
+
+def test_words_of_the_caption_serve_where_there_are_no_tags() -> None:
+    found = {prompt.lower() for prompt in draw(Recording(file="a.wav", caption="snare dub"))}
+    assert found == {"snare dub", "dub snare", "snare", "dub"}
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    assert draw(KICK, 20) == draw(KICK, 20)
