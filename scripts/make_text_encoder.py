@@ -13,7 +13,15 @@ import argparse
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from stable_audio_open.data.manifest import read_manifest
@@ -51,7 +59,9 @@ def make_tokenizer(texts: list[str], *, vocabulary: int) -> PreTrainedTokenizerF
     )
 
 
-def make_encoder(vocabulary: int, *, width: int, layers: int, heads: int, seed: int) -> T5EncoderModel:
+def make_encoder(
+    vocabulary: int, *, width: int, layers: int, heads: int, seed: int
+) -> T5EncoderModel:
     """Return a T5 encoder with random weights."""
     config = T5Config(
         vocab_size=vocabulary,

@@ -20,12 +20,15 @@ from stable_audio_open.build.model import (
     text_config,
 )
 from stable_audio_open.build.text_encoder import load_text_encoder
+from stable_audio_open.checkpoint.hub import download, is_hub_name
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.precision import cast
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
 from stable_audio_open.checkpoint.strict import load_strictly
+from stable_audio_open.checkpoint.tensors import TENSOR_SUFFIXES
 from stable_audio_open.conditioning.text import Tokenizer
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.nearest import did_you_mean
 from stable_audio_open.latent_diffusion import LatentDiffusion
 
 BUNDLED = {"tiny": Path(__file__).parent / "assets" / "tiny"}
@@ -68,11 +71,11 @@ class StableAudio(LatentDiffusion):
         Raises:
             ValueError: When the source is an autoencoder alone, or for the reasons of `load`.
         """
-        model = load(
-            source, device=device, dtype=dtype, text_encoder=text_encoder, use_ema=use_ema
-        )
+        model = load(source, device=device, dtype=dtype, text_encoder=text_encoder, use_ema=use_ema)
         if not isinstance(model, StableAudio):
-            raise ValueError(f"{source} is an autoencoder alone; load it with stable_audio_open.load")
+            raise ValueError(
+                f"{source} is an autoencoder alone; load it with stable_audio_open.load"
+            )
         return model
 
     def generate(
@@ -150,7 +153,8 @@ def load(
             damaged file, weights that do not fit the configuration, no text encoder.
     """
     device, dtype = _device(device), _dtype(dtype)
-    checkpoint = read_checkpoint(_locate(source), use_ema=use_ema)
+    path = _locate(source, text_encoder=text_encoder is None)
+    checkpoint = read_checkpoint(path, use_ema=use_ema)
     config = checkpoint.config
     model: StableAudio | AudioAutoencoder
     if isinstance(config, AutoencoderModelConfig):
@@ -178,7 +182,7 @@ def load(
     return model.to(device).eval()
 
 
-def _locate(source: str | os.PathLike[str]) -> Path:
+def _locate(source: str | os.PathLike[str], *, text_encoder: bool) -> Path:
     """Return the file or folder that a source stands for."""
     name = os.fspath(source)
     if name in BUNDLED:
@@ -186,7 +190,13 @@ def _locate(source: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if path.exists():
         return path
-    raise ValueError(f"{name!r}")
+    if isinstance(source, str) and is_hub_name(name) and path.suffix not in TENSOR_SUFFIXES:
+        return download(name, text_encoder=text_encoder)
+    raise ValueError(
+        f"no model {name!r}; allowed: {', '.join(map(repr, BUNDLED))} (bundled), a folder or file "
+        f"that exists, or a hub name such as 'stabilityai/stable-audio-open-1.0'"
+        f"{did_you_mean(name, BUNDLED)}"
+    )
 
 
 def _text_encoder(
@@ -230,6 +240,6 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     if dtype is None:
         return torch.float32
     chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if chosen not in DTYPES.values():
+    if chosen is None or chosen not in DTYPES.values():
         raise ValueError(f"unknown dtype {str(dtype)!r}; choose from {', '.join(DTYPES)}")
     return chosen

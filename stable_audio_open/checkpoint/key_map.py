@@ -88,9 +88,7 @@ class KeyMap:
         return {
             name: part
             for rule in self.rules
-            for name, part in zip(
-                rule.foreign, rule.to_foreign(tensors[rule.native]), strict=True
-            )
+            for name, part in zip(rule.foreign, rule.to_foreign(tensors[rule.native]), strict=True)
         }
 
     def select(self, names: Iterable[str]) -> "KeyMap":

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
-from stable_audio_open.checkpoint import native
+from stable_audio_open.checkpoint import diffusers, native
+from stable_audio_open.checkpoint import stable_audio_tools as sat
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.tensors import CheckpointError
 
 
 def read_checkpoint(path: Path, *, use_ema: bool = True) -> Checkpoint:
     """Read a checkpoint in any layout.
+
+    A folder may hold several layouts of the same weights, as the published one does: the native
+    one is taken first, then stable-audio-tools', then diffusers'.
 
     Args:
         path: A file or a folder.
@@ -19,11 +23,31 @@ def read_checkpoint(path: Path, *, use_ema: bool = True) -> Checkpoint:
         ConfigError: When the configuration cannot be read.
     """
     if path.is_dir():
-        if native.is_native_folder(path):
-            return native.read_native(path)
-        raise CheckpointError(f"{path}: found no checkpoint")
+        return _read_folder(path, use_ema=use_ema)
     if native.is_native_file(path):
         if path.suffix == ".safetensors":
             return native.read_native(path)
         return native.read_training(path, use_ema=use_ema)
-    raise CheckpointError(f"{path}: found no checkpoint")
+    pair = sat.find(path)
+    if pair is None:
+        raise CheckpointError(
+            f"{path}: found no configuration; put {sat.CONFIG} (or {sat.AUTOENCODER_CONFIG} for "
+            "an autoencoder) beside it"
+        )
+    return sat.read_stable_audio_tools(*pair, use_ema=use_ema)
+
+
+def _read_folder(path: Path, *, use_ema: bool) -> Checkpoint:
+    pair = sat.find(path)
+    if native.is_native_folder(path) and (pair is None or native.is_native_file(pair[0])):
+        return native.read_native(path)
+    if pair is not None:
+        return sat.read_stable_audio_tools(*pair, use_ema=use_ema)
+    if diffusers.is_diffusers_folder(path):
+        return diffusers.read_diffusers(path)
+    if diffusers.is_autoencoder_folder(path):
+        return diffusers.read_autoencoder(path)
+    raise CheckpointError(
+        f"{path}: found no checkpoint; allowed: {native.CONFIG} and {native.WEIGHTS}, or "
+        f"{sat.CONFIG} and {' or '.join(sat.WEIGHTS)}, or {diffusers.INDEX}"
+    )

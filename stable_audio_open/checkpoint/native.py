@@ -77,7 +77,9 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
             average[averaged + name.removeprefix("ema.")] = tensor
         elif not name.startswith(_LOSS_TENSORS):
             tensors[name] = tensor  # strict loading will tell that it is unexpected
-    return Checkpoint(config, tensors | average if use_ema else tensors, path)
+    if use_ema and average:
+        tensors = {k: v for k, v in tensors.items() if not k.startswith(averaged)} | average
+    return Checkpoint(config, tensors, path)
 
 
 def save_native(
@@ -114,9 +116,7 @@ def save_native(
         shutil.rmtree(scratch)
 
 
-def _write(
-    model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype | None
-) -> None:
+def _write(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype | None) -> None:
     state = model.state_dict()
     precise = precise_names(model)
     text = encode_config(config)

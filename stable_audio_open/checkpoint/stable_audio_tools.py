@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stable_audio_open.checkpoint.key_map import KeyMap, Leaf, Row, expand
 from stable_audio_open.checkpoint.source import Checkpoint
-from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
+from stable_audio_open.checkpoint.tensors import read_tensors
 from stable_audio_open.config.autoencoder import AutoencoderConfig
 from stable_audio_open.config.conditioning import ConditioningConfig, T5Config
 from stable_audio_open.config.model import (
@@ -232,21 +232,23 @@ def unwrap(tensors: Mapping[str, Tensor], *, use_ema: bool) -> dict[str, Tensor]
     return tensors
 
 
-def _unwrap(
-    tensors: Mapping[str, Tensor], wrapper: Wrapper, *, use_ema: bool
-) -> dict[str, Tensor]:
-    online, average, other = {}, {}, {}
+def _unwrap(tensors: Mapping[str, Tensor], wrapper: Wrapper, *, use_ema: bool) -> dict[str, Tensor]:
+    online, other = {}, {}
     for name, tensor in tensors.items():
         if name.startswith(wrapper.online):
             online[name.removeprefix(wrapper.online)] = tensor
-        elif name.startswith(wrapper.average):
+        elif not name.startswith((wrapper.average, *TRAINING_ONLY)):
+            other[name] = tensor  # strict loading will tell that it is unexpected
+    average = {}
+    for name, tensor in tensors.items():
+        if name.startswith(wrapper.average):
             part = wrapper.averaged + name.removeprefix(wrapper.average)
             # The average is of the transformer inside its own wrapper, or of it alone.
-            whole = part if part in online or not wrapper.averaged else wrapper.averaged + part
-            average[whole] = tensor
-        elif not name.startswith(TRAINING_ONLY):
-            other[name] = tensor  # strict loading will tell that it is unexpected
-    return online | (average if use_ema else {}) | other
+            average[part if part in online else wrapper.averaged + part] = tensor
+    if use_ema and average:
+        rest = {k: v for k, v in online.items() if not k.startswith(wrapper.averaged)}
+        return rest | average | other
+    return online | other
 
 
 def _plain(name: str) -> str:
@@ -262,12 +264,4 @@ def _autoencoder_part(config: DiffusionModelConfig) -> AutoencoderModelConfig:
         sample_rate=config.sample_rate,
         audio_channels=config.audio_channels,
         autoencoder=config.autoencoder,
-    )
-
-
-def missing_config(path: Path) -> CheckpointError:
-    """Return the error for weights without a configuration."""
-    return CheckpointError(
-        f"{path}: found no configuration; put {CONFIG} (or {AUTOENCODER_CONFIG} for an "
-        "autoencoder) beside it"
     )

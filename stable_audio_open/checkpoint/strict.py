@@ -77,9 +77,7 @@ def _set(module: nn.Module, name: str, tensor: Tensor) -> None:
         setattr(owner, leaf, tensor)
 
 
-def check_fit(
-    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, source: str
-) -> None:
+def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, source: str) -> None:
     """Raise CheckpointError unless names and shapes agree."""
     missing = [name for name in expected if name not in found]
     unexpected = [name for name in found if name not in expected]

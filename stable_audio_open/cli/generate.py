@@ -10,7 +10,7 @@ from stable_audio_open.cli import options
 
 def generate(
     prompts: Annotated[
-        list[str], typer.Argument(metavar="PROMPT...", help="What to hear, one text per sound.")
+        list[str], typer.Argument(metavar="PROMPT", help="What to hear, one text per sound.")
     ],
     model: options.Model = "tiny",
     duration: Annotated[

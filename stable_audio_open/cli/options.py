@@ -19,7 +19,9 @@ TextEncoder = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        metavar="cpu|cuda|cuda:N|mps", help="Where to compute.", show_default="a GPU if there is one"
+        metavar="cpu|cuda|cuda:N|mps",
+        help="Where to compute.",
+        show_default="a GPU if there is one",
     ),
 ]
 Dtype = Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.saving import FORMATS, AudioSaveError, Subtype, check_target
+from stable_audio_open.audio.saving import AudioSaveError, Subtype, check_target
 
 LONGEST_NAME = 60
 
@@ -62,11 +62,6 @@ def file_name(prompt: str, seed: int) -> str:
     """Return a file name, without suffix, that tells the request: `deep-kick-drum_1234`."""
     words = re.sub(r"\W+", "-", prompt.lower()).strip("-")
     return f"{words[:LONGEST_NAME].rstrip('-') or 'sound'}_{seed}"
-
-
-def is_audio_name(path: Path) -> bool:
-    """Say whether the suffix is one that can be written."""
-    return path.suffix.lower() in FORMATS
 
 
 def _check_writable(folder: Path) -> None:

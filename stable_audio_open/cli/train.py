@@ -11,7 +11,7 @@ def train(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="KEY=VALUE...", help="Fields to change, such as training.batch_size=4."
+            metavar="KEY=VALUE", help="Fields to change, such as training.batch_size=4."
         ),
     ] = None,
     resume: Annotated[

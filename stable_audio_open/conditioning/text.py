@@ -1,7 +1,7 @@
 """A prompt as conditioning tokens, through the encoder of a T5 (paper reference [9])."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from stable_audio_open.conditions import Condition
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """The part of a transformers tokenizer that is used here."""
 

@@ -54,11 +54,13 @@ def refuse_value(value: object, kind: inspect.Type, *, source: str, path: str) -
     raise ConfigError(f"{source}: {path}: {found(value)}; allowed: {allowed(kind)}{near}")
 
 
-def refuse_field(name: str, names: list[str], *, source: str, path: str) -> NoReturn:
-    """Raise the error for a field that does not exist."""
+def refuse_field(name: str, struct: inspect.StructType, *, source: str, path: str) -> NoReturn:
+    """Raise the error for a field that a struct does not have."""
+    names = list(field_types(struct))
+    deeper = _find_below(name, struct)
+    near = did_you_mean(name, names) or (f'; did you mean "{deeper}"?' if deeper else "")
     raise ConfigError(
-        f"{source}: {path}: unknown field {quoted((name,))}; allowed: {quoted(tuple(names))}"
-        f"{did_you_mean(name, names)}"
+        f"{source}: {path}: unknown field {quoted((name,))}; allowed: {quoted(tuple(names))}{near}"
     )
 
 
@@ -82,7 +84,9 @@ def choose_struct(
     if tag_field not in value:
         typo = nearest(tag_field, value)
         if typo is not None and all(typo not in field_types(struct) for struct in structs):
-            refuse_field(typo, [tag_field], source=source, path=path)
+            raise ConfigError(
+                f'{source}: {path}: unknown field {quoted((typo,))}; did you mean "{tag_field}"?'
+            )
         _refuse_missing(tag_field, tags, source=source, path=path)
     tag = value[tag_field]
     if not isinstance(tag, str) or tag not in by_tag:
@@ -102,7 +106,7 @@ def _check_struct(value: object, kind: inspect.StructType, *, source: str, path:
     fields = field_types(kind)
     for name in value:
         if name not in fields:
-            refuse_field(name, list(fields), source=source, path=path)
+            refuse_field(name, kind, source=source, path=path)
     for field in kind.fields:
         if field.required and field.encode_name not in value:
             _refuse_missing(field.encode_name, field.type, source=source, path=path)
@@ -144,6 +148,20 @@ def _check_array(
         refuse_value(value, kind, source=source, path=path)
     for index, (part, item_type) in enumerate(zip(value, types, strict=True)):
         check(part, item_type, source=source, path=f"{path}[{index}]")
+
+
+def _find_below(name: str, kind: inspect.Type) -> str | None:
+    """Return the path of the first field of this name in a section of the struct."""
+    match kind:
+        case inspect.StructType():
+            for field in kind.fields:
+                below = _find_below(name, field.type)
+                if field.encode_name == name or below is not None:
+                    return field.encode_name if below is None else f"{field.encode_name}.{below}"
+        case inspect.UnionType():
+            found_below = (_find_below(name, member) for member in kind.types)
+            return next((path for path in found_below if path is not None), None)
+    return None
 
 
 def _refuse_missing(name: str, kind: inspect.Type, *, source: str, path: str) -> NoReturn:

@@ -45,7 +45,7 @@ def _assign(
         case inspect.StructType() as struct:
             fields = field_types(struct)
             if key not in fields:
-                refuse_field(key, list(fields), source=source, path=path)
+                refuse_field(key, struct, source=source, path=path)
             part_kind = fields[key] if key != struct.tag_field else _tags(kind)
             section = dict(value) if isinstance(value, dict) else _new_section(struct)
             part = section[key] if key in section else _default(struct, key)

@@ -56,6 +56,7 @@ def _decode(data: bytes | str, overrides: Sequence[str], *, source: str) -> Mode
         if not overrides:
             return translated
         value = msgspec.to_builtins(translated)
+        source = f"{source} (translated)"
     elif isinstance(value, dict) and "$schema" in value:
         if not isinstance(value["$schema"], str):
             raise ConfigError(f"{source}: $.$schema: {found(value['$schema'])}; allowed: a string")

@@ -22,7 +22,7 @@ class RotaryEmbedding(nn.Module):
     def __init__(self, *, rotated: int, base: float = 10000.0) -> None:
         super().__init__()
         exponents = torch.arange(0, rotated, 2, dtype=torch.float32) / rotated
-        self.register_buffer("inverse_frequencies", base**-exponents)
+        self.register_buffer("inverse_frequencies", 1.0 / base**exponents)
 
     def forward(self, length: int) -> RotaryTable:
         """Return the table of positions 0 to `length - 1`."""

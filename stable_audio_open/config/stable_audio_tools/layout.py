@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from stable_audio_open.config.autoencoder import EvenStride
 from stable_audio_open.config.fields import (
     Fraction,
     Name,
@@ -31,7 +32,7 @@ class EncoderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     in_channels: Positive
     channels: Positive
     c_mults: tuple[Positive, ...]
-    strides: tuple[Positive, ...]
+    strides: tuple[EvenStride, ...]
     latent_dim: Positive
     use_snake: OnlyTrue
     antialias_activation: OnlyFalse | UnsetType = UNSET
@@ -51,7 +52,7 @@ class DecoderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     out_channels: Positive
     channels: Positive
     c_mults: tuple[Positive, ...]
-    strides: tuple[Positive, ...]
+    strides: tuple[EvenStride, ...]
     latent_dim: Positive
     use_snake: OnlyTrue
     final_tanh: bool

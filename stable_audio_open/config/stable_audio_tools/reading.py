@@ -135,13 +135,6 @@ def _autoencoder(
 ) -> AutoencoderConfig:
     encoder, decoder = file.encoder.config, file.decoder.config
     _check_rules(_autoencoder_rules(file, audio_channels, path), source=source)
-    for side, settings in (("encoder", encoder), ("decoder", decoder)):
-        for index, stride in enumerate(settings.strides):
-            if stride % 2:
-                raise ConfigError(
-                    f"{source}: {path}.{side}.config.strides[{index}]: {found(stride)}; "
-                    "allowed: an even integer"
-                )
     place = f"{path}.encoder.config"
     try:
         native_encoder = OobleckConfig(

@@ -81,7 +81,7 @@ def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
             ),
             io_channels=dit.latent_channels,
         ),
-        training=UNSET if config.training is None else _training(config.training),
+        training=UNSET if config.training is None else _training(config.training, name=config.name),
     )
 
 
@@ -149,14 +149,15 @@ def _conditioner(
     )
 
 
-def _training(config: DiffusionTrainingConfig) -> layout.DiffusionCondTraining:
-    if config.ema not in (None, EmaConfig()):
+def _training(config: DiffusionTrainingConfig, *, name: str) -> layout.DiffusionCondTraining:
+    ema = config.ema
+    if ema is not None and ema != EmaConfig():
         raise ConfigError(
-            f"$.training.ema: found decay {config.ema.decay:g} and power {config.ema.power:g}; "
+            f"{name}: $.training.ema: found decay {ema.decay:g} and power {ema.power:g}; "
             "allowed: null, or 0.9999 and 0.75 (stable-audio-tools knows no other)"
         )
     return layout.DiffusionCondTraining(
-        use_ema=config.ema is not None,
+        use_ema=ema is not None,
         log_loss_info=config.log_loss_by_timestep,
         optimizer_configs=layout.OptimizerConfigs(
             diffusion=layout.OptimizerAndScheduler(

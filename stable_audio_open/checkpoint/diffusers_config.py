@@ -1,0 +1,186 @@
+"""The configuration of a diffusers pipeline, from the `config.json` of its parts."""
+
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfig, VaeConfig
+from stable_audio_open.config.check import check, type_info
+from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
+from stable_audio_open.config.describe import found
+from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.config.fields import Positive
+from stable_audio_open.config.json_text import parse_json
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.transformer import TransformerConfig
+
+CONFIG = "config.json"
+AUTOENCODER_CLASS = "AutoencoderOobleck"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+TOKENS = 128
+"""Tokens per prompt of the published model, for a tokenizer that sets no limit."""
+
+File = TypeVar("File", bound=Struct)
+
+
+class TransformerFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`transformer/config.json`."""
+
+    sample_size: Positive
+    in_channels: Positive
+    num_layers: Positive
+    attention_head_dim: Positive
+    num_attention_heads: Positive
+    num_key_value_attention_heads: Positive
+    out_channels: Positive
+    cross_attention_dim: Positive
+    time_proj_dim: Literal[256]
+    global_states_input_dim: Positive
+    cross_attention_input_dim: Positive
+
+
+class AutoencoderFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`vae/config.json`."""
+
+    encoder_hidden_size: Positive
+    downsampling_ratios: tuple[Positive, ...]
+    channel_multiples: tuple[Positive, ...]
+    decoder_channels: Positive
+    decoder_input_channels: Positive
+    audio_channels: Positive
+    sampling_rate: Positive
+
+
+class ProjectionFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`projection_model/config.json`."""
+
+    text_encoder_dim: Positive
+    conditioning_dim: Positive
+    min_value: float
+    max_value: float
+
+
+def class_name(folder: Path) -> str | None:
+    """Return the diffusers class that a part's folder says it holds."""
+    path = folder / CONFIG
+    if not path.is_file():
+        return None
+    value = parse_json(path.read_bytes(), source=str(path))
+    return value.get("_class_name") if isinstance(value, dict) else None
+
+
+def read_autoencoder_config(folder: Path) -> AutoencoderModelConfig:
+    """Read the configuration of the folder `vae/`."""
+    file, source = _read(folder / CONFIG, AutoencoderFile), str(folder / CONFIG)
+    twice = "means and scales, twice the decoder_input_channels"
+    _check_rules(
+        [("encoder_hidden_size", file.encoder_hidden_size, 2 * file.decoder_input_channels, twice)],
+        source=source,
+    )
+    try:
+        sides = [
+            OobleckConfig(
+                channels=channels,
+                multipliers=file.channel_multiples,
+                strides=file.downsampling_ratios,
+            )
+            for channels in (file.encoder_hidden_size, file.decoder_channels)
+        ]
+        config = AutoencoderModelConfig(
+            name=folder.absolute().name,
+            sample_rate=file.sampling_rate,
+            audio_channels=file.audio_channels,
+            autoencoder=AutoencoderConfig(
+                encoder=sides[0],
+                decoder=sides[1],
+                bottleneck=VaeConfig(),
+                latent_channels=file.decoder_input_channels,
+            ),
+        )
+    except ValueError as error:
+        raise ConfigError(f"{source}: $: {error}") from error
+    return config
+
+
+def read_pipeline_config(folder: Path) -> DiffusionModelConfig:
+    """Read the configuration of a pipeline's folder."""
+    autoencoder = read_autoencoder_config(folder / "vae")
+    source = str(folder / "transformer" / CONFIG)
+    file = _read(folder / "transformer" / CONFIG, TransformerFile)
+    projection = _read(folder / "projection_model" / CONFIG, ProjectionFile)
+    _check_rules(_transformer_rules(file, projection), source=source)
+    numbers = ("seconds_start", "seconds_total")
+    try:
+        return DiffusionModelConfig(
+            name=folder.absolute().name,
+            sample_rate=autoencoder.sample_rate,
+            audio_channels=autoencoder.audio_channels,
+            window_samples=file.sample_size * prod(autoencoder.autoencoder.encoder.strides),
+            autoencoder=autoencoder.autoencoder,
+            conditioning=ConditioningConfig(
+                width=projection.conditioning_dim,
+                conditioners=(
+                    T5Config(id="prompt", model="text_encoder", max_length=_tokens(folder)),
+                    *(
+                        NumberConfig(id=name, min=projection.min_value, max=projection.max_value)
+                        for name in numbers
+                    ),
+                ),
+                cross_attention=("prompt", *numbers),
+                global_=numbers,
+            ),
+            transformer=TransformerConfig(
+                latent_channels=file.in_channels,
+                width=file.num_attention_heads * file.attention_head_dim,
+                depth=file.num_layers,
+                heads=file.num_attention_heads,
+                context_width=file.cross_attention_dim,
+                global_width=file.global_states_input_dim,
+            ),
+        )
+    except ValueError as error:
+        raise ConfigError(f"{source}: $: {error}") from error
+
+
+def _transformer_rules(
+    file: TransformerFile, projection: ProjectionFile
+) -> Iterable[tuple[str, int, int, str]]:
+    """Yield what the files say twice: field, value found, value it must have, what that is."""
+    yield "out_channels", file.out_channels, file.in_channels, "the in_channels"
+    width = projection.conditioning_dim
+    same = "the projection_model's conditioning_dim"
+    yield "cross_attention_input_dim", file.cross_attention_input_dim, width, same
+    yield "cross_attention_dim", file.cross_attention_dim, width, same
+    heads, wide = file.cross_attention_dim // file.attention_head_dim, "context / head width"
+    yield "num_key_value_attention_heads", file.num_key_value_attention_heads, heads, wide
+
+
+def _check_rules(rules: Iterable[tuple[str, int, int, str]], *, source: str) -> None:
+    for name, value, expected, what in rules:
+        if value != expected:
+            raise ConfigError(f"{source}: $.{name}: {found(value)}; allowed: {expected} ({what})")
+
+
+def _tokens(folder: Path) -> int:
+    """Return the length that the pipeline pads prompts to."""
+    path = folder / "tokenizer" / TOKENIZER_CONFIG
+    if not path.is_file():
+        return TOKENS
+    value = parse_json(path.read_bytes(), source=str(path)).get("model_max_length")
+    # A tokenizer without a limit says 10^30.
+    return value if isinstance(value, int) and 0 < value < 10**6 else TOKENS
+
+
+def _read(path: Path, kind: type[File]) -> File:
+    try:
+        value = parse_json(path.read_bytes(), source=str(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if isinstance(value, dict):
+        value = {name: part for name, part in value.items() if not name.startswith("_")}
+    check(value, type_info(kind), source=str(path))
+    return msgspec.convert(value, kind)

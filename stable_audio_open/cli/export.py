@@ -1,0 +1,39 @@
+"""`stable-audio-open export`: a checkpoint of any layout as a folder of ours."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stable_audio_open.cli import options
+
+
+def export(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A folder or file that can be loaded.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")],
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        typer.Option(help="Number format of the stored weights."),
+    ] = "float32",
+    online: Annotated[
+        bool, typer.Option("--online", help="Take the trained weights, not their average.")
+    ] = False,
+    text_encoder: options.TextEncoder = None,
+) -> None:
+    """Write config.json, model.safetensors and the text encoder: what `--model` takes."""
+    from stable_audio_open.checkpoint.layouts import read_checkpoint
+    from stable_audio_open.checkpoint.native import save_native
+    from stable_audio_open.config.model import ModelConfig
+    from stable_audio_open.pretrained import BUNDLED, DTYPES, StableAudio, load
+
+    loaded = load(checkpoint, device="cpu", text_encoder=text_encoder, use_ema=not online)
+    config: ModelConfig
+    if isinstance(loaded, StableAudio):
+        config = loaded.config
+    else:
+        config = read_checkpoint(BUNDLED.get(checkpoint, Path(checkpoint))).config
+    save_native(loaded, config, output, dtype=DTYPES[dtype])
+    size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
+    typer.echo(f"{output}: {size / 1e6:.1f} MB")

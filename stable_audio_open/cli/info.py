@@ -1,0 +1,166 @@
+"""`stable-audio-open info`: the size of a model, without its weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from stable_audio_open.cli import options
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+    from stable_audio_open.config.model import DiffusionModelConfig, ModelConfig
+
+
+class Part(NamedTuple):
+    """What a part of a model holds, buffers included."""
+
+    tensors: int
+    numbers: int
+
+
+def info(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG_OR_MODEL",
+            help='A configuration (.json), a checkpoint (folder or file), or "tiny".',
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    text_encoder: options.TextEncoder = None,
+) -> None:
+    """Print tensors and numbers by part; nothing is allocated and no weight is read."""
+    import json
+
+    config, encoder = _describe(source)
+    facts, parts = _measure(config, text_encoder or encoder)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                facts | {"parts": {name: part._asdict() for name, part in parts.items()}}, indent=2
+            )
+        )
+    else:
+        _print_table(facts, parts)
+
+
+def _describe(source: str) -> "tuple[ModelConfig, str | None]":
+    """Return a configuration, and where the text encoder is that came with it."""
+    from stable_audio_open.config.read import read_config
+
+    path = Path(source)
+    if path.suffix == ".json":
+        return read_config(path), None
+
+    from stable_audio_open.checkpoint.layouts import read_checkpoint
+    from stable_audio_open.pretrained import BUNDLED
+
+    path = BUNDLED.get(source, path)
+    if not path.exists():
+        raise ValueError(
+            f"{source!r} is neither a file nor a folder; give a configuration, a checkpoint or "
+            f"{', '.join(BUNDLED)}"
+        )
+    checkpoint = read_checkpoint(path)
+    encoder = checkpoint.text_encoder
+    return checkpoint.config, None if encoder is None else str(encoder)
+
+
+def _measure(
+    config: "ModelConfig", text_encoder: str | None
+) -> tuple[dict[str, Any], dict[str, Part]]:
+    import torch
+
+    from stable_audio_open.build.autoencoder import build_autoencoder
+    from stable_audio_open.config.model import DiffusionModelConfig
+
+    hop = config.autoencoder.downsampling
+    facts: dict[str, Any] = {
+        "name": config.name,
+        "type": config.__struct_config__.tag,
+        "sample_rate": config.sample_rate,
+        "audio_channels": config.audio_channels,
+        "latent_channels": config.autoencoder.latent_channels,
+        "downsampling": hop,
+        "latents_per_second": config.sample_rate / hop,
+    }
+    with torch.device("meta"):
+        autoencoder = build_autoencoder(config)
+    facts |= {
+        "encoder_margin": autoencoder.encoder_margin,
+        "decoder_margin": autoencoder.decoder_margin,
+    }
+    parts = _autoencoder_parts(autoencoder)
+    if isinstance(config, DiffusionModelConfig):
+        facts |= {
+            "window_samples": config.window_samples,
+            "window_latents": config.window_samples // hop,
+            "window_seconds": config.window_samples / config.sample_rate,
+        }
+        parts |= _diffusion_parts(config, text_encoder)
+    return facts, parts
+
+
+def _autoencoder_parts(autoencoder: "AudioAutoencoder") -> dict[str, Part]:
+    return {
+        "autoencoder": _count(autoencoder),
+        "encoder": _count(autoencoder.encoder),
+        "decoder": _count(autoencoder.decoder),
+    }
+
+
+def _diffusion_parts(config: "DiffusionModelConfig", text_encoder: str | None) -> dict[str, Part]:
+    import torch
+
+    from stable_audio_open.build.model import build_conditioner, build_transformer, text_config
+    from stable_audio_open.build.text_encoder import text_encoder_skeleton
+
+    skeleton = text_encoder_skeleton(text_encoder or text_config(config).model)
+    with torch.device("meta"):
+        transformer = build_transformer(config.transformer)
+        conditioner = build_conditioner(config.conditioning, text_encoder=skeleton)
+    return {
+        "transformer": _count(transformer),
+        "conditioner": _count(conditioner, besides=skeleton.encoder),
+        "text_encoder": _count(skeleton.encoder),
+    }
+
+
+def _count(module: "nn.Module", *, besides: "nn.Module | None" = None) -> Part:
+    """Count what is stored, tied tensors once."""
+    tensors = {id(tensor): tensor for tensor in module.state_dict(keep_vars=True).values()}
+    if besides is not None:
+        for tensor in besides.state_dict(keep_vars=True).values():
+            tensors.pop(id(tensor), None)
+    return Part(len(tensors), sum(tensor.numel() for tensor in tensors.values()))
+
+
+def _print_table(facts: dict[str, Any], parts: dict[str, Part]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    margins = f"{facts['encoder_margin']} encoding, {facts['decoder_margin']} decoding"
+    lines = {
+        "sound": f"{facts['sample_rate']} Hz, {facts['audio_channels']} channels",
+        "latents": f"{facts['latent_channels']} channels, {facts['latents_per_second']:.2f} per "
+        f"second (one for {facts['downsampling']} samples)",
+        "reach": f"{margins} (latents on either side that chunks overlap)",
+    }
+    if "window_seconds" in facts:
+        lines["window"] = (
+            f"{facts['window_seconds']:.2f} s = {facts['window_latents']} latents = "
+            f"{facts['window_samples']} samples"
+        )
+    table = Table("part", title=f"{facts['name']} ({facts['type']})", title_justify="left")
+    table.add_column("tensors", justify="right")
+    table.add_column("numbers", justify="right")
+    for name, part in parts.items():
+        indent = "  " if name in ("encoder", "decoder") else ""
+        table.add_row(indent + name.replace("_", " "), f"{part.tensors:,}", f"{part.numbers:,}")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    for name, text in lines.items():
+        console.print(f"{name:8}{text}", markup=False)

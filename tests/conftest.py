@@ -1,0 +1,111 @@
+"""Small models with random weights, made once per run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.build.model import TextEncoder, build_model
+from stable_audio_open.checkpoint.native import save_native
+from stable_audio_open.config import autoencoder as autoencoder_config
+from stable_audio_open.config import conditioning as conditioning_config
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.transformer import TransformerConfig
+
+SAMPLE_RATE = 16000
+WINDOW_SAMPLES = 16000
+WORDS = "deep kick drum soft bright bell long warm bass of a with".split()
+
+
+def small_autoencoder() -> autoencoder_config.AutoencoderConfig:
+    """A stereo autoencoder of 32 samples per latent."""
+    side = autoencoder_config.OobleckConfig(channels=4, multipliers=(1, 2), strides=(4, 8))
+    return autoencoder_config.AutoencoderConfig(
+        encoder=side, decoder=side, bottleneck=autoencoder_config.VaeConfig(), latent_channels=8
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_autoencoder_config() -> AutoencoderModelConfig:
+    return AutoencoderModelConfig(
+        name="small-autoencoder",
+        sample_rate=SAMPLE_RATE,
+        audio_channels=2,
+        autoencoder=small_autoencoder(),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model_config() -> DiffusionModelConfig:
+    return DiffusionModelConfig(
+        name="small",
+        sample_rate=SAMPLE_RATE,
+        audio_channels=2,
+        window_samples=WINDOW_SAMPLES,
+        autoencoder=small_autoencoder(),
+        conditioning=conditioning_config.ConditioningConfig(
+            width=16,
+            conditioners=(
+                conditioning_config.T5Config(id="prompt", model="text_encoder", max_length=8),
+                conditioning_config.NumberConfig(id="seconds_start", min=0, max=512),
+                conditioning_config.NumberConfig(id="seconds_total", min=0, max=512),
+            ),
+            cross_attention=("prompt", "seconds_start", "seconds_total"),
+            global_=("seconds_start", "seconds_total"),
+        ),
+        transformer=TransformerConfig(
+            latent_channels=8, width=32, depth=2, heads=2, context_width=16, global_width=32
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_text_encoder() -> TextEncoder:
+    """A word-by-word Unigram tokenizer, and a T5 encoder that is wider than the conditioning."""
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((f"▁{w}", -2.0) for w in WORDS)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=2))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    config = T5Config(
+        vocab_size=len(vocabulary), d_model=24, d_kv=8, d_ff=32, num_layers=1, num_heads=2
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        encoder = T5EncoderModel(config).eval()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
+    return TextEncoder(fast, encoder, config.d_model)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model_config: DiffusionModelConfig,
+    tiny_text_encoder: TextEncoder,
+) -> Path:
+    """A whole model in the native layout: 1 s of stereo at 16 kHz."""
+    folder = tmp_path_factory.mktemp("models") / "small"
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = build_model(tiny_model_config, text_encoder=tiny_text_encoder)
+    save_native(model, tiny_model_config, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_autoencoder_folder(
+    tmp_path_factory: pytest.TempPathFactory, tiny_autoencoder_config: AutoencoderModelConfig
+) -> Path:
+    """An autoencoder alone in the native layout."""
+    folder = tmp_path_factory.mktemp("models") / "small-autoencoder"
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = build_autoencoder(tiny_autoencoder_config)
+    save_native(model, tiny_autoencoder_config, folder)
+    return folder
