@@ -46,7 +46,8 @@ def log_mel(samples: Tensor, *, sample_rate: int, seconds: float) -> Tensor:
         mono, 2048, hop_length=512, window=torch.hann_window(2048), return_complex=True
     ).abs()
     filters = melscale_fbanks(1025, 30.0, sample_rate / 2, 64, sample_rate)
-    return (spectrum.T @ filters).clamp(min=1e-3).log()
+    mels: Tensor = (spectrum.T @ filters).clamp(min=1e-3).log()
+    return mels
 
 
 def reconstruct(autoencoder: AudioAutoencoder, audio: Tensor) -> Tensor:

@@ -31,7 +31,9 @@ class ResidualUnit(nn.Module):
         self.snake2 = Snake(channels=channels)
         self.conv2 = convolution(channels_in=channels, channels_out=channels, kernel=1)
 
-    def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
+    def forward(
+        self, x: Float[Tensor, "batch channels time"]
+    ) -> Float[Tensor, "batch channels time"]:
         """Add the unit's change to its input."""
         change: Tensor = self.conv2(self.snake2(self.conv1(self.snake1(x))))
         return x + change
@@ -58,7 +60,9 @@ class EncoderBlock(nn.Module):
             padding=ceil(stride / 2),
         )
 
-    def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch out shorter"]:
+    def forward(
+        self, x: Float[Tensor, "batch channels time"]
+    ) -> Float[Tensor, "batch out shorter"]:
         """Downsample."""
         out: Tensor = self.downsample(self.snake(self.units(x)))
         return out

@@ -72,4 +72,3 @@ class Conditioner(nn.Module):
             cross=torch.cat([embedded[name].tokens for name in self.cross_attention], dim=1),
             global_=torch.cat([embedded[name].tokens[:, 0] for name in self.global_], dim=-1),
         )
-

@@ -77,9 +77,7 @@ class DiffusionTransformer(nn.Module):
         self.output_projection = nn.Linear(width, latent_channels, bias=False)
         self.rotary = RotaryEmbedding(rotated=width // heads // 2)
         self.blocks = nn.ModuleList(
-            TransformerBlock(
-                width=width, heads=heads, context_width=context_width, backend=backend
-            )
+            TransformerBlock(width=width, heads=heads, context_width=context_width, backend=backend)
             for _ in range(depth)
         )
         # Both convolutions are residual: from zero, they start as the identity.

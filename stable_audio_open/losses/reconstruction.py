@@ -44,7 +44,8 @@ def spectral_distance(
     """
     norm = torch.linalg.vector_norm(decoded if reference == "decoded" else target)
     convergence = torch.linalg.vector_norm(target - decoded) / norm
-    return convergence + F.l1_loss(decoded.log(), target.log())
+    distance: Tensor = convergence + F.l1_loss(decoded.log(), target.log())
+    return distance
 
 
 class StereoSpectralLoss(nn.Module):

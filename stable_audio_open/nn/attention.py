@@ -76,7 +76,8 @@ def _attend_math(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     key = key.repeat_interleave(groups, dim=1)
     value = value.repeat_interleave(groups, dim=1)
     logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-    return logits.softmax(dim=-1) @ value
+    attended: Tensor = logits.softmax(dim=-1) @ value
+    return attended
 
 
 class SelfAttention(nn.Module):
@@ -94,9 +95,11 @@ class SelfAttention(nn.Module):
     ) -> Float[Tensor, "batch time width"]:
         """Attend from every token to every token."""
         query, key, value = rearrange(
-            self.qkv(x), "batch time (three heads width) -> three batch heads time width",
-            three=3, heads=self.heads,
-        )  # fmt: skip
+            self.qkv(x),
+            "batch time (three heads width) -> three batch heads time width",
+            three=3,
+            heads=self.heads,
+        )
         query, key = rotate(query, rotary), rotate(key, rotary)
         attended = attend(query, key, value, backend=self.backend)
         out: Tensor = self.output(
@@ -136,9 +139,11 @@ class CrossAttention(nn.Module):
     def project(self, context: Float[Tensor, "batch tokens context_width"]) -> KeyValue:
         """Return the keys and values of a context."""
         key, value = rearrange(
-            self.key_value(context), "batch tokens (two heads width) -> two batch heads tokens width",
-            two=2, heads=self.key_value_heads,
-        )  # fmt: skip
+            self.key_value(context),
+            "batch tokens (two heads width) -> two batch heads tokens width",
+            two=2,
+            heads=self.key_value_heads,
+        )
         return KeyValue(key, value)
 
     def forward(

@@ -26,7 +26,7 @@ class _Snake(torch.autograd.Function):
         return torch.addcmul(x, wave * (beta.exp() + _EPSILON).reciprocal(), wave)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, alpha, beta = ctx.saved_tensors
         frequency, inverse = alpha.exp(), beta.exp() + _EPSILON

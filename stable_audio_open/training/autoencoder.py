@@ -57,7 +57,7 @@ class AutoencoderTraining(pl.LightningModule):
         self.header = header
         self.seed = seed
 
-    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+    def training_step(self, batch: dict[str, Any]) -> Tensor:
         """Reconstruct a batch of crops; `batch["audio"]` is `[batch, channels, time]`."""
         audio = batch["audio"]
         posterior = self.model.posterior(audio)
@@ -85,7 +85,7 @@ class AutoencoderTraining(pl.LightningModule):
         )
         return total
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, *_: Any) -> None:
         """Update the average of the weights."""
         if self.ema is not None and self.ema_schedule is not None:
             decay = self.ema_schedule.at(self.global_step)

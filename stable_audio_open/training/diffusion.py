@@ -25,6 +25,7 @@ class DiffusionTraining(pl.LightningModule):
         optimisation: AdamW and schedule.
         guidance_dropout: Share of items that are trained without cross-attention conditioning.
         ema: Average of the transformer's weights to keep, or None.
+        log_loss_by_timestep: Log the loss of each quarter of the timesteps apart.
         header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
         seed: Of timesteps, noise and dropout.
     """
@@ -36,10 +37,12 @@ class DiffusionTraining(pl.LightningModule):
         optimisation: Optimisation,
         guidance_dropout: float,
         ema: EmaSchedule | None,
+        log_loss_by_timestep: bool = False,
         header: dict[str, Any],
         seed: int,
     ) -> None:
         super().__init__()
+        self.log_loss_by_timestep = log_loss_by_timestep
         self.model = model
         self.model.autoencoder.requires_grad_(False)
         self.ema = averaged_copy(model.transformer) if ema is not None else None
@@ -51,7 +54,7 @@ class DiffusionTraining(pl.LightningModule):
         self.timesteps: TimestepSampler | None = None
         self._timesteps_drawn = 0
 
-    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+    def training_step(self, batch: dict[str, Any]) -> Tensor:
         """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds."""
         latents: Tensor = batch["latents"]
         prepared = self.model.conditioner.prepare(
@@ -77,11 +80,31 @@ class DiffusionTraining(pl.LightningModule):
         conditioning = drop_conditions(conditioning, dropped.to(latents.device))
         noised = add_noise(latents, noise, t)
         velocity = self.model.transformer(noised.x, t, conditioning)
-        loss = F.mse_loss(velocity.float(), noised.velocity.float())
+        errors = F.mse_loss(velocity.float(), noised.velocity.float(), reduction="none")
+        loss = errors.mean()
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(latents))
+        if self.log_loss_by_timestep:
+            self._log_quarters(errors.detach().mean(dim=(1, 2)), t)
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def _log_quarters(self, losses: Tensor, t: Tensor) -> None:
+        quarters = (t * 4).long().clamp(max=3)
+        for quarter in range(4):
+            mine = losses[quarters == quarter]
+            if len(mine):
+                name = f"train/loss/t_{quarter / 4:.2f}_{(quarter + 1) / 4:.2f}"
+                self.log(name, mine.mean(), batch_size=len(mine))
+
+    def averaged(self) -> LatentDiffusion:
+        """Return the system with the averaged transformer, sharing all weights."""
+        return LatentDiffusion(
+            autoencoder=self.model.autoencoder,
+            conditioner=self.model.conditioner,
+            transformer=self.model.transformer if self.ema is None else self.ema,
+            window_samples=self.model.window_samples,
+        )
+
+    def on_train_batch_end(self, *_: Any) -> None:
         """Update the average of the transformer's weights."""
         if self.ema is not None and self.ema_schedule is not None:
             decay = self.ema_schedule.at(self.global_step)

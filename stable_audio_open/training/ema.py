@@ -19,7 +19,7 @@ class EmaSchedule:
 
     def at(self, update: int) -> float:
         """Return the decay of an update."""
-        return min(self.decay, 1 - (1 + update) ** -self.power)
+        return min(self.decay, float(1 - (1 + update) ** -self.power))
 
 
 def averaged_copy(module: Module) -> Module:
@@ -30,7 +30,8 @@ def averaged_copy(module: Module) -> Module:
 @torch.no_grad()
 def update_average(average: nn.Module, online: nn.Module, *, decay: float) -> None:
     """Move every parameter of `average` by `1 - decay` towards `online`; copy the buffers."""
-    ours, theirs = list(average.parameters()), [p.detach() for p in online.parameters()]
+    ours = [p.detach() for p in average.parameters()]
+    theirs = [p.detach() for p in online.parameters()]
     torch._foreach_lerp_(ours, theirs, 1 - decay)
     for mine, buffer in zip(average.buffers(), online.buffers(), strict=True):
         mine.copy_(buffer)

@@ -1,0 +1,90 @@
+"""The sizes to measure at: the shipped configurations, whole or scaled down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stable_audio_open.build.text_encoder import T5_SIZES
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.read import read_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A shipped configuration, and what is changed in it."""
+
+    folder: str
+    text_encoder: Mapping[str, Any]
+    """Of transformers' `T5Config`; only training uses it."""
+    autoencoder: tuple[str, ...] = ()
+    """Overrides of both files of the folder."""
+    diffusion: tuple[str, ...] = field(default=())
+    """Overrides of `diffusion.json` alone."""
+
+
+SIZES = {
+    "tiny": Size(
+        "tiny", text_encoder={"d_model": 128, "d_ff": 256, "num_layers": 2, "num_heads": 4}
+    ),
+    "small": Size(
+        "stable_audio_open_1_0",
+        text_encoder={"d_model": 256, "d_ff": 1024, "num_layers": 4, "num_heads": 4},
+        autoencoder=("autoencoder.encoder.channels=32", "autoencoder.decoder.channels=32"),
+        diffusion=(
+            "conditioning.width=256",
+            "transformer.width=512",
+            "transformer.depth=8",
+            "transformer.heads=8",
+            "transformer.context_width=256",
+            "transformer.global_width=512",
+        ),
+    ),
+    "published": Size("stable_audio_open_1_0", text_encoder=T5_SIZES["t5-base"]),
+}
+
+
+def diffusion_config(
+    size: str, *, depth: int | None = None, frames: int | None = None
+) -> DiffusionModelConfig:
+    """Return the whole model's configuration.
+
+    Args:
+        size: One of `SIZES`.
+        depth: Blocks of the transformer, the size's own when None.
+        frames: Latent frames of the window, the size's own when None.
+    """
+    chosen = SIZES[size]
+    path = CONFIGS / chosen.folder / "diffusion.json"
+    overrides = [*chosen.autoencoder, *chosen.diffusion]
+    if depth is not None:
+        overrides.append(f"transformer.depth={depth}")
+    config = read_config(path, overrides)
+    if frames is not None:
+        overrides.append(f"window_samples={frames * config.autoencoder.downsampling}")
+        config = read_config(path, overrides)
+    assert isinstance(config, DiffusionModelConfig)
+    return config
+
+
+def autoencoder_config(size: str, *, crop_frames: int | None = None) -> AutoencoderModelConfig:
+    """Return the configuration that the autoencoder is trained with.
+
+    Args:
+        size: One of `SIZES`.
+        crop_frames: Latent frames of a training crop, the configuration's own when None.
+
+    Raises:
+        ConfigError: When a crop is shorter than the longest window of the loss.
+    """
+    chosen = SIZES[size]
+    path = CONFIGS / chosen.folder / "autoencoder.json"
+    overrides = list(chosen.autoencoder)
+    config = read_config(path, overrides)
+    if crop_frames is not None:
+        samples = crop_frames * config.autoencoder.downsampling
+        config = read_config(path, [*overrides, f"training.crop_samples={samples}"])
+    assert isinstance(config, AutoencoderModelConfig)
+    return config
