@@ -50,6 +50,17 @@ def log_mel(samples: Tensor, *, sample_rate: int, seconds: float) -> Tensor:
     return mels
 
 
+def mel_distance(sample_rate: int) -> auraloss.freq.STFTLoss:
+    """Return auraloss' MelSTFTLoss with its defaults, whose filters it would ask librosa for."""
+    loss = auraloss.freq.STFTLoss(fft_size=1024, hop_size=256, win_length=1024)
+    filters = melscale_fbanks(
+        513, 0.0, sample_rate / 2, 128, sample_rate, norm="slaney", mel_scale="slaney"
+    )
+    loss.scale = "mel"
+    loss.fb = filters.T[None]
+    return loss
+
+
 def reconstruct(autoencoder: AudioAutoencoder, audio: Tensor) -> Tensor:
     """Encode and decode, at the original length."""
     with torch.inference_mode():
@@ -61,7 +72,7 @@ def reconstruction(
 ) -> dict[str, float]:
     """Return the median and mean distances over the recordings."""
     stft = auraloss.freq.STFTLoss()
-    mel = auraloss.freq.MelSTFTLoss(sample_rate=autoencoder.sample_rate)
+    mel = mel_distance(autoencoder.sample_rate)
     si_sdr = auraloss.time.SISDRLoss()
     rows: dict[str, list[float]] = {"stft": [], "mel": [], "si_sdr": []}
     for recording in recordings:

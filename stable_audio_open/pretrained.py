@@ -22,6 +22,7 @@ from stable_audio_open.build.model import (
 from stable_audio_open.build.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.hub import download, is_hub_name
 from stable_audio_open.checkpoint.layouts import read_checkpoint
+from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.checkpoint.precision import cast
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
 from stable_audio_open.checkpoint.strict import load_strictly
@@ -211,6 +212,11 @@ def _text_encoder(
         return load_text_encoder(checkpoint.text_encoder, tokenizer=checkpoint.tokenizer)
     name = text_config(config).model
     beside = checkpoint.path.parent / name
+    if name == TEXT_ENCODER_FOLDER and not beside.is_dir():
+        raise ValueError(
+            f"{checkpoint.path}: found no folder {name!r} beside it; pass text_encoder= a "
+            "folder or hub name of the T5 encoder that it was trained with"
+        )
     return load_text_encoder(beside if beside.is_dir() else name)
 
 

@@ -17,7 +17,7 @@ from stable_audio_open.config.transformer import TransformerConfig
 
 SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 16000
-WORDS = "deep kick drum soft bright bell long warm bass of a with".split()
+WORDS = ("deep", "kick", "drum", "soft", "bright", "bell", "long", "warm", "bass", "with")
 
 
 def small_autoencoder() -> autoencoder_config.AutoencoderConfig:

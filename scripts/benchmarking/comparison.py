@@ -15,7 +15,7 @@ TOLERANCES: Mapping[torch.dtype, float] = {
 output, which guidance (two near numbers, subtracted and multiplied by 7) moves far."""
 
 
-class OutputsDifferError(Exception):
+class OutputsDifferError(ValueError):
     """The two sides do not compute the same, so their times say nothing."""
 
 
@@ -25,6 +25,22 @@ class Peers(Protocol):
     @property
     def name(self) -> str:
         """What the part is called."""
+
+    @property
+    def shape(self) -> str:
+        """How large the input is, for a reader."""
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the weights that the part uses."""
+
+    @property
+    def amount(self) -> float:
+        """What one call does, counted so that `amount` per second is in `unit`."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of the speed."""
 
     def cast(self, dtype: torch.dtype) -> None:
         """Convert the weights of both sides, and their inputs."""

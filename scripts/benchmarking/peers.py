@@ -3,6 +3,7 @@
 diffusers makes the weights; the key map of `checkpoint/diffusers.py` carries them over.
 """
 
+import importlib
 import warnings
 from typing import Any
 
@@ -197,11 +198,11 @@ def _diffusers_transformer(
 ) -> Any:
     with warnings.catch_warnings(), torch.random.fork_rng(), torch.device(device):
         warnings.simplefilter("ignore")  # deprecations inside diffusers
-        from diffusers import StableAudioDiTModel
-
+        diffusers: Any = importlib.import_module("diffusers")
+        diffusers.logging.set_verbosity_error()  # else it remarks on every cast
         torch.manual_seed(seed)
         head_width = config.width // config.heads
-        model = StableAudioDiTModel(
+        model = diffusers.StableAudioDiTModel(
             sample_size=frames,
             in_channels=config.latent_channels,
             num_layers=config.depth,
@@ -226,19 +227,16 @@ def _diffusers_rotary(config: TransformerConfig, frames: int) -> tuple[Tensor, T
     return cos, sin
 
 
-def _diffusers_autoencoder(
-    config: DiffusionModelConfig, *, device: torch.device, seed: int
-) -> Any:
+def _diffusers_autoencoder(config: DiffusionModelConfig, *, device: torch.device, seed: int) -> Any:
     encoder, decoder = config.autoencoder.encoder, config.autoencoder.decoder
     assert (encoder.multipliers, encoder.strides) == (decoder.multipliers, decoder.strides)
     outputs = 2 * config.autoencoder.latent_channels
     with warnings.catch_warnings(), torch.random.fork_rng(), torch.device(device):
         warnings.simplefilter("ignore")  # deprecations inside diffusers
-        from diffusers import AutoencoderOobleck
-        from torch.nn.utils import weight_norm
-
+        diffusers: Any = importlib.import_module("diffusers")
+        diffusers.logging.set_verbosity_error()  # else it remarks on every cast
         torch.manual_seed(seed)
-        model = AutoencoderOobleck(
+        model = diffusers.AutoencoderOobleck(
             encoder_hidden_size=encoder.channels,
             downsampling_ratios=list(encoder.strides),
             channel_multiples=list(encoder.multipliers),
@@ -251,7 +249,9 @@ def _diffusers_autoencoder(
             # diffusers ends the encoder in as many channels as it starts with, which fits the
             # published size alone.
             last = model.encoder.conv2
-            model.encoder.conv2 = weight_norm(nn.Conv1d(last.in_channels, outputs, 3, padding=1))
+            model.encoder.conv2 = nn.utils.weight_norm(
+                nn.Conv1d(last.in_channels, outputs, 3, padding=1)
+            )
         return _shake(model.eval())
 
 

@@ -1,7 +1,7 @@
 """The sizes to measure at: the shipped configurations, whole or scaled down."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ class Size:
     """Of transformers' `T5Config`; only training uses it."""
     autoencoder: tuple[str, ...] = ()
     """Overrides of both files of the folder."""
-    diffusion: tuple[str, ...] = field(default=())
+    diffusion: tuple[str, ...] = ()
     """Overrides of `diffusion.json` alone."""
 
 
 SIZES = {
     "tiny": Size(
-        "tiny", text_encoder={"d_model": 128, "d_ff": 256, "num_layers": 2, "num_heads": 4}
+        "tiny",
+        text_encoder={"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_heads": 4},
     ),
     "small": Size(
         "stable_audio_open_1_0",
@@ -47,7 +48,12 @@ SIZES = {
 
 
 def diffusion_config(
-    size: str, *, depth: int | None = None, frames: int | None = None
+    size: str,
+    *,
+    depth: int | None = None,
+    frames: int | None = None,
+    batch: int | None = None,
+    seed: int = 0,
 ) -> DiffusionModelConfig:
     """Return the whole model's configuration.
 
@@ -55,12 +61,16 @@ def diffusion_config(
         size: One of `SIZES`.
         depth: Blocks of the transformer, the size's own when None.
         frames: Latent frames of the window, the size's own when None.
+        batch: Items of a training batch, the configuration's own when None.
+        seed: Of training.
     """
     chosen = SIZES[size]
     path = CONFIGS / chosen.folder / "diffusion.json"
-    overrides = [*chosen.autoencoder, *chosen.diffusion]
+    overrides = [*chosen.autoencoder, *chosen.diffusion, f"training.seed={seed}"]
     if depth is not None:
         overrides.append(f"transformer.depth={depth}")
+    if batch is not None:
+        overrides.append(f"training.batch_size={batch}")
     config = read_config(path, overrides)
     if frames is not None:
         overrides.append(f"window_samples={frames * config.autoencoder.downsampling}")
@@ -69,19 +79,25 @@ def diffusion_config(
     return config
 
 
-def autoencoder_config(size: str, *, crop_frames: int | None = None) -> AutoencoderModelConfig:
+def autoencoder_config(
+    size: str, *, crop_frames: int | None = None, batch: int | None = None, seed: int = 0
+) -> AutoencoderModelConfig:
     """Return the configuration that the autoencoder is trained with.
 
     Args:
         size: One of `SIZES`.
         crop_frames: Latent frames of a training crop, the configuration's own when None.
+        batch: Items of a training batch, the configuration's own when None.
+        seed: Of training.
 
     Raises:
         ConfigError: When a crop is shorter than the longest window of the loss.
     """
     chosen = SIZES[size]
     path = CONFIGS / chosen.folder / "autoencoder.json"
-    overrides = list(chosen.autoencoder)
+    overrides = [*chosen.autoencoder, f"training.seed={seed}"]
+    if batch is not None:
+        overrides.append(f"training.batch_size={batch}")
     config = read_config(path, overrides)
     if crop_frames is not None:
         samples = crop_frames * config.autoencoder.downsampling

@@ -73,7 +73,7 @@ def seconds_of(call: Call, *, device: torch.device, calls: int = 1) -> float:
         call()
     end.record()
     end.synchronize()
-    return start.elapsed_time(end) / 1000 / calls
+    return float(start.elapsed_time(end)) / 1000 / calls
 
 
 def peak_bytes_of(call: Call, *, device: torch.device) -> int | None:

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfig, VaeConfig
 from stable_audio_open.config.check import check, type_info
 from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
@@ -124,7 +125,7 @@ def read_pipeline_config(folder: Path) -> DiffusionModelConfig:
             conditioning=ConditioningConfig(
                 width=projection.conditioning_dim,
                 conditioners=(
-                    T5Config(id="prompt", model="text_encoder", max_length=_tokens(folder)),
+                    T5Config(id="prompt", model=TEXT_ENCODER_FOLDER, max_length=_tokens(folder)),
                     *(
                         NumberConfig(id=name, min=projection.min_value, max=projection.max_value)
                         for name in numbers

@@ -59,7 +59,7 @@ class Rule:
                 tensor = tensor[None, :, None]
             case "same":
                 pass
-        return tensor.chunk(len(self.foreign))
+        return [tensor] if len(self.foreign) == 1 else tensor.chunk(len(self.foreign))
 
 
 @dataclass(frozen=True)

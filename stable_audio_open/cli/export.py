@@ -25,9 +25,11 @@ def export(
     """Write config.json, model.safetensors and the text encoder: what `--model` takes."""
     from stable_audio_open.checkpoint.layouts import read_checkpoint
     from stable_audio_open.checkpoint.native import save_native
+    from stable_audio_open.cli.target import check_folder
     from stable_audio_open.config.model import ModelConfig
     from stable_audio_open.pretrained import BUNDLED, DTYPES, StableAudio, load
 
+    check_folder(output)
     loaded = load(checkpoint, device="cpu", text_encoder=text_encoder, use_ema=not online)
     config: ModelConfig
     if isinstance(loaded, StableAudio):

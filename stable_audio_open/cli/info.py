@@ -53,7 +53,8 @@ def _describe(source: str) -> "tuple[ModelConfig, str | None]":
 
     path = Path(source)
     if path.suffix == ".json":
-        return read_config(path), None
+        config = read_config(path)
+        return config, _encoder_beside(config, path.parent)
 
     from stable_audio_open.checkpoint.layouts import read_checkpoint
     from stable_audio_open.pretrained import BUNDLED
@@ -65,8 +66,20 @@ def _describe(source: str) -> "tuple[ModelConfig, str | None]":
             f"{', '.join(BUNDLED)}"
         )
     checkpoint = read_checkpoint(path)
-    encoder = checkpoint.text_encoder
-    return checkpoint.config, None if encoder is None else str(encoder)
+    if checkpoint.text_encoder is not None:
+        return checkpoint.config, str(checkpoint.text_encoder)
+    return checkpoint.config, _encoder_beside(checkpoint.config, checkpoint.path.parent)
+
+
+def _encoder_beside(config: "ModelConfig", folder: Path) -> str | None:
+    """Return the text encoder's folder where the configuration means one beside it."""
+    from stable_audio_open.build.model import text_config
+    from stable_audio_open.config.model import DiffusionModelConfig
+
+    if not isinstance(config, DiffusionModelConfig):
+        return None
+    encoder = folder / text_config(config).model
+    return str(encoder) if encoder.is_dir() else None
 
 
 def _measure(

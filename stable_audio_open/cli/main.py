@@ -14,7 +14,8 @@ An error is one line on standard error; `--debug`, anywhere on the line, shows w
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated
 
@@ -42,22 +43,25 @@ for command in (generate, reconstruct, info, train, export):
     app.command()(command)
 
 
-@app.callback(invoke_without_command=True)
+def print_version(wanted: bool) -> bool:
+    """Print the version and stop, if it is asked for."""
+    if wanted:
+        typer.echo(version(PROGRAM))
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
 def overview(
-    context: typer.Context,
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
     ] = False,
-    debug: Annotated[  # noqa: ARG001, `main` takes it off the line; declared here for --help
+    debug: Annotated[
         bool, typer.Option(DEBUG, help="Show tracebacks; may stand anywhere on the line.")
     ] = False,
 ) -> None:
     """Text to stereo audio at 44.1 kHz: generate, train, convert."""
-    if show_version:
-        typer.echo(version(PROGRAM))
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,19 +71,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; from the shell when None.
     """
     debug, arguments = _take_debug(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(levelname)s: %(message)s")
-    try:
-        code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False) or 0
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    except Exception as error:  # noqa: BLE001, the outermost frame: nothing is hidden by --debug
-        if debug:
-            traceback.print_exc()
-        _complain(_line(error))
-        return _exit_code(error)
-    if code == INTERRUPTED:  # typer's answer to Ctrl-C inside a command
+    with _log_shown():
+        try:
+            code = app(args=arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False) or 0
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except SystemExit as stop:  # Lightning's answer to Ctrl-C
+            if not isinstance(stop.__context__, KeyboardInterrupt):
+                raise
+            code = INTERRUPTED
+        except Exception as error:  # noqa: BLE001, the outermost frame, and --debug hides nothing
+            if debug:
+                traceback.print_exc()
+            _complain(_line(error))
+            return _exit_code(error)
+    if code == INTERRUPTED:  # also typer's answer to Ctrl-C
         _complain("interrupted")
     return int(code)
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Show what the library logs, and leave other libraries' logs to them."""
+    logger, handler = logging.getLogger("stable_audio_open"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)  # which `train` lowers
 
 
 def _take_debug(arguments: Sequence[str]) -> tuple[bool, list[str]]:

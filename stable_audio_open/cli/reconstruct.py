@@ -56,8 +56,10 @@ def reconstruct(
             f"the autoencoder gave NaN or infinite samples in {weight.dtype}; use --dtype float32, "
             "or check the checkpoint"
         )
-    (saved,) = target.save(Audio(decoded, autoencoder.sample_rate), [file.stem])
+    result = Audio(decoded, autoencoder.sample_rate)
+    (saved,) = target.save(result, [file.stem])
+    (end,) = result.sound_end()
     typer.echo(
-        f"{saved}: {audio.duration:.2f} s through {latents.shape[-1]} latents of "
-        f"{latents.shape[1]} channels"
+        f"{saved}: {result.duration:.2f} s, {f'sound ends at {end:.2f} s' if end else 'silent'}, "
+        f"through {latents.shape[-1]} latents of {latents.shape[1]} channels"
     )

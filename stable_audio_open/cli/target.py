@@ -41,12 +41,7 @@ def plan(output: Path, *, sounds: int, subtype: Subtype) -> Target:
         AudioSaveError: The folder is missing or nothing can be written there.
     """
     if output.is_dir() or not (output.suffix or output.exists()):
-        if not output.parent.is_dir():
-            raise AudioSaveError(
-                f"{output}: the folder {output.parent} does not exist; create it or choose "
-                "another one"
-            )
-        _check_writable(output if output.is_dir() else output.parent)
+        check_folder(output)
         return Target(output, True, subtype)
     check_target(output, subtype)
     if sounds > 1:
@@ -56,6 +51,24 @@ def plan(output: Path, *, sounds: int, subtype: Subtype) -> Target:
         )
     _check_writable(output.parent)
     return Target(output, False, subtype)
+
+
+def check_folder(output: Path) -> None:
+    """Check that a folder can be written to, or made and written to.
+
+    Raises:
+        AudioSaveError: It is a file, its parent is missing, or nothing can be written there.
+    """
+    if output.is_dir():
+        _check_writable(output)
+    elif output.exists():
+        raise AudioSaveError(f"{output}: is a file; give a folder, existing or new")
+    elif not output.parent.is_dir():
+        raise AudioSaveError(
+            f"{output}: the folder {output.parent} does not exist; create it or choose another one"
+        )
+    else:
+        _check_writable(output.parent)
 
 
 def file_name(prompt: str, seed: int) -> str:

@@ -34,7 +34,7 @@ class TextConditioner(nn.Module):
         encoder_width: Features of the encoder's output.
         width: Features of the tokens; a linear projection is learned where the two differ.
         max_length: Tokens per prompt; longer prompts are cut.
-        trainable: Let gradients reach the encoder.
+        trainable: Let gradients reach the encoder; in training its dropout is on, then.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TextConditioner(nn.Module):
         self.projection = nn.Linear(encoder_width, width) if encoder_width != width else None
         self.max_length = max_length
         self.trainable = trainable
-        self.encoder.requires_grad_(trainable)
+        self.encoder.requires_grad_(trainable).train(trainable)
 
     def prepare(self, prompts: Sequence[str]) -> Tokens:
         """Tokenise prompts, padded to `max_length`, on the module's device."""

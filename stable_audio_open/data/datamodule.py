@@ -1,6 +1,7 @@
 """The seam to Lightning: a dataset with epochs becomes a data module."""
 
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
@@ -31,11 +32,49 @@ class EpochSampler(DistributedSampler[Any]):
             shuffle=True,
             seed=seed,
         )
+        self.skipped = 0
+        """Items that the next pass leaves out at its start."""
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order, and the random draws of the dataset."""
         super().set_epoch(epoch)
         self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]  # see __init__
+
+    def __iter__(self) -> Iterator[Any]:
+        skipped, self.skipped = self.skipped, 0
+        return islice(super().__iter__(), skipped, None)
+
+
+class ResumableLoader(DataLoader[Any]):
+    """Counts the batches that it gave out, so that a run can be resumed amid an epoch.
+
+    Lightning keeps the state in its checkpoints and gives it back before the first batch.
+    """
+
+    sampler: EpochSampler
+
+    def __init__(self, dataset: EpochDataset, *, sampler: EpochSampler, **settings: Any) -> None:
+        items: Dataset[Any] = dataset  # type: ignore[assignment]  # structural, not nominal
+        super().__init__(items, sampler=sampler, **settings)
+        self._given = self._skipped = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # Lightning needs no more
+        # Nothing happens before the first batch is asked for: by then the epoch is known.
+        given, self._skipped = self._skipped, 0
+        assert self.batch_size is not None
+        self.sampler.skipped = given * self.batch_size
+        for batch in super().__iter__():
+            given += 1
+            self._given = given % len(self)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches of this epoch were given out; none once they all were."""
+        return {"batches": self._given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Leave out, in the next pass, what was given out already."""
+        self._given = self._skipped = state["batches"]
 
 
 class AudioDataModule(pl.LightningDataModule):
@@ -50,7 +89,7 @@ class AudioDataModule(pl.LightningDataModule):
         self.workers = workers
         self.seed = seed
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> ResumableLoader:
         """Shuffled batches; a last one that is not full is dropped, unless it is the only one."""
         trainer = self.trainer
         sampler = EpochSampler(
@@ -59,12 +98,10 @@ class AudioDataModule(pl.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             seed=self.seed,
         )
-        # Lightning starts the first epoch of a run, and of a resumed run, before `set_epoch`.
         sampler.set_epoch(trainer.current_epoch if trainer else 0)
-        dataset: Dataset[Any] = self.dataset  # type: ignore[assignment]  # structural, not nominal
         # Workers are started anew in each epoch: they carry the dataset's epoch.
-        return DataLoader(
-            dataset,
+        return ResumableLoader(
+            self.dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,

@@ -143,6 +143,18 @@ def read_header(path: Path) -> CachedLatents:
         ) from error
 
 
+def standard_deviation(files: Sequence[Path]) -> float:
+    """Return the standard deviation of all cached latents; sampling assumes about 1."""
+    count, total, squares = 0, 0.0, 0.0
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            latents = file.get_tensor("latents").double()
+        count += latents.numel()
+        total += float(latents.sum())
+        squares += float(latents.square().sum())
+    return math.sqrt(max(0.0, squares / count - (total / count) ** 2))
+
+
 def _stored_key(path: Path) -> str | None:
     if not path.is_file():
         return None

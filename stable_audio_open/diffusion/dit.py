@@ -5,7 +5,6 @@ so that what does not change from step to step is done once: `project` the condi
 `embed_times` of all steps, and then `predict` at every step.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -155,5 +154,5 @@ class DiffusionTransformer(nn.Module):
         projected = self.project(conditioning, frames=x.shape[-1])
         return self.predict(x.to(self.dtype), self.embed_times(t), projected)
 
-    def _blocks(self) -> Sequence[TransformerBlock]:
-        return self.blocks  # type: ignore[return-value]
+    def _blocks(self) -> list[TransformerBlock]:
+        return list(self.blocks)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 from stable_audio_open.training.optimisation import Optimisation
-from stable_audio_open.training.randomness import step_generator
+from stable_audio_open.training.randomness import batch_generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +57,13 @@ class AutoencoderTraining(pl.LightningModule):
         self.header = header
         self.seed = seed
 
-    def training_step(self, batch: dict[str, Any]) -> Tensor:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Reconstruct a batch of crops; `batch["audio"]` is `[batch, channels, time]`."""
         audio = batch["audio"]
         posterior = self.model.posterior(audio)
-        generator = step_generator(seed=self.seed, rank=self.global_rank, step=self.global_step)
+        generator = batch_generator(
+            seed=self.seed, rank=self.global_rank, step=self.global_step, batch=batch_idx
+        )
         latents = posterior.sample(generator)
         decoded: Tensor = self.model.decoder(latents)
         terms = self.loss(decoded, audio)
@@ -85,10 +87,14 @@ class AutoencoderTraining(pl.LightningModule):
         )
         return total
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Update the average of the weights."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take a step, then update the average of the weights.
+
+        A hook after the batch would come too late: the checkpoint of this step is written first.
+        """
+        super().optimizer_step(*args, **kwargs)
         if self.ema is not None and self.ema_schedule is not None:
-            decay = self.ema_schedule.at(self.global_step)
+            decay = self.ema_schedule.at(self.global_step + 1)
             update_average(self.ema, self.model, decay=decay)
 
     def configure_optimizers(self) -> Any:

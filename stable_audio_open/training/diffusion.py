@@ -11,7 +11,7 @@ from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, dr
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 from stable_audio_open.training.optimisation import Optimisation
-from stable_audio_open.training.randomness import step_generator
+from stable_audio_open.training.randomness import batch_generator
 
 
 class DiffusionTraining(pl.LightningModule):
@@ -54,7 +54,7 @@ class DiffusionTraining(pl.LightningModule):
         self.timesteps: TimestepSampler | None = None
         self._timesteps_drawn = 0
 
-    def training_step(self, batch: dict[str, Any]) -> Tensor:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds."""
         latents: Tensor = batch["latents"]
         prepared = self.model.conditioner.prepare(
@@ -71,11 +71,15 @@ class DiffusionTraining(pl.LightningModule):
         if self.timesteps is None:
             self.timesteps = TimestepSampler(seed=self.seed + self.global_rank)
             self.timesteps.restore(self._timesteps_drawn)
-        generator = step_generator(seed=self.seed, rank=self.global_rank, step=self.global_step)
+        generator = batch_generator(
+            seed=self.seed, rank=self.global_rank, step=self.global_step, batch=batch_idx
+        )
         t = self.timesteps.draw(len(latents)).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         dropped = torch.rand(len(latents), generator=generator) < self.guidance_dropout
 
+        # The dropout of a trainable text encoder draws from the global state.
+        torch.manual_seed(generator.initial_seed())
         conditioning = self.model.conditioner(prepared)
         conditioning = drop_conditions(conditioning, dropped.to(latents.device))
         noised = add_noise(latents, noise, t)
@@ -104,10 +108,14 @@ class DiffusionTraining(pl.LightningModule):
             window_samples=self.model.window_samples,
         )
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Update the average of the transformer's weights."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take a step, then update the average of the transformer's weights.
+
+        A hook after the batch would come too late: the checkpoint of this step is written first.
+        """
+        super().optimizer_step(*args, **kwargs)
         if self.ema is not None and self.ema_schedule is not None:
-            decay = self.ema_schedule.at(self.global_step)
+            decay = self.ema_schedule.at(self.global_step + 1)
             update_average(self.ema, self.model.transformer, decay=decay)
 
     def configure_optimizers(self) -> Any:

@@ -17,6 +17,7 @@ from stable_audio_open.data.latents import (
     encode_recordings,
     fingerprint,
     read_header,
+    standard_deviation,
 )
 from stable_audio_open.data.manifest import Recording
 
@@ -260,3 +261,14 @@ def test_negative_trailing_silence_is_refused(tmp_path: Path) -> None:
             sample_rate=RATE,
             trailing_silence=-1.0,
         )
+
+
+def test_the_standard_deviation_is_that_of_all_latents_together(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.5), record(tmp_path, "b.wav", 1.5)]
+    files = encode(tmp_path, recordings, Averages(gain=3.0))
+    everything = []
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            everything.append(file.get_tensor("latents").flatten())
+    expected = float(torch.cat(everything).double().std(correction=0))
+    assert standard_deviation(files) == pytest.approx(expected, rel=1e-6)

@@ -1,0 +1,271 @@
+"""One training step of the autoencoder and of the transformer, stage by stage.
+
+The step is that of the Lightning modules, called by hand, on synthesised recordings that the data
+modules read from files.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from benchmarking.sizes import Size
+from benchmarking.timing import Stages, by_stage
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.build.model import TextEncoder, build_model
+from stable_audio_open.build.text_encoder import T5_VOCABULARY
+from stable_audio_open.build.training import (
+    autoencoder_data,
+    autoencoder_task,
+    diffusion_task,
+    new_autoencoder,
+)
+from stable_audio_open.config.data import FolderConfig
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.data.datamodule import AudioDataModule
+from stable_audio_open.data.latents import LatentDataset, encode_recordings
+from stable_audio_open.data.manifest import Recording, write_manifest
+
+STAGES = ("data", "forward", "losses", "backward", "optimiser")
+CROPS = 4
+"""Crops in each synthesised recording."""
+
+
+def time_autoencoder(
+    config: AutoencoderModelConfig,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    warmup: int,
+    repeats: int,
+) -> dict[str, Any]:
+    """Return the times of a step of the autoencoder's training."""
+    training = config.training
+    assert training is not None, "the shipped configurations say how to train"
+    model = new_autoencoder(config, training)
+    task = autoencoder_task(config, training, model)
+    with tempfile.TemporaryDirectory() as folder:
+        synthesise(
+            Path(folder),
+            files=training.batch_size,
+            samples=CROPS * training.crop_samples,
+            sample_rate=config.sample_rate,
+            channels=config.audio_channels,
+            seed=training.seed,
+        )
+        data = autoencoder_data(
+            config, training, FolderConfig(path=folder, crops_per_recording=CROPS)
+        )
+        stages = time_steps(
+            task,
+            data,
+            modules=(model.encoder, model.decoder),
+            clip=training.trainer.gradient_clip,
+            device=device,
+            dtype=dtype,
+            warmup=warmup,
+            repeats=repeats,
+        )
+    shape = f"batch {training.batch_size} x {training.crop_samples} samples"
+    return {"shape": shape, "parameters": _trained(task), **stages}
+
+
+def time_transformer(
+    config: DiffusionModelConfig,
+    size: Size,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    warmup: int,
+    repeats: int,
+) -> dict[str, Any]:
+    """Return the times of a step of the transformer's training, on cached random latents."""
+    training = config.training
+    assert training is not None, "the shipped configurations say how to train"
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        model = build_model(config, text_encoder=random_text_encoder(size))
+    task = diffusion_task(config, training, model)
+    frames = model.window_frames
+    with tempfile.TemporaryDirectory() as folder:
+        recordings = synthesise(
+            Path(folder),
+            files=2 * training.batch_size,
+            samples=config.sample_rate,
+            sample_rate=config.sample_rate,
+            channels=config.audio_channels,
+            seed=training.seed,
+        )
+        files = encode_recordings(
+            autoencoder=RandomLatents(config),
+            recordings=recordings,
+            folder=folder,
+            cache=Path(folder) / "latents",
+            channels=config.audio_channels,
+            window_samples=config.window_samples,
+        )
+        dataset = LatentDataset(
+            recordings=recordings,
+            files=files,
+            window=frames,
+            downsampling=config.autoencoder.downsampling,
+            sample_rate=config.sample_rate,
+            seed=training.seed,
+        )
+        stages = time_steps(
+            task,
+            AudioDataModule(dataset, batch_size=training.batch_size, seed=training.seed),
+            modules=(model.conditioner, model.transformer),
+            clip=training.trainer.gradient_clip if training.trainer is not None else None,
+            device=device,
+            dtype=dtype,
+            warmup=warmup,
+            repeats=repeats,
+        )
+    shape = f"batch {training.batch_size} x {frames} frames, depth {config.transformer.depth}"
+    return {"shape": shape, "parameters": _trained(task), **stages}
+
+
+def time_steps(
+    task: pl.LightningModule,
+    data: AudioDataModule,
+    *,
+    modules: Sequence[nn.Module],
+    clip: float | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    warmup: int,
+    repeats: int,
+) -> dict[str, Any]:
+    """Train for some steps, and return the seconds of each stage.
+
+    `data` reads a batch and moves it to the device, `forward` is the time inside `modules`,
+    `losses` the rest of the training step (noise, targets and losses), `optimiser` is clipping,
+    AdamW, schedule and the average of the weights.
+
+    Args:
+        task: What to train.
+        data: Its batches.
+        modules: What the training step runs forward.
+        clip: Largest norm of the gradient, None for any.
+        device: Where to.
+        dtype: float32, or bfloat16 for mixed precision.
+        warmup: Steps that are not counted.
+        repeats: Steps that are.
+    """
+    task.to(device).train()
+    configured: Any = task.configure_optimizers()
+    optimizer: torch.optim.Optimizer = configured["optimizer"]
+    schedule: Any = configured["lr_scheduler"]["scheduler"]
+    batches: Iterator[Any] = chain.from_iterable(repeat(data.train_dataloader()))
+    stages = Stages(device)
+    handles = [
+        handle
+        for module in modules
+        for handle in (
+            module.register_forward_pre_hook(lambda *_: stages.begin("forward")),
+            module.register_forward_hook(lambda *_: stages.end("forward")),
+        )
+    ]
+    mixed = partial(torch.autocast, device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    steps = []
+    for index in range(warmup + repeats):
+        with stages.stage("data"):
+            batch = {name: _to(value, device) for name, value in next(batches).items()}
+        with stages.stage("step"), warnings.catch_warnings(), mixed():
+            # Lightning's remark that without a trainer nothing is logged.
+            warnings.filterwarnings("ignore", message="You are trying to `self.log")
+            loss: Tensor = task.training_step(batch, index)  # type: ignore[assignment]
+        with stages.stage("backward"):
+            loss.backward()
+        with stages.stage("optimiser"):
+            if clip is not None:
+                nn.utils.clip_grad_norm_(task.parameters(), clip)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            task.on_train_batch_end(None, batch, index)
+        seconds = stages.take()
+        seconds["losses"] = seconds.pop("step") - seconds["forward"]
+        steps.append({name: seconds[name] for name in STAGES} | {"whole": sum(seconds.values())})
+    for handle in handles:
+        handle.remove()
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    spreads = by_stage(steps[warmup:])
+    return {
+        "peak_bytes": peak,
+        "stages": {name: spread.to_json() for name, spread in spreads.items()},
+    }
+
+
+def synthesise(
+    folder: Path, *, files: int, samples: int, sample_rate: int, channels: int, seed: int
+) -> list[Recording]:
+    """Write noise as FLAC files, with a manifest."""
+    random = torch.Generator().manual_seed(seed)
+    recordings = []
+    for index in range(files):
+        name = f"noise_{index}.flac"
+        noise = torch.randn((1, channels, samples), generator=random).clamp(-3, 3) * 0.2
+        Audio(noise, sample_rate).save(folder / name)
+        recordings.append(Recording(file=name, caption=f"loud noise number {index}"))
+    write_manifest(folder / "manifest.jsonl", recordings)
+    return recordings
+
+
+class RandomLatents:
+    """Stands in for a trained autoencoder: the transformer's step never runs one."""
+
+    scale = 1.0
+
+    def __init__(self, config: DiffusionModelConfig) -> None:
+        with torch.device("meta"):
+            shape = build_autoencoder(config)
+        self.downsampling = shape.downsampling
+        self.sample_rate = shape.sample_rate
+        self._channels = shape.latent_channels
+        self._random = torch.Generator().manual_seed(0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return no weights."""
+        return {}
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """Return noise in the shape of the latents."""
+        frames = audio.shape[-1] // self.downsampling
+        return torch.randn((len(audio), self._channels, frames), generator=self._random)
+
+
+def random_text_encoder(size: Size) -> TextEncoder:
+    """Return an untrained T5 encoder, with a tokenizer that knows the length of words alone."""
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(vocab_size=T5_VOCABULARY, **size.text_encoder)
+    return TextEncoder(_tokenize, T5EncoderModel(config).eval(), config.d_model)
+
+
+def _tokenize(text: list[str], **settings: Any) -> dict[str, Tensor]:
+    max_length: int = settings["max_length"]
+    ids = torch.zeros((len(text), max_length), dtype=torch.long)
+    for row, words in zip(ids, text, strict=True):
+        numbers = [len(word) for word in words.split()][:max_length]
+        row[: len(numbers)] = torch.tensor(numbers)
+    return {"input_ids": ids, "attention_mask": (ids > 0).long()}
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _trained(task: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in task.parameters() if parameter.requires_grad)

@@ -1,0 +1,127 @@
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
+
+CUT_SHORT = "is truncated or not a checkpoint; copy or download it again"
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        read_tensors(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.replace(str(path), path.name)
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.arange(3.0)}, path, metadata={"format": "pt"})
+    file = read_tensors(path)
+    assert file.tensors["a"].tolist() == [0, 1, 2]
+    assert file.header == {"format": "pt"}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_checkpoint_with_a_state_dict(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "model.ckpt"
+    content = {"state_dict": {"a": torch.arange(3.0)}, "epoch": 4, "callbacks": {"x": [1, "y"]}}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    file = read_tensors(path)
+    assert file.tensors["a"].tolist() == [0, 1, 2]
+    assert file.header["epoch"] == 4
+
+
+def test_checkpoint_of_bare_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"a": torch.arange(3.0), "version": 1}, path)
+    file = read_tensors(path)
+    assert list(file.tensors) == ["a"]
+    assert file.header == {"version": 1}
+
+
+class Malicious:
+    """A pickle that would create a file when it is loaded."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, (f"open({str(self.target)!r}, 'w')",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_malicious_pickle_is_refused(tmp_path: Path, zipped: bool) -> None:
+    target, path = tmp_path / "broken-in", tmp_path / "model.ckpt"
+    content = {"state_dict": {"a": torch.zeros(1)}, "x": Malicious(target)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert refusal(path) == (
+        "model.ckpt: refused, because it holds more than tensors and plain values (it names "
+        "exec) and reading that runs code; save it as safetensors with the program that wrote it"
+    )
+    assert not target.exists()
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")  # torch.save has 2
+def test_a_plain_malicious_pickle_is_refused(tmp_path: Path) -> None:
+    target, path = tmp_path / "broken-in", tmp_path / "model.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": Malicious(target)}))
+    assert refusal(path).startswith("model.ckpt")
+    assert not target.exists()
+
+
+def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(torch.nn.Linear(1, 1), path)
+    assert "(it names torch.nn.modules.linear.Linear)" in refusal(path)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -1, -40])
+@pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
+def test_a_truncated_file_is_refused(tmp_path: Path, name: str, kept: int) -> None:
+    path = tmp_path / name
+    if path.suffix == ".safetensors":
+        save_file({"a": torch.randn(100)}, path)
+    else:
+        torch.save({"state_dict": {"a": torch.randn(100)}}, path)
+    path.write_bytes(path.read_bytes()[:kept])
+    assert refusal(path).startswith(f"{name} {CUT_SHORT}")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
+def test_garbage_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"<html>404</html>" * 20)
+    assert refusal(path).startswith(f"{name} {CUT_SHORT}")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "model.ckpt") == "model.ckpt: no such file"
+
+
+def test_another_suffix_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.touch()
+    assert refusal(path) == (
+        "model.onnx: found the suffix '.onnx'; allowed: .safetensors, .ckpt, .pt, .pth, .bin"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ([torch.zeros(1)], "found list; allowed: named tensors"),
+        ({"epoch": 1}, "found no tensors"),
+        ({"state_dict": [1]}, "`state_dict` holds list, not tensors"),
+    ],
+)
+def test_a_checkpoint_without_tensors_is_refused(
+    tmp_path: Path, content: object, fault: str
+) -> None:
+    path = tmp_path / "model.ckpt"
+    torch.save(content, path)
+    assert refusal(path) == f"model.ckpt: {fault}"

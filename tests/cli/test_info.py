@@ -1,0 +1,111 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from stable_audio_open.pretrained import load
+
+Run = Callable[..., CompletedProcess[str]]
+Refuse = Callable[..., None]
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "configs" / "stable_audio_open_1_0"
+
+
+def test_published_model(run: Run):
+    """The counts of the published files: 745 tensors without the text encoder."""
+    shown = json.loads(run("info", PUBLISHED / "diffusion.json", "--json").stdout)
+    numbers = {name: part["numbers"] for name, part in shown["parts"].items()}
+    assert numbers == {
+        "autoencoder": 156_112_514,
+        "encoder": 77_989_888,
+        "decoder": 78_122_626,
+        "transformer": 1_056_939_152,
+        "conditioner": 396_544,
+        "text_encoder": 109_628_544,
+    }
+    stored = [shown["parts"][name] for name in ("autoencoder", "transformer", "conditioner")]
+    assert sum(part["tensors"] for part in stored) == 745
+    assert sum(part["numbers"] for part in stored) == 1_213_448_210
+    assert (shown["encoder_margin"], shown["decoder_margin"]) == (8, 10)
+    assert (shown["window_latents"], shown["downsampling"]) == (1024, 2048)
+    assert shown["window_seconds"] == pytest.approx(47.55, abs=0.005)
+    assert shown["latents_per_second"] == pytest.approx(21.53, abs=0.005)
+
+
+def test_published_autoencoder(run: Run):
+    shown = json.loads(run("info", PUBLISHED / "autoencoder.json", "--json").stdout)
+    assert shown["parts"]["autoencoder"] == {"tensors": 365, "numbers": 156_112_514}
+    assert set(shown["parts"]) == {"autoencoder", "encoder", "decoder"}
+    assert "window_seconds" not in shown
+
+
+def test_table(run: Run):
+    shown = run("info", PUBLISHED / "diffusion.json").stdout
+    for words in ("1,056,939,152", "156,112,514", "396,544", "109,628,544", "47.55 s"):
+        assert words in shown
+
+
+def test_checkpoint_counts_what_is_loaded(run: Run, tiny_model_folder: Path):
+    model = load(tiny_model_folder, device="cpu")
+    for name in (".", "model.safetensors", "config.json"):
+        source = tiny_model_folder / name
+        parts = json.loads(run("info", source, "--json").stdout)["parts"]
+        for name in ("autoencoder", "transformer"):
+            state = getattr(model, name).state_dict()
+            assert parts[name]["tensors"] == len(state)
+            assert parts[name]["numbers"] == sum(tensor.numel() for tensor in state.values())
+        encoder = model.conditioner.texts["prompt"].encoder
+        numbers = sum(parameter.numel() for parameter in encoder.parameters())
+        assert parts["text_encoder"]["numbers"] == numbers
+        total = sum(parameter.numel() for parameter in model.conditioner.parameters())
+        assert parts["conditioner"]["numbers"] == total - numbers
+
+
+def test_configuration_in_the_layout_of_stable_audio_tools(run: Run):
+    config = ROOT / "tests" / "config" / "published_model_config.json"
+    parts = json.loads(run("info", config, "--json").stdout)["parts"]
+    assert parts["transformer"]["numbers"] == 1_056_939_152
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "message"),
+    [
+        ("nowhere.json", 2, "nowhere.json: no such file"),
+        (
+            "nowhere",
+            2,
+            "'nowhere' is neither a file nor a folder; give a configuration, a checkpoint or tiny",
+        ),
+        (
+            "good.wav",
+            1,
+            "good.wav: found the suffix '.wav'; allowed: .safetensors, .ckpt, .pt, .pth, .bin",
+        ),
+    ],
+)
+def test_wrong_source(refuse: Refuse, recordings: Path, source: str, code: int, message: str):
+    refuse("info", source, code=code, message=message)
+
+
+def test_damaged_checkpoint(run: Run, tiny_model_folder: Path):
+    whole = (tiny_model_folder / "model.safetensors").read_bytes()
+    Path("model.safetensors").write_bytes(whole[:1000])
+    result = run("info", "model.safetensors")
+    assert result.returncode == 1
+    assert "is truncated or not a checkpoint" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_misspelt_field(run: Run, tiny_model_folder: Path):
+    text = (tiny_model_folder / "config.json").read_text()
+    Path("config.json").write_text(text.replace('"strides"', '"stridez"', 1))
+    result = run("info", "config.json")
+    assert result.returncode == 2
+    assert result.stderr.startswith(
+        'stable-audio-open: config.json: $.autoencoder.encoder: unknown field "stridez"'
+    )
+    assert result.stderr.endswith('did you mean "strides"?\n')
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,149 @@
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import msgspec
+import pytest
+
+from stable_audio_open.config.model import AutoencoderModelConfig
+from stable_audio_open.config.read import encode_config
+from stable_audio_open.training.autoencoder import AutoencoderTraining
+
+Run = Callable[..., CompletedProcess[str]]
+Refuse = Callable[..., None]
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config(recordings: Path, tiny_autoencoder_config: AutoencoderModelConfig) -> Path:
+    """Two steps of an autoencoder on one recording."""
+    Path("manifest.jsonl").write_text('{"file": "good.wav", "caption": "noise"}\n')
+    settings: dict[str, Any] = msgspec.json.decode(encode_config(tiny_autoencoder_config))
+    settings["data"] = {"type": "folder", "path": "."}
+    settings["training"] = {
+        "trainer": {"max_steps": 2, "accelerator": "cpu", "log_every": 1},
+        "optimizer": {"type": "adamw", "lr": 1e-3, "betas": [0.9, 0.999], "weight_decay": 0},
+        "schedule": {"type": "inverse_lr", "inv_gamma": 1000, "power": 1, "warmup": 0},
+        "batch_size": 1,
+        "crop_samples": 2048,
+        "loss": {"fft_sizes": [256, 64]},
+    }
+    path = Path("run.json")
+    path.write_bytes(msgspec.json.encode(settings))
+    return path
+
+
+@pytest.fixture
+def empty_folder(run: Run) -> None:
+    """`run` has gone to an empty folder."""
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_checkpoint_can_be_used_and_exported(run: Run, config: Path):
+    result = run("train", "--config", config, "training.trainer.name=first")
+    checkpoint = "runs/first/checkpoints/last.ckpt"
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == f"last checkpoint: {checkpoint}"
+    assert run("export", checkpoint, "--output", "trained").returncode == 0
+    for model in (checkpoint, "trained"):
+        result = run("reconstruct", "good.wav", "--model", model, "--output", "x.wav")
+        assert result.returncode == 0, result.stderr
+    again = run("train", "--config", config, "training.trainer.name=first", "--resume", "none")
+    assert again.returncode == 2
+    assert again.stderr.startswith(f"stable-audio-open: {checkpoint} exists")
+    assert again.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Lightning ignores Ctrl-C from the first one on."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("empty_folder", "signals")
+def test_ctrl_c(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AutoencoderTraining, "training_step", interrupt)
+    result = run("train", "--config", config)
+    assert result.returncode == 130
+    assert result.stderr.splitlines()[-1] == "stable-audio-open: interrupted"
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.usefixtures("empty_folder")
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.batchsize=4", 'unknown field "batchsize"'),
+        ("training.batch_size=four", '$.training.batch_size: found "four"; allowed: an integer'),
+        ("training.batch_size=0", "$.training.batch_size: found 0; allowed: an integer >= 1"),
+        ("training.trainer.accelerator=tpu", '$.training.trainer.accelerator: found "tpu"'),
+        ("batch_size", "found no equals sign"),
+        ("training=null", "`training` is missing"),
+    ],
+)
+def test_wrong_override(run: Run, config: Path, override: str, message: str):
+    result = run("train", "--config", config, override)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.startswith("stable-audio-open: ")
+    assert result.stderr.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("empty_folder")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "run.json: invalid JSON at line 1, column 1"),
+        ('{"type": "autoencoderr"}', 'run.json: $.type: found "autoencoderr"'),
+        ('{"type": "autoencoder", "nmae": "x"}', 'run.json: $: unknown field "nmae"'),
+        ("[]", "run.json: $: found"),
+    ],
+)
+def test_wrong_file(run: Run, text: str, message: str):
+    Path("run.json").write_text(text)
+    result = run("train", "--config", "run.json")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"stable-audio-open: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_missing_file(refuse: Refuse):
+    refuse("train", "--config", "run.json", code=2, message="run.json: no such file")
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_missing_checkpoint(run: Run, config: Path):
+    result = run("train", "--config", config, "--resume", "gone.ckpt")
+    assert (result.returncode, result.stderr) == (
+        2,
+        "stable-audio-open: gone.ckpt: there is no such checkpoint to resume from\n",
+    )
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_damaged_recording(run: Run, config: Path):
+    Path("manifest.jsonl").write_text('{"file": "cut.wav", "caption": "noise"}\n')
+    result = run("train", "--config", config)
+    assert result.returncode == 1
+    assert "cut.wav: the file is truncated" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def test_script_is_the_command(tmp_path: Path):
+    script = [sys.executable, str(ROOT / "scripts" / "train.py"), "--config", "run.json"]
+    result = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (
+        2,
+        "stable-audio-open: run.json: no such file\n",
+    )
