@@ -102,7 +102,8 @@ def generate(
         Samples `[batch, channels, time]`, with the sample rate and the seed of each item.
 
     Raises:
-        ValueError: When an argument is out of its range, or the model gives NaN.
+        ValueError: When an argument is out of its range.
+        FloatingPointError: When the model gives NaN.
     """
     request = _check(model, prompt, duration, seconds_start, window, negative_prompt, seed)
     sampler_function = get_sampler(sampler)
@@ -155,7 +156,7 @@ def generate(
     weight = next(model.autoencoder.parameters())
     samples = model.autoencoder.decode(latents.to(weight.dtype)).float().cpu()
     if not samples.isfinite().all():
-        raise ValueError(
+        raise FloatingPointError(
             f"the model gave NaN or infinite samples in {weight.dtype}; load it with "
             "dtype='float32', or check the checkpoint"
         )

@@ -191,10 +191,9 @@ def time_steps(
         with stages.stage("optimiser"):
             if clip is not None:
                 nn.utils.clip_grad_norm_(task.parameters(), clip)
-            optimizer.step()
+            task.optimizer_step(0, index, optimizer)
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
-            task.on_train_batch_end(None, batch, index)
         seconds = stages.take()
         seconds["losses"] = seconds.pop("step") - seconds["forward"]
         steps.append({name: seconds[name] for name in STAGES} | {"whole": sum(seconds.values())})
