@@ -29,7 +29,26 @@ from stable_audio_open.data.manifest import read_manifest
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 
 # Words that a caption may not hold but a prompt will; they share pieces with words that it does.
-PROMPT_WORDS = ["a", "the", "of", "with", "and", "deep", "short", "long", "soft", "hard", "loud", "quiet", "low", "high", "sound", "hit", "big", "small"]
+PROMPT_WORDS = [
+    "a",
+    "the",
+    "of",
+    "with",
+    "and",
+    "deep",
+    "short",
+    "long",
+    "soft",
+    "hard",
+    "loud",
+    "quiet",
+    "low",
+    "high",
+    "sound",
+    "hit",
+    "big",
+    "small",
+]
 
 
 def make_tokenizer(texts: list[str], *, vocabulary: int) -> PreTrainedTokenizerFast:

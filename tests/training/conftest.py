@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,7 +13,7 @@ import soundfile
 
 from stable_audio_open.build.model import TextEncoder
 from stable_audio_open.config.data import FolderConfig
-from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.training import (
     AdamWConfig,
     AutoencoderTrainingConfig,
@@ -44,34 +46,37 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _trainer(output: Path, **changes: object) -> TrainerConfig:
-    trainer = TrainerConfig(
+def trainer(output: Path) -> TrainerConfig:
+    """Four steps, each with a checkpoint and a line in the log."""
+    return TrainerConfig(
         max_steps=4,
         accelerator="cpu",
         devices=1,
         log_every=1,
-        checkpoint=CheckpointConfig(every=2, keep=2),
+        checkpoint=CheckpointConfig(every=1, keep=4),
         output=str(output),
+        name="whole",
     )
-    return msgspec.structs.replace(trainer, **changes)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def autoencoder_run(
-    tmp_path: Path, recordings: Path, tiny_autoencoder_config: AutoencoderModelConfig
+    tmp_path_factory: pytest.TempPathFactory,
+    recordings: Path,
+    tiny_autoencoder_config: AutoencoderModelConfig,
 ) -> AutoencoderModelConfig:
     """Batches of 4 crops, 3 batches an epoch."""
     return msgspec.structs.replace(
         tiny_autoencoder_config,
         data=FolderConfig(path=str(recordings), crops_per_recording=2),
         training=AutoencoderTrainingConfig(
-            trainer=_trainer(tmp_path / "runs"),
+            trainer=trainer(tmp_path_factory.mktemp("autoencoder_runs")),
             optimizer=AdamWConfig(lr=2e-3, betas=(0.8, 0.99), weight_decay=1e-3),
             schedule=InverseLRConfig(inv_gamma=200, power=0.5, warmup=0.5),
             batch_size=4,
             crop_samples=4096,
             loss=ReconstructionConfig(fft_sizes=(512, 128, 32)),
-            ema=EmaConfig(decay=0.9, power=0.75),
+            ema=EmaConfig(decay=0.6, power=0.75),
             initial_scale_bias=-4.0,
             seed=5,
         ),
@@ -89,29 +94,49 @@ def text_encoder_folder(
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def diffusion_run(
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     recordings: Path,
     tiny_model_config: DiffusionModelConfig,
     tiny_autoencoder_folder: Path,
     text_encoder_folder: Path,
 ) -> DiffusionModelConfig:
     """Batches of 2 windows, 3 batches an epoch."""
-    config = tiny_model_config
-    text, *numbers = config.conditioning.conditioners
+    folder = tmp_path_factory.mktemp("diffusion_runs")
+    text, *numbers = tiny_model_config.conditioning.conditioners
     text = msgspec.structs.replace(text, model=str(text_encoder_folder))
+    conditioning = msgspec.structs.replace(
+        tiny_model_config.conditioning, conditioners=(text, *numbers)
+    )
     return msgspec.structs.replace(
-        config,
-        conditioning=msgspec.structs.replace(config.conditioning, conditioners=(text, *numbers)),
-        data=FolderConfig(path=str(recordings), latent_cache=str(tmp_path / "latents")),
+        tiny_model_config,
+        # The untrained autoencoder's latents are that small.
+        autoencoder=msgspec.structs.replace(tiny_model_config.autoencoder, scale=0.2),
+        conditioning=conditioning,
+        data=FolderConfig(path=str(recordings), latent_cache=str(folder / "latents")),
         training=DiffusionTrainingConfig(
-            trainer=_trainer(tmp_path / "runs"),
+            trainer=trainer(folder),
             optimizer=AdamWConfig(lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-3),
             schedule=InverseLRConfig(inv_gamma=1000, power=0.5, warmup=0.5),
             batch_size=2,
             autoencoder=str(tiny_autoencoder_folder),
-            ema=EmaConfig(decay=0.9, power=0.75),
+            ema=EmaConfig(decay=0.6, power=0.75),
             seed=5,
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def change() -> Callable[..., Any]:
+    """Return a copy of a configuration with other values in its trainer."""
+
+    def change(config: ModelConfig, **trainer: object) -> ModelConfig:
+        training = config.training
+        assert training is not None
+        new = msgspec.structs.replace(training.trainer, **trainer)
+        return msgspec.structs.replace(
+            config, training=msgspec.structs.replace(training, trainer=new)
+        )
+
+    return change

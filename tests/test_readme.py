@@ -1,0 +1,82 @@
+"""README's commands and code, as printed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from stable_audio_open.audio.files import audio_info
+from stable_audio_open.cli.main import main
+from stable_audio_open.config.read import read_config
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+LINES = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.splitlines()
+]
+COMMANDS = [
+    part.strip()
+    for line in LINES
+    for part in line.split("&&")
+    if part.strip().startswith("stable-audio-open")
+]
+BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and "generate" in c]
+
+
+def test_the_first_screen_holds_the_two_commands() -> None:
+    first_screen = README.splitlines()[:25]
+    assert (
+        'pip install . && stable-audio-open generate "deep kick drum" --duration 2 '
+        "--output kick.wav"
+    ) in first_screen
+    assert 'pip install ".[dev]" && pytest' in first_screen
+
+
+def test_generation_commands_run_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In their order, with fewer steps; the first makes the file that others start from."""
+    assert len(BUNDLED) >= 3
+    monkeypatch.chdir(tmp_path)
+    for command in BUNDLED:
+        code = main([*shlex.split(command)[1:], "--steps", "3"])
+        assert code == 0, (command, capsys.readouterr().err)
+    assert audio_info(tmp_path / "kick.wav").duration == 2.0
+    assert len(list((tmp_path / "sounds").glob("*.wav"))) == 2
+
+
+def test_other_commands_run_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    main(["generate", "kick drum", "--duration", "1", "--steps", "2", "--output", "kick.wav"])
+    for name in ("reconstruct", "info"):
+        (command,) = [c for c in COMMANDS if c.split()[1] == name]
+        assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)
+    assert "1,056,939,152" in capsys.readouterr().out
+
+
+def test_training_commands_name_configurations_that_read() -> None:
+    commands = [line for line in LINES if "scripts/train.py" in line]
+    assert len(commands) >= 3
+    for command in commands:
+        _, script, flag, config, *overrides = shlex.split(command)
+        assert (ROOT / script).is_file()
+        assert flag == "--config"
+        assert read_config(ROOT / config, overrides).training is not None
+
+
+def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
+    names: dict[str, object] = {}
+    exec(code.replace("steps=50", "steps=3"), names)
+    assert audio_info(tmp_path / "tabla.wav").duration == 2.0
+    waveform = names["waveform"]
+    assert isinstance(waveform, torch.Tensor)
+    assert waveform.shape[:2] == (1, 2)

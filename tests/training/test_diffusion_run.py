@@ -1,0 +1,213 @@
+"""Runs of the second stage on synthesised recordings."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from stable_audio_open.build.initial import initial_model
+from stable_audio_open.build.run import run_training
+from stable_audio_open.build.training import diffusion_data, diffusion_task
+from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.config.model import DiffusionModelConfig
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.pretrained import StableAudio, load
+from stable_audio_open.training.diffusion import DiffusionTraining
+
+Change = Callable[..., DiffusionModelConfig]
+TEXT = "conditioner.texts.prompt.encoder."
+
+
+@pytest.fixture(scope="module")
+def last(diffusion_run: DiffusionModelConfig) -> Path:
+    return run_training(diffusion_run)
+
+
+@pytest.fixture(scope="module")
+def trainable_run(diffusion_run: DiffusionModelConfig) -> DiffusionModelConfig:
+    """The text encoder, which has dropout, is trained too."""
+    text, *numbers = diffusion_run.conditioning.conditioners
+    text = msgspec.structs.replace(text, trainable=True)
+    conditioning = msgspec.structs.replace(
+        diffusion_run.conditioning, conditioners=(text, *numbers)
+    )
+    return msgspec.structs.replace(diffusion_run, conditioning=conditioning)
+
+
+@pytest.fixture(scope="module")
+def trainable_last(trainable_run: DiffusionModelConfig, change: Change) -> Path:
+    return run_training(change(trainable_run, name="trainable"))
+
+
+def state(checkpoint: Path) -> dict[str, Tensor]:
+    read: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+    weights: dict[str, Tensor] = read["state_dict"]
+    return weights
+
+
+def part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+
+
+def differing(found: dict[str, Tensor], expected: dict[str, Tensor]) -> list[str]:
+    assert found.keys() == expected.keys()
+    return [key for key in found if not torch.equal(found[key], expected[key])]
+
+
+def initial(config: DiffusionModelConfig) -> LatentDiffusion:
+    assert config.training is not None
+    return initial_model(config, config.training)
+
+
+def task_of(config: DiffusionModelConfig, model: LatentDiffusion) -> DiffusionTraining:
+    assert config.training is not None
+    task = diffusion_task(config, config.training, model)
+    task.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    return task
+
+
+def loss_of(config: DiffusionModelConfig, model: LatentDiffusion, *, batches: int = 3) -> float:
+    """The mean loss over the first batches of epoch 0, with timesteps and noise of a new run."""
+    assert config.training is not None
+    assert config.data is not None
+    data = diffusion_data(config, config.training, config.data, model.autoencoder)
+    task = task_of(config, model)
+    losses = [
+        float(task.training_step(batch, index).detach())
+        for index, batch in zip(range(batches), data.train_dataloader(), strict=False)
+    ]
+    return sum(losses) / batches
+
+
+def test_loss_falls_within_two_steps(last: Path, diffusion_run: DiffusionModelConfig) -> None:
+    before = loss_of(diffusion_run, initial(diffusion_run))
+    after = load(last.with_name("00000002.ckpt"), use_ema=False)
+    assert isinstance(after, StableAudio)
+    assert loss_of(diffusion_run, after) < 0.99 * before
+
+
+def test_the_log_holds_the_loss(last: Path, diffusion_run: DiffusionModelConfig) -> None:
+    with (last.parent.parent / "logs" / "version_0" / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert [int(row["step"]) for row in rows] == [0, 1, 2, 3]
+    first = loss_of(diffusion_run, initial(diffusion_run), batches=1)
+    assert float(rows[0]["train/loss"]) == pytest.approx(first, rel=1e-5)
+
+
+# An epoch has 3 batches: after step 2 amid it, after step 3 at its end and between two checkpoints.
+@pytest.mark.parametrize("stop", [2, 3])
+def test_a_resumed_run_ends_where_the_whole_run_does(
+    trainable_last: Path, trainable_run: DiffusionModelConfig, change: Change, stop: int
+) -> None:
+    every = msgspec.structs.replace(trainable_run.training.trainer.checkpoint, every=2)  # type: ignore[union-attr]
+    settings = {"name": f"stopped_{stop}", "checkpoint": every}
+    run_training(change(trainable_run, max_steps=stop, **settings))
+    again = run_training(change(trainable_run, max_steps=4, **settings))
+    assert differing(state(again), state(trainable_last)) == []
+
+
+def test_the_average_covers_the_transformer_alone(
+    last: Path, diffusion_run: DiffusionModelConfig
+) -> None:
+    before = initial(diffusion_run).transformer.state_dict()
+    for step in range(1, 5):
+        weights = state(last.with_name(f"{step:08d}.ckpt"))
+        online, decay = part(weights, "model.transformer."), min(0.6, 1 - (1 + step) ** -0.75)
+        found = part(weights, "ema.")
+        expected = {k: decay * before[k] + (1 - decay) * online[k] for k in online}
+        torch.testing.assert_close(found, expected)
+        before = found
+
+
+def test_a_checkpoint_loads_with_the_averaged_transformer_by_default(last: Path) -> None:
+    weights = state(last)
+    online = part(weights, "model.")
+    averaged = online | {f"transformer.{k}": v for k, v in part(weights, "ema.").items()}
+    for use_ema, expected in ((True, averaged), (False, online)):
+        loaded = {k: v for k, v in load(last, use_ema=use_ema).state_dict().items()}
+        kept = {k: v for k, v in loaded.items() if not k.startswith(TEXT)}
+        assert differing(kept, expected) == []
+
+
+def test_the_autoencoder_is_frozen(last: Path, tiny_autoencoder_folder: Path) -> None:
+    source = load_file(tiny_autoencoder_folder / "model.safetensors")
+    found = part(state(last), "model.autoencoder.")
+    assert found.keys() == source.keys()
+    for key, tensor in source.items():
+        assert found[key].numpy().tobytes() == tensor.numpy().tobytes()
+
+
+def test_the_number_embedders_are_trained(
+    last: Path, diffusion_run: DiffusionModelConfig
+) -> None:
+    before = initial(diffusion_run).conditioner.numbers.state_dict()
+    after = part(state(last), "model.conditioner.numbers.")
+    assert sorted(differing(after, before)) == sorted(before)
+
+
+def test_a_frozen_text_encoder_is_neither_trained_nor_kept(
+    last: Path, text_encoder_folder: Path
+) -> None:
+    assert not [key for key in state(last) if TEXT in key]
+    model = load(last)
+    assert isinstance(model, StableAudio)
+    source = load_file(text_encoder_folder / "model.safetensors")
+    found = model.conditioner.texts["prompt"].encoder.state_dict()
+    assert all(torch.equal(found[key], tensor) for key, tensor in source.items())
+
+
+def test_a_trainable_text_encoder_is_trained_and_kept(
+    trainable_last: Path, text_encoder_folder: Path
+) -> None:
+    source = load_file(text_encoder_folder / "model.safetensors")
+    found = part(state(trainable_last), f"model.{TEXT}")
+    assert not [key for key, tensor in source.items() if torch.equal(found[key], tensor)]
+    model = load(trainable_last)
+    assert isinstance(model, StableAudio)
+    assert differing(dict(model.conditioner.texts["prompt"].encoder.state_dict()), found) == []
+
+
+def test_only_a_trainable_text_encoder_has_dropout_on(
+    diffusion_run: DiffusionModelConfig, trainable_run: DiffusionModelConfig
+) -> None:
+    assert not initial(diffusion_run).conditioner.texts["prompt"].encoder.training
+    assert initial(trainable_run).conditioner.texts["prompt"].encoder.training
+
+
+def test_a_run_needs_an_autoencoder_and_a_trainer(diffusion_run: DiffusionModelConfig) -> None:
+    training = diffusion_run.training
+    for field, message in (
+        ("autoencoder", "small: training.autoencoder is missing; give the checkpoint of a trained"),
+        ("trainer", "small: `training.trainer` is missing; it says how long to train"),
+    ):
+        lacking = msgspec.structs.replace(training, **{field: None})
+        config = msgspec.structs.replace(diffusion_run, training=lacking)
+        trainer = msgspec.structs.replace(training.trainer, name="lacking")  # type: ignore[union-attr]
+        if field != "trainer":
+            lacking = msgspec.structs.replace(lacking, trainer=trainer)
+            config = msgspec.structs.replace(config, training=lacking)
+        with pytest.raises(ConfigError, match=message):
+            run_training(config)
+
+
+def test_a_whole_model_is_no_autoencoder(
+    diffusion_run: DiffusionModelConfig, tiny_model_folder: Path, change: Change
+) -> None:
+    config = change(diffusion_run, name="wrong")
+    wrong = msgspec.structs.replace(config.training, autoencoder=str(tiny_model_folder))
+    with pytest.raises(ValueError, match="holds a whole model; give it as training.initialize"):
+        run_training(msgspec.structs.replace(config, training=wrong))
+
+
+def test_a_run_can_start_from_a_whole_model(
+    diffusion_run: DiffusionModelConfig, last: Path
+) -> None:
+    given = msgspec.structs.replace(diffusion_run.training, autoencoder=None, initialize=str(last))
+    found = initial(msgspec.structs.replace(diffusion_run, training=given)).state_dict()
+    assert differing(dict(found), dict(load(last).state_dict())) == []
