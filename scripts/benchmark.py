@@ -1,7 +1,6 @@
 """Time the parts of the model, against diffusers on the same weights where it has them.
 
-    python scripts/benchmark.py --size published --depth 4 --frames 256 --dtype bfloat16 \
-        --only step decode encode --json measured.json
+    python scripts/benchmark.py --size published --depth 4 --frames 256 --only step decode encode
 
 Parts:
   step      one sampling step with guidance (batch doubled), against StableAudioDiTModel

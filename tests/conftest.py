@@ -1,10 +1,12 @@
 """Small models with random weights, made once per run."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import nn
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from stable_audio_open.build.autoencoder import build_autoencoder
@@ -109,3 +111,24 @@ def tiny_autoencoder_folder(
         model = build_autoencoder(tiny_autoencoder_config)
     save_native(model, tiny_autoencoder_config, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def randomise() -> Callable[..., None]:
+    """Make a module float64 and all its parameters random, so that none stays neutral."""
+
+    def randomise(module: nn.Module, *, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        module.double()
+        for name, parameter in module.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            leaf = name.rpartition(".")[-1]
+            if leaf in ("original0", "gain"):  # norms of weights, gains
+                noise = (0.3 * noise).exp()
+            elif parameter.ndim > 1:
+                noise = noise * parameter[0].numel() ** -0.5
+            elif "features" not in name:  # all but Fourier frequencies
+                noise = 0.3 * noise
+            parameter.data.copy_(noise)
+
+    return randomise

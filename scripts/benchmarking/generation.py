@@ -47,6 +47,8 @@ class GenerationBenchmark:
             OSError: When the fresh process fails.
         """
         system = self._load()
+        # Before any clock starts: what is wrong with the request is told here.
+        peak = peak_bytes_of(lambda: self._generate(system), device=self.device)
         for _ in range(warmup):
             self._generate(system)
         rounds = [self._round(system) for _ in range(repeats)]
@@ -54,7 +56,7 @@ class GenerationBenchmark:
             "model": self.model,
             "shape": f"{self.duration:g} s, {self.steps} steps",
             "parameters": sum(parameter.numel() for parameter in system.parameters()),
-            "peak_bytes": peak_bytes_of(lambda: self._generate(system), device=self.device),
+            "peak_bytes": peak,
             "stages": {
                 name: Spread(tuple(values)).to_json()
                 for name, values in zip(
