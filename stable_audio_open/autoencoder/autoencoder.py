@@ -81,8 +81,8 @@ class AudioAutoencoder(nn.Module):
             )
         if audio.shape[-1] == 0:
             raise ValueError("audio must have at least one sample, got none")
-        audio = F.pad(audio, (0, -audio.shape[-1] % self.downsampling))
         if not chunked:
+            audio = F.pad(audio, (0, -audio.shape[-1] % self.downsampling))
             return Posterior.from_parameters(self.encoder(audio))
         with parametrize.cached():
             parameters = encode_chunked(
@@ -151,15 +151,17 @@ class AudioAutoencoder(nn.Module):
             return torch.cat(
                 [self.decode(item, chunked=chunked, core=core) for item in latents.split(1)]
             )
-        latents = latents * self.scale
         if not chunked:
-            decoded: Tensor = self.decoder(latents)
-            return decoded
+            return self._decode(latents)
         with parametrize.cached():
             return decode_chunked(
-                self.decoder,
+                self._decode,
                 latents,
                 core=core,
                 margin=self.decoder_margin,
                 downsampling=self.downsampling,
             )
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        decoded: Tensor = self.decoder(latents * self.scale)
+        return decoded

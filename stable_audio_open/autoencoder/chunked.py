@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -57,10 +58,16 @@ def encode_chunked(
     margin: int,
     downsampling: int,
 ) -> Float[Tensor, "batch parameters frames"]:
-    """Encode chunk by chunk; every chunk starts on a multiple of `downsampling` samples."""
-    frames = audio.shape[-1] // downsampling
+    """Encode chunk by chunk; every chunk starts on a multiple of `downsampling` samples.
+
+    Silence is added to the last chunk to fill its last frame.
+    """
+    frames = -(-audio.shape[-1] // downsampling)
     pieces = []
     for chunk in chunks(frames, core=core, margin=margin):
-        piece = encode(audio[..., chunk.low * downsampling : chunk.high * downsampling])
-        pieces.append(piece[..., chunk.start - chunk.low : chunk.stop - chunk.low])
+        samples = audio[..., chunk.low * downsampling : chunk.high * downsampling]
+        missing = (chunk.high - chunk.low) * downsampling - samples.shape[-1]
+        piece = encode(F.pad(samples, (0, missing)))
+        # A copy: a view would keep the whole piece, overlap included.
+        pieces.append(piece[..., chunk.start - chunk.low : chunk.stop - chunk.low].clone())
     return torch.cat(pieces, dim=-1)

@@ -1,0 +1,49 @@
+"""Where a diffusion training starts from."""
+
+from pathlib import Path
+
+import torch
+
+from stable_audio_open.build.model import build_model, text_config
+from stable_audio_open.build.text_encoder import load_text_encoder
+from stable_audio_open.checkpoint.layouts import read_checkpoint
+from stable_audio_open.checkpoint.source import TEXT_ENCODER
+from stable_audio_open.checkpoint.strict import load_strictly
+from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.training import DiffusionTrainingConfig
+from stable_audio_open.latent_diffusion import LatentDiffusion
+
+
+def initial_model(
+    config: DiffusionModelConfig, training: DiffusionTrainingConfig
+) -> LatentDiffusion:
+    """Return a model with a trained autoencoder and text encoder, the rest new or given.
+
+    Raises:
+        ConfigError: When the configuration names neither an autoencoder nor a whole model.
+        ValueError: When a checkpoint cannot be read or does not fit.
+    """
+    if training.autoencoder is None and training.initialize is None:
+        raise ConfigError(
+            f"{config.name}: training.autoencoder is missing; give the checkpoint of a trained "
+            "autoencoder, or a whole model as training.initialize"
+        )
+    text_encoder = load_text_encoder(text_config(config).model)
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        model = build_model(config, text_encoder=text_encoder)
+    if training.initialize is not None:
+        whole = read_checkpoint(Path(training.initialize))
+        load_strictly(
+            model, whole.tensors, source=str(whole.path), keys=whole.keys, optional=TEXT_ENCODER
+        )
+    if training.autoencoder is not None:
+        part = read_checkpoint(Path(training.autoencoder))
+        if not isinstance(part.config, AutoencoderModelConfig):
+            raise ValueError(
+                f"{training.autoencoder} holds a whole model; give it as training.initialize, or "
+                "a checkpoint of an autoencoder as training.autoencoder"
+            )
+        load_strictly(model.autoencoder, part.tensors, source=str(part.path), keys=part.keys)
+    return model

@@ -1,0 +1,253 @@
+"""Training runs from their configuration."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, assert_never
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, Logger
+
+from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.config.data import FolderConfig
+from stable_audio_open.config.model import (
+    AutoencoderModelConfig,
+    DiffusionModelConfig,
+    ModelConfig,
+)
+from stable_audio_open.config.read import encode_config, model_part
+from stable_audio_open.config.training import (
+    AdamWConfig,
+    AutoencoderTrainingConfig,
+    DiffusionTrainingConfig,
+    EmaConfig,
+    InverseLRConfig,
+    TrainerConfig,
+)
+from stable_audio_open.data.datamodule import AudioDataModule
+from stable_audio_open.data.dataset import CropDataset
+from stable_audio_open.data.latents import LatentDataset, encode_recordings, standard_deviation
+from stable_audio_open.data.manifest import read_manifest
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.losses.reconstruction import StereoSpectralLoss
+from stable_audio_open.training.autoencoder import (
+    AutoencoderLossWeights,
+    AutoencoderTraining,
+    narrow_posterior,
+)
+from stable_audio_open.training.demos import Demo, DemoWriter
+from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.ema import EmaSchedule
+from stable_audio_open.training.last_checkpoint import LastCheckpoint
+from stable_audio_open.training.optimisation import Optimisation
+
+logger = logging.getLogger(__name__)
+
+
+def new_autoencoder(
+    config: AutoencoderModelConfig, training: AutoencoderTrainingConfig
+) -> AudioAutoencoder:
+    """Return an untrained autoencoder, initialised from the configuration's seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        model = build_autoencoder(config)
+    if training.initial_scale_bias is not None:
+        narrow_posterior(model, scale_bias=training.initial_scale_bias)
+    return model
+
+
+def autoencoder_task(
+    config: AutoencoderModelConfig, training: AutoencoderTrainingConfig, model: AudioAutoencoder
+) -> AutoencoderTraining:
+    """Return the Lightning module that trains an autoencoder."""
+    loss = training.loss
+    return AutoencoderTraining(
+        model=model,
+        loss=StereoSpectralLoss(
+            sample_rate=config.sample_rate,
+            fft_sizes=loss.fft_sizes,
+            a_weighting=loss.a_weighting,
+            reference=loss.reference,
+            skip_silent_side=loss.skip_silent_side,
+        ),
+        weights=AutoencoderLossWeights(
+            mid_side=loss.mid_side, left_right=loss.left_right, kl=loss.kl
+        ),
+        optimisation=_optimisation(training.optimizer, training.schedule),
+        ema=_ema(training.ema),
+        header=_header(config),
+        seed=training.seed,
+    )
+
+
+def autoencoder_data(
+    config: AutoencoderModelConfig, training: AutoencoderTrainingConfig, data: FolderConfig
+) -> AudioDataModule:
+    """Return batches of random crops."""
+    dataset = CropDataset(
+        recordings=read_manifest(Path(data.path), data.manifest),
+        folder=Path(data.path),
+        sample_rate=config.sample_rate,
+        channels=config.audio_channels,
+        crop_samples=training.crop_samples,
+        crops_per_recording=data.crops_per_recording,
+        seed=training.seed,
+    )
+    return AudioDataModule(
+        dataset, batch_size=training.batch_size, workers=data.workers, seed=training.seed
+    )
+
+
+def diffusion_task(
+    config: DiffusionModelConfig, training: DiffusionTrainingConfig, model: LatentDiffusion
+) -> DiffusionTraining:
+    """Return the Lightning module that trains a diffusion transformer."""
+    model.transformer.activation_checkpointing = training.activation_checkpointing
+    return DiffusionTraining(
+        model=model,
+        optimisation=_optimisation(training.optimizer, training.schedule),
+        guidance_dropout=training.guidance_dropout,
+        ema=_ema(training.ema),
+        log_loss_by_timestep=training.log_loss_by_timestep,
+        header=_header(config),
+        seed=training.seed,
+    )
+
+
+def diffusion_data(
+    config: DiffusionModelConfig,
+    training: DiffusionTrainingConfig,
+    data: FolderConfig,
+    autoencoder: AudioAutoencoder,
+) -> AudioDataModule:
+    """Encode the recordings once and return batches of windows of latents."""
+    folder = Path(data.path)
+    recordings = read_manifest(folder, data.manifest)
+    files = encode_recordings(
+        autoencoder=autoencoder,
+        recordings=recordings,
+        folder=folder,
+        cache=Path(data.latent_cache) if data.latent_cache else folder / "latents",
+        channels=config.audio_channels,
+        window_samples=config.window_samples,
+    )
+    spread = standard_deviation(files)
+    if not 0.5 <= spread <= 2:
+        logger.warning(
+            "the latents have a standard deviation of %.3f, and noise levels assume 1: train with "
+            "autoencoder.scale=%.4g",
+            spread,
+            config.autoencoder.scale * spread,
+        )
+    dataset = LatentDataset(
+        recordings=recordings,
+        files=files,
+        window=config.window_samples // config.autoencoder.downsampling,
+        downsampling=config.autoencoder.downsampling,
+        sample_rate=config.sample_rate,
+        crops_per_recording=data.crops_per_recording,
+        trailing_silence=data.trailing_silence,
+        seed=training.seed,
+    )
+    return AudioDataModule(
+        dataset, batch_size=training.batch_size, workers=data.workers, seed=training.seed
+    )
+
+
+def run_folder(config: ModelConfig, trainer: TrainerConfig) -> Path:
+    """Return the folder of a run's checkpoints and logs."""
+    return Path(trainer.output) / (trainer.name or config.name)
+
+
+def demo_writer(training: DiffusionTrainingConfig, folder: Path) -> list[pl.Callback]:
+    """Return the callback that writes demos, if any are wanted."""
+    demo = training.demo
+    if demo is None:
+        return []
+    return [
+        DemoWriter(
+            demos=Demo.take(demo.conditions, demo.count),
+            guidance_scales=demo.guidance_scales,
+            every=demo.every,
+            steps=demo.steps,
+            folder=folder / "demos",
+            seed=training.seed,
+        )
+    ]
+
+
+def build_trainer(
+    config: ModelConfig, trainer: TrainerConfig, *, callbacks: Sequence[pl.Callback] = ()
+) -> pl.Trainer:
+    """Return the Lightning trainer, with checkpoints and a log in the run's folder."""
+    folder = run_folder(config, trainer)
+    checkpoints = ModelCheckpoint(
+        dirpath=folder / "checkpoints",
+        filename="{step:08d}",
+        every_n_train_steps=trainer.checkpoint.every,
+        monitor="step",
+        mode="max",
+        save_top_k=trainer.checkpoint.keep,
+        auto_insert_metric_name=False,
+    )
+    return pl.Trainer(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.nodes,
+        precision=trainer.precision,
+        max_steps=trainer.max_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=trainer.accumulate,
+        gradient_clip_val=trainer.gradient_clip,
+        log_every_n_steps=trainer.log_every,
+        logger=_logger(trainer, folder),
+        callbacks=[
+            checkpoints,
+            LastCheckpoint(folder / "checkpoints" / "last.ckpt", every=trainer.checkpoint.every),
+            LearningRateMonitor(logging_interval="step"),
+            *callbacks,
+        ],
+        default_root_dir=folder,
+        enable_model_summary=False,
+        # The data module brings its own sampler.
+        use_distributed_sampler=False,
+    )
+
+
+def _logger(trainer: TrainerConfig, folder: Path) -> Logger:
+    match trainer.logger:
+        case "csv":
+            return CSVLogger(folder, name="logs")
+        case "tensorboard":
+            from pytorch_lightning.loggers import TensorBoardLogger
+
+            return TensorBoardLogger(folder, name="logs")
+        case "wandb":
+            from pytorch_lightning.loggers import WandbLogger
+
+            folder.mkdir(parents=True, exist_ok=True)
+            return WandbLogger(name=folder.name, save_dir=folder, project="stable-audio-open")
+        case _:
+            assert_never(trainer.logger)
+
+
+def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> Optimisation:
+    return Optimisation(
+        lr=optimizer.lr,
+        betas=optimizer.betas,
+        weight_decay=optimizer.weight_decay,
+        inv_gamma=schedule.inv_gamma,
+        power=schedule.power,
+        warmup=schedule.warmup,
+    )
+
+
+def _ema(ema: EmaConfig | None) -> EmaSchedule | None:
+    return None if ema is None else EmaSchedule(decay=ema.decay, power=ema.power)
+
+
+def _header(config: ModelConfig) -> dict[str, Any]:
+    return {"format": 1, "config": encode_config(model_part(config)).decode()}

@@ -1,0 +1,91 @@
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.autoencoder.chunked import chunks
+
+Small = Callable[..., AudioAutoencoder]
+STRIDES = [(2,), (4, 2), (2, 2, 4), (8, 8), (2, 4, 4, 8, 8)]
+# The promise, for signals of about unit size.
+CLOSE = {"atol": 1e-6, "rtol": 0}
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=STRIDES, ids=str)
+def autoencoder(request: pytest.FixtureRequest, small: Small) -> AudioAutoencoder:
+    """As PyTorch initialises it, in float32, with outputs as loud as real ones: 0.1."""
+    autoencoder = small(request.param, randomised=False)
+    latents, audio = normal(1, 3, 40), normal(1, 2, 40 * autoencoder.downsampling)
+    for side, out in (
+        (autoencoder.decoder, autoencoder.decode(latents, chunked=False)),
+        (autoencoder.encoder, autoencoder.encode(audio, chunked=False)),
+    ):
+        side.output.parametrizations.weight.original0 *= 0.1 / out.std()  # type: ignore[union-attr, operator]
+    return autoencoder
+
+
+def lengths(autoencoder: AudioAutoencoder) -> Sequence[int]:
+    """All up to several cores and margins, some where a frame is long."""
+    return range(1, 41) if autoencoder.downsampling < 2048 else (1, 2, 11, 24, 25)
+
+
+def test_decoding_in_chunks_changes_nothing_for_any_length(autoencoder: AudioAutoencoder) -> None:
+    for frames in lengths(autoencoder):
+        latents = normal(1, 3, frames, seed=frames)
+        whole = autoencoder.decode(latents, chunked=False)
+        for core in (1, 5) if frames < 8 else (7, 16):
+            torch.testing.assert_close(autoencoder.decode(latents, core=core), whole, **CLOSE)
+
+
+def test_encoding_in_chunks_changes_nothing_for_any_length(autoencoder: AudioAutoencoder) -> None:
+    for frames in lengths(autoencoder):
+        length = frames * autoencoder.downsampling - frames % 2
+        audio = normal(1, 2, length, seed=frames)
+        whole = autoencoder.encode(audio, chunked=False)
+        for core in (1, 5) if frames < 8 else (7, 16):
+            torch.testing.assert_close(autoencoder.encode(audio, core=core), whole, **CLOSE)
+
+
+def test_a_smaller_margin_would_not_do(small: Small) -> None:
+    autoencoder = small((2, 4, 4, 8, 8))
+    latents, audio = normal(1, 3, 24).double(), normal(1, 2, 24 * 2048).double()
+    whole = autoencoder.decode(latents, chunked=False), autoencoder.encode(audio, chunked=False)
+    assert (autoencoder.decode(latents, core=4) - whole[0]).abs().max() < 1e-12
+    assert (autoencoder.encode(audio, core=4) - whole[1]).abs().max() < 1e-12
+    autoencoder.decoder_margin -= 1
+    autoencoder.encoder_margin -= 1
+    assert (autoencoder.decode(latents, core=4) - whole[0]).abs().max() > 1e-9
+    assert (autoencoder.encode(audio, core=4) - whole[1]).abs().max() > 1e-9
+
+
+@pytest.mark.parametrize("frames", [1, 2, 9, 10, 11, 57])
+@pytest.mark.parametrize("core", [1, 10, 64])
+def test_chunks_share_out_the_frames_and_overlap_by_the_margin(frames: int, core: int) -> None:
+    kept = []
+    for chunk in chunks(frames, core=core, margin=3):
+        assert 0 <= chunk.low <= chunk.start < chunk.stop <= chunk.high <= frames
+        assert chunk.start - chunk.low == min(3, chunk.start)
+        assert chunk.high - chunk.stop == min(3, frames - chunk.stop)
+        assert chunk.stop - chunk.start <= core
+        kept += range(chunk.start, chunk.stop)
+    assert kept == list(range(frames))
+
+
+def test_weights_are_normalised_once_for_all_chunks(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    autoencoder = small((2, 4))
+    normalise = type(autoencoder.decoder.input.parametrizations.weight[0])  # type: ignore[union-attr, index]
+    calls = []
+    forward = normalise.forward
+    monkeypatch.setattr(
+        normalise, "forward", lambda self, *args: calls.append(self) or forward(self, *args)
+    )
+    autoencoder.decode(normal(1, 3, 40).double(), core=4)
+    assert len(calls) == len(set(calls))

@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import Tensor
+
+from stable_audio_open.nn import attention
+from stable_audio_open.nn.attention import (
+    AttentionBackend,
+    CrossAttention,
+    SelfAttention,
+    attend,
+    check_backend,
+)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 3, 6])
+@pytest.mark.parametrize("backend", ["sdpa", "flash"])
+def test_backends_agree_with_the_formula(backend: AttentionBackend, kv_heads: int) -> None:
+    # On the CPU, "flash" is SDPA.
+    query = normal(2, 6, 7, 8)
+    key, value = normal(2, kv_heads, 5, 8, seed=1), normal(2, kv_heads, 5, 8, seed=2)
+    leaves = [tensor.requires_grad_() for tensor in (query, key, value)]
+    direction = normal(2, 6, 7, 8, seed=3)
+    results = []
+    for chosen in (backend, "math"):
+        out = attend(query, key, value, backend=chosen)  # type: ignore[arg-type]
+        results.append((out, torch.autograd.grad((out * direction).sum(), leaves)))
+    torch.testing.assert_close(results[0], results[1])
+
+
+@pytest.mark.parametrize("backend", ["sdpa", "math"])
+def test_a_group_of_query_heads_shares_one_key_value_head(backend: AttentionBackend) -> None:
+    query, key, value = normal(2, 6, 7, 8), normal(2, 2, 5, 8, seed=1), normal(2, 2, 5, 8, seed=2)
+    grouped = attend(query, key, value, backend=backend)
+    for head in range(6):
+        own = slice(head // 3, head // 3 + 1)
+        alone = attend(query[:, head : head + 1], key[:, own], value[:, own], backend=backend)
+        torch.testing.assert_close(grouped[:, head : head + 1], alone)
+
+
+@pytest.mark.parametrize("backend", ["sdpa", "math"])
+def test_half_precision_stays_half_precision(backend: AttentionBackend) -> None:
+    query, key, value = (normal(1, 2, 5, 8, seed=seed) for seed in range(3))
+    found = attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), backend=backend)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        found.double(), attend(query, key, value), atol=0.03, rtol=0.03
+    )  # bfloat16 has 8 bits
+
+
+def test_flash_is_refused_in_one_line_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attention, "_flash_installed", lambda: False)
+    message = (
+        "^attention backend 'flash' needs flash-attn: "
+        r'pip install "stable-audio-open\[flash\]", or use "sdpa"$'
+    )
+    with pytest.raises(ValueError, match=message):
+        check_backend("flash")
+
+
+def test_flash_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_flash_installed", lambda: True)
+    assert check_backend("flash") == "flash"
+
+
+def test_unknown_backends_are_refused() -> None:
+    message = r"^unknown attention backend 'sdp'; choose from \['sdpa', 'flash', 'math'\]$"
+    with pytest.raises(ValueError, match=message):
+        check_backend("sdp")
+
+
+def test_layers_explain_themselves() -> None:
+    assert "heads=4, backend='sdpa'" in repr(SelfAttention(width=16, heads=4))
+    cross = CrossAttention(width=16, heads=4, context_width=8, backend="math")
+    assert "heads=4, key_value_heads=2, backend='math'" in repr(cross)

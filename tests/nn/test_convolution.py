@@ -1,0 +1,54 @@
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stable_audio_open.nn.convolution import convolution, transposed_convolution
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_weight_is_a_norm_per_output_channel_times_a_direction() -> None:
+    layer = convolution(channels_in=3, channels_out=5, kernel=7, dilation=3, padding=9)
+    norm, direction = (layer.parametrizations.weight[0], layer.parametrizations.weight)  # type: ignore[index, union-attr]
+    del norm
+    g, v = direction.original0, direction.original1
+    assert g.shape == (5, 1, 1)
+    with torch.no_grad():
+        g.copy_(normal(5, 1, 1))
+    expected = g * v / v.square().sum(dim=(1, 2), keepdim=True).sqrt()
+    torch.testing.assert_close(layer.weight, expected)
+    x = normal(2, 3, 30)
+    torch.testing.assert_close(
+        layer(x), functional.conv1d(x, expected, layer.bias, padding=9, dilation=3)
+    )
+
+
+def test_norm_of_a_transposed_convolution_is_per_input_channel() -> None:
+    layer = transposed_convolution(channels_in=3, channels_out=5, kernel=8, stride=4, padding=2)
+    weight = layer.parametrizations.weight
+    g, v = weight.original0, weight.original1  # type: ignore[union-attr]
+    assert g.shape == (3, 1, 1)  # type: ignore[union-attr]
+    expected = g * v / v.square().sum(dim=(1, 2), keepdim=True).sqrt()  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(layer.weight, expected)
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_transposed_convolution_multiplies_the_length_by_its_stride(
+    stride: int, length: int
+) -> None:
+    layer = transposed_convolution(
+        channels_in=1,
+        channels_out=1,
+        kernel=2 * stride,
+        stride=stride,
+        padding=(stride + 1) // 2,
+    )
+    assert layer(normal(1, 1, length)).shape == (1, 1, stride * length)
+
+
+def test_bias_can_be_left_out() -> None:
+    assert convolution(channels_in=1, channels_out=1, kernel=7, bias=False).bias is None
