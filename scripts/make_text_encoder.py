@@ -109,7 +109,10 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    recordings = read_manifest(options.data, "manifest.jsonl")
+    try:
+        recordings = read_manifest(options.data, "manifest.jsonl")
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     tokenizer = make_tokenizer(
         [text for r in recordings for text in (r.caption, *r.tags)], vocabulary=options.vocabulary
     )

@@ -166,8 +166,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--skip-untrained", action="store_true")
     options = parser.parse_args()
-    recordings = read_manifest(options.data, "manifest.jsonl")
-    model = load(options.model, device="cpu")
+    try:
+        recordings = read_manifest(options.data, "manifest.jsonl")
+        model = load(options.model, device="cpu")
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    if options.prompts > len(recordings):
+        parser.error(f"--prompts {options.prompts}: there are only {len(recordings)} recordings")
     autoencoder = model.autoencoder if isinstance(model, StableAudio) else model
     measured: dict[str, Any] = {
         "reconstruction": reconstruction(autoencoder, recordings, options.data)

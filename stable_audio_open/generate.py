@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,33 +14,11 @@ from stable_audio_open.audio.resample import resample
 from stable_audio_open.diffusion.conditioned import ConditionedTransformer
 from stable_audio_open.diffusion.denoiser import VDenoiser
 from stable_audio_open.diffusion.guidance import GuidedVelocity
-from stable_audio_open.diffusion.samplers import (
-    MAX_SEED,
-    StepNoise,
-    get_sampler,
-    initial_noise,
-)
-from stable_audio_open.diffusion.schedule import karras, polyexponential, time_from_sigma
+from stable_audio_open.diffusion.samplers import StepNoise, get_sampler, initial_noise
+from stable_audio_open.diffusion.schedule import time_from_sigma
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.progress import step_progress
-
-MAX_PROMPT_CHARACTERS = 2000
-
-SCHEDULES: dict[str, Callable[[int, float, float], list[float]]] = {
-    "polyexponential": polyexponential,
-    "karras": karras,
-}
-
-
-class Request(NamedTuple):
-    """A checked request, one entry per item of the batch."""
-
-    prompts: list[str]
-    negatives: list[str] | None
-    seeds: list[int]
-    seconds_start: float
-    seconds_total: float
-    frames: int
+from stable_audio_open.request import check_request, noise_levels, shorten
 
 
 @torch.inference_mode()
@@ -93,7 +70,7 @@ def generate(
         init_audio: Sound to start from instead of pure noise, one item or one per prompt.
         init_strength: 0..1, how much of `init_audio` is replaced: the part of the noise schedule
             that is run, in logarithms of sigma.
-        trim: Cut at `duration`; else return the whole window.
+        trim: Cut at `duration`, and decode no more than that needs; else return the whole window.
         progress: Show a progress bar.
         callback: Called after each step with the step (from 0), the steps, and the clean latents
             as predicted there.
@@ -105,9 +82,9 @@ def generate(
         ValueError: When an argument is out of its range.
         FloatingPointError: When the model gives NaN.
     """
-    request = _check(model, prompt, duration, seconds_start, window, negative_prompt, seed)
+    request = check_request(model, prompt, duration, seconds_start, window, negative_prompt, seed)
     sampler_function = get_sampler(sampler)
-    sigmas = _sigmas(schedule, steps, sigma_min, sigma_max)
+    sigmas = noise_levels(schedule, steps, sigma_min, sigma_max)
 
     conditioner, device = model.conditioner, next(model.transformer.parameters()).device
     timing = {"seconds_start": request.seconds_start, "seconds_total": request.seconds_total}
@@ -124,7 +101,7 @@ def generate(
     latents = torch.zeros((len(request.seeds), *shape), device=device)
     if init_audio is not None:
         latents = latents + _encode(model, init_audio, request.frames, items=len(latents))
-        sigmas = _shorten(sigmas, init_strength)
+        sigmas = shorten(sigmas, init_strength)
     x = latents + initial_noise(shape, request.seeds).to(device) * sigmas[0]
 
     transformer = ConditionedTransformer(
@@ -153,103 +130,27 @@ def generate(
         noise = StepNoise(request.seeds, shape, device)
         latents = sampler_function(denoiser, x, sigmas, noise=noise, callback=after_step)
 
-    weight = next(model.autoencoder.parameters())
-    samples = model.autoencoder.decode(latents.to(weight.dtype)).float().cpu()
+    samples = _decode(model, latents, request.samples if trim else None)
     if not samples.isfinite().all():
         raise FloatingPointError(
-            f"the model gave NaN or infinite samples in {weight.dtype}; load it with "
+            f"the model gave NaN or infinite samples in {model.transformer.dtype}; load it with "
             "dtype='float32', or check the checkpoint"
         )
-    audio = Audio(samples, model.sample_rate, tuple(request.seeds))
-    return audio.trim(duration) if trim and duration is not None else audio
+    return Audio(samples, model.sample_rate, tuple(request.seeds))
 
 
-def _check(
+def _decode(
     model: LatentDiffusion,
-    prompt: str | Sequence[str],
-    duration: float | None,
-    seconds_start: float,
-    window: float | None,
-    negative_prompt: str | Sequence[str] | None,
-    seed: int | Sequence[int] | None,
-) -> Request:
-    longest = model.window_seconds
-    if window is None:
-        window = longest
-    elif not 0 < window <= longest:
-        raise ValueError(
-            f"window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
-        )
-    if duration is None:
-        duration = window
-    elif not 0 < duration <= window:
-        raise ValueError(
-            f"duration must be above 0 and at most the window of {window:.2f} seconds, "
-            f"got {duration}"
-        )
-    if not 0 <= seconds_start < math.inf:
-        raise ValueError(f"seconds_start must be at least 0, got {seconds_start}")
-    prompts = _texts(prompt, "prompt")
-    negatives = None
-    if negative_prompt is not None:
-        negatives = _texts(negative_prompt, "negative_prompt")
-        if len(negatives) == 1:
-            negatives *= len(prompts)
-        if len(negatives) != len(prompts):
-            raise ValueError(
-                f"give one negative_prompt or one per prompt, got {len(negatives)} for "
-                f"{len(prompts)} prompts"
-            )
-    hop = model.autoencoder.downsampling
-    return Request(
-        prompts=prompts,
-        negatives=negatives,
-        seeds=_seeds(seed, len(prompts)),
-        seconds_start=seconds_start,
-        seconds_total=seconds_start + duration,
-        frames=min(model.window_frames, math.ceil(window * model.sample_rate / hop)),
-    )
-
-
-def _texts(value: str | Sequence[str], name: str) -> list[str]:
-    texts = [value] if isinstance(value, str) else list(value)
-    if not texts:
-        raise ValueError(f"{name} is an empty list; give at least one text")
-    for text in texts:
-        if not text.strip():
-            raise ValueError(f"{name} is empty; describe the sound in a few words")
-        if len(text) > MAX_PROMPT_CHARACTERS:
-            raise ValueError(
-                f"{name} has {len(text)} characters, at most {MAX_PROMPT_CHARACTERS} are allowed; "
-                "describe the sound more briefly"
-            )
-    return texts
-
-
-def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
-    if seed is None:
-        # From the operating system: torch's global random state is neither used nor changed.
-        random = torch.Generator()
-        seed = random.seed() % MAX_SEED
-    if isinstance(seed, int):
-        seed = [seed, *((seed + i) % (MAX_SEED + 1) for i in range(1, count))]
-    if len(seed) != count:
-        raise ValueError(f"give one seed or one per prompt, got {len(seed)} for {count} prompts")
-    return list(seed)
-
-
-def _sigmas(schedule: str, steps: int, sigma_min: float, sigma_max: float) -> list[float]:
-    if schedule not in SCHEDULES:
-        raise ValueError(f"unknown schedule {schedule!r}; choose from {list(SCHEDULES)}")
-    return SCHEDULES[schedule](steps, sigma_min, sigma_max)
-
-
-def _shorten(sigmas: list[float], strength: float) -> list[float]:
-    """Keep the last part of a schedule, at least one step."""
-    if not 0 < strength <= 1:
-        raise ValueError(f"init_strength must be above 0 and at most 1, got {strength}")
-    steps = len(sigmas) - 1
-    return sigmas[steps - max(1, round(steps * strength)) :]
+    latents: Float[Tensor, "batch latent_channels frames"],
+    samples: int | None,
+) -> Float[Tensor, "batch channels time"]:
+    """Decode the first samples, from no more latents than they depend on; None is all."""
+    autoencoder = model.autoencoder
+    if samples is not None:
+        frames = math.ceil(samples / autoencoder.downsampling)
+        latents = latents[..., : frames + autoencoder.decoder_margin]
+    weight = next(autoencoder.parameters())
+    return autoencoder.decode(latents.to(weight.dtype))[..., :samples].float().cpu()
 
 
 def _encode(
@@ -258,6 +159,8 @@ def _encode(
     """Encode the start of a sound, followed by silence, as the window's latents."""
     if len(audio) not in (1, items):
         raise ValueError(f"init_audio must hold 1 or {items} items, got {len(audio)}")
+    if not audio.samples.isfinite().all():
+        raise ValueError("init_audio holds NaN or infinite samples; repair the recording")
     autoencoder = model.autoencoder
     samples = to_channels(audio.samples, autoencoder.audio_channels)
     samples = resample(samples, audio.sample_rate, autoencoder.sample_rate)

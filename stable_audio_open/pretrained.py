@@ -1,16 +1,13 @@
 """Models from wherever they are: bundled, on disk in several layouts, or on the hub."""
 
-import math
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stable_audio_open import generate as story
-from stable_audio_open.audio.audio import Audio
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.build.model import (
@@ -31,6 +28,7 @@ from stable_audio_open.conditioning.text import Tokenizer
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.nearest import did_you_mean
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.attention import check_backend
 
 BUNDLED = {"tiny": Path(__file__).parent / "assets" / "tiny"}
 
@@ -66,65 +64,28 @@ class StableAudio(LatentDiffusion):
         dtype: str | torch.dtype | None = None,
         text_encoder: TextEncoderSource | None = None,
         use_ema: bool = True,
+        attention: str = "sdpa",
     ) -> "StableAudio":
         """Load a whole model; the arguments are those of `load`.
 
         Raises:
             ValueError: When the source is an autoencoder alone, or for the reasons of `load`.
         """
-        model = load(source, device=device, dtype=dtype, text_encoder=text_encoder, use_ema=use_ema)
+        model = load(
+            source,
+            device=device,
+            dtype=dtype,
+            text_encoder=text_encoder,
+            use_ema=use_ema,
+            attention=attention,
+        )
         if not isinstance(model, StableAudio):
             raise ValueError(
                 f"{source} is an autoencoder alone; load it with stable_audio_open.load"
             )
         return model
 
-    def generate(
-        self,
-        prompt: str | Sequence[str],
-        *,
-        duration: float | None = None,
-        seconds_start: float = 0.0,
-        window: float | None = None,
-        negative_prompt: str | Sequence[str] | None = None,
-        steps: int = 100,
-        guidance_scale: float = 7.0,
-        guidance_rescale: float = 0.0,
-        guidance_interval: tuple[float, float] = (0.0, math.inf),
-        sampler: str = "dpmpp-2m",
-        schedule: str = "polyexponential",
-        sigma_min: float = 0.3,
-        sigma_max: float = 500.0,
-        seed: int | Sequence[int] | None = None,
-        init_audio: Audio | None = None,
-        init_strength: float = 0.7,
-        trim: bool = True,
-        progress: bool = True,
-        callback: Callable[[int, int, Tensor], None] | None = None,
-    ) -> Audio:
-        """Generate audio from text; see `stable_audio_open.generate.generate`."""
-        return story.generate(
-            self,
-            prompt,
-            duration=duration,
-            seconds_start=seconds_start,
-            window=window,
-            negative_prompt=negative_prompt,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            guidance_rescale=guidance_rescale,
-            guidance_interval=guidance_interval,
-            sampler=sampler,
-            schedule=schedule,
-            sigma_min=sigma_min,
-            sigma_max=sigma_max,
-            seed=seed,
-            init_audio=init_audio,
-            init_strength=init_strength,
-            trim=trim,
-            progress=progress,
-            callback=callback,
-        )
+    generate = story.generate
 
 
 def load(
@@ -134,6 +95,7 @@ def load(
     dtype: str | torch.dtype | None = None,
     text_encoder: TextEncoderSource | None = None,
     use_ema: bool = True,
+    attention: str = "sdpa",
 ) -> StableAudio | AudioAutoencoder:
     """Load a trained model, in evaluation mode.
 
@@ -148,12 +110,14 @@ def load(
             (tokenizer, encoder) itself; by default the one that came with the weights, else the
             one that the configuration names.
         use_ema: Take the averaged weights of a training checkpoint where it has any.
+        attention: `"sdpa"` (PyTorch's fused attention), `"flash"` (the flash-attn package where
+            the tensors allow it) or `"math"` (the formula written out, as a reference).
 
     Raises:
         ValueError: One line with the fault and the remedy: an unknown source, device or type, a
             damaged file, weights that do not fit the configuration, no text encoder.
     """
-    device, dtype = _device(device), _dtype(dtype)
+    device, dtype, backend = _device(device), _dtype(dtype), check_backend(attention)
     path = _locate(source, text_encoder=text_encoder is None)
     checkpoint = read_checkpoint(path, use_ema=use_ema)
     config = checkpoint.config
@@ -180,6 +144,8 @@ def load(
         optional=TEXT_ENCODER,
     )
     cast(model, dtype, besides=encoder)
+    if isinstance(model, StableAudio):
+        model.transformer.set_backend(backend)
     return model.to(device).eval()
 
 

@@ -16,6 +16,7 @@ from stable_audio_open.config import autoencoder as autoencoder_config
 from stable_audio_open.config import conditioning as conditioning_config
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig
+from stable_audio_open.latent_diffusion import LatentDiffusion
 
 SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 16000
@@ -132,3 +133,18 @@ def randomise() -> Callable[..., None]:
             parameter.data.copy_(noise)
 
     return randomise
+
+
+@pytest.fixture(scope="session")
+def random_model(
+    tiny_model_config: DiffusionModelConfig,
+    tiny_text_encoder: TextEncoder,
+    randomise: Callable[..., None],
+) -> LatentDiffusion:
+    """A whole model of 500 latents, in float32; no parameter of the transformer is neutral."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = build_model(tiny_model_config, text_encoder=tiny_text_encoder)
+    randomise(model.transformer)
+    randomise(model.conditioner.numbers)
+    return model.float().eval()

@@ -1,12 +1,9 @@
 import os
-from inspect import signature
 from pathlib import Path
 
 import pytest
 import torch
 
-from stable_audio_open import pretrained
-from stable_audio_open.audio.audio import Audio
 from stable_audio_open.build.model import TextEncoder
 from stable_audio_open.generate import generate
 from stable_audio_open.nn.fourier import FourierFeatures
@@ -32,25 +29,6 @@ def test_generate_is_the_story(model: StableAudio) -> None:
     ours, story = model.generate("deep kick", **settings), generate(model, "deep kick", **settings)
     assert torch.equal(ours.samples, story.samples)
     assert ours.seeds == story.seeds == (3,)
-
-
-def test_generate_passes_every_argument_on(
-    model: StableAudio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    passed = {}
-
-    def story(model: StableAudio, prompt: str, **settings: object) -> Audio:
-        passed.update(settings)
-        return Audio(torch.zeros(1, 2, 4), 16000)
-
-    monkeypatch.setattr(pretrained.story, "generate", story)
-    here = dict(signature(StableAudio.generate).parameters)
-    there = dict(signature(generate).parameters)
-    assert list(here)[1:] == list(there)[1:]
-    assert all(here[name].default == there[name].default for name in list(here)[1:])
-    given = {name: here[name].default for name in list(here)[2:]} | {"steps": 7, "seed": 9}
-    model.generate("x", **given)
-    assert passed == given
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", torch.bfloat16, "float64"])

@@ -84,7 +84,7 @@ class AudioAutoencoder(nn.Module):
         if not chunked:
             audio = F.pad(audio, (0, -audio.shape[-1] % self.downsampling))
             return Posterior.from_parameters(self.encoder(audio))
-        with parametrize.cached():
+        with torch.no_grad(), parametrize.cached():
             parameters = encode_chunked(
                 self.encoder,
                 audio,
@@ -109,7 +109,8 @@ class AudioAutoencoder(nn.Module):
             audio: The waveform.
             sample: Draw from the posterior instead of taking its mean.
             generator: Source of the draw.
-            chunked: Work in chunks, which bounds memory and changes the result by at most 1e-6.
+            chunked: Work in chunks, which bounds memory, changes the result by at most 1e-6 and
+                keeps no gradients; pass False to differentiate.
             core: Frames per chunk, overlap not counted.
 
         Raises:
@@ -136,7 +137,8 @@ class AudioAutoencoder(nn.Module):
 
         Args:
             latents: The latents.
-            chunked: Work in chunks, which bounds memory and changes the result by at most 1e-6.
+            chunked: Work in chunks, which bounds memory, changes the result by at most 1e-6 and
+                keeps no gradients; pass False to differentiate.
             core: Frames per chunk, overlap not counted.
 
         Raises:
@@ -153,7 +155,7 @@ class AudioAutoencoder(nn.Module):
             )
         if not chunked:
             return self._decode(latents)
-        with parametrize.cached():
+        with torch.no_grad(), parametrize.cached():
             return decode_chunked(
                 self._decode,
                 latents,

@@ -1,14 +1,10 @@
 """A training run from start to last checkpoint."""
 
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import pytorch_lightning as pl
+import torch
 
-from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.initial import initial_model
 from stable_audio_open.build.training import (
     autoencoder_data,
@@ -20,13 +16,19 @@ from stable_audio_open.build.training import (
     new_autoencoder,
     run_folder,
 )
+from stable_audio_open.checkpoint.native import HEADER
+from stable_audio_open.checkpoint.tensors import read_header
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,
     ModelConfig,
 )
+from stable_audio_open.config.read import decode_config, model_part
 from stable_audio_open.config.training import TrainerConfig
+from stable_audio_open.training.autoencoder import AutoencoderTraining
+from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.trainer import Callback, fit
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +57,12 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
             f"{config.name}: `training.trainer` is missing; it says how long to train"
         )
     start = _checkpoint(config, trainer, resume)
-    pl.seed_everything(config.training.seed, verbose=False)
-    task: pl.LightningModule
-    callbacks: list[pl.Callback] = []
+    if start is not None:
+        _check_resumable(config, start)
+        logger.info("resuming from %s", start)
+    torch.manual_seed(config.training.seed)
+    task: AutoencoderTraining | DiffusionTraining
+    callbacks: list[Callback] = []
     match config:
         case AutoencoderModelConfig(data=data, training=training):
             assert data is not None
@@ -69,31 +74,14 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
             assert data is not None
             assert training is not None
             system = initial_model(config, training)
-            autoencoder: AudioAutoencoder = system.autoencoder
-            batches = diffusion_data(config, training, data, autoencoder)
+            encoder = system.autoencoder.to(_device(trainer))
+            batches = diffusion_data(config, training, data, encoder)
             task = diffusion_task(config, training, system)
             callbacks = demo_writer(training, run_folder(config, trainer))
     runner = build_trainer(config, trainer, callbacks=callbacks)
-    if start is not None:
-        logger.info("resuming from %s", start)
     last = run_folder(config, trainer) / "checkpoints" / "last.ckpt"
-    with _without_needless_warnings():
-        runner.fit(task, datamodule=batches, ckpt_path=start, weights_only=True)
+    fit(runner, task, batches, start=start)
     return last
-
-
-@contextmanager
-def _without_needless_warnings() -> Iterator[None]:
-    """Hide warnings of Lightning about what is meant to be so here, and about its own code."""
-    with warnings.catch_warnings():
-        for message in (
-            r"Found \d+ module\(s\) in eval mode",  # averaged weights, a frozen text encoder
-            "The 'train_dataloader' does not have many workers",  # `data.workers` says how many
-            "Checkpoint directory .* exists and is not empty",  # that of the run to resume
-            r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-        ):
-            warnings.filterwarnings("ignore", message)
-        yield
 
 
 def _checkpoint(config: ModelConfig, trainer: TrainerConfig, resume: str) -> Path | None:
@@ -112,3 +100,32 @@ def _checkpoint(config: ModelConfig, trainer: TrainerConfig, resume: str) -> Pat
             if not Path(resume).is_file():
                 raise ValueError(f"{resume}: there is no such checkpoint to resume from")
             return Path(resume)
+
+
+def _check_resumable(config: ModelConfig, checkpoint: Path) -> None:
+    """Refuse a checkpoint of another model than the configuration's."""
+    header = read_header(checkpoint).get(HEADER)
+    if header is None:
+        raise ValueError(
+            f"{checkpoint}: not a checkpoint of this library's training; start from its weights "
+            "with training.initialize or training.autoencoder instead"
+        )
+    theirs, ours = decode_config(header["config"], source=str(checkpoint)), model_part(config)
+    if theirs == ours:
+        return
+    differing = [
+        name
+        for name in ours.__struct_fields__
+        if getattr(ours, name) != getattr(theirs, name, None)
+    ]
+    raise ConfigError(
+        f"{checkpoint}: was trained with another configuration; it differs in "
+        f"{', '.join(differing) or 'its type'}; change these back, or start another run with "
+        "training.trainer.name"
+    )
+
+
+def _device(trainer: TrainerConfig) -> torch.device:
+    """Return where the recordings are encoded: where the training will be."""
+    gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if gpu else "cpu")

@@ -3,12 +3,9 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger, Logger
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.autoencoder import build_autoencoder
@@ -41,8 +38,8 @@ from stable_audio_open.training.autoencoder import (
 from stable_audio_open.training.demos import Demo, DemoWriter
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
-from stable_audio_open.training.last_checkpoint import LastCheckpoint
 from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.trainer import Callback, Trainer, make_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +159,7 @@ def run_folder(config: ModelConfig, trainer: TrainerConfig) -> Path:
     return Path(trainer.output) / (trainer.name or config.name)
 
 
-def demo_writer(training: DiffusionTrainingConfig, folder: Path) -> list[pl.Callback]:
+def demo_writer(training: DiffusionTrainingConfig, folder: Path) -> list[Callback]:
     """Return the callback that writes demos, if any are wanted."""
     demo = training.demo
     if demo is None:
@@ -180,58 +177,24 @@ def demo_writer(training: DiffusionTrainingConfig, folder: Path) -> list[pl.Call
 
 
 def build_trainer(
-    config: ModelConfig, trainer: TrainerConfig, *, callbacks: Sequence[pl.Callback] = ()
-) -> pl.Trainer:
+    config: ModelConfig, trainer: TrainerConfig, *, callbacks: Sequence[Callback] = ()
+) -> Trainer:
     """Return the Lightning trainer, with checkpoints and a log in the run's folder."""
-    folder = run_folder(config, trainer)
-    checkpoints = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="{step:08d}",
-        every_n_train_steps=trainer.checkpoint.every,
-        monitor="step",
-        mode="max",
-        save_top_k=trainer.checkpoint.keep,
-        auto_insert_metric_name=False,
-    )
-    return pl.Trainer(
+    return make_trainer(
+        folder=run_folder(config, trainer),
+        logger=trainer.logger,
+        checkpoint_every=trainer.checkpoint.every,
+        checkpoints_kept=trainer.checkpoint.keep,
+        callbacks=callbacks,
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         num_nodes=trainer.nodes,
         precision=trainer.precision,
         max_steps=trainer.max_steps,
-        max_epochs=-1,
         accumulate_grad_batches=trainer.accumulate,
         gradient_clip_val=trainer.gradient_clip,
         log_every_n_steps=trainer.log_every,
-        logger=_logger(trainer, folder),
-        callbacks=[
-            checkpoints,
-            LastCheckpoint(folder / "checkpoints" / "last.ckpt", every=trainer.checkpoint.every),
-            LearningRateMonitor(logging_interval="step"),
-            *callbacks,
-        ],
-        default_root_dir=folder,
-        enable_model_summary=False,
-        # The data module brings its own sampler.
-        use_distributed_sampler=False,
     )
-
-
-def _logger(trainer: TrainerConfig, folder: Path) -> Logger:
-    match trainer.logger:
-        case "csv":
-            return CSVLogger(folder, name="logs")
-        case "tensorboard":
-            from pytorch_lightning.loggers import TensorBoardLogger
-
-            return TensorBoardLogger(folder, name="logs")
-        case "wandb":
-            from pytorch_lightning.loggers import WandbLogger
-
-            folder.mkdir(parents=True, exist_ok=True)
-            return WandbLogger(name=folder.name, save_dir=folder, project="stable-audio-open")
-        case _:
-            assert_never(trainer.logger)
 
 
 def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> Optimisation:

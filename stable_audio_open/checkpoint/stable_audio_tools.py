@@ -112,6 +112,9 @@ WRAPPERS = (
     Wrapper("autoencoder.", "autoencoder_ema.ema_model.", ""),
 )
 TRAINING_ONLY = (
+    # What an EMA wrapper holds beside its average: the online weights once more, and counters.
+    "diffusion_ema.online_model.",
+    "autoencoder_ema.online_model.",
     "diffusion_ema.initted",
     "diffusion_ema.step",
     "autoencoder_ema.initted",

@@ -24,7 +24,7 @@ def generate(
     ] = Path(),
     steps: Annotated[int, typer.Option(help="Sampling steps.")] = 100,
     guidance: Annotated[
-        float, typer.Option(help="How closely to follow the prompt; 1 is not at all.")
+        float, typer.Option(help="How closely to follow the prompt; 1 switches guidance off.")
     ] = 7.0,
     seed: Annotated[
         int | None,
@@ -72,6 +72,7 @@ def generate(
     text_encoder: options.TextEncoder = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    attention: options.Attention = "sdpa",
     threads: options.Threads = None,
 ) -> None:
     """Make sounds from text: `generate "deep kick drum" --duration 2 --output kick.wav`.
@@ -85,18 +86,22 @@ def generate(
     from stable_audio_open.cli.target import file_name, plan
     from stable_audio_open.diffusion.samplers import get_sampler
     from stable_audio_open.pretrained import StableAudio
+    from stable_audio_open.request import check_seeds, check_texts, noise_levels
 
     texts = [prompt for prompt in prompts for _ in range(batch)]
     # What can be refused before the model is loaded.
     target = plan(output, sounds=len(texts), subtype=subtype)
     get_sampler(sampler)
+    check_texts(texts, "prompt")
+    check_seeds(seed, len(texts))
+    noise_levels(schedule, steps, sigma_min, sigma_max)
     if init_audio is not None:
         audio_info(init_audio)
     options.use_threads(threads)
 
     begin = perf_counter()
     system = StableAudio.from_pretrained(
-        model, device=device, dtype=dtype, text_encoder=text_encoder
+        model, device=device, dtype=dtype, text_encoder=text_encoder, attention=attention
     )
     loaded = perf_counter()
     beginning = None

@@ -27,10 +27,14 @@ Device = Annotated[
 Dtype = Annotated[
     str | None,
     typer.Option(
-        metavar="float32|bfloat16|float16",
+        metavar="float32|bfloat16|float16|float64",
         help="Number format of the weights.",
         show_default="float32",
     ),
+]
+Attention = Annotated[
+    Literal["sdpa", "flash", "math"],
+    typer.Option(help="PyTorch's fused attention, the flash-attn package, or the plain formula."),
 ]
 Threads = Annotated[
     int | None,

@@ -1,5 +1,6 @@
 """A prompt as conditioning tokens, through the encoder of a T5 (paper reference [9])."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -8,6 +9,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from stable_audio_open.conditions import Condition
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -56,7 +59,10 @@ class TextConditioner(nn.Module):
         self.encoder.requires_grad_(trainable).train(trainable)
 
     def prepare(self, prompts: Sequence[str]) -> Tokens:
-        """Tokenise prompts, padded to `max_length`, on the module's device."""
+        """Tokenise prompts, padded to `max_length`, on the module's device.
+
+        A prompt of more tokens is cut, with a warning in the log.
+        """
         encoded = self.tokenizer(
             list(prompts),
             padding="max_length",
@@ -64,10 +70,22 @@ class TextConditioner(nn.Module):
             max_length=self.max_length,
             return_tensors="pt",
         )
+        mask = encoded["attention_mask"].bool()
+        for prompt, full in zip(prompts, mask.all(dim=1).tolist(), strict=True):
+            if full:
+                self._warn_if_cut(prompt)
         device = next(self.encoder.parameters()).device
-        return Tokens(
-            encoded["input_ids"].to(device), encoded["attention_mask"].to(device, torch.bool)
-        )
+        return Tokens(encoded["input_ids"].to(device), mask.to(device))
+
+    def _warn_if_cut(self, prompt: str) -> None:
+        count = len(self.tokenizer([prompt])["input_ids"][0])
+        if count > self.max_length:
+            logger.warning(
+                "only the first %d of the prompt's %d tokens are heard: %.60s...",
+                self.max_length,
+                count,
+                prompt,
+            )
 
     def forward(self, tokens: Tokens) -> Condition:
         """Embed tokens as `[batch, max_length, width]`."""

@@ -95,7 +95,7 @@ class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How many of them on each machine; all when `auto`."""
     nodes: Positive = 1
     """Machines."""
-    precision: Literal["32-true", "bf16-mixed", "bf16-true"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Number format of weights and arithmetic, in Lightning's terms."""
     accumulate: Positive = 1
     """Batches per optimiser step."""

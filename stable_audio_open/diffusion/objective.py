@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
@@ -33,9 +33,7 @@ def add_noise(
     return NoisedLatents(alpha * latents + sigma * noise, alpha * noise - sigma * latents)
 
 
-def drop_conditions(
-    conditioning: Conditioning, dropped: Float[Tensor, "batch"] | Tensor
-) -> Conditioning:
+def drop_conditions(conditioning: Conditioning, dropped: Bool[Tensor, "batch"]) -> Conditioning:
     """Zero all cross-attention tokens of the `dropped` items, for guidance; global stays."""
     kept = (~dropped).to(conditioning.cross.dtype)[:, None, None]
     return conditioning._replace(cross=conditioning.cross * kept)

@@ -1,1 +1,1 @@
-"""Training objectives as pure functions."""
+"""Distances between the original and the decoded signal."""

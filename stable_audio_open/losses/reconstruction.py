@@ -84,7 +84,15 @@ class StereoSpectralLoss(nn.Module):
         decoded: Float[Tensor, "batch channels time"],
         target: Float[Tensor, "batch channels time"],
     ) -> ReconstructionTerms:
-        """Compare stereo (or mono: every term but side is then the same) waveforms."""
+        """Compare stereo (or mono: every term but side is then the same) waveforms.
+
+        Computed in float32 at least, under autocast too: small magnitudes do not survive less.
+        """
+        with torch.autocast(target.device.type, enabled=False):
+            wide = torch.promote_types(target.dtype, torch.float32)
+            return self._compare(decoded.to(wide), target.to(wide))
+
+    def _compare(self, decoded: Tensor, target: Tensor) -> ReconstructionTerms:
         heard = _has_side(target) if self.skip_silent_side else _all(target)
         both = self._weight(torch.cat((decoded, target)))
         totals = [both.new_zeros(()) for _ in range(4)]

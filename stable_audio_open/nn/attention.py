@@ -54,12 +54,18 @@ def attend(
             tensors allow it (half precision on a GPU) and SDPA elsewhere; `"math"` the formula
             written out, as a reference.
     """
-    if backend == "flash" and query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+    if backend == "flash" and _flash_allows(query):
         return _attend_flash(query, key, value)
     if backend == "math":
         return _attend_math(query, key, value)
     grouped = query.shape[1] != key.shape[1]
     return F.scaled_dot_product_attention(query, key, value, enable_gqa=grouped)
+
+
+def _flash_allows(query: Tensor) -> bool:
+    width = query.shape[-1]
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    return query.is_cuda and half and width <= 256 and width % 8 == 0
 
 
 def _attend_flash(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -28,15 +28,8 @@ def transposed_convolution(
     """Return a weight-normalised transposed convolution; its norms are per INPUT channel.
 
     The output is exactly `stride` times as long as the input when
-    `kernel - 2 * padding == stride`; an odd stride needs one sample more on the right.
+    `kernel - 2 * padding == stride`.
     """
-    layer = nn.ConvTranspose1d(
-        channels_in,
-        channels_out,
-        kernel,
-        stride,
-        padding=padding,
-        output_padding=stride - (kernel - 2 * padding),
-    )
+    layer = nn.ConvTranspose1d(channels_in, channels_out, kernel, stride, padding=padding)
     weight_norm(layer)
     return layer

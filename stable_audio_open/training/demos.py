@@ -68,14 +68,15 @@ class DemoWriter(pl.Callback):
         mode = model.training
         model.eval()
         folder = self.folder / f"step_{step:08d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        for index, demo in enumerate(self.demos):
-            for scale in self.guidance_scales:
-                try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for index, demo in enumerate(self.demos):
+                for scale in self.guidance_scales:
                     self._write(model, demo, scale, folder / f"{index}_{_name(demo.prompt)}")
-                except (ValueError, OSError) as error:
-                    logger.warning("demo %r at step %d failed: %s", demo.prompt, step, error)
-        model.train(mode)
+        except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
+            logger.warning("the demos at step %d failed: %s", step, error)
+        finally:
+            model.train(mode)
 
     def _write(self, model: LatentDiffusion, demo: Demo, scale: float, stem: Path) -> None:
         longest = demo.seconds_total - demo.seconds_start

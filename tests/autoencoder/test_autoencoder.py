@@ -76,7 +76,7 @@ def test_other_channels_are_refused(small: Small, shape: tuple[int, ...]) -> Non
 
 
 def test_empty_audio_is_refused(small: Small) -> None:
-    with pytest.raises(ValueError, match="^audio must have at least one sample, got none$"):
+    with pytest.raises(ValueError, match=r"^audio must have at least one sample, got none$"):
         small((2, 4)).encode(normal(1, 2, 0))
 
 

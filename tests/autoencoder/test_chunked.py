@@ -31,15 +31,15 @@ def autoencoder(request: pytest.FixtureRequest, small: Small) -> AudioAutoencode
 
 
 def lengths(autoencoder: AudioAutoencoder) -> Sequence[int]:
-    """All up to several cores and margins, some where a frame is long."""
-    return range(1, 41) if autoencoder.downsampling < 2048 else (1, 2, 11, 24, 25)
+    """From one frame to several cores and margins; fewer where a frame is long."""
+    return (*range(1, 13), 20, 33, 40, 77) if autoencoder.downsampling < 100 else (1, 2, 11, 24)
 
 
 def test_decoding_in_chunks_changes_nothing_for_any_length(autoencoder: AudioAutoencoder) -> None:
     for frames in lengths(autoencoder):
         latents = normal(1, 3, frames, seed=frames)
         whole = autoencoder.decode(latents, chunked=False)
-        for core in (1, 5) if frames < 8 else (7, 16):
+        for core in (1, 5) if frames < 8 else (16,):
             torch.testing.assert_close(autoencoder.decode(latents, core=core), whole, **CLOSE)
 
 
@@ -48,7 +48,7 @@ def test_encoding_in_chunks_changes_nothing_for_any_length(autoencoder: AudioAut
         length = frames * autoencoder.downsampling - frames % 2
         audio = normal(1, 2, length, seed=frames)
         whole = autoencoder.encode(audio, chunked=False)
-        for core in (1, 5) if frames < 8 else (7, 16):
+        for core in (1, 5) if frames < 8 else (16,):
             torch.testing.assert_close(autoencoder.encode(audio, core=core), whole, **CLOSE)
 
 

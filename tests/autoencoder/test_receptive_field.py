@@ -48,9 +48,7 @@ def encoder_reach(autoencoder: AudioAutoencoder, *, frames: int) -> tuple[int, i
 
 
 @pytest.mark.parametrize("strides", [(2,), (4, 2), (2, 2, 4), (8, 8), PUBLISHED])
-def test_margins_cover_exactly_what_the_layers_reach(
-    small: Small, strides: Sequence[int]
-) -> None:
+def test_margins_cover_exactly_what_the_layers_reach(small: Small, strides: Sequence[int]) -> None:
     autoencoder = small(strides, channels=1)
     hop = autoencoder.downsampling
     decoded = decoder_reach(autoencoder, frames=2 * autoencoder.decoder_margin + 5)

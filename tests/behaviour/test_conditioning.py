@@ -1,4 +1,4 @@
-"""Behaviours 3, 5 and 6: seconds, prompts, and the tokens that cross-attention sees."""
+"""Behaviours 3 and 5 to 7: seconds, prompts, and the tokens that cross-attention sees."""
 
 import math
 from collections.abc import Callable
@@ -95,10 +95,11 @@ class FakeT5(nn.Module):
 
 
 def tokenise(text: list[str], **settings: Any) -> dict[str, Tensor]:
-    """A token per word, numbered by its length."""
-    assert settings["padding"] == "max_length"
-    assert settings["truncation"]
-    ids = torch.zeros(len(text), settings["max_length"], dtype=torch.long)
+    """A token per word, numbered by its length; neither padded nor cut unless asked for."""
+    longest = max(len(prompt.split()) for prompt in text)
+    length = settings["max_length"] if settings.get("padding") == "max_length" else longest
+    assert settings.get("truncation", False) or length >= longest
+    ids = torch.zeros(len(text), length, dtype=torch.long)
     for row, prompt in zip(ids, text, strict=True):
         words = torch.tensor([len(word) for word in prompt.split()])[: len(row)]
         row[: len(words)] = words
@@ -125,6 +126,18 @@ def test_06_context_is_128_text_tokens_then_seconds_start_then_seconds_total(
     for position, name in ((128, "seconds_start"), (129, "seconds_total")):
         number = conditioner.numbers[name](prepared.numbers[name])
         assert torch.equal(found.cross[:, position], number.tokens[:, 0])
+
+
+def test_07_global_is_seconds_start_then_seconds_total(published: DiffusionModelConfig) -> None:
+    conditioner = published_conditioner(published)
+    numbers = {"seconds_start": 3, "seconds_total": 20}
+    prepared = conditioner.prepare([{"prompt": "kick", **numbers}])
+    start, total = (
+        conditioner.numbers[name](prepared.numbers[name]).tokens[:, 0]
+        for name in ("seconds_start", "seconds_total")
+    )
+    assert (start - total).abs().min() > 0
+    assert torch.equal(conditioner(prepared).global_, torch.cat((start, total), dim=1))
 
 
 def test_06_padding_takes_part_in_the_softmax_with_zero_key_and_value(

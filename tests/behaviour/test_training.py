@@ -115,7 +115,9 @@ def test_15_loss_is_the_plain_mean_square_error_of_v(training: DiffusionTraining
     eps = (x_t - angle.cos() * x) / angle.sin()
     v = angle.cos() * eps - angle.sin() * x
     squares = (step.answer.double() - v) ** 2
-    torch.testing.assert_close(step.loss.double(), squares.sum() / squares.numel(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        step.loss.double(), squares.sum() / squares.numel(), rtol=1e-4, atol=0
+    )
     assert float(eps.std()) == pytest.approx(1, abs=0.15)
 
 

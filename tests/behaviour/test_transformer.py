@@ -175,9 +175,7 @@ def test_10_self_attention_is_fused_in_the_order_q_k_v_and_not_causal(
     unturned = RotaryTable(torch.ones(7, 32).double(), torch.zeros(7, 32).double())
     weight, heads = attention.qkv.weight, []
     for head in range(2):
-        query, key, value = (
-            x[0] @ weight[128 * part + 64 * head :][:64].T for part in range(3)
-        )
+        query, key, value = (x[0] @ weight[128 * part + 64 * head :][:64].T for part in range(3))
         heads.append(softmax(query @ key.T / 8) @ value)
     expected = torch.cat(heads, dim=1) @ attention.output.weight.T
     torch.testing.assert_close(attention(x, unturned)[0], expected)

@@ -144,7 +144,7 @@ def drop(path: str) -> Callable[[Value], None]:
         (
             put("training.trainer.precision", "bf16-mix"),
             '$.training.trainer.precision: found "bf16-mix"; '
-            'allowed: "32-true", "bf16-mixed", "bf16-true"; did you mean "bf16-mixed"?',
+            'allowed: "32-true", "bf16-mixed"; did you mean "bf16-mixed"?',
         ),
         (
             put("autoencoder.bottleneck.type", "VAE"),

@@ -12,9 +12,8 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def test_weight_is_a_norm_per_output_channel_times_a_direction() -> None:
     layer = convolution(channels_in=3, channels_out=5, kernel=7, dilation=3, padding=9)
-    norm, direction = (layer.parametrizations.weight[0], layer.parametrizations.weight)  # type: ignore[index, union-attr]
-    del norm
-    g, v = direction.original0, direction.original1
+    weight = layer.parametrizations.weight
+    g, v = weight.original0, weight.original1
     assert g.shape == (5, 1, 1)
     with torch.no_grad():
         g.copy_(normal(5, 1, 1))
@@ -35,7 +34,7 @@ def test_norm_of_a_transposed_convolution_is_per_input_channel() -> None:
     torch.testing.assert_close(layer.weight, expected)
 
 
-@pytest.mark.parametrize("stride", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("stride", [2, 4, 6, 8])
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_transposed_convolution_multiplies_the_length_by_its_stride(
     stride: int, length: int
@@ -45,7 +44,7 @@ def test_transposed_convolution_multiplies_the_length_by_its_stride(
         channels_out=1,
         kernel=2 * stride,
         stride=stride,
-        padding=(stride + 1) // 2,
+        padding=stride // 2,
     )
     assert layer(normal(1, 1, length)).shape == (1, 1, stride * length)
 

@@ -130,7 +130,7 @@ def test_a_checkpoint_loads_with_the_averaged_transformer_by_default(last: Path)
     online = part(weights, "model.")
     averaged = online | {f"transformer.{k}": v for k, v in part(weights, "ema.").items()}
     for use_ema, expected in ((True, averaged), (False, online)):
-        loaded = {k: v for k, v in load(last, use_ema=use_ema).state_dict().items()}
+        loaded = load(last, use_ema=use_ema).state_dict()
         kept = {k: v for k, v in loaded.items() if not k.startswith(TEXT)}
         assert differing(kept, expected) == []
 
@@ -143,9 +143,7 @@ def test_the_autoencoder_is_frozen(last: Path, tiny_autoencoder_folder: Path) ->
         assert found[key].numpy().tobytes() == tensor.numpy().tobytes()
 
 
-def test_the_number_embedders_are_trained(
-    last: Path, diffusion_run: DiffusionModelConfig
-) -> None:
+def test_the_number_embedders_are_trained(last: Path, diffusion_run: DiffusionModelConfig) -> None:
     before = initial(diffusion_run).conditioner.numbers.state_dict()
     after = part(state(last), "model.conditioner.numbers.")
     assert sorted(differing(after, before)) == sorted(before)
@@ -201,7 +199,7 @@ def test_a_whole_model_is_no_autoencoder(
 ) -> None:
     config = change(diffusion_run, name="wrong")
     wrong = msgspec.structs.replace(config.training, autoencoder=str(tiny_model_folder))
-    with pytest.raises(ValueError, match="holds a whole model; give it as training.initialize"):
+    with pytest.raises(ValueError, match=r"holds a whole model; give it as training\.initialize"):
         run_training(msgspec.structs.replace(config, training=wrong))
 
 

@@ -115,7 +115,7 @@ def _autoencoder_file(
         untranslated.append("$.training")
     if file.model.encoder.requires_grad is not UNSET:
         untranslated.append("$.model.encoder.requires_grad")
-    logger.info(
+    logger.warning(
         "%s: how an autoencoder was trained is not translated; left out: %s",
         source,
         ", ".join(untranslated),

@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from stable_audio_open.build.model import TextEncoder, build_conditioner
+from stable_audio_open.conditioning.conditioner import Conditioner
+from stable_audio_open.config.model import DiffusionModelConfig
+
+
+@pytest.fixture
+def conditioner(
+    tiny_model_config: DiffusionModelConfig, tiny_text_encoder: TextEncoder
+) -> Conditioner:
+    return build_conditioner(tiny_model_config.conditioning, text_encoder=tiny_text_encoder)
+
+
+def condition(prompt: str = "kick", start: float = 0, total: float = 5) -> dict[str, str | float]:
+    return {"prompt": prompt, "seconds_start": start, "seconds_total": total}
+
+
+def test_prepare_then_embed_gives_all_tokens_and_the_global_features(
+    conditioner: Conditioner,
+) -> None:
+    found = conditioner(conditioner.prepare([condition(), condition("soft bell", 1, 2)]))
+    assert found.cross.shape == (2, 8 + 2, 16)
+    assert found.global_.shape == (2, 2 * 16)
+
+
+def test_an_item_of_a_batch_is_embedded_as_alone(conditioner: Conditioner) -> None:
+    items = [condition("long warm bass", 3, 40), condition("bell"), condition("deep drum", 0, 0.5)]
+    together = conditioner(conditioner.prepare(items))
+    for index, item in enumerate(items):
+        alone = conditioner(conditioner.prepare([item]))
+        torch.testing.assert_close(together.cross[index : index + 1], alone.cross)
+        torch.testing.assert_close(together.global_[index : index + 1], alone.global_)
+
+
+@pytest.mark.parametrize("change", [{"seconds_end": 3}, {"prompt": None}])
+def test_items_need_exactly_the_known_values(
+    conditioner: Conditioner, change: dict[str, int | None]
+) -> None:
+    item = {k: v for k, v in (condition() | change).items() if v is not None}  # type: ignore[operator]
+    message = (
+        r"^each item needs exactly \['prompt', 'seconds_start', 'seconds_total'\], got "
+        + str(list(item)).replace("[", r"\[").replace("]", r"\]")
+        + "$"
+    )
+    with pytest.raises(ValueError, match=message):
+        conditioner.prepare([condition(), item])
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+def test_numbers_must_be_finite(conditioner: Conditioner, seconds: float) -> None:
+    with pytest.raises(ValueError, match=rf"^conditioning numbers must be finite, got \[{seconds}"):
+        conditioner.prepare([condition(total=seconds)])

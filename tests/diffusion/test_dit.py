@@ -1,0 +1,168 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from stable_audio_open.conditions import Conditioning
+from stable_audio_open.diffusion.conditioned import ConditionedTransformer
+from stable_audio_open.diffusion.dit import DiffusionTransformer
+from stable_audio_open.nn import attention
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.fixture
+def transformer(randomise: Callable[..., None]) -> DiffusionTransformer:
+    """Six query heads share two key/value heads."""
+    transformer = DiffusionTransformer(
+        latent_channels=5, width=48, depth=3, heads=6, context_width=16, global_width=6
+    )
+    randomise(transformer)
+    return transformer
+
+
+def inputs(batch: int = 3) -> tuple[Tensor, Tensor, Conditioning]:
+    told = Conditioning(cross=normal(batch, 7, 16, seed=1), global_=normal(batch, 6, seed=2))
+    t = torch.linspace(0.1, 0.9, batch, dtype=torch.float64)
+    return normal(batch, 5, 11), t, told
+
+
+def test_math_attention_agrees_with_sdpa(transformer: DiffusionTransformer) -> None:
+    expected = transformer(*inputs())
+    transformer.set_backend("math")
+    assert "backend='math'" in repr(transformer)
+    torch.testing.assert_close(transformer(*inputs()), expected)
+
+
+def test_flash_is_refused_where_it_is_not_installed(
+    transformer: DiffusionTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "_flash_installed", lambda: False)
+    with pytest.raises(ValueError, match=r"^attention backend 'flash' needs flash-attn: pip"):
+        transformer.set_backend("flash")
+    assert "flash" not in repr(transformer)
+
+
+def test_the_split_for_generation_is_the_same_model(transformer: DiffusionTransformer) -> None:
+    x, t, told = inputs()
+    projected = transformer.project(told, frames=11)
+    found = transformer.predict(x, transformer.embed_times(t), projected)
+    assert torch.equal(found, transformer(x, t, told))
+
+
+def test_one_time_serves_the_whole_batch(transformer: DiffusionTransformer) -> None:
+    x, _, told = inputs()
+    t = torch.full((3,), 0.3, dtype=torch.float64)
+    projected = transformer.project(told, frames=11)
+    found = transformer.predict(x, transformer.embed_times(t[:1]), projected)
+    torch.testing.assert_close(found, transformer(x, t, told))
+
+
+def test_an_item_of_a_batch_is_predicted_as_alone(transformer: DiffusionTransformer) -> None:
+    x, t, told = inputs()
+    together = transformer(x, t, told)
+    for i in range(3):
+        own = slice(i, i + 1)
+        alone = transformer(x[own], t[own], Conditioning(told.cross[own], told.global_[own]))
+        torch.testing.assert_close(together[own], alone)
+
+
+def gradients(transformer: DiffusionTransformer) -> dict[str, Tensor]:
+    transformer.zero_grad()
+    (transformer(*inputs()) * normal(3, 5, 11, seed=4)).sum().backward()
+    found = {}
+    for name, parameter in transformer.named_parameters():
+        assert parameter.grad is not None
+        found[name] = parameter.grad.clone()
+    return found
+
+
+def test_activation_checkpointing_gives_the_same_gradients(
+    transformer: DiffusionTransformer,
+) -> None:
+    kept = gradients(transformer)
+    transformer.activation_checkpointing = True
+    again = gradients(transformer)
+    assert kept.keys() == again.keys()
+    assert [name for name in kept if not torch.equal(kept[name], again[name])] == []
+
+
+def test_activation_checkpointing_computes_blocks_twice_in_training_alone(
+    transformer: DiffusionTransformer,
+) -> None:
+    calls: list[nn.Module] = []
+    transformer.blocks[1].register_forward_pre_hook(lambda module, _: calls.append(module))
+    transformer.activation_checkpointing = True
+    gradients(transformer)
+    assert len(calls) == 2
+    calls.clear()
+    with torch.no_grad():
+        transformer(*inputs())
+    assert len(calls) == 1
+
+
+def test_an_untrained_model_starts_with_convolutions_that_are_the_identity() -> None:
+    transformer = DiffusionTransformer(
+        latent_channels=5, width=32, depth=0, heads=4, context_width=16, global_width=6
+    )
+    assert transformer.input_conv.weight.count_nonzero() == 0
+    assert transformer.output_conv.weight.count_nonzero() == 0
+
+
+def test_what_a_generation_shares_is_computed_before_its_first_step(
+    transformer: DiffusionTransformer,
+) -> None:
+    called: list[str] = []
+    once = ("time_embedding", "context_projection", "global_projection", "rotary")
+    for name in once:
+        part = transformer.get_submodule(name)
+        part.register_forward_hook(lambda *_, name=name: called.append(name))
+    for index, block in enumerate(transformer.blocks):
+        layer = block.get_submodule("cross_attention.key_value")
+        layer.register_forward_hook(lambda *_, index=index: called.append(f"key_value {index}"))
+    x, _, told = inputs()
+    times = [0.9, 0.5, 0.25]
+    bound = ConditionedTransformer(transformer, told, negative=None, times=times, frames=11)
+    assert sorted(called) == sorted([*once, "key_value 0", "key_value 1", "key_value 2"])
+    called.clear()
+    for t in times:
+        bound.pair(x, t)
+        bound.conditional(x, t)
+    assert called == []
+
+
+def test_other_times_are_embedded_when_asked_for(transformer: DiffusionTransformer) -> None:
+    x, _, told = inputs()
+    bound = ConditionedTransformer(transformer, told, negative=None, times=[0.9], frames=11)
+    t = torch.full((3,), 0.25, dtype=torch.float64)
+    torch.testing.assert_close(bound.conditional(x, 0.25), transformer(x, t, told))
+
+
+def test_half_precision_state_is_cast_once(transformer: DiffusionTransformer) -> None:
+    transformer.bfloat16()
+    x, _, told = inputs()
+    bound = ConditionedTransformer(transformer, told, negative=None, times=[0.9], frames=11)
+    conditional, null = bound.pair(x.float(), 0.9)
+    assert conditional.dtype == null.dtype == torch.bfloat16
+
+
+def test_work_is_that_of_the_shapes(transformer: DiffusionTransformer) -> None:
+    # 2 floating-point operations per weight and token, and attention's two products.
+    x, t, told = inputs(batch=2)
+    transformer.set_backend("math")
+    with FlopCounterMode(display=False) as counter:
+        transformer(x, t, told)
+    frames, context, width, heads = 11 + 1, 7, 48, 16
+    block = (
+        frames * (4 * width**2 + 2 * width**2 + 12 * width**2)  # self, cross, feed-forward
+        + context * 2 * heads**2
+        + 2 * width * frames * (frames + context)
+    )
+    ends = 11 * 2 * (25 + 5 * width) + context * 2 * heads**2
+    embeddings = 6 * width + width**2 + 256 * width + width**2
+    assert counter.get_total_flops() == 2 * 2 * (3 * block + ends + embeddings)

@@ -1,0 +1,116 @@
+import auraloss
+import pytest
+import torch
+from torch import Tensor
+
+from stable_audio_open.losses.reconstruction import Reference, StereoSpectralLoss
+
+RATE = 44100
+SIZES = (2048, 512, 128, 32)
+
+
+def sounds(items: int = 3, *, seed: int = 0) -> Tensor:
+    """Stereo noise of different loudness, with a tone in the middle."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(items, 2, 8192, generator=generator)
+    tone = torch.sin(torch.arange(8192) * 0.05 * (seed + 1))
+    loudness = torch.tensor([0.3, 0.05, 0.6])[:items, None, None]
+    return loudness * (0.3 * noise + tone)
+
+
+def ours(**changes: object) -> StereoSpectralLoss:
+    settings = {"sample_rate": RATE, "fft_sizes": SIZES, "skip_silent_side": False} | changes
+    return StereoSpectralLoss(**settings)  # type: ignore[arg-type]
+
+
+def theirs(*, weighted: bool) -> dict[str, object]:
+    return {
+        "fft_sizes": list(SIZES),
+        "hop_sizes": [size // 4 for size in SIZES],
+        "win_lengths": list(SIZES),
+        "perceptual_weighting": weighted,
+        "sample_rate": RATE,
+    }
+
+
+def in_order(decoded: Tensor, target: Tensor, reference: Reference) -> tuple[Tensor, Tensor]:
+    """auraloss divides the convergence by the norm of its second argument."""
+    return (target, decoded) if reference == "decoded" else (decoded, target)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("reference", ["decoded", "target"])
+def test_left_and_right_are_those_of_auraloss(reference: Reference, weighted: bool) -> None:
+    decoded, target = sounds(), sounds(seed=1)
+    terms = ours(reference=reference, a_weighting=weighted)(decoded, target)
+    loss = auraloss.freq.MultiResolutionSTFTLoss(**theirs(weighted=weighted))
+    for channel, term in ((0, terms.left), (1, terms.right)):
+        own = slice(channel, channel + 1)
+        expected = loss(*in_order(decoded[:, own], target[:, own], reference))
+        torch.testing.assert_close(term, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("reference", ["decoded", "target"])
+def test_mid_and_side_are_those_of_auraloss(reference: Reference, weighted: bool) -> None:
+    decoded, target = sounds(), sounds(seed=1)
+    terms = ours(reference=reference, a_weighting=weighted)(decoded, target)
+    loss = auraloss.freq.SumAndDifferenceSTFTLoss(**theirs(weighted=weighted))
+    expected = loss(*in_order(decoded, target, reference))
+    torch.testing.assert_close((terms.mid + terms.side) / 2, expected, rtol=1e-5, atol=0)
+
+
+def test_the_two_references_differ() -> None:
+    decoded, target = sounds(), sounds(seed=1)
+    found = [ours(reference=reference)(decoded, target) for reference in ("decoded", "target")]
+    for one, other in zip(*found, strict=True):
+        assert abs(float(one - other)) > 0.01
+
+
+def test_equal_sounds_have_no_distance() -> None:
+    for term in ours()(sounds(), sounds()):
+        assert float(term) == 0
+
+
+def test_mono_recordings_are_left_out_of_the_side_alone() -> None:
+    decoded, target = sounds(), sounds(seed=1)
+    target[1] = target[1].mean(dim=0)
+    stereo = [0, 2]
+    all_terms = ours(skip_silent_side=True)(decoded, target)
+    some_terms = ours(skip_silent_side=True)(decoded[stereo], target[stereo])
+    torch.testing.assert_close(all_terms.side, some_terms.side)
+    plain = ours(skip_silent_side=False)(decoded, target)
+    torch.testing.assert_close(all_terms.mid, plain.mid)
+    torch.testing.assert_close(all_terms.left, plain.left)
+    assert plain.side > 1.2 * all_terms.side
+
+
+def test_a_batch_of_mono_recordings_has_no_side() -> None:
+    target = sounds().mean(dim=1, keepdim=True).expand(-1, 2, -1)
+    decoded = sounds(seed=1).requires_grad_()
+    terms = ours(skip_silent_side=True)(decoded, target)
+    assert float(terms.side.detach()) == 0
+    sum(terms).backward()
+    assert decoded.grad is not None
+    assert decoded.grad.isfinite().all()
+
+
+def test_one_channel_is_its_own_mid_left_and_right() -> None:
+    decoded, target = sounds()[:, :1], sounds(seed=1)[:, :1]
+    terms = ours(skip_silent_side=True)(decoded, target)
+    torch.testing.assert_close(terms.left, terms.right)
+    assert float(terms.side) == 0
+
+
+def test_silence_against_sound_has_finite_gradients() -> None:
+    decoded = torch.zeros(2, 2, 4096, requires_grad=True)
+    terms = ours(reference="target")(decoded, sounds(2)[..., :4096])
+    (terms.mid + terms.left).backward()
+    assert decoded.grad is not None
+    assert decoded.grad.isfinite().all()
+
+
+def test_it_explains_itself_and_stores_nothing() -> None:
+    loss = ours()
+    assert "fft_sizes=(2048, 512, 128, 32), reference='decoded'" in repr(loss)
+    assert loss.state_dict() == {}

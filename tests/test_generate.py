@@ -1,0 +1,275 @@
+"""From a prompt to audio, with a small random model."""
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stable_audio_open import generate as story
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.resample import resample
+from stable_audio_open.diffusion.samplers import initial_noise, sampler_names
+from stable_audio_open.diffusion.schedule import polyexponential
+from stable_audio_open.generate import generate
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.pretrained import StableAudio, load
+
+RATE, WINDOW, HOP, FRAMES = 16000, 16000, 32, 500
+
+
+@pytest.fixture
+def model(random_model: LatentDiffusion) -> LatentDiffusion:
+    return random_model
+
+
+def make(model: LatentDiffusion, prompt: str | Sequence[str] = "deep kick", **given: Any) -> Audio:
+    return generate(model, prompt, **{"steps": 3, "seed": 1, "progress": False} | given)
+
+
+def assert_alike(found: Tensor, expected: Tensor) -> None:
+    """Equal but for rounding, which the steps enlarge."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, list[float]]]:
+    """Fill with what each generation gives to its sampler: latents and noise levels."""
+    started: list[tuple[Tensor, list[float]]] = []
+
+    def stay(_: Any, x: Tensor, sigmas: list[float], **__: Any) -> Tensor:
+        started.append((x, sigmas))
+        return x / sigmas[0]
+
+    monkeypatch.setattr(story, "get_sampler", lambda name: stay)
+    return started
+
+
+def test_the_whole_window_in_the_models_rate_and_channels(model: LatentDiffusion) -> None:
+    audio = make(model)
+    assert audio.samples.shape == (1, 2, WINDOW)
+    assert audio.samples.dtype == torch.float32
+    assert audio.sample_rate == RATE
+    assert audio.seeds == (1,)
+    assert audio.samples.std() > 0
+
+
+@pytest.mark.parametrize("duration", [0.3, 0.3001, 1 / RATE, 1])
+def test_sound_is_cut_at_its_duration(model: LatentDiffusion, duration: float) -> None:
+    cut, whole = make(model, duration=duration), make(model, duration=duration, trim=False)
+    assert cut.samples.shape == (1, 2, round(duration * RATE))
+    assert whole.samples.shape == (1, 2, WINDOW)
+    assert_alike(cut.samples, whole.samples[..., : cut.samples.shape[-1]])
+
+
+def test_a_shorter_window_is_less_work(model: LatentDiffusion) -> None:
+    tokens: list[int] = []
+    hook = model.transformer.blocks[0].register_forward_pre_hook(
+        lambda _, inputs: tokens.append(inputs[0].shape[1])
+    )
+    audio = make(model, window=0.5)
+    hook.remove()
+    assert set(tokens) == {251}  # half the frames, and the token of timing and timestep
+    assert audio.samples.shape == (1, 2, WINDOW // 2)
+    assert make(model, window=0.5, duration=0.2).samples.shape == (1, 2, 3200)
+    assert make(model, window=0.5, duration=0.2, trim=False).samples.shape == (1, 2, 8000)
+
+
+@pytest.mark.parametrize("sampler", sampler_names())
+def test_an_item_of_a_batch_equals_the_same_request_alone(
+    model: LatentDiffusion, sampler: str
+) -> None:
+    prompts = ["deep kick", "long warm bass with bell", "bell"]
+    settings = {"sampler": sampler, "guidance_scale": 3.0}
+    together = make(model, prompts, negative_prompt="drum", seed=[3, 11, 4], **settings)
+    assert together.seeds == (3, 11, 4)
+    for index, (prompt, seed) in enumerate(zip(prompts, together.seeds, strict=True)):
+        alone = make(model, prompt, negative_prompt=["drum"], seed=seed, **settings)
+        assert_alike(together.samples[index : index + 1], alone.samples)
+
+
+@pytest.mark.parametrize("sampler", sampler_names())
+@pytest.mark.parametrize("schedule", ["polyexponential", "karras"])
+def test_the_same_request_twice_is_bitwise_equal(
+    model: LatentDiffusion, sampler: str, schedule: str
+) -> None:
+    first, second = (make(model, sampler=sampler, schedule=schedule) for _ in range(2))
+    assert torch.equal(first.samples, second.samples)
+    assert not torch.equal(first.samples, make(model, sampler=sampler, seed=2).samples)
+
+
+def test_seeds_count_up_from_the_first(model: LatentDiffusion) -> None:
+    assert make(model, ["kick"] * 3, seed=7).seeds == (7, 8, 9)
+    assert make(model, ["kick"] * 2, seed=2**32 - 1).seeds == (2**32 - 1, 0)
+
+
+def test_without_a_seed_each_request_is_new_and_torch_stays_as_it_was(
+    model: LatentDiffusion,
+) -> None:
+    state = torch.get_rng_state()
+    first, second = make(model, seed=None), make(model, seed=None)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert first.seed != second.seed
+    assert torch.equal(make(model, seed=first.seed).samples, first.samples)
+
+
+def test_guidance_away_from_the_prompt_itself_is_no_guidance(model: LatentDiffusion) -> None:
+    plain = make(model, guidance_scale=1.0)
+    assert_alike(
+        make(model, guidance_scale=7.0, negative_prompt="deep kick").samples, plain.samples
+    )
+    assert (make(model, guidance_scale=7.0).samples - plain.samples).abs().max() > 0.01
+
+
+def test_a_negative_prompt_changes_the_sound(model: LatentDiffusion) -> None:
+    plain, negative = make(model), make(model, negative_prompt="soft bell")
+    assert (plain.samples - negative.samples).abs().max() > 0.01
+    assert torch.equal(make(model, guidance_scale=1.0, negative_prompt="soft bell").samples,
+                       make(model, guidance_scale=1.0).samples)  # fmt: skip
+
+
+def items_per_step(model: LatentDiffusion, **given: Any) -> list[int]:
+    """How many items the transformer is given at each evaluation, for two prompts."""
+    items: list[int] = []
+    hook = model.transformer.blocks[0].register_forward_pre_hook(
+        lambda _, inputs: items.append(len(inputs[0]))
+    )
+    make(model, ["kick", "bell"], **given)
+    hook.remove()
+    return items
+
+
+def test_the_null_half_is_evaluated_only_where_it_counts(model: LatentDiffusion) -> None:
+    assert items_per_step(model, guidance_scale=7.0) == [4, 4, 4]
+    assert items_per_step(model, guidance_scale=0.0) == [4, 4, 4]
+    assert items_per_step(model, guidance_scale=1.0) == [2, 2, 2]
+    # The noise levels are 500, 12.2 and 0.3.
+    assert items_per_step(model, guidance_interval=(1.0, 100.0)) == [2, 4, 2]
+
+
+def test_guidance_rescale_changes_the_sound(model: LatentDiffusion) -> None:
+    plain, rescaled = make(model), make(model, guidance_rescale=0.7)
+    assert (plain.samples - rescaled.samples).abs().max() > 0.01
+
+
+def test_timing_is_told_to_the_model(model: LatentDiffusion) -> None:
+    told: list[dict[str, Tensor]] = []
+    hook = model.conditioner.register_forward_pre_hook(
+        lambda _, inputs: told.append(inputs[0].numbers)
+    )
+    make(model, duration=0.25, seconds_start=3.5, negative_prompt="bell")
+    make(model)
+    hook.remove()
+    assert [numbers["seconds_start"].tolist() for numbers in told] == [[3.5], [3.5], [0]]
+    assert [numbers["seconds_total"].tolist() for numbers in told] == [[3.75], [3.75], [1]]
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.5, 1.0])
+def test_the_strength_is_the_part_of_the_schedule_that_is_run(
+    model: LatentDiffusion, start: list[tuple[Tensor, list[float]]], strength: float
+) -> None:
+    sound = Audio(0.1 * initial_noise((2, WINDOW), [9]), RATE)
+    make(model, steps=10, init_audio=sound, init_strength=strength)
+    ((x, sigmas),) = start
+    count = max(1, round(10 * strength))
+    assert sigmas == polyexponential(10, 0.3, 500.0)[10 - count :]
+    latents = model.autoencoder.encode(sound.samples)
+    torch.testing.assert_close(x, latents + sigmas[0] * initial_noise((8, FRAMES), [1]))
+
+
+def test_a_weak_strength_keeps_the_sound(model: LatentDiffusion) -> None:
+    sound = Audio(0.1 * initial_noise((2, WINDOW), [9]), RATE)
+    expected = model.autoencoder.decode(model.autoencoder.encode(sound.samples))
+    settings = {"init_audio": sound, "sigma_min": 0.001, "sigma_max": 50.0, "steps": 20}
+
+    def change(strength: float) -> float:
+        found = make(model, init_strength=strength, **settings).samples
+        return float((found - expected).square().mean().sqrt() / expected.std())
+
+    assert change(0.05) < 0.1 < change(1.0)
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.0, 1.7])
+def test_any_sound_can_be_started_from(
+    model: LatentDiffusion, start: list[tuple[Tensor, list[float]]], seconds: float
+) -> None:
+    mono = 0.1 * initial_noise((1, round(8000 * seconds)), [9])
+    make(model, ["kick", "bell"], init_audio=Audio(mono, 8000))
+    stereo = resample(mono, 8000, RATE).expand(1, 2, -1)[..., :WINDOW]
+    latents = model.autoencoder.encode(functional.pad(stereo, (0, WINDOW - stereo.shape[-1])))
+    ((x, sigmas),) = start
+    expected = latents + sigmas[0] * initial_noise((8, FRAMES), [1, 2])
+    torch.testing.assert_close(x, expected, atol=1e-4, rtol=1e-5)
+
+
+def test_each_item_can_start_from_a_sound_of_its_own(
+    model: LatentDiffusion, start: list[tuple[Tensor, list[float]]]
+) -> None:
+    sounds = Audio(0.1 * initial_noise((2, WINDOW), [8, 9]), RATE)
+    make(model, ["kick", "bell"], init_audio=sounds)
+    make(model, "bell", init_audio=sounds[1], seed=2)
+    (together, _), (alone, _) = start
+    torch.testing.assert_close(together[1:], alone)
+
+
+def test_the_callback_hears_of_every_step(model: LatentDiffusion) -> None:
+    seen: list[tuple[int, int, Tensor]] = []
+    audio = make(model, callback=lambda *step: seen.append(step))
+    assert [(step, steps) for step, steps, _ in seen] == [(0, 3), (1, 3), (2, 3)]
+    last = seen[-1][2]
+    assert last.shape == (1, 8, FRAMES)
+    torch.testing.assert_close(model.autoencoder.decode(last), audio.samples)
+
+
+def test_progress_goes_to_standard_error(
+    model: LatentDiffusion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(model, progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "sampling" in shown.err
+    assert "3/3" in shown.err
+    assert "steps/s" in shown.err
+    make(model)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_half_precision_works_on_the_cpu_with_its_state_in_float32(
+    tiny_model_folder: Path,
+) -> None:
+    model = load(tiny_model_folder, dtype="bfloat16", device="cpu")
+    assert isinstance(model, StableAudio)
+    seen: list[torch.dtype] = []
+    audio = model.generate(
+        ["kick", "bell"],
+        steps=10,
+        seed=3,
+        negative_prompt="drum",
+        progress=False,
+        callback=lambda step, steps, x0: seen.append(x0.dtype),
+    )
+    assert set(seen) == {torch.float32}
+    assert audio.samples.shape == (2, 2, WINDOW)
+    assert audio.samples.isfinite().all()
+    assert model.transformer.dtype == torch.bfloat16
+
+
+def test_the_method_of_a_loaded_model_is_this_function() -> None:
+    assert StableAudio.generate is generate
+
+
+def test_a_model_that_gives_nan_is_refused(model: LatentDiffusion) -> None:
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.transformer.output_conv.weight[0, 0, 0] = math.nan
+    message = (
+        r"^the model gave NaN or infinite samples in torch.float32; load it with "
+        r"dtype='float32', or check the checkpoint$"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        make(broken)
