@@ -85,7 +85,7 @@ def test_an_item_of_a_batch_equals_the_same_request_alone(
     model: LatentDiffusion, sampler: str
 ) -> None:
     prompts = ["deep kick", "long warm bass with bell", "bell"]
-    settings = {"sampler": sampler, "guidance_scale": 3.0}
+    settings: dict[str, Any] = {"sampler": sampler, "guidance_scale": 3.0}
     together = make(model, prompts, negative_prompt="drum", seed=[3, 11, 4], **settings)
     assert together.seeds == (3, 11, 4)
     for index, (prompt, seed) in enumerate(zip(prompts, together.seeds, strict=True)):
@@ -185,7 +185,12 @@ def test_the_strength_is_the_part_of_the_schedule_that_is_run(
 def test_a_weak_strength_keeps_the_sound(model: LatentDiffusion) -> None:
     sound = Audio(0.1 * initial_noise((2, WINDOW), [9]), RATE)
     expected = model.autoencoder.decode(model.autoencoder.encode(sound.samples))
-    settings = {"init_audio": sound, "sigma_min": 0.001, "sigma_max": 50.0, "steps": 20}
+    settings: dict[str, Any] = {
+        "init_audio": sound,
+        "sigma_min": 0.001,
+        "sigma_max": 50.0,
+        "steps": 20,
+    }
 
     def change(strength: float) -> float:
         found = make(model, init_strength=strength, **settings).samples
@@ -257,10 +262,6 @@ def test_half_precision_works_on_the_cpu_with_its_state_in_float32(
     assert audio.samples.shape == (2, 2, WINDOW)
     assert audio.samples.isfinite().all()
     assert model.transformer.dtype == torch.bfloat16
-
-
-def test_the_method_of_a_loaded_model_is_this_function() -> None:
-    assert StableAudio.generate is generate
 
 
 def test_a_model_that_gives_nan_is_refused(model: LatentDiffusion) -> None:

@@ -6,7 +6,7 @@ Nothing of ours computes the expectation but the text encoder, the decoder and t
 import copy
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -88,10 +88,10 @@ def velocity(w: Weights, x: Tensor, t: float, told: Told) -> Tensor:
 
 
 def told(model: LatentDiffusion, prompt: str, seconds: tuple[float, float]) -> Told:
-    text = model.conditioner.texts["prompt"]
-    tokens = text.tokenizer([prompt], padding="max_length", max_length=8, return_tensors="pt")  # type: ignore[operator]
+    text: Any = model.conditioner.texts["prompt"]
+    tokens = text.tokenizer([prompt], padding="max_length", max_length=8, return_tensors="pt")
     mask = tokens["attention_mask"]
-    hidden = text.encoder(input_ids=tokens["input_ids"], attention_mask=mask).last_hidden_state  # type: ignore[operator]
+    hidden = text.encoder(input_ids=tokens["input_ids"], attention_mask=mask).last_hidden_state
     w = {k: v.double() for k, v in model.conditioner.state_dict().items()}
     rows = hidden[0].double() @ w["texts.prompt.projection.weight"].T
     rows = (rows + w["texts.prompt.projection.bias"]) * mask[0][:, None]
@@ -176,7 +176,6 @@ def test_a_guided_run_of_20_steps_is_that_of_the_formulas(
     )
     # The state is kept in float32, in which 500 is off by 3e-5.
     scale = float(expected.abs().max())
-    print("ERR", float((found[-1][0].double() - expected).abs().max()) / scale)
     torch.testing.assert_close(found[-1][0].double(), expected, rtol=0, atol=1e-5 * scale)
     sound = model.autoencoder.decoder(expected[None]).float()[..., :12000]
     torch.testing.assert_close(audio.samples, sound, rtol=0, atol=1e-5 * float(sound.abs().max()))

@@ -22,6 +22,10 @@ class LastCheckpoint(pl.Callback):
         self.every = every
         self._saved = 0
 
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Take note of where a resumed run starts."""
+        self._saved = trainer.global_step
+
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save if it is time."""
         step = trainer.global_step

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import prod
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +18,13 @@ def small(randomise: Callable[..., None]) -> Small:
     """Two channels of audio, three of latents; if randomised, every parameter, in float64."""
 
     def small(
-        strides: Sequence[int], *, channels: int = 4, randomised: bool = True, **settings: object
+        strides: Sequence[int], *, channels: int = 4, randomised: bool = True, **settings: Any
     ) -> AudioAutoencoder:
-        sizes = {"channels": channels, "multipliers": [1] * len(strides), "strides": strides}
+        sizes: dict[str, Any] = {
+            "channels": channels,
+            "multipliers": [1] * len(strides),
+            "strides": strides,
+        }
         with torch.random.fork_rng():
             torch.manual_seed(0)
             encoder = OobleckEncoder(audio_channels=2, output_channels=6, **sizes)

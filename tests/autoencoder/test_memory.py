@@ -20,7 +20,7 @@ class LiveBytes(TorchDispatchMode):
     """Follows every storage that an operation makes until it is freed."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.sizes: dict[int, int] = {}
         self.peak = 0
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -78,11 +79,11 @@ def test_published_margins_are_10_and_8(name: str) -> None:
 def test_margins_are_computed_from_the_layers(small: Small) -> None:
     # A longer kernel reaches further: 40 samples more, at 8 samples a frame.
     autoencoder = small((2, 4))
-    last = autoencoder.decoder.output
+    last: Any = autoencoder.decoder.get_submodule("output")
     before = decoder_margin(autoencoder.decoder, downsampling=8)
-    last.kernel_size, last.padding = (87,), (43,)  # type: ignore[union-attr, assignment]
+    last.kernel_size, last.padding = (87,), (43,)
     assert decoder_margin(autoencoder.decoder, downsampling=8) == before + 5
-    first = autoencoder.encoder.input
+    first: Any = autoencoder.encoder.get_submodule("input")
     before = encoder_margin(autoencoder.encoder, downsampling=8)
-    first.kernel_size, first.padding = (87,), (43,)  # type: ignore[union-attr, assignment]
+    first.kernel_size, first.padding = (87,), (43,)
     assert encoder_margin(autoencoder.encoder, downsampling=8) == before + 5

@@ -189,11 +189,11 @@ def test_06_context_is_projected_by_two_layers_without_bias(
     )
     randomise(transformer)
     cross = torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(0)).double()
-    first, second = (transformer.context_projection[i].weight for i in (0, 2))
-    hidden = cross @ first.T  # type: ignore[operator]
-    context = hidden / (1 + (-hidden).exp()) @ second.T  # type: ignore[operator]
-    attention = transformer.blocks[0].cross_attention
-    expected = (context @ attention.key_value.weight.T).reshape(2, 6, 2, 2, 8)  # type: ignore[union-attr, operator]
+    stored = transformer.state_dict()
+    hidden = cross @ stored["context_projection.0.weight"].T
+    context = hidden / (1 + (-hidden).exp()) @ stored["context_projection.2.weight"].T
+    key_value = stored["blocks.0.cross_attention.key_value.weight"]
+    expected = (context @ key_value.T).reshape(2, 6, 2, 2, 8)
     ((key, value),) = transformer.project(
         Conditioning(cross, torch.ones(2, 8).double()), frames=3
     ).context

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from msgspec.structs import fields
 from torch import Tensor
 
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig
+from stable_audio_open.config.training import DiffusionTrainingConfig
 from stable_audio_open.diffusion.conditioned import ConditionedTransformer
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.diffusion.guidance import GuidedVelocity
@@ -100,3 +102,5 @@ def test_14_one_item_in_ten_is_dropped(
 ) -> None:
     assert published.training is not None
     assert published.training.guidance_dropout == 0.1
+    defaults = {field.name: field.default for field in fields(DiffusionTrainingConfig)}
+    assert defaults["guidance_dropout"] == 0.1

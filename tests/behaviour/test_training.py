@@ -52,7 +52,7 @@ def training(
         header={},
         seed=3,
     )
-    task.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    task.log = lambda *_, **__: None  # type: ignore[method-assign]
     return task
 
 
@@ -93,17 +93,16 @@ def full(task: DiffusionTraining, given: dict[str, Any]) -> Conditioning:
 
 
 def test_14_a_step_drops_whole_items_at_the_given_rate(training: DiffusionTraining) -> None:
-    given, dropped = batch(50), 0
+    given, dropped = batch(50), []
     expected = full(training, given)
     for index in range(8):
         told = take(training, given, index).told
         torch.testing.assert_close(told.global_, expected.global_)
-        for found, whole in zip(told.cross, expected.cross, strict=True):
-            if found.count_nonzero() == 0:
-                dropped += 1
-            else:
-                torch.testing.assert_close(found, whole)
-    assert dropped / 400 == pytest.approx(0.4, abs=0.1)  # four standard errors
+        empty = told.cross.flatten(1).count_nonzero(dim=1) == 0
+        torch.testing.assert_close(told.cross[~empty], expected.cross[~empty])
+        dropped.append(int(empty.sum()))
+    assert all(0 < count < 50 for count in dropped)  # item by item, not a batch at a time
+    assert sum(dropped) / 400 == pytest.approx(0.4, abs=0.1)  # four standard errors
 
 
 def test_15_loss_is_the_plain_mean_square_error_of_v(training: DiffusionTraining) -> None:

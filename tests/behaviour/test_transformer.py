@@ -38,8 +38,8 @@ def softmax(x: Tensor) -> Tensor:
 def small(randomise: Callable[..., None]) -> Callable[..., DiffusionTransformer]:
     """A transformer whose every number is random; 5 latent channels, global width 6."""
 
-    def small(**changes: int) -> DiffusionTransformer:
-        sizes = {"latent_channels": 5, "width": 32, "depth": 2, "heads": 4}
+    def small(**changes: Any) -> DiffusionTransformer:
+        sizes: dict[str, Any] = {"latent_channels": 5, "width": 32, "depth": 2, "heads": 4}
         sizes |= {"context_width": 16, "global_width": 6, "time_frequencies": 7} | changes
         transformer = DiffusionTransformer(**sizes)
         randomise(transformer)
@@ -227,7 +227,8 @@ def wide_table(length: int) -> RotaryTable:
     exact = [10000 ** (-i / 16) for i in range(16)]
     torch.testing.assert_close(rotary.inverse_frequencies, torch.tensor(exact))
     rotary.inverse_frequencies = torch.tensor(exact, dtype=torch.float64)
-    return rotary(length)
+    table: RotaryTable = rotary(length)
+    return table
 
 
 def test_11_rotary_turns_the_first_half_of_a_head_as_halves() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import auraloss
 import pytest
 import torch
@@ -18,9 +20,9 @@ def sounds(items: int = 3, *, seed: int = 0) -> Tensor:
     return loudness * (0.3 * noise + tone)
 
 
-def ours(**changes: object) -> StereoSpectralLoss:
-    settings = {"sample_rate": RATE, "fft_sizes": SIZES, "skip_silent_side": False} | changes
-    return StereoSpectralLoss(**settings)  # type: ignore[arg-type]
+def ours(**changes: Any) -> StereoSpectralLoss:
+    settings: dict[str, Any] = {"sample_rate": RATE, "fft_sizes": SIZES, "skip_silent_side": False}
+    return StereoSpectralLoss(**settings | changes)
 
 
 def theirs(*, weighted: bool) -> dict[str, object]:

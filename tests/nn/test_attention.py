@@ -26,8 +26,9 @@ def test_backends_agree_with_the_formula(backend: AttentionBackend, kv_heads: in
     leaves = [tensor.requires_grad_() for tensor in (query, key, value)]
     direction = normal(2, 6, 7, 8, seed=3)
     results = []
-    for chosen in (backend, "math"):
-        out = attend(query, key, value, backend=chosen)  # type: ignore[arg-type]
+    both: tuple[AttentionBackend, ...] = (backend, "math")
+    for chosen in both:
+        out = attend(query, key, value, backend=chosen)
         results.append((out, torch.autograd.grad((out * direction).sum(), leaves)))
     torch.testing.assert_close(results[0], results[1])
 

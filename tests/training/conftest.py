@@ -89,8 +89,9 @@ def text_encoder_folder(
 ) -> Path:
     """The small text encoder in the layout of transformers."""
     folder = tmp_path_factory.mktemp("text_encoder")
-    tiny_text_encoder.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
-    tiny_text_encoder.encoder.save_pretrained(folder)  # type: ignore[operator]
+    parts: tuple[Any, ...] = (tiny_text_encoder.tokenizer, tiny_text_encoder.encoder)
+    for part in parts:
+        part.save_pretrained(folder)
     return folder
 
 
@@ -132,8 +133,7 @@ def change() -> Callable[..., Any]:
     """Return a copy of a configuration with other values in its trainer."""
 
     def change(config: ModelConfig, **trainer: object) -> ModelConfig:
-        training = config.training
-        assert training is not None
+        training: Any = config.training
         new = msgspec.structs.replace(training.trainer, **trainer)
         return msgspec.structs.replace(
             config, training=msgspec.structs.replace(training, trainer=new)

@@ -1,6 +1,7 @@
 """Runs of the second stage on synthesised recordings."""
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from stable_audio_open.build.initial import initial_model
 from stable_audio_open.build.run import run_training
 from stable_audio_open.build.training import diffusion_data, diffusion_task
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig
+from stable_audio_open.config.training import CheckpointConfig
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.training.diffusion import DiffusionTraining
@@ -55,6 +57,15 @@ def part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
+def with_training(config: DiffusionModelConfig, **changes: Any) -> DiffusionModelConfig:
+    training: Any = config.training
+    return msgspec.structs.replace(config, training=msgspec.structs.replace(training, **changes))
+
+
+def text_encoder(model: LatentDiffusion) -> nn.Module:
+    return model.conditioner.get_submodule("texts.prompt.encoder")
+
+
 def differing(found: dict[str, Tensor], expected: dict[str, Tensor]) -> list[str]:
     assert found.keys() == expected.keys()
     return [key for key in found if not torch.equal(found[key], expected[key])]
@@ -68,7 +79,7 @@ def initial(config: DiffusionModelConfig) -> LatentDiffusion:
 def task_of(config: DiffusionModelConfig, model: LatentDiffusion) -> DiffusionTraining:
     assert config.training is not None
     task = diffusion_task(config, config.training, model)
-    task.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    task.log = lambda *_, **__: None  # type: ignore[method-assign]
     return task
 
 
@@ -105,8 +116,7 @@ def test_the_log_holds_the_loss(last: Path, diffusion_run: DiffusionModelConfig)
 def test_a_resumed_run_ends_where_the_whole_run_does(
     trainable_last: Path, trainable_run: DiffusionModelConfig, change: Change, stop: int
 ) -> None:
-    every = msgspec.structs.replace(trainable_run.training.trainer.checkpoint, every=2)  # type: ignore[union-attr]
-    settings = {"name": f"stopped_{stop}", "checkpoint": every}
+    settings = {"name": f"stopped_{stop}", "checkpoint": CheckpointConfig(every=2)}
     run_training(change(trainable_run, max_steps=stop, **settings))
     again = run_training(change(trainable_run, max_steps=4, **settings))
     assert differing(state(again), state(trainable_last)) == []
@@ -156,7 +166,7 @@ def test_a_frozen_text_encoder_is_neither_trained_nor_kept(
     model = load(last)
     assert isinstance(model, StableAudio)
     source = load_file(text_encoder_folder / "model.safetensors")
-    found = model.conditioner.texts["prompt"].encoder.state_dict()
+    found = text_encoder(model).state_dict()
     assert all(torch.equal(found[key], tensor) for key, tensor in source.items())
 
 
@@ -168,44 +178,42 @@ def test_a_trainable_text_encoder_is_trained_and_kept(
     assert not [key for key, tensor in source.items() if torch.equal(found[key], tensor)]
     model = load(trainable_last)
     assert isinstance(model, StableAudio)
-    assert differing(dict(model.conditioner.texts["prompt"].encoder.state_dict()), found) == []
+    assert differing(dict(text_encoder(model).state_dict()), found) == []
 
 
 def test_only_a_trainable_text_encoder_has_dropout_on(
     diffusion_run: DiffusionModelConfig, trainable_run: DiffusionModelConfig
 ) -> None:
-    assert not initial(diffusion_run).conditioner.texts["prompt"].encoder.training
-    assert initial(trainable_run).conditioner.texts["prompt"].encoder.training
+    assert not text_encoder(initial(diffusion_run)).training
+    assert text_encoder(initial(trainable_run)).training
 
 
-def test_a_run_needs_an_autoencoder_and_a_trainer(diffusion_run: DiffusionModelConfig) -> None:
-    training = diffusion_run.training
-    for field, message in (
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
         ("autoencoder", "small: training.autoencoder is missing; give the checkpoint of a trained"),
         ("trainer", "small: `training.trainer` is missing; it says how long to train"),
-    ):
-        lacking = msgspec.structs.replace(training, **{field: None})
-        config = msgspec.structs.replace(diffusion_run, training=lacking)
-        trainer = msgspec.structs.replace(training.trainer, name="lacking")  # type: ignore[union-attr]
-        if field != "trainer":
-            lacking = msgspec.structs.replace(lacking, trainer=trainer)
-            config = msgspec.structs.replace(config, training=lacking)
-        with pytest.raises(ConfigError, match=message):
-            run_training(config)
+    ],
+)
+def test_a_run_needs_an_autoencoder_and_a_trainer(
+    diffusion_run: DiffusionModelConfig, change: Change, field: str, message: str
+) -> None:
+    config = change(diffusion_run, name="lacking")
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        run_training(with_training(config, **{field: None}))
 
 
 def test_a_whole_model_is_no_autoencoder(
     diffusion_run: DiffusionModelConfig, tiny_model_folder: Path, change: Change
 ) -> None:
     config = change(diffusion_run, name="wrong")
-    wrong = msgspec.structs.replace(config.training, autoencoder=str(tiny_model_folder))
+    wrong = with_training(config, autoencoder=str(tiny_model_folder))
     with pytest.raises(ValueError, match=r"holds a whole model; give it as training\.initialize"):
-        run_training(msgspec.structs.replace(config, training=wrong))
+        run_training(wrong)
 
 
 def test_a_run_can_start_from_a_whole_model(
     diffusion_run: DiffusionModelConfig, last: Path
 ) -> None:
-    given = msgspec.structs.replace(diffusion_run.training, autoencoder=None, initialize=str(last))
-    found = initial(msgspec.structs.replace(diffusion_run, training=given)).state_dict()
-    assert differing(dict(found), dict(load(last).state_dict())) == []
+    config = with_training(diffusion_run, autoencoder=None, initialize=str(last))
+    assert differing(dict(initial(config).state_dict()), dict(load(last).state_dict())) == []
