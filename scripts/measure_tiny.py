@@ -33,21 +33,24 @@ from stable_audio_open.pretrained import StableAudio, load
 # auraloss cannot measure anything shorter than its longest window.
 SHORTEST = 2048
 
+FLOOR_DB = -80.0
+
 
 def log_mel(samples: Tensor, *, sample_rate: int, seconds: float) -> Tensor:
-    """Return the log-mel spectrogram `[frames, 64]` of the first seconds of mono audio.
+    """Return the log-mel spectrogram `[frames, 64]` in dB of the first seconds, as mono.
 
-    Shorter audio is followed by silence. Loudness counts: it tells a kick from a hum's tail.
+    Shorter audio is followed by silence. Loudness counts, down to 80 dB below a full-scale sine:
+    what is quieter is silence, whatever its noise.
     """
     length = round(seconds * sample_rate)
     mono = samples.mean(dim=0)[:length]
     mono = F.pad(mono, (0, length - len(mono)))
-    spectrum = torch.stft(
-        mono, 2048, hop_length=512, window=torch.hann_window(2048), return_complex=True
-    ).abs()
+    window = torch.hann_window(2048)
+    spectrum = torch.stft(mono, 2048, hop_length=512, window=window, return_complex=True).abs()
     filters = melscale_fbanks(1025, 30.0, sample_rate / 2, 64, sample_rate)
-    mels: Tensor = (spectrum.T @ filters).clamp(min=1e-3).log()
-    return mels
+    power = (spectrum / (window.sum() / 2)).square().T @ filters
+    decibels: Tensor = 10 * power.clamp(min=10 ** (FLOOR_DB / 10)).log10()
+    return decibels
 
 
 def mel_distance(sample_rate: int) -> auraloss.freq.STFTLoss:

@@ -134,8 +134,8 @@ class Averages(nn.Module):
         return nn.functional.avg_pool1d(audio, HOP)
 
 
-def windows(folder: Path, seconds: Sequence[float]) -> LatentDataset:
-    """Windows of 1 s of ramps that never reach 0."""
+def windows(folder: Path, seconds: Sequence[float], *, window: int = 1) -> LatentDataset:
+    """Windows of so many seconds of ramps that never reach 0."""
     recordings = []
     for number, length in zip(count(), seconds):
         time = torch.arange(round(length * RATE))
@@ -148,12 +148,12 @@ def windows(folder: Path, seconds: Sequence[float]) -> LatentDataset:
         folder=folder,
         cache=folder / "cache",
         channels=1,
-        window_samples=RATE,
+        window_samples=window * RATE,
     )
     return LatentDataset(
         recordings=recordings,
         files=files,
-        window=RATE // HOP,
+        window=window * RATE // HOP,
         downsampling=HOP,
         sample_rate=RATE,
         crops_per_recording=20,
@@ -176,10 +176,11 @@ def test_17_seconds_are_the_floor_of_the_offset_and_the_ceiling_of_the_file(
 
 
 def test_17_a_short_file_is_followed_by_silence_and_keeps_its_own_length(tmp_path: Path) -> None:
-    dataset = windows(tmp_path, [0.4, 0.999])
-    for item, latents in zip((dataset[0], dataset[1]), (50, 125), strict=True):
-        assert (item["seconds_start"], item["seconds_total"]) == (0, 1)
-        assert item["latents"].shape == (1, 125)
+    dataset = windows(tmp_path, [0.4, 1.2, 2.0], window=3)
+    for index, (seconds, latents) in enumerate([(1, 50), (2, 150), (2, 250)]):
+        item = dataset[index]
+        assert (item["seconds_start"], item["seconds_total"]) == (0, seconds)
+        assert item["latents"].shape == (1, 375)
         assert item["latents"][:, :latents].all()
         assert item["latents"][:, latents:].count_nonzero() == 0
 

@@ -145,6 +145,18 @@ def test_a_checkpoint_loads_with_the_averaged_transformer_by_default(last: Path)
         assert differing(kept, expected) == []
 
 
+def test_the_optimiser_is_given_all_but_the_frozen_parts(
+    diffusion_run: DiffusionModelConfig,
+) -> None:
+    model = initial(diffusion_run)
+    optimizer = task_of(diffusion_run, model).configure_optimizers()["optimizer"]
+    found = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    frozen = ("autoencoder.", TEXT)
+    assert found == {
+        id(parameter) for name, parameter in model.named_parameters() if not name.startswith(frozen)
+    }
+
+
 def test_the_autoencoder_is_frozen(last: Path, tiny_autoencoder_folder: Path) -> None:
     source = load_file(tiny_autoencoder_folder / "model.safetensors")
     found = part(state(last), "model.autoencoder.")
