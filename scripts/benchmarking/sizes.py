@@ -28,7 +28,9 @@ class Size:
 SIZES = {
     "tiny": Size(
         "tiny",
-        text_encoder={"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_heads": 4},
+        text_encoder={"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 1, "num_heads": 4},
+        # diffusers' autoencoder does not scale its latents.
+        autoencoder=("autoencoder.scale=1",),
     ),
     "small": Size(
         "stable_audio_open_1_0",

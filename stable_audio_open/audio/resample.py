@@ -26,7 +26,9 @@ def resample(
         return samples
     length = resampled_length(samples.shape[-1], from_rate, to_rate)
     rows = samples.detach().to("cpu", torch.float32).reshape(-1, samples.shape[-1])
-    converted = torch.from_numpy(soxr.resample(rows.T.numpy(), from_rate, to_rate, quality="HQ")).T
+    # A copy: soxr looks at the strides, and those of a view with one sample mislead it.
+    frames = rows.T.clone(memory_format=torch.contiguous_format)
+    converted = torch.from_numpy(soxr.resample(frames.numpy(), from_rate, to_rate, quality="HQ")).T
     # soxr may round the last fraction of a sample either way.
     result = converted.new_zeros(rows.shape[0], length)
     common = min(length, converted.shape[1])
