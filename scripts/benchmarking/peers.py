@@ -5,6 +5,7 @@ diffusers makes the weights; the key map of `checkpoint/diffusers.py` carries th
 
 import importlib
 import warnings
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -109,7 +110,7 @@ class StepPeers:
         return guided
 
 
-class _AutoencoderPeers:
+class _AutoencoderPeers(ABC):
     unit = "x real time"
 
     def __init__(
@@ -125,8 +126,9 @@ class _AutoencoderPeers:
         self._input = self._draw(frames).to(device)
         self._used = self._input
 
+    @abstractmethod
     def _draw(self, frames: int) -> Tensor:
-        raise NotImplementedError
+        """Return an input of that many frames."""
 
     def cast(self, dtype: torch.dtype) -> None:
         """Convert both autoencoders and their input."""

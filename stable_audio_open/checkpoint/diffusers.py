@@ -8,7 +8,7 @@ from stable_audio_open.checkpoint.diffusers_config import (
     read_autoencoder_config,
     read_pipeline_config,
 )
-from stable_audio_open.checkpoint.key_map import KeyMap, Leaf, Row, expand
+from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, Leaf, Row, expand
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
 from stable_audio_open.config.autoencoder import AutoencoderConfig
@@ -21,20 +21,9 @@ WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 PARTS = ("transformer", "vae", "projection_model")
 
 KINDS = {
-    "conv": (
-        Leaf("parametrizations.weight.original0", "weight_g"),
-        Leaf("parametrizations.weight.original1", "weight_v"),
-        Leaf("bias", "bias"),
-    ),
-    "conv without bias": (
-        Leaf("parametrizations.weight.original0", "weight_g"),
-        Leaf("parametrizations.weight.original1", "weight_v"),
-    ),
+    **COMMON_KINDS,
     "snake": (Leaf("alpha", "alpha", "channels"), Leaf("beta", "beta", "channels")),
-    "linear": (Leaf("weight", "weight"), Leaf("bias", "bias")),
-    "matrix": (Leaf("weight", "weight"),),
     "norm": (Leaf("gain", "weight"), Leaf("offset", "bias")),
-    "number features": (Leaf("weight", "weights"),),
 }
 
 AUTOENCODER_ROWS = (

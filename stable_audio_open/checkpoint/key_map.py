@@ -29,6 +29,23 @@ class Leaf(NamedTuple):
     shape: Shape = "same"
 
 
+COMMON_KINDS: Mapping[str, tuple[Leaf, ...]] = {
+    "conv": (
+        Leaf("parametrizations.weight.original0", "weight_g"),
+        Leaf("parametrizations.weight.original1", "weight_v"),
+        Leaf("bias", "bias"),
+    ),
+    "conv without bias": (
+        Leaf("parametrizations.weight.original0", "weight_g"),
+        Leaf("parametrizations.weight.original1", "weight_v"),
+    ),
+    "linear": (Leaf("weight", "weight"), Leaf("bias", "bias")),
+    "matrix": (Leaf("weight", "weight"),),
+    "number features": (Leaf("weight", "weights"),),
+}
+"""Layers whose tensors both foreign layouts call alike."""
+
+
 class Row(NamedTuple):
     """One layer. Several foreign names (joined by `|`) are stacked along the first dimension."""
 

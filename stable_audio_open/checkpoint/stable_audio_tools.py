@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from stable_audio_open.checkpoint.key_map import KeyMap, Leaf, Row, expand
+from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, Leaf, Row, expand
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.tensors import read_tensors
 from stable_audio_open.config.autoencoder import AutoencoderConfig
@@ -29,21 +29,10 @@ TRANSFORMER = "model.model."
 CONDITIONER = "conditioner."
 
 KINDS = {
-    "conv": (
-        Leaf("parametrizations.weight.original0", "weight_g"),
-        Leaf("parametrizations.weight.original1", "weight_v"),
-        Leaf("bias", "bias"),
-    ),
-    "conv without bias": (
-        Leaf("parametrizations.weight.original0", "weight_g"),
-        Leaf("parametrizations.weight.original1", "weight_v"),
-    ),
+    **COMMON_KINDS,
     "snake": (Leaf("alpha", "alpha"), Leaf("beta", "beta")),
-    "linear": (Leaf("weight", "weight"), Leaf("bias", "bias")),
-    "matrix": (Leaf("weight", "weight"),),
     "norm": (Leaf("gain", "gamma"), Leaf("offset", "beta")),
     "time features": (Leaf("weight", "weight", "column"),),
-    "number features": (Leaf("weight", "weights"),),
     "rotary": (Leaf("inverse_frequencies", "inv_freq"),),
 }
 

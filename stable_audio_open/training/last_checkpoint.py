@@ -33,4 +33,5 @@ class LastCheckpoint(pl.Callback):
         # Where gradients accumulate, several batches end at the same step.
         if due and step != self._saved:
             self._saved = step
+            # Lightning's word for: optimisers and counters too. Reading is with weights_only=True.
             trainer.save_checkpoint(self.path, weights_only=False)
