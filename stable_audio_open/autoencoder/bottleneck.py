@@ -30,7 +30,13 @@ class Posterior(NamedTuple):
         noise = torch.randn(
             self.mean.shape, generator=generator, device=device, dtype=self.mean.dtype
         )
-        return self.mean + self.std * noise.to(self.mean.device)
+        return self.at(noise.to(self.mean.device))
+
+    def at(
+        self, noise: Float[Tensor, "batch latent_channels frames"]
+    ) -> Float[Tensor, "batch latent_channels frames"]:
+        """Return `mean + std * noise`."""
+        return self.mean + self.std * noise
 
     def kl(self) -> Float[Tensor, ""]:
         """Divergence from the standard normal: summed over channels, averaged over the rest.

@@ -14,6 +14,10 @@ from stable_audio_open.nn.snake import Snake
 DILATIONS = (1, 3, 9)
 KERNEL = 7
 
+# Amplitudes at the start of training: each residual unit adds a little, the waveform is quiet.
+RESIDUAL_GAIN = 0.2
+WAVEFORM_GAIN = 0.05
+
 
 class ResidualUnit(nn.Module):
     """`x + conv1(snake(dilated conv7(snake(x))))`; the length stays."""
@@ -29,7 +33,9 @@ class ResidualUnit(nn.Module):
             padding=dilation * (KERNEL // 2),
         )
         self.snake2 = Snake(channels=channels)
-        self.conv2 = convolution(channels_in=channels, channels_out=channels, kernel=1)
+        self.conv2 = convolution(
+            channels_in=channels, channels_out=channels, kernel=1, gain=RESIDUAL_GAIN
+        )
 
     def forward(
         self, x: Float[Tensor, "batch channels time"]
@@ -172,6 +178,7 @@ class OobleckDecoder(nn.Module):
             kernel=KERNEL,
             padding=KERNEL // 2,
             bias=False,
+            gain=WAVEFORM_GAIN,
         )
         self.final_tanh = final_tanh
 

@@ -1,10 +1,10 @@
-"""Multi-resolution STFT loss on mid/side and left/right (section 4.1, reference [23]).
+"""Distances between a decoded signal and its original (section 4.1, reference [23]).
 
-The definitions are those of auraloss; the spectra of left and right are computed once and give
-those of mid and side, because the transform and the A-weighting are linear.
+The multi-resolution STFT distance is that of auraloss; the spectra of left and right are computed
+once and give those of mid and side, because the transform and the A-weighting are linear.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,9 +13,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from stable_audio_open.losses.a_weighting import a_weighting_filter
+from stable_audio_open.losses.mel import mel_decibels, mel_filters
+from stable_audio_open.nn.spectrum import magnitude, short_time_spectrum
 
-# auraloss' floor of the power spectrum, under the square root.
-MINIMUM_POWER = 1e-8
+# A side that never reaches this share of the signal's peak (-40 dB) is none: dither, rounding.
+SILENT_SIDE = 0.01
 
 Reference = Literal["decoded", "target"]
 
@@ -27,11 +29,13 @@ class ReconstructionTerms(NamedTuple):
     side: Float[Tensor, ""]
     left: Float[Tensor, ""]
     right: Float[Tensor, ""]
+    mel: Float[Tensor, ""]
+    waveform: Float[Tensor, ""]
 
 
 def spectral_distance(
-    decoded: Float[Tensor, "batch bins frames"],
-    target: Float[Tensor, "batch bins frames"],
+    decoded: Float[Tensor, "batch frames bins"],
+    target: Float[Tensor, "batch frames bins"],
     *,
     reference: Reference,
 ) -> Float[Tensor, ""]:
@@ -57,8 +61,9 @@ class StereoSpectralLoss(nn.Module):
         a_weighting: Filter both signals by the A curve first (101 taps).
         reference: Whose norm divides the spectral convergence; the published training divides
             by that of the decoded signal.
-        skip_silent_side: Leave items whose original side is silent (mono recordings) out of the
-            side term: the logarithm of a nearly silent side would dominate the whole loss.
+        skip_silent_side: Leave items whose original has next to no side (mono recordings) out of
+            the side term: it would dominate the whole loss by its logarithm and its small norm.
+        mel: Compute the mel term too (0 otherwise).
     """
 
     def __init__(
@@ -69,15 +74,20 @@ class StereoSpectralLoss(nn.Module):
         a_weighting: bool = True,
         reference: Reference = "decoded",
         skip_silent_side: bool = True,
+        mel: bool = False,
     ) -> None:
         super().__init__()
         self.fft_sizes = tuple(fft_sizes)
         self.reference: Reference = reference
         self.skip_silent_side = skip_silent_side
+        self.mel = mel
         taps = a_weighting_filter(sample_rate) if a_weighting else None
         self.register_buffer("taps", taps, persistent=False)
         for size in self.fft_sizes:
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
+            if mel:
+                filters = mel_filters(size, sample_rate=sample_rate)
+                self.register_buffer(f"filters_{size}", filters, persistent=False)
 
     def forward(
         self,
@@ -94,22 +104,38 @@ class StereoSpectralLoss(nn.Module):
 
     def _compare(self, decoded: Tensor, target: Tensor) -> ReconstructionTerms:
         heard = _has_side(target) if self.skip_silent_side else _all(target)
-        both = self._weight(torch.cat((decoded, target)))
-        totals = [both.new_zeros(()) for _ in range(4)]
+        zero = decoded.new_zeros(())
+        waveform = F.l1_loss(decoded, target)
+        decoded, target = self._weight(decoded), self._weight(target)
+        planes = [zero] * 4
+        mel = zero
         for size in self.fft_sizes:
-            spectra = self._spectrum(both, size)
-            left, right = spectra[:, 0], spectra[:, -1]
-            planes = (left + right, left - right, left, right)
-            for index, plane in enumerate(planes):
-                mine, theirs = _magnitude(plane).chunk(2)
-                if index == 1:
+            pairs = zip(
+                self._magnitudes(decoded, size), self._magnitudes(target, size), strict=True
+            )
+            for index, (mine, theirs) in enumerate(pairs):
+                if index >= 2 and self.mel:
+                    filters = self.get_buffer(f"filters_{size}")
+                    mel = mel + F.l1_loss(
+                        mel_decibels(mine, filters), mel_decibels(theirs, filters)
+                    )
+                if index == 1 and not heard.all():
                     if not heard.any():
                         continue
                     mine, theirs = mine[heard], theirs[heard]
-                totals[index] = totals[index] + spectral_distance(
+                planes[index] = planes[index] + spectral_distance(
                     mine, theirs, reference=self.reference
                 )
-        return ReconstructionTerms(*(total / len(self.fft_sizes) for total in totals))
+        count = len(self.fft_sizes)
+        mid, side, left, right = (plane / count for plane in planes)
+        return ReconstructionTerms(mid, side, left, right, mel / (2 * count), waveform)
+
+    def _magnitudes(self, audio: Tensor, size: int) -> Iterator[Tensor]:
+        """Yield those of mid, side, left and right."""
+        spectra = short_time_spectrum(audio, self.get_buffer(f"window_{size}").to(audio.dtype))
+        left, right = spectra[:, 0], spectra[:, -1]
+        for plane in (left + right, left - right, left, right):
+            yield magnitude(plane)
 
     def _weight(self, audio: Tensor) -> Tensor:
         taps = self.taps
@@ -120,29 +146,14 @@ class StereoSpectralLoss(nn.Module):
         weighted = F.conv1d(flat, taps.to(audio.dtype)[None, None], padding=len(taps) // 2)
         return weighted.reshape(audio.shape)
 
-    def _spectrum(self, audio: Tensor, size: int) -> Tensor:
-        window = self.get_buffer(f"window_{size}").to(audio.dtype)
-        spectra = torch.stft(
-            audio.reshape(-1, audio.shape[-1]),
-            size,
-            hop_length=size // 4,
-            window=window,
-            return_complex=True,
-        )
-        return spectra.reshape(*audio.shape[:2], *spectra.shape[1:])
-
     def extra_repr(self) -> str:
         """Show the resolutions."""
         return f"fft_sizes={self.fft_sizes}, reference={self.reference!r}"
 
 
-def _magnitude(spectrum: Tensor) -> Tensor:
-    power = spectrum.real**2 + spectrum.imag**2
-    return power.clamp(min=MINIMUM_POWER).sqrt()
-
-
 def _has_side(audio: Float[Tensor, "batch channels time"]) -> Bool[Tensor, "batch"]:
-    return (audio[:, 0] - audio[:, -1]).abs().amax(dim=-1) > 1e-4
+    side = (audio[:, 0] - audio[:, -1]).abs().amax(dim=-1)
+    return side > SILENT_SIDE * audio.abs().amax(dim=(1, 2))
 
 
 def _all(audio: Tensor) -> Bool[Tensor, "batch"]:
