@@ -11,7 +11,7 @@ from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, dr
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 from stable_audio_open.training.optimisation import Optimisation
-from stable_audio_open.training.randomness import batch_generator
+from stable_audio_open.training.randomness import BatchRandomness, process_count
 
 
 class DiffusionTraining(pl.LightningModule):
@@ -68,18 +68,25 @@ class DiffusionTraining(pl.LightningModule):
                 )
             ]
         )
+        rank, processes = self.global_rank, process_count()
         if self.timesteps is None:
-            self.timesteps = TimestepSampler(seed=self.seed + self.global_rank)
+            self.timesteps = TimestepSampler(seed=self.seed)
             self.timesteps.restore(self._timesteps_drawn)
-        generator = batch_generator(
-            seed=self.seed, rank=self.global_rank, step=self.global_step, batch=batch_idx
+        random = BatchRandomness(
+            seed=self.seed,
+            step=self.global_step,
+            batch=batch_idx,
+            items=len(latents),
+            rank=rank,
+            processes=processes,
         )
-        t = self.timesteps.draw(len(latents)).to(latents.device)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
-        dropped = torch.rand(len(latents), generator=generator) < self.guidance_dropout
+        # One even sequence for the whole batch.
+        t = self.timesteps.draw(processes * len(latents))[rank::processes].to(latents.device)
+        noise = random.normal(*latents.shape[1:]).to(latents)
+        dropped = random.uniform() < self.guidance_dropout
 
         # The dropout of a trainable text encoder draws from the global state.
-        torch.manual_seed(generator.initial_seed())
+        torch.manual_seed(random.seed)
         conditioning = self.model.conditioner(prepared)
         conditioning = drop_conditions(conditioning, dropped.to(latents.device))
         noised = add_noise(latents, noise, t)
@@ -107,6 +114,10 @@ class DiffusionTraining(pl.LightningModule):
             transformer=self.model.transformer if self.ema is None else self.ema,
             window_samples=self.model.window_samples,
         )
+
+    def compile_networks(self) -> None:
+        """Compile the transformer in place."""
+        self.model.transformer.compile()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take a step, then update the average of the transformer's weights.
