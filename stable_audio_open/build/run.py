@@ -28,6 +28,7 @@ from stable_audio_open.config.read import decode_config, model_part
 from stable_audio_open.config.training import TrainerConfig
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.finite import SkipNotFinite
 from stable_audio_open.training.trainer import Callback, fit
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
         logger.info("resuming from %s", start)
     torch.manual_seed(config.training.seed)
     task: AutoencoderTraining | DiffusionTraining
-    callbacks: list[Callback] = []
+    callbacks: list[Callback] = [SkipNotFinite(most_in_row=trainer.most_skipped)]
     match config:
         case AutoencoderModelConfig(data=data, training=training):
             assert data is not None
@@ -77,7 +78,9 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
             encoder = system.autoencoder.to(_device(trainer))
             batches = diffusion_data(config, training, data, encoder)
             task = diffusion_task(config, training, system)
-            callbacks = demo_writer(training, run_folder(config, trainer))
+            callbacks += demo_writer(training, run_folder(config, trainer))
+    if trainer.compile:
+        task.compile_networks()
     runner = build_trainer(config, trainer, callbacks=callbacks)
     last = run_folder(config, trainer) / "checkpoints" / "last.ckpt"
     fit(runner, task, batches, start=start)

@@ -7,8 +7,12 @@ from typing import Any
 
 import torch
 
+from stable_audio_open.adversarial.discriminator import MultiResolutionDiscriminator
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.checkpoint.layouts import read_checkpoint
+from stable_audio_open.checkpoint.native import read_discriminator
+from stable_audio_open.checkpoint.strict import load_strictly
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
@@ -18,6 +22,7 @@ from stable_audio_open.config.model import (
 from stable_audio_open.config.read import encode_config, model_part
 from stable_audio_open.config.training import (
     AdamWConfig,
+    AdversarialConfig,
     AutoencoderTrainingConfig,
     DiffusionTrainingConfig,
     EmaConfig,
@@ -30,9 +35,11 @@ from stable_audio_open.data.latents import LatentDataset, encode_recordings, sta
 from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
+from stable_audio_open.training.adversarial import AdversarialTraining, AdversarialWeights
 from stable_audio_open.training.autoencoder import (
     AutoencoderLossWeights,
     AutoencoderTraining,
+    freeze_encoder,
     narrow_posterior,
 )
 from stable_audio_open.training.demos import Demo, DemoWriter
@@ -47,11 +54,19 @@ logger = logging.getLogger(__name__)
 def new_autoencoder(
     config: AutoencoderModelConfig, training: AutoencoderTrainingConfig
 ) -> AudioAutoencoder:
-    """Return an untrained autoencoder, initialised from the configuration's seed."""
+    """Return the autoencoder that a training starts from: given, or new by the seed."""
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
         model = build_autoencoder(config)
-    if training.initial_scale_bias is not None:
+    if training.initialize is not None:
+        start = read_checkpoint(Path(training.initialize))
+        if not isinstance(start.config, AutoencoderModelConfig):
+            raise ValueError(
+                f"{training.initialize}: holds a whole model; training.initialize takes the "
+                "checkpoint of an autoencoder"
+            )
+        load_strictly(model, start.tensors, source=str(start.path), keys=start.keys)
+    elif training.initial_scale_bias is not None:
         narrow_posterior(model, scale_bias=training.initial_scale_bias)
     return model
 
@@ -59,25 +74,65 @@ def new_autoencoder(
 def autoencoder_task(
     config: AutoencoderModelConfig, training: AutoencoderTrainingConfig, model: AudioAutoencoder
 ) -> AutoencoderTraining:
-    """Return the Lightning module that trains an autoencoder."""
-    loss = training.loss
-    return AutoencoderTraining(
-        model=model,
-        loss=StereoSpectralLoss(
+    """Return the Lightning module that trains an autoencoder, against discriminators or not."""
+    if training.train == "decoder":
+        freeze_encoder(model)
+    loss, adversarial = training.loss, training.adversarial
+    common: dict[str, Any] = {
+        "model": model,
+        "loss": StereoSpectralLoss(
             sample_rate=config.sample_rate,
             fft_sizes=loss.fft_sizes,
             a_weighting=loss.a_weighting,
             reference=loss.reference,
             skip_silent_side=loss.skip_silent_side,
+            mel=loss.mel > 0,
         ),
-        weights=AutoencoderLossWeights(
-            mid_side=loss.mid_side, left_right=loss.left_right, kl=loss.kl
+        "weights": AutoencoderLossWeights(
+            mid_side=loss.mid_side,
+            left_right=loss.left_right,
+            mel=loss.mel,
+            waveform=loss.waveform,
+            kl=loss.kl,
         ),
-        optimisation=_optimisation(training.optimizer, training.schedule),
-        ema=_ema(training.ema),
-        header=_header(config),
-        seed=training.seed,
+        "optimisation": _optimisation(training.optimizer, training.schedule),
+        "ema": _ema(training.ema),
+        "header": _header(config),
+        "seed": training.seed,
+    }
+    if adversarial is None:
+        return AutoencoderTraining(**common)
+    return AdversarialTraining(
+        **common,
+        discriminator=_discriminator(config, training, adversarial),
+        adversarial_weights=AdversarialWeights(
+            adversarial=adversarial.adversarial, feature_matching=adversarial.feature_matching
+        ),
+        discriminator_optimisation=_optimisation(adversarial.optimizer, adversarial.schedule),
+        first_step=adversarial.first_step,
+        gradient_clip=training.trainer.gradient_clip,
     )
+
+
+def _discriminator(
+    config: AutoencoderModelConfig,
+    training: AutoencoderTrainingConfig,
+    adversarial: AdversarialConfig,
+) -> MultiResolutionDiscriminator:
+    """Return new discriminators, or those of the checkpoint that the training starts from."""
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        discriminator = MultiResolutionDiscriminator(
+            audio_channels=config.audio_channels,
+            fft_sizes=adversarial.fft_sizes,
+            filters=adversarial.filters,
+        )
+    if training.initialize is not None:
+        path = Path(training.initialize)
+        tensors = read_discriminator(path)
+        if tensors:
+            load_strictly(discriminator, tensors, source=str(path))
+    return discriminator
 
 
 def autoencoder_data(
@@ -190,11 +245,28 @@ def build_trainer(
         devices=trainer.devices,
         num_nodes=trainer.nodes,
         precision=trainer.precision,
+        strategy=_strategy(config, trainer),
         max_steps=trainer.max_steps,
         accumulate_grad_batches=trainer.accumulate,
-        gradient_clip_val=trainer.gradient_clip,
+        gradient_clip_val=None if _steps_by_hand(config) else trainer.gradient_clip,
         log_every_n_steps=trainer.log_every,
     )
+
+
+def _steps_by_hand(config: ModelConfig) -> bool:
+    """Say whether two optimisers take turns, which Lightning leaves to the module."""
+    return (
+        isinstance(config, AutoencoderModelConfig)
+        and config.training is not None
+        and config.training.adversarial is not None
+    )
+
+
+def _strategy(config: ModelConfig, trainer: TrainerConfig) -> str:
+    """Return Lightning's name; with two optimisers each step leaves weights without gradient."""
+    if _steps_by_hand(config) and trainer.strategy == "ddp":
+        return "ddp_find_unused_parameters_true"
+    return trainer.strategy
 
 
 def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> Optimisation:

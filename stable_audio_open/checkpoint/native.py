@@ -28,7 +28,9 @@ FORMAT = "stable_audio_open"
 HEADER = "stable_audio_open"
 """Top-level entry of a training checkpoint that describes its model."""
 
-_LOSS_TENSORS = ("loss.",)
+_DISCRIMINATOR = "discriminator."
+_NOT_THE_MODEL = ("loss.", _DISCRIMINATOR)
+"""What a training checkpoint holds besides the model."""
 
 
 def is_native_folder(folder: Path) -> bool:
@@ -75,11 +77,26 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
             tensors[name.removeprefix("model.")] = tensor
         elif name.startswith("ema."):
             average[averaged + name.removeprefix("ema.")] = tensor
-        elif not name.startswith(_LOSS_TENSORS):
+        elif not name.startswith(_NOT_THE_MODEL):
             tensors[name] = tensor  # strict loading will tell that it is unexpected
     if use_ema and average:
         tensors = {k: v for k, v in tensors.items() if not k.startswith(averaged)} | average
     return Checkpoint(config, tensors, path)
+
+
+def read_discriminator(path: Path) -> dict[str, Tensor]:
+    """Read the discriminators of a checkpoint of our own training; nothing where it has none.
+
+    Raises:
+        CheckpointError: When the checkpoint is damaged.
+    """
+    if path.is_dir() or HEADER not in read_header(path):
+        return {}
+    return {
+        name.removeprefix(_DISCRIMINATOR): tensor
+        for name, tensor in read_tensors(path).tensors.items()
+        if name.startswith(_DISCRIMINATOR)
+    }
 
 
 def save_native(

@@ -62,6 +62,10 @@ class ReconstructionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Weight of the loss on mid and side."""
     left_right: NonNegativeFloat = 0.5
     """Weight of the loss on left and right."""
+    mel: NonNegativeFloat = 0.0
+    """Weight of the distance of mel levels in dB (not in the paper; the bass counts more)."""
+    waveform: NonNegativeFloat = 0.0
+    """Weight of the L1 distance of the waveforms (not in the paper; teaches phase)."""
     kl: NonNegativeFloat = 1e-4
     """Weight of the latents' divergence from a normal distribution."""
     reference: Literal["decoded", "target"] = "decoded"
@@ -71,8 +75,29 @@ class ReconstructionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def __post_init__(self) -> None:
         """Check that there is something to learn."""
-        if self.mid_side == 0 and self.left_right == 0:
-            raise ValueError("`mid_side` and `left_right` are both 0; one must be above 0")
+        if not (self.mid_side or self.left_right or self.mel or self.waveform):
+            raise ValueError(
+                "`mid_side`, `left_right`, `mel` and `waveform` are all 0; one must be above 0"
+            )
+
+
+class AdversarialConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Discriminators on complex spectra, trained in turn with the autoencoder (section 4.1)."""
+
+    optimizer: AdamWConfig
+    """How the discriminators' weights follow gradients."""
+    schedule: InverseLRConfig
+    """Their learning rate over their own steps."""
+    fft_sizes: FftSizes = (2048, 1024, 512, 256, 128)
+    """Window of each discriminator in samples; the hop is a quarter."""
+    filters: Positive = 64
+    """Channels of their hidden layers."""
+    adversarial: NonNegativeFloat = 0.1
+    """Weight of the adversarial term in the autoencoder's loss."""
+    feature_matching: NonNegativeFloat = 5.0
+    """Weight of the distance of the discriminators' activations in the autoencoder's loss."""
+    first_step: NonNegative = 0
+    """Step from which on they take part; from there every second step is theirs."""
 
 
 class CheckpointConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,12 +120,18 @@ class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How many of them on each machine; all when `auto`."""
     nodes: Positive = 1
     """Machines."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How processes share the work: `ddp` copies the model to each device, `fsdp` splits it."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Number format of weights and arithmetic, in Lightning's terms."""
+    compile: bool = False
+    """Compile the networks (torch.compile): a slower start, then faster steps."""
     accumulate: Positive = 1
     """Batches per optimiser step."""
     gradient_clip: PositiveFloat | None = None
     """Largest norm of the gradient; not limited when null."""
+    most_skipped: Positive = 10
+    """Steps in a row without a finite gradient after which the run stops."""
     log_every: Positive = 50
     """Steps between logged values."""
     logger: Literal["csv", "wandb", "tensorboard"] = "csv"
@@ -114,7 +145,7 @@ class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """First phase of section 4.1."""
+    """Section 4.1."""
 
     trainer: TrainerConfig
     """The run itself."""
@@ -128,6 +159,12 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
     """Length of an item: a multiple of the autoencoder's downsampling."""
     loss: ReconstructionConfig = ReconstructionConfig()
     """What is minimised."""
+    adversarial: AdversarialConfig | None = None
+    """Discriminators to train against; none when null."""
+    train: Literal["all", "decoder"] = "all"
+    """What is trained; `decoder` keeps the encoder as it is (the second phase)."""
+    initialize: Name | None = None
+    """Checkpoint of an autoencoder to start from, with its discriminators if it holds any."""
     ema: EmaConfig | None = EmaConfig()
     """Average of the weights that is used afterwards; none when null."""
     initial_scale_bias: float | None = None
@@ -136,12 +173,20 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
     """Of weights, crops and noise."""
 
     def __post_init__(self) -> None:
-        """Check that the longest window fits the crops."""
-        longest = max(self.loss.fft_sizes)
-        if self.crop_samples < longest:
+        """Check that the longest window fits the crops, and that there is a trained encoder."""
+        longest = {"loss.fft_sizes": max(self.loss.fft_sizes)}
+        if self.adversarial is not None:
+            longest["adversarial.fft_sizes"] = max(self.adversarial.fft_sizes)
+        for name, size in longest.items():
+            if self.crop_samples < size:
+                raise ValueError(
+                    f"`crop_samples` {self.crop_samples} must be at least the longest of "
+                    f"`{name}`, {size}"
+                )
+        if self.train == "decoder" and self.initialize is None:
             raise ValueError(
-                f"`crop_samples` {self.crop_samples} must be at least the longest of "
-                f"`loss.fft_sizes`, {longest}"
+                "`train` is `decoder`, which needs a trained encoder; give its checkpoint as "
+                "`initialize`"
             )
 
 

@@ -1,17 +1,18 @@
 """Training of the autoencoder: reconstruction and KL (section 4.1)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 from stable_audio_open.training.optimisation import Optimisation
-from stable_audio_open.training.randomness import batch_generator
+from stable_audio_open.training.randomness import BatchRandomness, process_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +21,24 @@ class AutoencoderLossWeights:
 
     mid_side: float
     left_right: float
+    mel: float
+    waveform: float
     kl: float
+
+
+class Reconstruction(NamedTuple):
+    """A decoded batch and the loss that needs no discriminator."""
+
+    decoded: Float[Tensor, "batch channels time"]
+    loss: Float[Tensor, ""]
 
 
 class AutoencoderTraining(pl.LightningModule):
     """Minimise spectral distance and KL on random crops.
 
     Args:
-        model: The autoencoder.
+        model: The autoencoder; where its encoder is frozen (`freeze_encoder`), the decoder alone
+            is trained, on latents that no gradient leaves.
         loss: Spectral distances.
         weights: Weights of the terms.
         optimisation: AdamW and schedule.
@@ -57,35 +68,72 @@ class AutoencoderTraining(pl.LightningModule):
         self.header = header
         self.seed = seed
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         """Reconstruct a batch of crops; `batch["audio"]` is `[batch, channels, time]`."""
-        audio = batch["audio"]
-        posterior = self.model.posterior(audio)
-        generator = batch_generator(
-            seed=self.seed, rank=self.global_rank, step=self.global_step, batch=batch_idx
+        reconstruction = self.reconstruct(batch["audio"], batch_idx)
+        self.log_dict(
+            {"train/loss": reconstruction.loss.detach()},
+            prog_bar=True,
+            batch_size=len(batch["audio"]),
         )
-        latents = posterior.sample(generator)
+        return reconstruction.loss
+
+    def reconstruct(self, audio: Tensor, batch_idx: int) -> Reconstruction:
+        """Encode, draw from the posterior, decode, and compare."""
+        latents, kl = self._latents(audio, batch_idx)
         decoded: Tensor = self.model.decoder(latents)
         terms = self.loss(decoded, audio)
         mid_side = (terms.mid + terms.side) / 2
         left_right = terms.left + terms.right
-        kl = posterior.kl()
         weights = self.weights
         total: Tensor = (
-            weights.mid_side * mid_side + weights.left_right * left_right + weights.kl * kl
+            weights.mid_side * mid_side
+            + weights.left_right * left_right
+            + weights.mel * terms.mel
+            + weights.waveform * terms.waveform
+            + weights.kl * kl
         )
         self.log_dict(
             {
-                "train/loss": total.detach(),
                 "train/loss/mid_side": mid_side.detach(),
                 "train/loss/left_right": left_right.detach(),
+                "train/loss/mel": terms.mel.detach(),
+                "train/loss/waveform": terms.waveform.detach(),
                 "train/loss/kl": kl.detach(),
                 "train/latent_std": latents.detach().std(),
             },
-            prog_bar=True,
             batch_size=len(audio),
         )
-        return total
+        return Reconstruction(decoded=decoded, loss=total)
+
+    def decode_without_gradient(self, audio: Tensor, batch_idx: int) -> Tensor:
+        """Encode, draw from the posterior and decode, for what learns from the result alone."""
+        with torch.no_grad():
+            latents, _ = self._latents(audio, batch_idx)
+            decoded: Tensor = self.model.decoder(latents)
+        return decoded
+
+    def _latents(self, audio: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Return a draw from the posterior, and its divergence (0 where it cannot change)."""
+        frozen = encoder_is_frozen(self.model)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            posterior = self.model.posterior(audio)
+            random = BatchRandomness(
+                seed=self.seed,
+                step=self.global_step,
+                batch=batch_idx,
+                items=len(audio),
+                rank=self.global_rank,
+                processes=process_count(),
+            )
+            noise = random.normal(*posterior.mean.shape[1:])
+            latents = posterior.at(noise.to(posterior.mean))
+            return latents, latents.new_zeros(()) if frozen else posterior.kl()
+
+    def compile_networks(self) -> None:
+        """Compile encoder and decoder in place."""
+        self.model.encoder.compile()
+        self.model.decoder.compile()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take a step, then update the average of the weights.
@@ -93,18 +141,33 @@ class AutoencoderTraining(pl.LightningModule):
         A hook after the batch would come too late: the checkpoint of this step is written first.
         """
         super().optimizer_step(*args, **kwargs)
+        self.update_average(self.global_step + 1)
+
+    def update_average(self, update: int) -> None:
+        """Move the average towards the weights; `update` counts from 1."""
         if self.ema is not None and self.ema_schedule is not None:
-            decay = self.ema_schedule.at(self.global_step + 1)
-            update_average(self.ema, self.model, decay=decay)
+            update_average(self.ema, self.model, decay=self.ema_schedule.at(update))
 
     def configure_optimizers(self) -> Any:
         """Return AdamW and the schedule, stepped at every training step."""
-        optimizer, schedule = self.optimisation.configure(self.model.parameters())
+        optimizer, schedule = self.optimisation.configure(
+            p for p in self.model.parameters() if p.requires_grad
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Describe the model in the checkpoint."""
         checkpoint["stable_audio_open"] = self.header
+
+
+def freeze_encoder(model: AudioAutoencoder) -> None:
+    """Keep the encoder as it is, to train the decoder on (the second phase of section 4.1)."""
+    model.encoder.requires_grad_(False)
+
+
+def encoder_is_frozen(model: AudioAutoencoder) -> bool:
+    """Say whether no weight of the encoder is trained."""
+    return not any(p.requires_grad for p in model.encoder.parameters())
 
 
 def narrow_posterior(model: AudioAutoencoder, *, scale_bias: float) -> None:

@@ -1,5 +1,6 @@
 """The Lightning trainer of a run."""
 
+import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,10 +9,12 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger
 
-from stable_audio_open.training.last_checkpoint import LastCheckpoint
+from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
+from stable_audio_open.training.checkpoints import Checkpoints
+from stable_audio_open.training.preemption import StopOnSignal
 
 __all__ = ["Callback", "Trainer", "fit", "make_trainer"]
 
@@ -37,25 +40,18 @@ def make_trainer(
         callbacks: More callbacks.
         settings: Of Lightning's `Trainer`.
     """
-    checkpoints = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="{step:08d}",
-        every_n_train_steps=checkpoint_every,
-        monitor="step",
-        mode="max",
-        save_top_k=checkpoints_kept,
-        auto_insert_metric_name=False,
-    )
     return Trainer(
         max_epochs=-1,
         logger=_logger(logger, folder),
         callbacks=[
-            checkpoints,
-            LastCheckpoint(folder / "checkpoints" / "last.ckpt", every=checkpoint_every),
+            StopOnSignal(),
+            Checkpoints(folder / "checkpoints", every=checkpoint_every, keep=checkpoints_kept),
             LearningRateMonitor(logging_interval="step"),
             *callbacks,
         ],
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
+        enable_checkpointing=False,  # ours are
         enable_model_summary=False,
         # The data module brings its own sampler.
         use_distributed_sampler=False,
@@ -82,7 +78,6 @@ def _without_needless_warnings() -> Iterator[None]:
         for message in (
             r"Found \d+ module\(s\) in eval mode",  # averaged weights, a frozen text encoder
             "The 'train_dataloader' does not have many workers",  # `data.workers` says how many
-            "Checkpoint directory .* exists and is not empty",  # that of the run to resume
             r"`isinstance\(treespec, LeafSpec\)` is deprecated",
         ):
             warnings.filterwarnings("ignore", message)
@@ -96,9 +91,24 @@ def _logger(name: LoggerName, folder: Path) -> Logger:
         case "tensorboard":
             from pytorch_lightning.loggers import TensorBoardLogger
 
-            return TensorBoardLogger(folder, name="logs")
+            return TensorBoardLogger(folder, name="logs", version="")
         case "wandb":
             from pytorch_lightning.loggers import WandbLogger
 
             folder.mkdir(parents=True, exist_ok=True)
-            return WandbLogger(name=folder.name, save_dir=folder, project="stable-audio-open")
+            # The same run goes on after a resume.
+            return WandbLogger(
+                name=folder.name,
+                id=_wandb_run(folder),
+                resume="allow",
+                save_dir=folder,
+                project="stable-audio-open",
+            )
+
+
+def _wandb_run(folder: Path) -> str:
+    """Return the identity of this folder's run, drawn when it starts."""
+    file = folder / "wandb_run"
+    if not file.is_file():
+        file.write_text(secrets.token_hex(8))
+    return file.read_text()

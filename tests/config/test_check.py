@@ -69,12 +69,13 @@ def drop(path: str) -> Callable[[Value], None]:
         (
             put("training.loss.zzz", 1),
             '$.training.loss: unknown field "zzz"; allowed: "fft_sizes", "a_weighting", '
-            '"mid_side", "left_right", "kl", "reference", "skip_silent_side"',
+            '"mid_side", "left_right", "mel", "waveform", "kl", "reference", "skip_silent_side"',
         ),
         (
             put("training.lr", 1e-4),
             '$.training: unknown field "lr"; allowed: "trainer", "optimizer", "schedule", '
-            '"batch_size", "crop_samples", "loss", "ema", "initial_scale_bias", "seed"; '
+            '"batch_size", "crop_samples", "loss", "adversarial", "train", "initialize", "ema", '
+            '"initial_scale_bias", "seed"; '
             'did you mean "optimizer.lr"?',
         ),
         (
@@ -208,8 +209,21 @@ def test_fields(change: Callable[[Value], object], expected: str) -> None:
         ),
         (
             "autoencoder",
+            put("training.train", "decoder"),
+            "$.training: `train` is `decoder`, which needs a trained encoder; give its checkpoint "
+            "as `initialize`",
+        ),
+        (
+            "autoencoder",
+            put("training.adversarial.fft_sizes", [131072]),
+            "$.training: `crop_samples` 65536 must be at least the longest of "
+            "`adversarial.fft_sizes`, 131072",
+        ),
+        (
+            "autoencoder",
             put("training.loss", {"mid_side": 0, "left_right": 0}),
-            "$.training.loss: `mid_side` and `left_right` are both 0; one must be above 0",
+            "$.training.loss: `mid_side`, `left_right`, `mel` and `waveform` are all 0; "
+            "one must be above 0",
         ),
         (
             "diffusion",

@@ -132,5 +132,5 @@ def test_folder_instead_of_a_file() -> None:
         read_config(DIFFUSION.parent)
     assert str(error.value) == (
         f"{DIFFUSION.parent}: found a folder; allowed: a JSON file, such as autoencoder.json, "
-        "diffusion.json"
+        "autoencoder_decoder.json, diffusion.json"
     )

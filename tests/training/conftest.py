@@ -16,6 +16,7 @@ from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.training import (
     AdamWConfig,
+    AdversarialConfig,
     AutoencoderTrainingConfig,
     CheckpointConfig,
     DiffusionTrainingConfig,
@@ -81,6 +82,20 @@ def autoencoder_run(
             seed=5,
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def adversarial_run(autoencoder_run: AutoencoderModelConfig) -> AutoencoderModelConfig:
+    """The same with two small discriminators."""
+    adversarial = AdversarialConfig(
+        optimizer=AdamWConfig(lr=2e-3, betas=(0.8, 0.99), weight_decay=1e-3),
+        schedule=InverseLRConfig(inv_gamma=200, power=0.5, warmup=0.5),
+        fft_sizes=(512, 128),
+        filters=4,
+    )
+    assert autoencoder_run.training is not None
+    training = msgspec.structs.replace(autoencoder_run.training, adversarial=adversarial)
+    return msgspec.structs.replace(autoencoder_run, training=training)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,69 @@
+"""When checkpoints are written, and which are kept."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+_NAME = re.compile(r"(\d{8,})\.ckpt")
+
+
+class Checkpoints(pl.Callback):
+    """Write `folder/STEP.ckpt` every so many steps, and after the last step of a run.
+
+    The last step is also that after which another callback stopped the run. `folder/last.ckpt` is
+    the newest one under another name; a run is resumed from it. (Lightning's own callback would
+    miss a last step between two intervals, or write it when the epoch is closed, from where a
+    longer run would not go on exactly.)
+
+    Args:
+        folder: Created when missing.
+        every: Steps between checkpoints.
+        keep: How many are kept.
+    """
+
+    def __init__(self, folder: Path, *, every: int, keep: int) -> None:
+        self.folder = folder
+        self.every = every
+        self.keep = keep
+        self._saved = 0
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Take note of where a resumed run starts."""
+        self._saved = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save if it is time."""
+        step = trainer.global_step
+        due = step % self.every == 0 or step == trainer.max_steps or trainer.should_stop
+        # Where gradients accumulate, several batches end at the same step.
+        if not due or step == self._saved:
+            return
+        self._saved = step
+        path = self.folder / f"{step:08d}.ckpt"
+        # Lightning's word for: optimisers and counters too. Reading is with weights_only=True.
+        trainer.save_checkpoint(path, weights_only=False)
+        if trainer.is_global_zero:
+            _point(self.folder / "last.ckpt", path)
+            self._delete_old(step)
+
+    def _delete_old(self, step: int) -> None:
+        """Keep the newest up to this step; later ones are of a run before and not ours to judge."""
+        found = ((_NAME.fullmatch(path.name), path) for path in self.folder.iterdir())
+        ours = sorted((int(m[1]), path) for m, path in found if m and int(m[1]) <= step)
+        for _, path in ours[: -self.keep]:
+            path.unlink()
+
+
+def _point(name: Path, target: Path) -> None:
+    """Give a file a second name in place of what had it, by a copy where links are not possible."""
+    partial = name.with_name(f".{name.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(target, partial)
+    except OSError:
+        shutil.copyfile(target, partial)
+    partial.replace(name)

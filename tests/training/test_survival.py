@@ -1,0 +1,101 @@
+"""Runs that are killed, or asked to end, in processes of their own."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from stable_audio_open.build.run import run_training
+from stable_audio_open.config.model import AutoencoderModelConfig
+from stable_audio_open.config.training import CheckpointConfig
+
+Change = Callable[..., AutoencoderModelConfig]
+
+COMMAND = "import sys; from stable_audio_open.cli.main import main; sys.exit(main())"
+STEPS = 120
+KILLS = 10
+
+
+@pytest.fixture
+def long_run(autoencoder_run: AutoencoderModelConfig, change: Change) -> AutoencoderModelConfig:
+    every_step = CheckpointConfig(every=1, keep=2)
+    return change(autoencoder_run, name="long", max_steps=STEPS, checkpoint=every_step)
+
+
+def start(config: AutoencoderModelConfig, folder: Path) -> subprocess.Popen[str]:
+    file = folder / "config.json"
+    file.write_bytes(msgspec.json.encode(config))
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "train", "--config", str(file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # One thread: sums are then taken in the same order as in this process.
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+
+
+def written(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+def wait_for_a_step(process: subprocess.Popen[str], last: Path) -> None:
+    before = written(last)
+    while written(last) == before:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.002)
+
+
+def test_ten_kills_change_nothing(
+    long_run: AutoencoderModelConfig, change: Change, tmp_path: Path
+) -> None:
+    config = change(long_run, output=str(tmp_path / "killed"))
+    last = tmp_path / "killed" / "long" / "checkpoints" / "last.ckpt"
+    rng = random.Random(0)
+    for _ in range(KILLS):
+        process = start(config, tmp_path)
+        wait_for_a_step(process, last)
+        time.sleep(rng.uniform(0, 0.2))
+        process.kill()
+        process.communicate()
+        torch.load(last, weights_only=True)  # whole, whenever it was
+    process = start(config, tmp_path)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    expected = run_training(change(long_run, output=str(tmp_path / "whole")))
+    found, whole = (torch.load(path, weights_only=True) for path in (last, expected))
+    assert found["global_step"] == whole["global_step"] == STEPS
+    assert found["state_dict"].keys() == whole["state_dict"].keys()
+    for key, tensor in whole["state_dict"].items():
+        assert torch.equal(found["state_dict"][key], tensor), key
+    folder = sorted(path.name for path in last.parent.iterdir() if path.suffix == ".ckpt")
+    assert folder == [f"{STEPS - 1:08d}.ckpt", f"{STEPS:08d}.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_and_ends_well(
+    long_run: AutoencoderModelConfig, change: Change, tmp_path: Path, number: signal.Signals
+) -> None:
+    seldom = CheckpointConfig(every=10 * STEPS)
+    config = change(long_run, output=str(tmp_path), checkpoint=seldom, max_steps=100 * STEPS)
+    last = tmp_path / "long" / "checkpoints" / "last.ckpt"
+    log = tmp_path / "long" / "logs" / "version_0"
+    process = start(config, tmp_path)
+    while not log.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    time.sleep(1.0)
+    process.send_signal(number)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    step = torch.load(last, weights_only=True)["global_step"]
+    assert 0 < step < 100 * STEPS
+    assert f"stopped by {number.name} at step {step}; run the same command again" in output
