@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +24,22 @@ AUTOENCODER_CLASS = "AutoencoderOobleck"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENS = 128
 """Tokens per prompt of the published model, for a tokenizer that sets no limit."""
+
+SCHEDULER = {
+    "_class_name": "CosineDPMSolverMultistepScheduler",
+    "sigma_min": 0.3,
+    "sigma_max": 500,
+    "sigma_data": 1.0,
+    "sigma_schedule": "exponential",
+    "num_train_timesteps": 1000,
+    "solver_order": 2,
+    "prediction_type": "v_prediction",
+    "solver_type": "midpoint",
+    "lower_order_final": True,
+    "euler_at_final": False,
+    "final_sigmas_type": "zero",
+}
+"""The published pipeline's `scheduler/scheduler_config.json`."""
 
 File = TypeVar("File", bound=Struct)
 
@@ -145,6 +161,94 @@ def read_pipeline_config(folder: Path) -> DiffusionModelConfig:
         )
     except ValueError as error:
         raise ConfigError(f"{source}: $: {error}") from error
+
+
+def pipeline_files(config: DiffusionModelConfig, *, text_width: int) -> dict[str, dict[str, Any]]:
+    """Return the JSON files of a pipeline by their path; the opposite of `read_pipeline_config`.
+
+    The text encoder's classes, in `model_index.json`, and its own files are left to others.
+
+    Args:
+        config: Of a whole model.
+        text_width: Width of the text encoder.
+
+    Raises:
+        ConfigError: When a pipeline cannot hold such a model.
+    """
+    autoencoder, transformer = config.autoencoder, config.transformer
+    _check_exportable(config)
+    number = next(c for c in config.conditioning.conditioners if isinstance(c, NumberConfig))
+    hop = prod(autoencoder.encoder.strides)
+    return {
+        "model_index.json": {
+            "_class_name": "StableAudioPipeline",
+            "projection_model": ["stable_audio", "StableAudioProjectionModel"],
+            "scheduler": ["diffusers", "CosineDPMSolverMultistepScheduler"],
+            "transformer": ["diffusers", "StableAudioDiTModel"],
+            "vae": ["diffusers", AUTOENCODER_CLASS],
+        },
+        "scheduler/scheduler_config.json": SCHEDULER,
+        "vae/config.json": {
+            "_class_name": AUTOENCODER_CLASS,
+            "encoder_hidden_size": autoencoder.encoder.channels,
+            "downsampling_ratios": list(autoencoder.encoder.strides),
+            "channel_multiples": list(autoencoder.encoder.multipliers),
+            "decoder_channels": autoencoder.decoder.channels,
+            "decoder_input_channels": autoencoder.latent_channels,
+            "audio_channels": config.audio_channels,
+            "sampling_rate": config.sample_rate,
+        },
+        "transformer/config.json": {
+            "_class_name": "StableAudioDiTModel",
+            "sample_size": config.window_samples // hop,
+            "in_channels": transformer.latent_channels,
+            "num_layers": transformer.depth,
+            "attention_head_dim": transformer.width // transformer.heads,
+            "num_attention_heads": transformer.heads,
+            "num_key_value_attention_heads": (
+                transformer.context_width * transformer.heads // transformer.width
+            ),
+            "out_channels": transformer.latent_channels,
+            "cross_attention_dim": transformer.context_width,
+            "time_proj_dim": 256,
+            "global_states_input_dim": transformer.global_width,
+            "cross_attention_input_dim": config.conditioning.width,
+        },
+        "projection_model/config.json": {
+            "_class_name": "StableAudioProjectionModel",
+            "text_encoder_dim": text_width,
+            "conditioning_dim": config.conditioning.width,
+            "min_value": number.min,
+            "max_value": number.max,
+        },
+    }
+
+
+def _check_exportable(config: DiffusionModelConfig) -> None:
+    """Refuse what the classes of diffusers cannot express."""
+    encoder, decoder = config.autoencoder.encoder, config.autoencoder.decoder
+    twice = 2 * config.autoencoder.latent_channels
+    parts = config.conditioning
+    ids = tuple(part.id for part in parts.conditioners)
+    ranges = [(part.min, part.max) for part in parts.conditioners if isinstance(part, NumberConfig)]
+    numbers = ("seconds_start", "seconds_total")
+    for path, value, expected in (
+        ("autoencoder.scale", config.autoencoder.scale, 1.0),
+        ("autoencoder.encoder.channels", encoder.channels, twice),
+        ("autoencoder.decoder.multipliers", decoder.multipliers, encoder.multipliers),
+        ("autoencoder.decoder.strides", decoder.strides, encoder.strides),
+        ("autoencoder.decoder.final_tanh", decoder.final_tanh, False),
+        ("conditioning.conditioners", ids, ("prompt", *numbers)),
+        ("conditioning.cross_attention", parts.cross_attention, ("prompt", *numbers)),
+        ("conditioning.global", parts.global_, numbers),
+        ("conditioning.conditioners[2].min", ranges[-1][0], ranges[0][0]),
+        ("conditioning.conditioners[2].max", ranges[-1][1], ranges[0][1]),
+        ("transformer.context_width", config.transformer.context_width, parts.width),
+    ):
+        if value != expected:
+            raise ConfigError(
+                f"{config.name}: $.{path}: {found(value)}; allowed in diffusers: {expected}"
+            )
 
 
 def _transformer_rules(

@@ -5,16 +5,14 @@ and, for a whole model, `text_encoder/` in the layout of transformers.
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from stable_audio_open.checkpoint.folder import write_tensors, written_beside
 from stable_audio_open.checkpoint.precision import precise_names
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
 from stable_audio_open.checkpoint.tensors import CheckpointError, read_header, read_tensors
@@ -117,59 +115,56 @@ def save_native(
         folder: Created where it does not exist; files of other names in it stay.
         dtype: Type to store the weights in, None for their own; frequencies stay in float32.
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise CheckpointError(f"{folder}: found a file; allowed: a folder, existing or new")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with written_beside(folder) as scratch:
         _write(model, model_part(config), scratch, dtype)
-        folder.mkdir(exist_ok=True)
-        for path in sorted(p for p in scratch.rglob("*") if p.is_file()):
-            target = folder / path.relative_to(scratch)
-            target.parent.mkdir(exist_ok=True)
-            path.replace(target)
-    finally:
-        shutil.rmtree(scratch)
 
 
 def _write(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype | None) -> None:
-    state = model.state_dict()
-    precise = precise_names(model)
     text = encode_config(config)
     (folder / CONFIG).write_bytes(text)
-    _save(
-        {
-            name: _stored(tensor, None if name in precise else dtype)
-            for name, tensor in state.items()
-            if not name.startswith(TEXT_ENCODER)
-        },
+    write_tensors(
+        stored_tensors(model, dtype=dtype),
         folder / WEIGHTS,
+        like=folder / CONFIG,
         metadata={"format": FORMAT, "config": text.decode()},
     )
-    if isinstance(config, AutoencoderModelConfig):
-        return
+    if not isinstance(config, AutoencoderModelConfig):
+        write_text_encoder(model, folder / TEXT_ENCODER_FOLDER, dtype=dtype)
+
+
+def stored_tensors(model: nn.Module, *, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """Return all tensors of a model as they are to be stored, without its text encoder's."""
+    precise = precise_names(model)
+    return {
+        name: stored(tensor, None if name in precise else dtype)
+        for name, tensor in model.state_dict().items()
+        if not name.startswith(TEXT_ENCODER)
+    }
+
+
+def write_text_encoder(
+    model: nn.Module,
+    folder: Path,
+    *,
+    tokenizer_folder: Path | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write the text encoder and its tokenizer in the layout of transformers."""
     text_conditioner = model.get_submodule(TEXT_ENCODER.removesuffix(".encoder."))
     encoder: Any = text_conditioner.encoder
     tokenizer: Any = text_conditioner.tokenizer
-    target = folder / TEXT_ENCODER_FOLDER
-    encoder.config.save_pretrained(target)
-    tokenizer.save_pretrained(target)
-    _save(
+    encoder.config.save_pretrained(folder)
+    tokenizer.save_pretrained(tokenizer_folder or folder)
+    write_tensors(
         {
-            name.removeprefix(TEXT_ENCODER): _stored(tensor, dtype)
-            for name, tensor in _without_ties(state).items()
+            name.removeprefix(TEXT_ENCODER): stored(tensor, dtype)
+            for name, tensor in _without_ties(model.state_dict()).items()
             if name.startswith(TEXT_ENCODER)
         },
-        target / WEIGHTS,
+        folder / WEIGHTS,
+        like=folder / "config.json",
         metadata={"format": "pt"},
     )
-
-
-def _save(tensors: dict[str, Tensor], path: Path, *, metadata: dict[str, str]) -> None:
-    save_file(tensors, path, metadata=metadata)
-    # safetensors lets nobody else read its files; the folder says who may.
-    shutil.copymode(path.parent / CONFIG, path)
 
 
 def _without_ties(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -180,7 +175,8 @@ def _without_ties(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: state[name] for name in first.values()}
 
 
-def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+def stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return a tensor as it is written to a file."""
     return tensor.detach().to("cpu", dtype).contiguous()
 
 

@@ -1,4 +1,4 @@
-"""`stable-audio-open export`: a checkpoint of any layout as a folder of ours."""
+"""`stable-audio-open export`: a checkpoint of any layout as a folder of another."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,12 +17,17 @@ def export(
         Literal["float32", "bfloat16", "float16"],
         typer.Option(help="Number format of the stored weights."),
     ] = "float32",
+    to: Annotated[
+        Literal["native", "stable-audio-tools", "diffusers"], typer.Option(help="Layout to write.")
+    ] = "native",
     online: Annotated[
-        bool, typer.Option("--online", help="Take the trained weights, not their average.")
+        bool,
+        typer.Option("--online/--ema", help="Take the trained weights, or their average."),
     ] = False,
     text_encoder: options.TextEncoder = None,
 ) -> None:
-    """Write config.json, model.safetensors and the text encoder: what `--model` takes."""
+    """Write a model as a folder that `--model` takes, or as other programs read it."""
+    from stable_audio_open.checkpoint.export import save_diffusers, save_stable_audio_tools
     from stable_audio_open.checkpoint.layouts import read_checkpoint
     from stable_audio_open.checkpoint.native import save_native
     from stable_audio_open.cli.target import check_folder
@@ -36,6 +41,11 @@ def export(
         config = loaded.config
     else:
         config = read_checkpoint(BUNDLED.get(checkpoint, Path(checkpoint))).config
-    save_native(loaded, config, output, dtype=DTYPES[dtype])
+    save = {
+        "native": save_native,
+        "stable-audio-tools": save_stable_audio_tools,
+        "diffusers": save_diffusers,
+    }[to]
+    save(loaded, config, output, dtype=DTYPES[dtype])
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     typer.echo(f"{output}: {size / 1e6:.1f} MB")

@@ -127,7 +127,7 @@ def test_a_failed_save_leaves_the_old_checkpoint(
         raise OSError(28, os.strerror(28))
 
     with monkeypatch.context() as patch:
-        patch.setattr(native, "save_file", full)
+        patch.setattr("stable_audio_open.checkpoint.folder.save_file", full)
         with pytest.raises(OSError, match="No space left"):
             save_native(build_autoencoder(tiny_autoencoder_config), tiny_autoencoder_config, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -21,6 +21,7 @@ from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.build.model import TextEncoder
 from stable_audio_open.checkpoint.diffusers import autoencoder_keys
+from stable_audio_open.checkpoint.export import save_diffusers
 from stable_audio_open.checkpoint.strict import load_strictly
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfig, VaeConfig
@@ -28,8 +29,10 @@ from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.nn.rotary import RotaryEmbedding
 from stable_audio_open.pretrained import StableAudio, load
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning"  # diffusers' use of it
+pytestmark = pytest.mark.filterwarnings(  # of diffusers' own code
+    "ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning",
+    "ignore:`Transformer2DModelOutput` is deprecated:FutureWarning",
+    "ignore:Should have t[ab]:UserWarning",
 )
 
 TOKENS = 8
@@ -327,3 +330,53 @@ def test_autoencoder_at_the_published_width() -> None:
         latents = normal(1, 64, 2, seed=8, dtype=torch.float32)
         decoded = vae.decode(latents).sample
         torch.testing.assert_close(ours.decode(latents, chunked=False), decoded)
+
+
+@pytest.fixture(scope="module")
+def exported(reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pipeline read by us and written again."""
+    folder = tmp_path_factory.mktemp("exported")
+    ours = load(reference.folder, device="cpu")
+    assert isinstance(ours, StableAudio)
+    save_diffusers(ours, ours.config, folder)
+    return folder
+
+
+def test_an_export_is_bitwise_what_was_read(reference: Reference, exported: Path) -> None:
+    for part in ("vae", "transformer", "projection_model"):
+        name = f"{part}/diffusion_pytorch_model.safetensors"
+        before, after = load_file(reference.folder / name), load_file(exported / name)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(tensor, after[key]) for key, tensor in before.items())
+
+
+def test_an_export_is_a_pipeline_of_diffusers(reference: Reference, exported: Path) -> None:
+    from diffusers import StableAudioPipeline
+
+    pipeline = StableAudioPipeline.from_pretrained(exported)
+    assert pipeline.tokenizer.model_max_length == TOKENS
+    assert pipeline.scheduler.config.sigma_max == 500
+    latents = normal(2, 4, 12, seed=5)
+    rotary = RotaryEmbedding(rotated=4).double()(12 + 1)
+    with torch.no_grad():
+        found = pipeline.vae.double().eval().decode(latents).sample
+        torch.testing.assert_close(found, reference.vae.decode(latents).sample)
+        call = {
+            "hidden_states": latents,
+            "timestep": torch.tensor([0.3, 0.6]).double(),
+            "encoder_hidden_states": normal(2, 5, 16, seed=6),
+            "global_hidden_states": normal(2, 1, 32, seed=7),
+            "rotary_embedding": (rotary.cos, rotary.sin),
+        }
+        found = pipeline.transformer.double().eval()(**call).sample
+        torch.testing.assert_close(found, reference.transformer(**call).sample)
+
+
+def test_an_export_generates(exported: Path) -> None:
+    from diffusers import StableAudioPipeline
+
+    pipeline = StableAudioPipeline.from_pretrained(exported)
+    pipeline.set_progress_bar_config(disable=True)
+    made = pipeline("deep kick", num_inference_steps=2, audio_end_in_s=0.1)
+    assert made.audios.shape[1] == 2
+    assert made.audios.isfinite().all()
