@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from stable_audio_open.losses.a_weighting import a_weighting_filter
-from stable_audio_open.losses.mel import mel_decibels, mel_filters
+from stable_audio_open.nn.mel import mel_decibels, mel_filters
 from stable_audio_open.nn.spectrum import magnitude, short_time_spectrum
 
 # A side that never reaches this share of the signal's peak (-40 dB) is none: dither, rounding.

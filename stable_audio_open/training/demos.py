@@ -8,13 +8,19 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
+from PIL import Image
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from stable_audio_open.audio.files import read_audio
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.training.demo_page import DemoRecord, write_page, write_record
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.spectrogram import spectrogram_picture
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +38,11 @@ class Demo:
 
 
 class DemoWriter(pl.Callback):
-    """Write WAV files of the averaged model to `folder/step_N` every so many steps.
+    """Let the averaged model be heard every so many steps.
 
-    A demo that fails is logged and never ends the training.
+    Writes sounds and spectrograms to `folder/step_N` and a page over all steps to
+    `folder/index.html`, and gives them to W&B or TensorBoard where the run logs there. A demo that
+    fails is logged and never ends the training.
     """
 
     def __init__(
@@ -70,15 +78,21 @@ class DemoWriter(pl.Callback):
         folder = self.folder / f"step_{step:08d}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for index, demo in enumerate(self.demos):
-                for scale in self.guidance_scales:
-                    self._write(model, demo, scale, folder / f"{index}_{_name(demo.prompt)}")
+            records = [
+                self._write(model, demo, scale, folder / f"{index}_{_name(demo.prompt)}")
+                for index, demo in enumerate(self.demos)
+                for scale in self.guidance_scales
+            ]
+            write_record(folder, records)
+            write_page(self.folder)
+            for logger in trainer.loggers:
+                show(logger, folder, records, step=step)
         except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
-            logger.warning("the demos at step %d failed: %s", step, error)
+            log.warning("the demos at step %d failed: %s", step, error)
         finally:
             model.train(mode)
 
-    def _write(self, model: LatentDiffusion, demo: Demo, scale: float, stem: Path) -> None:
+    def _write(self, model: LatentDiffusion, demo: Demo, scale: float, stem: Path) -> DemoRecord:
         longest = demo.seconds_total - demo.seconds_start
         audio = generate(
             model,
@@ -90,7 +104,41 @@ class DemoWriter(pl.Callback):
             seed=self.seed,
             progress=False,
         )
-        audio.save(stem.with_name(f"{stem.name}_guidance_{scale:g}.wav"))
+        [sound] = audio.save(stem.with_name(f"{stem.name}_guidance_{scale:g}.wav"))
+        picture = sound.with_suffix(".png")
+        spectrogram_picture(audio.samples[0], sample_rate=audio.sample_rate).save(picture)
+        return {
+            "prompt": demo.prompt,
+            "guidance_scale": scale,
+            "seed": self.seed,
+            "seconds": audio.duration,
+            "audio": sound.name,
+            "picture": picture.name,
+        }
+
+
+def show(logger: Logger, folder: Path, records: Sequence[DemoRecord], *, step: int) -> None:
+    """Give the demos in a step's folder to a logger that can show them."""
+    if isinstance(logger, TensorBoardLogger):
+        for record in records:
+            samples = read_audio(folder / record["audio"])
+            tag = f"demos/{Path(record['audio']).stem}"
+            # TensorBoard plays one channel.
+            logger.experiment.add_audio(
+                tag, samples.samples[0].mean(dim=0)[None], step, samples.sample_rate
+            )
+            picture = np.asarray(Image.open(folder / record["picture"]))
+            logger.experiment.add_image(tag, picture, step, dataformats="HWC")
+    elif isinstance(logger, WandbLogger):
+        import wandb
+
+        for record in records:
+            name, caption = f"demos/{Path(record['audio']).stem}", record["prompt"]
+            sound = wandb.Audio(str(folder / record["audio"]), caption=caption)
+            image = wandb.Image(str(folder / record["picture"]), caption=caption)
+            logger.experiment.log(
+                {name: sound, f"{name}/spectrogram": image, "trainer/global_step": step}
+            )
 
 
 def _name(prompt: str) -> str:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from stable_audio_open.losses.mel import FLOOR_DB, mel_decibels, mel_filters
+from stable_audio_open.nn.mel import FLOOR_DB, mel_decibels, mel_filters
 
 RATE = 44100
 
