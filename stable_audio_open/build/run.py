@@ -14,6 +14,7 @@ from stable_audio_open.build.training import (
     diffusion_data,
     diffusion_task,
     new_autoencoder,
+    new_faults,
     run_folder,
 )
 from stable_audio_open.checkpoint.native import HEADER
@@ -28,6 +29,7 @@ from stable_audio_open.config.read import decode_config, model_part
 from stable_audio_open.config.training import TrainerConfig
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.faults import NoteFaults
 from stable_audio_open.training.finite import SkipNotFinite
 from stable_audio_open.training.trainer import Callback, fit
 
@@ -63,20 +65,24 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
         logger.info("resuming from %s", start)
     torch.manual_seed(config.training.seed)
     task: AutoencoderTraining | DiffusionTraining
-    callbacks: list[Callback] = [SkipNotFinite(most_in_row=trainer.most_skipped)]
+    faults = new_faults(config, trainer, config.data)
+    callbacks: list[Callback] = [
+        SkipNotFinite(most_in_row=trainer.most_skipped),
+        NoteFaults(faults),
+    ]
     match config:
         case AutoencoderModelConfig(data=data, training=training):
             assert data is not None
             assert training is not None
             model = new_autoencoder(config, training)
             task = autoencoder_task(config, training, model)
-            batches = autoencoder_data(config, training, data)
+            batches = autoencoder_data(config, training, data, faults)
         case DiffusionModelConfig(data=data, training=training):
             assert data is not None
             assert training is not None
             system = initial_model(config, training)
             encoder = system.autoencoder.to(_device(trainer))
-            batches = diffusion_data(config, training, data, encoder)
+            batches = diffusion_data(config, training, data, encoder, faults)
             task = diffusion_task(config, training, system)
             callbacks += demo_writer(training, run_folder(config, trainer))
     if trainer.compile:

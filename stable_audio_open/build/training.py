@@ -31,6 +31,7 @@ from stable_audio_open.config.training import (
 )
 from stable_audio_open.data.datamodule import AudioDataModule
 from stable_audio_open.data.dataset import CropDataset
+from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.latents import LatentDataset, encode_recordings, standard_deviation
 from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.latent_diffusion import LatentDiffusion
@@ -136,9 +137,12 @@ def _discriminator(
 
 
 def autoencoder_data(
-    config: AutoencoderModelConfig, training: AutoencoderTrainingConfig, data: FolderConfig
+    config: AutoencoderModelConfig,
+    training: AutoencoderTrainingConfig,
+    data: FolderConfig,
+    faults: Faults | None = None,
 ) -> AudioDataModule:
-    """Return batches of random crops."""
+    """Return batches of random crops; unreadable recordings go to `faults` where it is given."""
     dataset = CropDataset(
         recordings=read_manifest(Path(data.path), data.manifest),
         folder=Path(data.path),
@@ -147,6 +151,7 @@ def autoencoder_data(
         crop_samples=training.crop_samples,
         crops_per_recording=data.crops_per_recording,
         seed=training.seed,
+        faults=faults,
     )
     return AudioDataModule(
         dataset, batch_size=training.batch_size, workers=data.workers, seed=training.seed
@@ -174,8 +179,12 @@ def diffusion_data(
     training: DiffusionTrainingConfig,
     data: FolderConfig,
     autoencoder: AudioAutoencoder,
+    faults: Faults | None = None,
 ) -> AudioDataModule:
-    """Encode the recordings once and return batches of windows of latents."""
+    """Encode the recordings once and return batches of windows of latents.
+
+    Unreadable recordings go to `faults` where it is given.
+    """
     folder = Path(data.path)
     recordings = read_manifest(folder, data.manifest)
     files = encode_recordings(
@@ -185,8 +194,9 @@ def diffusion_data(
         cache=Path(data.latent_cache) if data.latent_cache else folder / "latents",
         channels=config.audio_channels,
         window_samples=config.window_samples,
+        faults=faults,
     )
-    spread = standard_deviation(files)
+    spread = standard_deviation([path for path in files if path is not None])
     if not 0.5 <= spread <= 2:
         logger.warning(
             "the latents have a standard deviation of %.3f, and noise levels assume 1: train with "
@@ -206,6 +216,15 @@ def diffusion_data(
     )
     return AudioDataModule(
         dataset, batch_size=training.batch_size, workers=data.workers, seed=training.seed
+    )
+
+
+def new_faults(config: ModelConfig, trainer: TrainerConfig, data: FolderConfig) -> Faults:
+    """Return the list of a run's unusable recordings, kept in the run's folder."""
+    return Faults(
+        run_folder(config, trainer) / "unusable_recordings.csv",
+        recordings=len(read_manifest(Path(data.path), data.manifest)),
+        most=data.most_unusable,
     )
 
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from stable_audio_open.config.fields import Name, NonNegative, NonNegativeFloat, Positive
+from stable_audio_open.config.fields import Fraction, Name, NonNegative, NonNegativeFloat, Positive
 
 
 class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="folder"):
@@ -18,6 +18,8 @@ class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Up to so many seconds of the silence after a recording count as part of it, at random.
 
     A set of very short recordings then teaches every length that fits the window."""
+    most_unusable: Fraction = 0.05
+    """Share of the recordings that may be unreadable before a run stops; they are left out."""
     workers: NonNegative = 0
     """Processes that read ahead."""
     latent_cache: Name | None = None

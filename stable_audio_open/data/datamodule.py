@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from stable_audio_open.data.faults import collate
+
 
 @runtime_checkable
 class EpochDataset(Sized, Protocol):
@@ -106,4 +108,5 @@ class AudioDataModule(pl.LightningDataModule):
             sampler=sampler,
             num_workers=self.workers,
             drop_last=len(sampler) >= self.batch_size,
+            collate_fn=collate,
         )

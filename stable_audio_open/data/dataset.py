@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from stable_audio_open.audio.files import audio_info, read_audio
+from stable_audio_open.audio.files import AudioFileError, audio_info, read_audio
 from stable_audio_open.audio.resample import resampled_length
 from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.data.faults import Fault, Faults
 from stable_audio_open.data.manifest import Recording
 
 DRAWS = 4
@@ -27,12 +28,13 @@ class Crop(TypedDict):
     file: str
 
 
-class CropDataset(Dataset[Crop]):
+class CropDataset(Dataset[Crop | Fault]):
     """Crops of `crop_samples` samples; item i of an epoch depends on (seed, epoch, i) alone.
 
     A recording gives up to `crops_per_recording` crops an epoch (section 3.1), fewer when it is
     shorter than that many crops; one shorter than a crop is followed by silence. Only the crop is
-    read from the file.
+    read from the file. An item that cannot be read is a `Fault`; recordings whose header cannot be
+    read have no items and are given to `faults`, or raise AudioFileError where that is None.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class CropDataset(Dataset[Crop]):
         crop_samples: int,
         crops_per_recording: int = 3,
         seed: int = 0,
+        faults: Faults | None = None,
     ) -> None:
         if not recordings:
             raise ValueError("there are no recordings to crop; give a manifest with at least one")
@@ -67,7 +70,14 @@ class CropDataset(Dataset[Crop]):
         self.owners: list[int] = []
         """The recording that each item is a crop of."""
         for index, file in enumerate(self.files):
-            info = audio_info(self.folder / file)
+            try:
+                info = audio_info(self.folder / file)
+            except AudioFileError as error:
+                if faults is None:
+                    raise
+                faults.add(file, str(error))
+                self.lengths.append(0)
+                continue
             length = resampled_length(info.frames, info.sample_rate, sample_rate)
             self.lengths.append(length)
             crops = min(crops_per_recording, math.ceil(length / crop_samples))
@@ -80,12 +90,15 @@ class CropDataset(Dataset[Crop]):
     def __len__(self) -> int:
         return len(self.owners)
 
-    def __getitem__(self, index: int) -> Crop:
+    def __getitem__(self, index: int) -> Crop | Fault:
         owner = self.owners[index]
         rng = random.Random(f"{self.seed}/{self.epoch}/{index}")
         room = self.lengths[owner] - self.crop_samples
         for _ in range(DRAWS if room > 0 else 1):
-            audio = self._read(owner, rng.randint(0, room) if room > 0 else 0)
+            try:
+                audio = self._read(owner, rng.randint(0, room) if room > 0 else 0)
+            except AudioFileError as error:
+                return Fault(self.files[owner], str(error))
             if not is_silent(audio):
                 break
         return {"audio": audio, "file": self.files[owner]}

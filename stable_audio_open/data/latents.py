@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from stable_audio_open.audio.files import audio_info, read_audio
+from stable_audio_open.audio.files import AudioFileError, audio_info, read_audio
 from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.prompts import draw_prompt
 
@@ -85,7 +86,8 @@ def encode_recordings(
     channels: int,
     window_samples: int,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Path]:
+    faults: Faults | None = None,
+) -> list[Path | None]:
     """Encode each recording into a safetensors file below `cache`, and return the files in order.
 
     A recording is encoded whole, followed by silence up to `window_samples` at least and to a
@@ -101,25 +103,32 @@ def encode_recordings(
         channels: audio channels that the autoencoder takes.
         window_samples: the diffusion model's window.
         progress: called with (done, total) after each recording.
+        faults: takes the recordings that cannot be read, which then have None for a file.
 
     Raises:
-        AudioFileError: a recording cannot be read.
+        AudioFileError: a recording cannot be read, and there is no `faults`.
     """
     weights = fingerprint(autoencoder)
     target = Path(cache) / weights[:16]
-    paths = []
+    paths: list[Path | None] = []
     encoded = 0
     for number, recording in enumerate(recordings, start=1):
         source = Path(folder) / recording.file
         path = target / f"{recording.file}.safetensors"
-        audio_info(source)  # says in one line what is wrong with a file that cannot be used
-        content = hashlib.sha256(source.read_bytes()).hexdigest()
-        key = f"{content} {weights} {autoencoder.sample_rate} {channels} {window_samples}"
-        if _stored_key(path) != key:
-            latents, seconds = _encode(autoencoder, source, channels, window_samples)
-            _write(path, latents, file=recording.file, seconds=seconds, key=key)
-            encoded += 1
-        paths.append(path)
+        try:
+            audio_info(source)  # says in one line what is wrong with a file that cannot be used
+            content = hashlib.sha256(source.read_bytes()).hexdigest()
+            key = f"{content} {weights} {autoencoder.sample_rate} {channels} {window_samples}"
+            if _stored_key(path) != key:
+                latents, seconds = _encode(autoencoder, source, channels, window_samples)
+                _write(path, latents, file=recording.file, seconds=seconds, key=key)
+                encoded += 1
+            paths.append(path)
+        except AudioFileError as error:
+            if faults is None:
+                raise
+            faults.add(recording.file, str(error))
+            paths.append(None)
         if progress is not None:
             progress(number, len(recordings))
     logger.info("%d of %d recordings encoded into %s", encoded, len(recordings), target)
@@ -210,7 +219,7 @@ class LatentDataset(Dataset[LatentWindow]):
 
     Args:
         recordings: lines of the manifest.
-        files: their latents, in the same order, from `encode_recordings`.
+        files: their latents, in the same order, from `encode_recordings`; None has no items.
         window: latents per item.
         downsampling: samples per latent.
         sample_rate: samples per second.
@@ -224,7 +233,7 @@ class LatentDataset(Dataset[LatentWindow]):
         self,
         *,
         recordings: Sequence[Recording],
-        files: Sequence[Path],
+        files: Sequence[Path | None],
         window: int,
         downsampling: int,
         sample_rate: int,
@@ -244,18 +253,19 @@ class LatentDataset(Dataset[LatentWindow]):
             )
         if not 0 <= trailing_silence < math.inf:
             raise ValueError(f"trailing_silence must be at least 0, got {trailing_silence}")
-        self.recordings = list(recordings)
-        self.files = list(files)
+        pairs = [(own, path) for own, path in zip(recordings, files, strict=True) if path]
+        self.recordings = [own for own, _ in pairs]
+        self.files = [path for _, path in pairs]
         self.window = window
         self.downsampling = downsampling
         self.sample_rate = sample_rate
         self.trailing_silence = trailing_silence
         self.seed = seed
         self.epoch = 0
-        self.headers = [read_header(path) for path in files]
+        self.headers = [read_header(path) for path in self.files]
         self.owners: list[int] = []
         """The recording that each item is a window of."""
-        for index, (path, header) in enumerate(zip(files, self.headers, strict=True)):
+        for index, (path, header) in enumerate(zip(self.files, self.headers, strict=True)):
             if header.frames < window:
                 raise ValueError(
                     f"{path}: holds {header.frames} latents, fewer than the window of {window}; "

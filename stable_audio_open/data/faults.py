@@ -1,0 +1,82 @@
+"""Recordings that cannot be used: left out, counted and named, never replaced."""
+
+import csv
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch.utils.data import default_collate
+
+from stable_audio_open.audio.files import AudioFileError
+
+logger = logging.getLogger(__name__)
+
+
+class Fault(NamedTuple):
+    """What a dataset gives in place of an item that cannot be read."""
+
+    file: str
+    reason: str
+
+
+class Faults:
+    """The recordings of a run that could not be used, in a CSV file too.
+
+    Args:
+        report: The file; one that is there already (of the run before a resume) is read first.
+        recordings: How many there are in all.
+        most: Share of them that may be unusable.
+    """
+
+    def __init__(self, report: Path, *, recordings: int, most: float) -> None:
+        self.report = report
+        self.recordings = recordings
+        self.most = most
+        self.reasons: dict[str, str] = {}
+        """By file."""
+        if report.is_file():
+            with report.open(newline="") as file:
+                self.reasons = {row["file"]: row["reason"] for row in csv.DictReader(file)}
+
+    def add(self, file: str, reason: str) -> None:
+        """Note a recording, once.
+
+        Raises:
+            AudioFileError: When more than the allowed share is unusable.
+        """
+        if file in self.reasons:
+            return
+        self.reasons[file] = reason
+        self.report.parent.mkdir(parents=True, exist_ok=True)
+        new = not self.report.is_file()
+        with self.report.open("a", newline="") as out:
+            rows = csv.writer(out)
+            if new:
+                rows.writerow(Fault._fields)
+            rows.writerow((file, reason))
+        logger.warning("recording left out: %s", reason)
+        count = len(self.reasons)
+        if count > self.most * self.recordings:
+            raise AudioFileError(
+                f"{count} of {self.recordings} recordings cannot be used, more than the allowed "
+                f"share of {self.most:g} (data.most_unusable); they are listed in {self.report}; "
+                f"the last one: {reason}"
+            )
+
+
+def collate(items: Sequence[Any]) -> Any:
+    """Make a batch of the items that could be read; its entry `faults` lists the others.
+
+    Raises:
+        AudioFileError: When none could be read.
+    """
+    faults = [item for item in items if isinstance(item, Fault)]
+    if len(faults) == len(items):
+        raise AudioFileError(
+            f"none of the {len(items)} recordings of a batch can be read; {faults[0].reason}"
+        )
+    batch = default_collate([item for item in items if not isinstance(item, Fault)])
+    if isinstance(batch, dict):
+        batch["faults"] = faults
+    return batch

@@ -1,0 +1,58 @@
+import csv
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from stable_audio_open.audio.files import AudioFileError
+from stable_audio_open.data.faults import Fault, Faults, collate
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_recording_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    faults = Faults(tmp_path / "run" / "bad.csv", recordings=10, most=0.5)
+    with caplog.at_level(logging.WARNING):
+        for file in ("a.wav", "b.wav", "a.wav"):
+            faults.add(file, f'{file}: is "empty", really')
+    assert rows(tmp_path / "run" / "bad.csv") == [
+        {"file": "a.wav", "reason": 'a.wav: is "empty", really'},
+        {"file": "b.wav", "reason": 'b.wav: is "empty", really'},
+    ]
+    assert len(caplog.records) == 2
+
+
+def test_a_resumed_run_goes_on_counting(tmp_path: Path) -> None:
+    report = tmp_path / "bad.csv"
+    Faults(report, recordings=10, most=0.1).add("a.wav", "broken")
+    again = Faults(report, recordings=10, most=0.1)
+    assert again.reasons == {"a.wav": "broken"}
+    again.add("a.wav", "broken")
+    with pytest.raises(
+        AudioFileError, match=r"^2 of 10 recordings cannot be used, more than .* 0\.1"
+    ):
+        again.add("b.wav", "b.wav: is empty")
+
+
+def test_no_fault_is_allowed_where_the_share_is_0(tmp_path: Path) -> None:
+    with pytest.raises(AudioFileError, match=r"bad\.csv; the last one: a\.wav: is empty"):
+        Faults(tmp_path / "bad.csv", recordings=10, most=0).add("a.wav", "a.wav: is empty")
+
+
+def test_a_batch_holds_what_could_be_read() -> None:
+    fault = Fault("b.wav", "b.wav: is empty")
+    items = [{"audio": torch.ones(2, 3), "file": "a.wav"}, fault]
+    batch = collate([*items, {"audio": torch.zeros(2, 3), "file": "c.wav"}])
+    assert batch["audio"].shape == (2, 2, 3)
+    assert batch["file"] == ["a.wav", "c.wav"]
+    assert batch["faults"] == [fault]
+    assert collate(items[:1])["faults"] == []
+
+
+def test_a_batch_of_nothing_is_an_error() -> None:
+    with pytest.raises(AudioFileError, match=r"^none of the 2 recordings .*; a\.wav: is empty"):
+        collate([Fault("a.wav", "a.wav: is empty"), Fault("b.wav", "b.wav: is empty")])
