@@ -4,38 +4,37 @@ python scripts/finetune_loop.py --model tiny --data data/sonic_pi --output runs/
 """
 
 import argparse
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader
 
-from stable_audio_open import StableAudio, load
+from stable_audio_open import StableAudio
 from stable_audio_open.checkpoint.native import save_native
 from stable_audio_open.data.latents import LatentDataset, encode_recordings
 from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, drop_conditions
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 
-parser = argparse.ArgumentParser(description="Fine-tune a diffusion model.")
+CONDITIONS = ("prompt", "seconds_start", "seconds_total")
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--model", default="tiny", help="any source that load takes")
 parser.add_argument("--data", type=Path, required=True, help="folder with manifest.jsonl")
 parser.add_argument("--output", type=Path, required=True, help="folder to write the model to")
 parser.add_argument("--steps", type=int, default=200)
-parser.add_argument("--batch-size", type=int, default=8)
 parser.add_argument("--lr", type=float, default=1e-4)
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
-
-device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 torch.manual_seed(options.seed)
-model = load(options.model, device=device)
-assert isinstance(model, StableAudio), "this fine-tunes a whole model, not an autoencoder"
-model.requires_grad_(False)
+model = StableAudio.from_pretrained(options.model).requires_grad_(False)
+device = next(model.parameters()).device
 model.transformer.float().requires_grad_(True).train()
-average = averaged_copy(model.transformer)
-schedule = EmaSchedule(decay=0.999, power=0.75)
-
+average, schedule = averaged_copy(model.transformer), EmaSchedule(decay=0.999, power=0.75)
 recordings = read_manifest(options.data, "manifest.jsonl")
 dataset = LatentDataset(
     recordings=recordings,
@@ -54,28 +53,28 @@ dataset = LatentDataset(
 )
 optimizer = torch.optim.AdamW(model.transformer.parameters(), lr=options.lr, weight_decay=1e-3)
 timesteps = TimestepSampler(seed=options.seed)
-step = epoch = 0
-while step < options.steps:
-    dataset.set_epoch(epoch)
-    for batch in DataLoader(dataset, batch_size=options.batch_size, shuffle=True):
-        names = ("prompt", "seconds_start", "seconds_total")
-        rows = zip(*(batch[name] for name in names), strict=True)
-        prepared = model.conditioner.prepare([dict(zip(names, row, strict=True)) for row in rows])
-        latents = batch["latents"].to(device)
-        dropped = torch.rand(len(latents), device=device) < 0.1
-        conditioning = drop_conditions(model.conditioner(prepared), dropped)
-        t = timesteps.draw(len(latents)).to(device)
-        noised = add_noise(latents, torch.randn_like(latents), t)
-        loss = mse_loss(model.transformer(noised.x, t, conditioning), noised.velocity)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.transformer.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        update_average(average, model.transformer, decay=schedule.at(step))
-        print(f"step {step} loss {loss.item():.4f}", flush=True)
-        if step == options.steps:
-            break
-    epoch += 1
+
+
+def batches() -> Iterator[dict[str, Any]]:
+    """Go through the recordings again and again."""
+    for epoch in count():
+        dataset.set_epoch(epoch)
+        yield from DataLoader(dataset, batch_size=8, shuffle=True)
+
+
+for step, batch in enumerate(islice(batches(), options.steps), start=1):
+    latents = batch["latents"].to(device)
+    values = [{name: batch[name][i] for name in CONDITIONS} for i in range(len(latents))]
+    conditioning = model.conditioner(model.conditioner.prepare(values))
+    conditioning = drop_conditions(conditioning, torch.rand(len(latents), device=device) < 0.1)
+    t = timesteps.draw(len(latents)).to(device)
+    noised = add_noise(latents, torch.randn_like(latents), t)
+    loss = mse_loss(model.transformer(noised.x, t, conditioning), noised.velocity)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.transformer.parameters(), 1.0)
+    optimizer.step()
+    update_average(average, model.transformer, decay=schedule.at(step))
+    print(f"step {step} loss {loss.item():.4f}", flush=True)
 model.transformer.load_state_dict(average.state_dict())
 save_native(model, model.config, options.output)

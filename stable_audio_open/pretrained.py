@@ -1,6 +1,7 @@
 """Models from wherever they are: bundled, on disk in several layouts, or on the hub."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from stable_audio_open.build.model import (
 from stable_audio_open.build.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.hub import download, is_hub_name
 from stable_audio_open.checkpoint.layouts import read_checkpoint
+from stable_audio_open.checkpoint.lora import merge_adapter, read_adapter
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.checkpoint.precision import cast
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
@@ -65,6 +67,7 @@ class StableAudio(LatentDiffusion):
         text_encoder: TextEncoderSource | None = None,
         use_ema: bool = True,
         attention: str = "sdpa",
+        lora: Sequence[tuple[str | os.PathLike[str], float]] = (),
     ) -> "StableAudio":
         """Load a whole model; the arguments are those of `load`.
 
@@ -78,6 +81,7 @@ class StableAudio(LatentDiffusion):
             text_encoder=text_encoder,
             use_ema=use_ema,
             attention=attention,
+            lora=lora,
         )
         if not isinstance(model, StableAudio):
             raise ValueError(
@@ -96,6 +100,7 @@ def load(
     text_encoder: TextEncoderSource | None = None,
     use_ema: bool = True,
     attention: str = "sdpa",
+    lora: Sequence[tuple[str | os.PathLike[str], float]] = (),
 ) -> StableAudio | AudioAutoencoder:
     """Load a trained model, in evaluation mode.
 
@@ -112,6 +117,8 @@ def load(
         use_ema: Take the averaged weights of a training checkpoint where it has any.
         attention: `"sdpa"` (PyTorch's fused attention), `"flash"` (the flash-attn package where
             the tensors allow it) or `"math"` (the formula written out, as a reference).
+        lora: Adapters of the transformer to merge: folders in peft's format, each with a weight
+            (1 for its full effect).
 
     Raises:
         ValueError: One line with the fault and the remedy: an unknown source, device or type, a
@@ -143,6 +150,12 @@ def load(
         keys=checkpoint.keys,
         optional=TEXT_ENCODER,
     )
+    adapters = [(read_adapter(folder), weight) for folder, weight in lora]
+    if adapters and not isinstance(model, StableAudio):
+        raise ValueError(f"{source} is an autoencoder alone; adapters are for a whole model")
+    if isinstance(model, StableAudio):
+        for adapter, weight in adapters:
+            merge_adapter(model.transformer, adapter, weight=weight)
     cast(model, dtype, besides=encoder)
     if isinstance(model, StableAudio):
         model.transformer.set_backend(backend)

@@ -24,6 +24,7 @@ COMMANDS = [
     for part in line.split("&&")
     if part.strip().startswith("stable-audio-open")
 ]
+FINETUNE_LOOP = (ROOT / "scripts" / "finetune_loop.py").read_text()
 BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and "generate" in c]
 
 
@@ -71,9 +72,17 @@ def test_training_commands_name_configurations_that_read() -> None:
         assert read_config(ROOT / config, overrides).training is not None
 
 
+def test_the_loop_shown_is_that_of_the_script() -> None:
+    _, fine_tune = README.split("## Fine-tune\n")
+    shown = re.findall(r"```python\n(.*?)```", fine_tune, flags=re.DOTALL)
+    assert shown[0] in FINETUNE_LOOP
+
+
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code = "\n".join(block for block in blocks if block not in FINETUNE_LOOP)
+    assert len(blocks) >= 3
     names: dict[str, object] = {}
     exec(code.replace("steps=50", "steps=3"), names)
     assert audio_info(tmp_path / "tabla.wav").duration == 2.0

@@ -29,12 +29,14 @@ def initial_model(
             f"{config.name}: training.autoencoder is missing; give the checkpoint of a trained "
             "autoencoder, or a whole model as training.initialize"
         )
-    text_encoder = load_text_encoder(text_config(config).model)
+    whole = None if training.initialize is None else read_checkpoint(Path(training.initialize))
+    # One that came with the weights may have been trained with them.
+    beside = None if whole is None else whole.text_encoder
+    text_encoder = load_text_encoder(beside or text_config(config).model)
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
         model = build_model(config, text_encoder=text_encoder)
-    if training.initialize is not None:
-        whole = read_checkpoint(Path(training.initialize))
+    if whole is not None:
         load_strictly(
             model, whole.tensors, source=str(whole.path), keys=whole.keys, optional=TEXT_ENCODER
         )

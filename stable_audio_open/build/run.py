@@ -17,7 +17,7 @@ from stable_audio_open.build.training import (
     new_faults,
     run_folder,
 )
-from stable_audio_open.checkpoint.native import HEADER
+from stable_audio_open.checkpoint.source import HEADER
 from stable_audio_open.checkpoint.tensors import read_header
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import (

@@ -46,6 +46,7 @@ from stable_audio_open.training.autoencoder import (
 from stable_audio_open.training.demos import Demo, DemoWriter
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
+from stable_audio_open.training.lora import add_adapter
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.trainer import Callback, Trainer, make_trainer
 
@@ -163,13 +164,24 @@ def diffusion_task(
 ) -> DiffusionTraining:
     """Return the Lightning module that trains a diffusion transformer."""
     model.transformer.activation_checkpointing = training.activation_checkpointing
+    header = _header(config)
+    if training.lora is not None:
+        model.requires_grad_(False)
+        header["lora"] = add_adapter(
+            model.transformer,
+            rank=training.lora.rank,
+            alpha=training.lora.alpha,
+            targets=training.lora.targets,
+            dropout=training.lora.dropout,
+            seed=training.seed,
+        )
     return DiffusionTraining(
         model=model,
         optimisation=_optimisation(training.optimizer, training.schedule),
         guidance_dropout=training.guidance_dropout,
         ema=_ema(training.ema),
         log_loss_by_timestep=training.log_loss_by_timestep,
-        header=_header(config),
+        header=header,
         seed=training.seed,
     )
 
@@ -212,6 +224,8 @@ def diffusion_data(
         sample_rate=config.sample_rate,
         crops_per_recording=data.crops_per_recording,
         trailing_silence=data.trailing_silence,
+        caption_share=data.caption_share,
+        whole_seconds=data.whole_seconds,
         seed=training.seed,
     )
     return AudioDataModule(

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.folder import write_tensors, written_beside
+from stable_audio_open.checkpoint.lora import folded
 from stable_audio_open.checkpoint.precision import precise_names
-from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
+from stable_audio_open.checkpoint.source import HEADER, TEXT_ENCODER, Checkpoint
 from stable_audio_open.checkpoint.tensors import CheckpointError, read_header, read_tensors
 from stable_audio_open.config.model import AutoencoderModelConfig, ModelConfig
 from stable_audio_open.config.read import decode_config, encode_config, model_part, read_config
@@ -23,9 +24,6 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 TEXT_ENCODER_FOLDER = "text_encoder"
 FORMAT = "stable_audio_open"
-HEADER = "stable_audio_open"
-"""Top-level entry of a training checkpoint that describes its model."""
-
 _DISCRIMINATOR = "discriminator."
 _NOT_THE_MODEL = ("loss.", _DISCRIMINATOR)
 """What a training checkpoint holds besides the model."""
@@ -69,7 +67,8 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
     file = read_tensors(path)
     config = decode_config(_metadata_config(file.header[HEADER], path), source=str(path))
     averaged = "" if isinstance(config, AutoencoderModelConfig) else "transformer."
-    tensors, average = {}, {}
+    tensors: dict[str, Tensor] = {}
+    average: dict[str, Tensor] = {}
     for name, tensor in file.tensors.items():
         if name.startswith("model."):
             tensors[name.removeprefix("model.")] = tensor
@@ -79,7 +78,8 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
             tensors[name] = tensor  # strict loading will tell that it is unexpected
     if use_ema and average:
         tensors = {k: v for k, v in tensors.items() if not k.startswith(averaged)} | average
-    return Checkpoint(config, tensors, path)
+    lora = file.header[HEADER].get("lora")
+    return Checkpoint(config, tensors if lora is None else folded(tensors, lora), path)
 
 
 def read_discriminator(path: Path) -> dict[str, Tensor]:

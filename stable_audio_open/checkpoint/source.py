@@ -11,6 +11,9 @@ from stable_audio_open.config.model import ModelConfig
 TEXT_ENCODER = "conditioner.texts.prompt.encoder."
 """Prefix of the text encoder's tensors in a whole model: usually a download of their own."""
 
+HEADER = "stable_audio_open"
+"""Top-level entry of our training checkpoints that describes their model."""
+
 
 class Checkpoint(NamedTuple):
     """A configuration and the tensors that go with it."""

@@ -18,7 +18,8 @@ def export(
         typer.Option(help="Number format of the stored weights."),
     ] = "float32",
     to: Annotated[
-        Literal["native", "stable-audio-tools", "diffusers"], typer.Option(help="Layout to write.")
+        Literal["native", "stable-audio-tools", "diffusers", "lora"],
+        typer.Option(help="Layout to write; `lora` is the adapter alone, in peft's format."),
     ] = "native",
     online: Annotated[
         bool,
@@ -29,12 +30,17 @@ def export(
     """Write a model as a folder that `--model` takes, or as other programs read it."""
     from stable_audio_open.checkpoint.export import save_diffusers, save_stable_audio_tools
     from stable_audio_open.checkpoint.layouts import read_checkpoint
+    from stable_audio_open.checkpoint.lora import read_trained_adapter, save_adapter
     from stable_audio_open.checkpoint.native import save_native
     from stable_audio_open.cli.target import check_folder
     from stable_audio_open.config.model import ModelConfig
     from stable_audio_open.pretrained import BUNDLED, DTYPES, StableAudio, load
 
     check_folder(output)
+    if to == "lora":
+        save_adapter(read_trained_adapter(Path(checkpoint), use_ema=not online), output)
+        typer.echo(f"{output}: the adapter of {checkpoint}")
+        return
     loaded = load(checkpoint, device="cpu", text_encoder=text_encoder, use_ema=not online)
     config: ModelConfig
     if isinstance(loaded, StableAudio):

@@ -70,6 +70,7 @@ def generate(
     ] = True,
     subtype: options.Subtype = "pcm24",
     text_encoder: options.TextEncoder = None,
+    lora: options.Lora = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     attention: options.Attention = "sdpa",
@@ -101,7 +102,12 @@ def generate(
 
     begin = perf_counter()
     system = StableAudio.from_pretrained(
-        model, device=device, dtype=dtype, text_encoder=text_encoder, attention=attention
+        model,
+        device=device,
+        dtype=dtype,
+        text_encoder=text_encoder,
+        attention=attention,
+        lora=options.adapters(lora),
     )
     loaded = perf_counter()
     beginning = None

@@ -16,6 +16,13 @@ TextEncoder = Annotated[
         help="T5 encoder with its tokenizer, instead of the one that the model brings or names.",
     ),
 ]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FOLDER[:WEIGHT]",
+        help="Adapter in peft's format to merge, and how much of it (1); may be given again.",
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -44,6 +51,18 @@ Subtype = Annotated[
     Literal["pcm24", "float"], typer.Option(help="Samples of WAV files; float is for WAV only.")
 ]
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, Ogg or MP3.")]
+
+
+def adapters(values: list[str] | None) -> list[tuple[str, float]]:
+    """Split FOLDER[:WEIGHT]."""
+    pairs = []
+    for value in values or ():
+        folder, colon, weight = value.rpartition(":")
+        try:
+            pairs.append((folder, float(weight)) if colon else (value, 1.0))
+        except ValueError:
+            pairs.append((value, 1.0))  # a colon of the folder's name
+    return pairs
 
 
 def use_threads(threads: int | None) -> None:

@@ -20,6 +20,12 @@ class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     A set of very short recordings then teaches every length that fits the window."""
     most_unusable: Fraction = 0.05
     """Share of the recordings that may be unreadable before a run stops; they are left out."""
+    caption_share: Fraction = 0.5
+    """Share of the prompts that are whole captions; the others are some words and tags."""
+    whole_seconds: bool = False
+    """Windows of long recordings start at whole seconds, all that `seconds_start` can tell apart.
+
+    A small set is learnt sooner; otherwise they start anywhere."""
     workers: NonNegative = 0
     """Processes that read ahead."""
     latent_cache: Name | None = None

@@ -205,6 +205,21 @@ class DemoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every demo is generated at each of these."""
 
 
+class LoraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Low-rank adaptation: small layers beside the transformer's, which stays as it is."""
+
+    rank: Positive = 16
+    """Inner width of the added layers."""
+    alpha: PositiveFloat = 16.0
+    """Their output is multiplied by alpha / rank."""
+    targets: Annotated[
+        tuple[Literal["self_attention", "cross_attention", "feedforward"], ...], Meta(min_length=1)
+    ] = ("self_attention", "cross_attention")
+    """Parts of every block that get them."""
+    dropout: ProperFraction = 0.0
+    """On their input."""
+
+
 class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section 4.2."""
 
@@ -220,6 +235,8 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     """Checkpoint of the trained autoencoder; required unless `initialize` holds one."""
     initialize: Name | None = None
     """Checkpoint of a whole model to start from."""
+    lora: LoraConfig | None = None
+    """Train an adapter alone; needs `initialize`. The whole model is trained when null."""
     guidance_dropout: Fraction = 0.1
     """Share of items whose cross-attention tokens are zeroed, for guidance."""
     ema: EmaConfig | None = EmaConfig()
@@ -232,3 +249,8 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     """Audio generated during training, to listen to; none when null."""
     seed: NonNegative = 0
     """Of weights, crops, noise and dropout."""
+
+    def __post_init__(self) -> None:
+        """Check that an adapter has a model to adapt."""
+        if self.lora is not None and self.initialize is None:
+            raise ValueError("`lora` adapts a trained model; give its checkpoint as `initialize`")

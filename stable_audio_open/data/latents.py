@@ -226,6 +226,8 @@ class LatentDataset(Dataset[LatentWindow]):
         crops_per_recording: at most so many items of a long recording in an epoch.
         trailing_silence: up to so many seconds of the silence behind a recording that is shorter
             than the window count as part of it: a set of very short ones then teaches every length.
+        caption_share: share of the prompts that are whole captions.
+        whole_seconds: start windows at whole seconds, all that `seconds_start` can tell apart.
         seed: of the windows and prompts.
     """
 
@@ -239,6 +241,8 @@ class LatentDataset(Dataset[LatentWindow]):
         sample_rate: int,
         crops_per_recording: int = 3,
         trailing_silence: float = 0.0,
+        caption_share: float = 0.5,
+        whole_seconds: bool = False,
         seed: int = 0,
     ) -> None:
         if len(recordings) != len(files) or not files:
@@ -260,6 +264,8 @@ class LatentDataset(Dataset[LatentWindow]):
         self.downsampling = downsampling
         self.sample_rate = sample_rate
         self.trailing_silence = trailing_silence
+        self.caption_share = caption_share
+        self.whole_seconds = whole_seconds
         self.seed = seed
         self.epoch = 0
         self.headers = [read_header(path) for path in self.files]
@@ -284,16 +290,23 @@ class LatentDataset(Dataset[LatentWindow]):
         owner = self.owners[index]
         recording, header = self.recordings[owner], self.headers[owner]
         rng = random.Random(f"{self.seed}/{self.epoch}/{index}")
-        offset = rng.randint(0, header.frames - self.window)
+        offset = self._offset(header.frames - self.window, rng)
         with safe_open(self.files[owner], framework="pt") as file:
             latents = file.get_slice("latents")[:, offset : offset + self.window]
         return {
             "latents": latents.clone(),
-            "prompt": draw_prompt(recording, rng),
+            "prompt": draw_prompt(recording, rng, caption_share=self.caption_share),
             "seconds_start": float(offset * self.downsampling // self.sample_rate),
             "seconds_total": float(math.ceil(header.seconds + self._silence(header, rng))),
             "file": recording.file,
         }
+
+    def _offset(self, room: int, rng: random.Random) -> int:
+        """Draw where a window starts, in latents."""
+        if not self.whole_seconds:
+            return rng.randint(0, room)
+        per_second = self.sample_rate / self.downsampling
+        return math.ceil(rng.randint(0, math.floor(room / per_second)) * per_second)
 
     def _silence(self, header: CachedLatents, rng: random.Random) -> float:
         """Seconds of the silence behind a short recording that count as part of it."""

@@ -9,12 +9,12 @@ CASES: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.capita
 """As written, lower, upper, first letter upper."""
 
 
-def draw_prompt(recording: Recording, rng: random.Random) -> str:
+def draw_prompt(recording: Recording, rng: random.Random, *, caption_share: float = 0.5) -> str:
     """Return the caption half the time, else some of its words and tags, in any order and case.
 
     A random non-empty subset lets a prompt name one property without the others.
     """
-    if rng.random() < 0.5:
+    if rng.random() < caption_share:
         text = recording.caption
     else:
         # A phrase such as "kick drum" stays whole where it is a tag.

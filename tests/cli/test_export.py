@@ -52,3 +52,33 @@ def test_unknown_dtype(run: Run, tiny_model_folder: Path):
     assert result.returncode == 2
     assert result.stderr.startswith("stable-audio-open: Invalid value for '--dtype'")
     assert result.stderr.count("\n") == 1
+
+
+def test_to_stable_audio_tools(run: Run, tiny_model_folder: Path):
+    result = run("export", tiny_model_folder, "--to", "stable-audio-tools", "--output", "other")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(p.name for p in Path("other").iterdir()) == [
+        "model.safetensors",
+        "model_config.json",
+    ]
+    again = run(
+        "export", "other", "--output", "back", "--text-encoder", tiny_model_folder / "text_encoder"
+    )
+    assert again.returncode == 0, again.stderr
+    before, after = (
+        load_file(folder / "model.safetensors") for folder in (tiny_model_folder, Path("back"))
+    )
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_what_the_other_layout_lacks(refuse: Refuse, tiny_model_folder: Path):
+    refuse(
+        "export",
+        tiny_model_folder,
+        "--to",
+        "diffusers",
+        "--output",
+        "other",
+        code=2,
+        message="small: $.autoencoder.encoder.channels: found 4; allowed in diffusers: 16",
+    )

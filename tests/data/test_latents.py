@@ -187,6 +187,40 @@ def test_a_window_and_its_times(tmp_path: Path) -> None:
     assert starts == {0.0, 1.0, 2.0}
 
 
+def test_windows_may_start_at_whole_seconds(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 3.7)]
+    files = encode(tmp_path, recordings, Averages())
+    data = LatentDataset(
+        recordings=recordings,
+        files=files,
+        window=125,
+        downsampling=HOP,
+        sample_rate=RATE,
+        whole_seconds=True,
+    )
+    starts = set()
+    for epoch in range(40):
+        data.set_epoch(epoch)
+        window = data[0]
+        # The ramp tells where it was cut: within the latent at the second.
+        where = float(window["latents"][0, 0]) * 3.7
+        assert 0 <= where - window["seconds_start"] < 2 * HOP / RATE
+        starts.add(window["seconds_start"])
+    last = int(3.7 - 125 * HOP / RATE)
+    assert starts == {float(second) for second in range(last + 1)}
+
+
+def test_share_of_captions(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.5)]
+    data = dataset(recordings, encode(tmp_path, recordings, Averages()))
+    data.caption_share = 1.0
+    prompts = set()
+    for epoch in range(30):
+        data.set_epoch(epoch)
+        prompts.add(data[0]["prompt"].lower())
+    assert prompts == {"sound a.wav"}
+
+
 def test_a_short_recording_is_one_whole_window(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 0.25)]
     data = dataset(recordings, encode(tmp_path, recordings, Averages()))
