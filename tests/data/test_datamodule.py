@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.data.datamodule import AudioDataModule
+from stable_audio_open.data.datamodule import AudioDataModule, EpochSampler, ResumableLoader
 
 
 class Numbers:
@@ -47,6 +47,24 @@ def test_each_epoch_is_a_permutation_of_its_own() -> None:
 @pytest.mark.parametrize(("length", "sizes"), [(9, [4, 4]), (8, [4, 4]), (4, [4]), (3, [3])])
 def test_a_last_batch_that_is_not_full(length: int, sizes: list[int]) -> None:
     assert [len(batch) for batch in batches(length, 4)] == sizes
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_processes_and_workers_see_every_item_once(workers: int) -> None:
+    seen: list[int] = []
+    for rank in range(3):
+        data = Numbers(24)
+        loader = ResumableLoader(
+            data,
+            batch_size=4,
+            sampler=EpochSampler(data, replicas=3, rank=rank, seed=1),
+            num_workers=workers,
+        )
+        loader.sampler.set_epoch(2)
+        mine = [index for batch in loader for index in batch[:, 1].tolist()]
+        assert len(mine) == 8
+        seen += mine
+    assert sorted(seen) == list(range(24))
 
 
 class Recorder(pl.LightningModule):

@@ -53,6 +53,23 @@ def test_half_precision_stays_half_precision(backend: AttentionBackend) -> None:
     )  # bfloat16 has 8 bits
 
 
+def test_training_in_half_precision_is_computed_in_float32_on_the_cpu() -> None:
+    leaves = [normal(2, 4, 9, 8, seed=seed).bfloat16().requires_grad_() for seed in range(3)]
+    wide = [leaf.detach().float().requires_grad_() for leaf in leaves]
+    with torch.autocast("cpu", torch.bfloat16):
+        out = attend(*leaves)
+    expected = attend(*wide)
+    assert out.dtype == torch.bfloat16
+    # Rounded once, at the end.
+    torch.testing.assert_close(out, expected.bfloat16(), rtol=0, atol=0)
+    out.float().sum().backward()
+    expected.sum().backward()
+    for leaf, reference in zip(leaves, wide, strict=True):
+        assert leaf.grad is not None
+        assert reference.grad is not None
+        torch.testing.assert_close(leaf.grad, reference.grad.bfloat16(), rtol=0.02, atol=0.002)
+
+
 def test_flash_is_refused_in_one_line_where_it_is_not_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
