@@ -49,6 +49,7 @@ def test_a_last_batch_that_is_not_full(length: int, sizes: list[int]) -> None:
     assert [len(batch) for batch in batches(length, 4)] == sizes
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # on 1 core
 @pytest.mark.parametrize("workers", [0, 2])
 def test_processes_and_workers_see_every_item_once(workers: int) -> None:
     seen: list[int] = []
