@@ -241,8 +241,11 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     """Share of items whose cross-attention tokens are zeroed, for guidance."""
     ema: EmaConfig | None = EmaConfig()
     """Average of the transformer's weights that is used afterwards; none when null."""
-    activation_checkpointing: bool = True
-    """Compute activations again in the backward pass instead of keeping them."""
+    activation_checkpointing: Literal["none", "selective", "full"] = "full"
+    """What is computed again in the backward pass instead of kept.
+
+    Nothing, all but matrix products and attention, or the transformer's blocks as a whole: slower
+    in this order, and with less memory."""
     log_loss_by_timestep: bool = False
     """Log the loss by range of timesteps too."""
     demo: DemoConfig | None = None

@@ -10,9 +10,12 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from stable_audio_open.conditions import Conditioning
+from stable_audio_open.diffusion.activation_checkpointing import (
+    ActivationCheckpointing,
+    run_block,
+)
 from stable_audio_open.diffusion.block import TransformerBlock
 from stable_audio_open.nn.attention import AttentionBackend, KeyValue, check_backend
 from stable_audio_open.nn.fourier import FourierFeatures
@@ -55,7 +58,7 @@ class DiffusionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.latent_channels = latent_channels
-        self.activation_checkpointing = False
+        self.activation_checkpointing: ActivationCheckpointing = "none"
         self.time_features = FourierFeatures(frequencies=time_frequencies)
         self.time_embedding = nn.Sequential(
             nn.Linear(2 * time_frequencies, width), nn.SiLU(), nn.Linear(width, width)
@@ -136,10 +139,9 @@ class DiffusionTransformer(nn.Module):
         prepended = (projected.global_ + time)[:, None]
         tokens = torch.cat((prepended, tokens), dim=1)
         for block, context in zip(self._blocks(), projected.context, strict=True):
-            if self.activation_checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, context, projected.rotary, use_reentrant=False)
-            else:
-                tokens = block(tokens, context, projected.rotary)
+            tokens = run_block(
+                block, tokens, context, projected.rotary, mode=self.activation_checkpointing
+            )
         out = self.output_projection(tokens[:, 1:]).transpose(1, 2)
         velocity: Tensor = self.output_conv(out) + out
         return velocity

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from stable_audio_open.conditions import Conditioning
@@ -80,30 +80,6 @@ def gradients(transformer: DiffusionTransformer) -> dict[str, Tensor]:
         assert parameter.grad is not None
         found[name] = parameter.grad.clone()
     return found
-
-
-def test_activation_checkpointing_gives_the_same_gradients(
-    transformer: DiffusionTransformer,
-) -> None:
-    kept = gradients(transformer)
-    transformer.activation_checkpointing = True
-    again = gradients(transformer)
-    assert kept.keys() == again.keys()
-    assert [name for name in kept if not torch.equal(kept[name], again[name])] == []
-
-
-def test_activation_checkpointing_computes_blocks_twice_in_training_alone(
-    transformer: DiffusionTransformer,
-) -> None:
-    calls: list[nn.Module] = []
-    transformer.blocks[1].register_forward_pre_hook(lambda module, _: calls.append(module))
-    transformer.activation_checkpointing = True
-    gradients(transformer)
-    assert len(calls) == 2
-    calls.clear()
-    with torch.no_grad():
-        transformer(*inputs())
-    assert len(calls) == 1
 
 
 def test_an_untrained_model_starts_with_convolutions_that_are_the_identity() -> None:
