@@ -13,6 +13,7 @@ from stable_audio_open.build.training import (
     demo_writer,
     diffusion_data,
     diffusion_task,
+    item_seconds,
     new_autoencoder,
     new_faults,
     run_folder,
@@ -31,6 +32,7 @@ from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.faults import NoteFaults
 from stable_audio_open.training.finite import SkipNotFinite
+from stable_audio_open.training.throughput import Throughput
 from stable_audio_open.training.trainer import Callback, fit
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,11 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
         raise ConfigError(
             f"{config.name}: `training.trainer` is missing; it says how long to train"
         )
+    if trainer.checkpoint.best is not None and config.data.validation is None:
+        raise ConfigError(
+            f"{config.name}: `training.trainer.checkpoint.best` is taken at validations; give a "
+            "manifest of recordings for them as `data.validation`"
+        )
     start = _checkpoint(config, trainer, resume)
     if start is not None:
         _check_resumable(config, start)
@@ -69,6 +76,7 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
     callbacks: list[Callback] = [
         SkipNotFinite(most_in_row=trainer.most_skipped),
         NoteFaults(faults),
+        Throughput(seconds=item_seconds(config), every=trainer.log_every),
     ]
     match config:
         case AutoencoderModelConfig(data=data, training=training):

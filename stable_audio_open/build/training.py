@@ -144,18 +144,25 @@ def autoencoder_data(
     faults: Faults | None = None,
 ) -> AudioDataModule:
     """Return batches of random crops; unreadable recordings go to `faults` where it is given."""
-    dataset = CropDataset(
-        recordings=read_manifest(Path(data.path), data.manifest),
-        folder=Path(data.path),
-        sample_rate=config.sample_rate,
-        channels=config.audio_channels,
-        crop_samples=training.crop_samples,
-        crops_per_recording=data.crops_per_recording,
-        seed=training.seed,
-        faults=faults,
-    )
+
+    def dataset(manifest: str, faults: Faults | None) -> CropDataset:
+        return CropDataset(
+            recordings=read_manifest(Path(data.path), manifest),
+            folder=Path(data.path),
+            sample_rate=config.sample_rate,
+            channels=config.audio_channels,
+            crop_samples=training.crop_samples,
+            crops_per_recording=data.crops_per_recording,
+            seed=training.seed,
+            faults=faults,
+        )
+
     return AudioDataModule(
-        dataset, batch_size=training.batch_size, workers=data.workers, seed=training.seed
+        dataset(data.manifest, faults),
+        validation=dataset(data.validation, None) if data.validation else None,
+        batch_size=training.batch_size,
+        workers=data.workers,
+        seed=training.seed,
     )
 
 
@@ -197,8 +204,38 @@ def diffusion_data(
 
     Unreadable recordings go to `faults` where it is given.
     """
+    dataset = _latents(config, training, data, data.manifest, autoencoder, faults)
+    spread = standard_deviation(dataset.files)
+    if not 0.5 <= spread <= 2:
+        logger.warning(
+            "the latents have a standard deviation of %.3f, and noise levels assume 1: train with "
+            "autoencoder.scale=%.4g",
+            spread,
+            config.autoencoder.scale * spread,
+        )
+    validation = None
+    if data.validation is not None:
+        validation = _latents(config, training, data, data.validation, autoencoder, None)
+    return AudioDataModule(
+        dataset,
+        validation=validation,
+        batch_size=training.batch_size,
+        workers=data.workers,
+        seed=training.seed,
+    )
+
+
+def _latents(
+    config: DiffusionModelConfig,
+    training: DiffusionTrainingConfig,
+    data: FolderConfig,
+    manifest: str,
+    autoencoder: AudioAutoencoder,
+    faults: Faults | None,
+) -> LatentDataset:
+    """Encode the recordings of a manifest, where that is not done yet."""
     folder = Path(data.path)
-    recordings = read_manifest(folder, data.manifest)
+    recordings = read_manifest(folder, manifest)
     files = encode_recordings(
         autoencoder=autoencoder,
         recordings=recordings,
@@ -208,15 +245,7 @@ def diffusion_data(
         window_samples=config.window_samples,
         faults=faults,
     )
-    spread = standard_deviation([path for path in files if path is not None])
-    if not 0.5 <= spread <= 2:
-        logger.warning(
-            "the latents have a standard deviation of %.3f, and noise levels assume 1: train with "
-            "autoencoder.scale=%.4g",
-            spread,
-            config.autoencoder.scale * spread,
-        )
-    dataset = LatentDataset(
+    return LatentDataset(
         recordings=recordings,
         files=files,
         window=config.window_samples // config.autoencoder.downsampling,
@@ -227,9 +256,6 @@ def diffusion_data(
         caption_share=data.caption_share,
         whole_seconds=data.whole_seconds,
         seed=training.seed,
-    )
-    return AudioDataModule(
-        dataset, batch_size=training.batch_size, workers=data.workers, seed=training.seed
     )
 
 
@@ -264,6 +290,16 @@ def demo_writer(training: DiffusionTrainingConfig, folder: Path) -> list[Callbac
     ]
 
 
+def item_seconds(config: ModelConfig) -> float:
+    """Return how many seconds of audio an item of a batch stands for."""
+    match config:
+        case AutoencoderModelConfig(training=training):
+            assert training is not None
+            return training.crop_samples / config.sample_rate
+        case DiffusionModelConfig():
+            return config.window_samples / config.sample_rate
+
+
 def build_trainer(
     config: ModelConfig, trainer: TrainerConfig, *, callbacks: Sequence[Callback] = ()
 ) -> Trainer:
@@ -273,6 +309,7 @@ def build_trainer(
         logger=trainer.logger,
         checkpoint_every=trainer.checkpoint.every,
         checkpoints_kept=trainer.checkpoint.keep,
+        best=trainer.checkpoint.best,
         callbacks=callbacks,
         accelerator=trainer.accelerator,
         devices=trainer.devices,
@@ -283,6 +320,8 @@ def build_trainer(
         accumulate_grad_batches=trainer.accumulate,
         gradient_clip_val=None if _steps_by_hand(config) else trainer.gradient_clip,
         log_every_n_steps=trainer.log_every,
+        val_check_interval=trainer.validate_every * trainer.accumulate,
+        limit_val_batches=1.0 if config.data is not None and config.data.validation else 0,
     )
 
 

@@ -12,6 +12,8 @@ class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The folder; relative paths start at the current directory."""
     manifest: Name = "manifest.jsonl"
     """One JSON object a line, relative to `path`."""
+    validation: Name | None = None
+    """Manifest of recordings to validate on, relative to `path`; no validation when null."""
     crops_per_recording: Positive = 3
     """Up to so many random crops of each recording per epoch (section 3.1)."""
     trailing_silence: NonNegativeFloat = 0.0

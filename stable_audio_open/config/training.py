@@ -107,6 +107,10 @@ class CheckpointConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Steps between checkpoints."""
     keep: Positive = 3
     """Older checkpoints than the last so many are deleted."""
+    best: Name | None = None
+    """Logged value of which the checkpoint with the lowest is kept too, as `best.ckpt`.
+
+    Such as `validation/loss`; taken at every validation."""
 
 
 class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,6 +138,8 @@ class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Steps in a row without a finite gradient after which the run stops."""
     log_every: Positive = 50
     """Steps between logged values."""
+    validate_every: Positive = 1000
+    """Steps between validations, where `data.validation` names recordings for it."""
     logger: Literal["csv", "wandb", "tensorboard"] = "csv"
     """Where the values go; only `wandb` needs an account."""
     checkpoint: CheckpointConfig = CheckpointConfig()

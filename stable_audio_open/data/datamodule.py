@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from stable_audio_open.data.faults import collate
 
@@ -80,13 +80,28 @@ class ResumableLoader(DataLoader[Any]):
 
 
 class AudioDataModule(pl.LightningDataModule):
-    """Batches of any of this package's datasets, in an order that (seed, epoch) decide."""
+    """Batches of any of this package's datasets, in an order that (seed, epoch) decide.
+
+    Args:
+        dataset: To train on.
+        batch_size: Items of a batch, in each process.
+        workers: Processes that read ahead.
+        seed: Of the order.
+        validation: To validate on, always as in its epoch 0; None for no validation.
+    """
 
     def __init__(
-        self, dataset: EpochDataset, *, batch_size: int, workers: int = 0, seed: int = 0
+        self,
+        dataset: EpochDataset,
+        *,
+        batch_size: int,
+        workers: int = 0,
+        seed: int = 0,
+        validation: EpochDataset | None = None,
     ) -> None:
         super().__init__()
         self.dataset = dataset
+        self.validation = validation
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
@@ -110,3 +125,21 @@ class AudioDataModule(pl.LightningDataModule):
             drop_last=len(sampler) >= self.batch_size,
             collate_fn=collate,
         )
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        """Every item of the validation set once, dealt to the processes; the last batch is short.
+
+        A set of fewer items than processes is given to each of them as a whole: none may wait.
+        """
+        if self.validation is None:
+            return []
+        trainer = self.trainer
+        rank, replicas = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        count = len(self.validation)
+        items = range(rank, count, replicas) if count >= replicas else range(count)
+        own: Dataset[Any] = Subset(self.validation, items)  # type: ignore[arg-type]  # structural
+        return [
+            DataLoader(
+                own, batch_size=self.batch_size, num_workers=self.workers, collate_fn=collate
+            )
+        ]

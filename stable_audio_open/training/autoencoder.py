@@ -1,5 +1,6 @@
 """Training of the autoencoder: reconstruction and KL (section 4.1)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from stable_audio_open.losses.reconstruction import StereoSpectralLoss
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.randomness import BatchRandomness, process_count
+from stable_audio_open.training.validation import ValidationMeans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ class AutoencoderTraining(pl.LightningModule):
         self.ema_schedule = ema
         self.header = header
         self.seed = seed
+        self.validation_means = ValidationMeans()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         """Reconstruct a batch of crops; `batch["audio"]` is `[batch, channels, time]`."""
@@ -82,29 +85,49 @@ class AutoencoderTraining(pl.LightningModule):
         """Encode, draw from the posterior, decode, and compare."""
         latents, kl = self._latents(audio, batch_idx)
         decoded: Tensor = self.model.decoder(latents)
-        terms = self.loss(decoded, audio)
-        mid_side = (terms.mid + terms.side) / 2
-        left_right = terms.left + terms.right
+        terms = self._terms(decoded, audio, kl)
+        logged = {f"train/loss/{name}": term.detach() for name, term in terms.items()}
+        logged["train/latent_std"] = latents.detach().std()
+        self.log_dict(logged, batch_size=len(audio))
+        return Reconstruction(decoded=decoded, loss=self._weighted(terms))
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Take the averaged model's loss; it decodes the means of the latents, without noise."""
+        del batch_idx
+        audio: Tensor = batch["audio"]
+        model = self.model if self.ema is None else self.ema
+        posterior = model.posterior(audio)
+        terms = self._terms(model.decoder(posterior.mean), audio, posterior.kl())
+        losses = {f"validation/loss/{name}": term for name, term in terms.items()}
+        losses["validation/loss"] = self._weighted(terms)
+        self.validation_means.add(losses, items=len(audio))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means."""
+        means = self.validation_means.take()
+        self.log("validation/loss", means.pop("validation/loss"), prog_bar=True)
+        self.log_dict(means)
+
+    def _terms(self, decoded: Tensor, audio: Tensor, kl: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the loss by the names of their weights."""
+        found = self.loss(decoded, audio)
+        return {
+            "mid_side": (found.mid + found.side) / 2,
+            "left_right": found.left + found.right,
+            "mel": found.mel,
+            "waveform": found.waveform,
+            "kl": kl,
+        }
+
+    def _weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
         weights = self.weights
-        total: Tensor = (
-            weights.mid_side * mid_side
-            + weights.left_right * left_right
-            + weights.mel * terms.mel
-            + weights.waveform * terms.waveform
-            + weights.kl * kl
+        return (
+            weights.mid_side * terms["mid_side"]
+            + weights.left_right * terms["left_right"]
+            + weights.mel * terms["mel"]
+            + weights.waveform * terms["waveform"]
+            + weights.kl * terms["kl"]
         )
-        self.log_dict(
-            {
-                "train/loss/mid_side": mid_side.detach(),
-                "train/loss/left_right": left_right.detach(),
-                "train/loss/mel": terms.mel.detach(),
-                "train/loss/waveform": terms.waveform.detach(),
-                "train/loss/kl": kl.detach(),
-                "train/latent_std": latents.detach().std(),
-            },
-            batch_size=len(audio),
-        )
-        return Reconstruction(decoded=decoded, loss=total)
 
     def decode_without_gradient(self, audio: Tensor, batch_idx: int) -> Tensor:
         """Encode, draw from the posterior and decode, for what learns from the result alone."""

@@ -1,5 +1,6 @@
 """When checkpoints are written, and which are kept."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+
+from stable_audio_open.audio.replace import replace_bytes
 
 _NAME = re.compile(r"(\d{8,})\.ckpt")
 
@@ -23,17 +26,27 @@ class Checkpoints(pl.Callback):
         folder: Created when missing.
         every: Steps between checkpoints.
         keep: How many are kept.
+        best: Logged value; the validation at which it is lowest is kept as `folder/best.ckpt`,
+            with `folder/best.json` that says how low and when.
     """
 
-    def __init__(self, folder: Path, *, every: int, keep: int) -> None:
+    def __init__(self, folder: Path, *, every: int, keep: int, best: str | None = None) -> None:
         self.folder = folder
         self.every = every
         self.keep = keep
+        self.best = best
+        self.lowest = float("inf")
         self._saved = 0
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Take note of where a resumed run starts."""
+        """Take note of where a resumed run starts, and of what it has to beat."""
         self._saved = trainer.global_step
+        record = self.folder / "best.json"
+        if self.best is not None and record.is_file():
+            # Not from the checkpoint: that of a step is written before the step's validation.
+            found = json.loads(record.read_text())
+            if found["metric"] == self.best:
+                self.lowest = found["value"]
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save if it is time."""
@@ -49,6 +62,29 @@ class Checkpoints(pl.Callback):
         if trainer.is_global_zero:
             _point(self.folder / "last.ckpt", path)
             self._delete_old(step)
+
+    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Keep the checkpoint if it is the best so far.
+
+        Raises:
+            ValueError: When no value of this name is logged.
+        """
+        if self.best is None:
+            return
+        logged = trainer.callback_metrics
+        if self.best not in logged:
+            raise ValueError(
+                f"training.trainer.checkpoint.best is {self.best!r}, which is not logged at a "
+                f"validation; there are {', '.join(sorted(logged))}"
+            )
+        value = float(logged[self.best])
+        if not value < self.lowest:
+            return
+        self.lowest = value
+        trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=False)
+        if trainer.is_global_zero:
+            record = {"metric": self.best, "value": value, "step": trainer.global_step}
+            replace_bytes(self.folder / "best.json", json.dumps(record, indent=2).encode())
 
     def _delete_old(self, step: int) -> None:
         """Keep the newest up to this step; later ones are of a run before and not ours to judge."""

@@ -7,11 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stable_audio_open.conditioning.conditioner import Prepared
 from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, drop_conditions
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.randomness import BatchRandomness, process_count
+from stable_audio_open.training.validation import ValidationMeans
+
+BANDS = 4
+"""Equal ranges of timesteps that have losses of their own."""
 
 
 class DiffusionTraining(pl.LightningModule):
@@ -53,21 +58,12 @@ class DiffusionTraining(pl.LightningModule):
         self.seed = seed
         self.timesteps: TimestepSampler | None = None
         self._timesteps_drawn = 0
+        self.validation_means = ValidationMeans()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds."""
         latents: Tensor = batch["latents"]
-        prepared = self.model.conditioner.prepare(
-            [
-                {"prompt": prompt, "seconds_start": start, "seconds_total": total}
-                for prompt, start, total in zip(
-                    batch["prompt"],
-                    batch["seconds_start"].tolist(),
-                    batch["seconds_total"].tolist(),
-                    strict=True,
-                )
-            ]
-        )
+        prepared = self._prepare(batch)
         rank, processes = self.global_rank, process_count()
         if self.timesteps is None:
             self.timesteps = TimestepSampler(seed=self.seed)
@@ -95,16 +91,60 @@ class DiffusionTraining(pl.LightningModule):
         loss = errors.mean()
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(latents))
         if self.log_loss_by_timestep:
-            self._log_quarters(errors.detach().mean(dim=(1, 2)), t)
+            self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
         return loss
 
-    def _log_quarters(self, losses: Tensor, t: Tensor) -> None:
-        quarters = (t * 4).long().clamp(max=3)
-        for quarter in range(4):
-            mine = losses[quarters == quarter]
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Take the averaged transformer's loss, at one timestep of each item in every band.
+
+        Timesteps and noise are the same at every validation, so that its values can be compared.
+        """
+        latents: Tensor = batch["latents"]
+        conditioning = self.model.conditioner(self._prepare(batch))
+        transformer = self.averaged().transformer
+        losses: dict[str, Tensor] = {}
+        for band in range(BANDS):
+            random = BatchRandomness(
+                seed=self.seed,
+                step=-1 - band,  # none of training's
+                batch=batch_idx,
+                items=len(latents),
+                rank=self.global_rank,
+                processes=process_count(),
+            )
+            t = ((band + random.uniform()) / BANDS).to(latents.device)
+            noised = add_noise(latents, random.normal(*latents.shape[1:]).to(latents), t)
+            velocity = transformer(noised.x, t, conditioning)
+            loss = F.mse_loss(velocity.float(), noised.velocity.float())
+            losses[f"validation/loss/{_band_name(band)}"] = loss
+        losses["validation/loss"] = torch.stack(list(losses.values())).mean()
+        self.validation_means.add(losses, items=len(latents))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means."""
+        means = self.validation_means.take()
+        self.log("validation/loss", means.pop("validation/loss"), prog_bar=True)
+        self.log_dict(means)
+
+    def _prepare(self, batch: dict[str, Any]) -> Prepared:
+        return self.model.conditioner.prepare(
+            [
+                {"prompt": prompt, "seconds_start": start, "seconds_total": total}
+                for prompt, start, total in zip(
+                    batch["prompt"],
+                    batch["seconds_start"].tolist(),
+                    batch["seconds_total"].tolist(),
+                    strict=True,
+                )
+            ]
+        )
+
+    def _log_by_timestep(self, losses: Tensor, t: Tensor) -> None:
+        bands = (t * BANDS).long().clamp(max=BANDS - 1)
+        for band in range(BANDS):
+            mine = losses[bands == band]
             if len(mine):
-                name = f"train/loss/t_{quarter / 4:.2f}_{(quarter + 1) / 4:.2f}"
-                self.log(name, mine.mean(), batch_size=len(mine))
+                self.log(f"train/loss/{_band_name(band)}", mine.mean(), batch_size=len(mine))
 
     def averaged(self) -> LatentDiffusion:
         """Return the system with the averaged transformer, sharing all weights."""
@@ -158,3 +198,7 @@ class DiffusionTraining(pl.LightningModule):
             for name, text in texts.items()
             if not text.trainable
         ]
+
+
+def _band_name(band: int) -> str:
+    return f"t_{band / BANDS:.2f}_{(band + 1) / BANDS:.2f}"

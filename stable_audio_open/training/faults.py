@@ -21,3 +21,11 @@ class NoteFaults(pl.Callback):
         for fault in batch["faults"]:
             self.faults.add(*fault)
         module.log("train/unusable_recordings", float(len(self.faults.reasons)), batch_size=1)
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, *_: Any
+    ) -> None:
+        """Look at the batch."""
+        del trainer, module
+        for fault in batch["faults"]:
+            self.faults.add(*fault)

@@ -27,6 +27,7 @@ def make_trainer(
     logger: LoggerName,
     checkpoint_every: int,
     checkpoints_kept: int,
+    best: str | None = None,
     callbacks: Sequence[Callback] = (),
     **settings: Any,
 ) -> Trainer:
@@ -37,6 +38,7 @@ def make_trainer(
         logger: CSV files need nothing; the others their packages.
         checkpoint_every: Steps between checkpoints.
         checkpoints_kept: How many are kept, besides the last.
+        best: Logged value of which the checkpoint with the lowest is kept too.
         callbacks: More callbacks.
         settings: Of Lightning's `Trainer`.
     """
@@ -45,7 +47,9 @@ def make_trainer(
         logger=_logger(logger, folder),
         callbacks=[
             StopOnSignal(),
-            Checkpoints(folder / "checkpoints", every=checkpoint_every, keep=checkpoints_kept),
+            Checkpoints(
+                folder / "checkpoints", every=checkpoint_every, keep=checkpoints_kept, best=best
+            ),
             LearningRateMonitor(logging_interval="step"),
             *callbacks,
         ],
@@ -53,6 +57,8 @@ def make_trainer(
         default_root_dir=folder,
         enable_checkpointing=False,  # ours are
         enable_model_summary=False,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=None,  # every so many batches, whatever the epoch
         # The data module brings its own sampler.
         use_distributed_sampler=False,
         **settings,

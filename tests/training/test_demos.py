@@ -95,6 +95,29 @@ def test_tensorboard_shows_and_plays_them(demos: Path) -> None:
     assert events.Audio(tag)[0].sample_rate == 16000
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_wandb_gets_sounds_and_pictures(
+    diffusion_run: DiffusionModelConfig, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real package, offline: it keeps the media in the folder of the run."""
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    last = run_training(change(with_demos(diffusion_run), name="wandb_demos", logger="wandb"))
+    wandb.finish()
+    [run] = (last.parents[1] / "wandb").glob("offline-run-*")
+    media = run / "files" / "media"
+    # Six sounds at two steps (the two rounds of the first prompt are the same bytes).
+    sounds = sorted(media.rglob("*.wav"))
+    assert len(sounds) == len(list(media.rglob("*.png"))) == 12
+    assert all(audio_info(sound).sample_rate == 16000 for sound in sounds)
+    [log] = run.glob("*.wandb")
+    written = log.read_bytes()
+    for word in (b"demos/0_deep_drum_guidance_4", b"audio-file", b"image-file", b"deep drum"):
+        assert word in written
+
+
 def test_demos_do_not_change_the_training(
     demos: Path, diffusion_run: DiffusionModelConfig, change: Change
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -99,3 +100,39 @@ def test_a_signal_saves_and_ends_well(
     step = torch.load(last, weights_only=True)["global_step"]
     assert 0 < step < 100 * STEPS
     assert f"stopped by {number.name} at step {step}; run the same command again" in output
+
+
+def test_a_full_disk_says_so_and_keeps_the_last_checkpoint(
+    long_run: AutoencoderModelConfig, change: Change, tmp_path: Path
+) -> None:
+    """Files beyond a limit cannot be written, as on a full disk (Python ignores SIGXFSZ)."""
+    config = change(long_run, output=str(tmp_path), name="full", max_steps=4)
+    last = run_training(change(config, max_steps=2))
+    kept, size = last.read_bytes(), last.stat().st_size
+    file = tmp_path / "config.json"
+    file.write_bytes(msgspec.json.encode(config))
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, resource.RLIM_INFINITY))
+
+    full = subprocess.run(
+        [sys.executable, "-c", COMMAND, "train", "--config", str(file)],
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+    assert full.returncode == 1
+    assert "the checkpoint could not be written (File too large)" in full.stderr
+    assert "make room and run the same command again" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert last.read_bytes() == kept
+    assert sorted(path.name for path in last.parent.iterdir()) == [
+        "00000001.ckpt",
+        "00000002.ckpt",
+        "last.ckpt",
+    ]
+    again = run_training(config)
+    whole = run_training(change(config, name="roomy"))
+    states = [torch.load(path, weights_only=True)["state_dict"] for path in (again, whole)]
+    assert all(torch.equal(states[0][key], tensor) for key, tensor in states[1].items())
