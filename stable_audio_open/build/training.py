@@ -29,7 +29,7 @@ from stable_audio_open.config.training import (
     InverseLRConfig,
     TrainerConfig,
 )
-from stable_audio_open.data.datamodule import AudioDataModule
+from stable_audio_open.data.datamodule import AudioDataModule, EpochDataset, ValidatedDataModule
 from stable_audio_open.data.dataset import CropDataset
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.latents import LatentDataset, encode_recordings, standard_deviation
@@ -157,13 +157,8 @@ def autoencoder_data(
             faults=faults,
         )
 
-    return AudioDataModule(
-        dataset(data.manifest, faults),
-        validation=dataset(data.validation, None) if data.validation else None,
-        batch_size=training.batch_size,
-        workers=data.workers,
-        seed=training.seed,
-    )
+    validation = dataset(data.validation, None) if data.validation else None
+    return _data_module(dataset(data.manifest, faults), validation, training, data)
 
 
 def diffusion_task(
@@ -216,13 +211,19 @@ def diffusion_data(
     validation = None
     if data.validation is not None:
         validation = _latents(config, training, data, data.validation, autoencoder, None)
-    return AudioDataModule(
-        dataset,
-        validation=validation,
-        batch_size=training.batch_size,
-        workers=data.workers,
-        seed=training.seed,
-    )
+    return _data_module(dataset, validation, training, data)
+
+
+def _data_module(
+    dataset: EpochDataset,
+    validation: EpochDataset | None,
+    training: AutoencoderTrainingConfig | DiffusionTrainingConfig,
+    data: FolderConfig,
+) -> AudioDataModule:
+    settings = {"batch_size": training.batch_size, "workers": data.workers, "seed": training.seed}
+    if validation is None:
+        return AudioDataModule(dataset, **settings)
+    return ValidatedDataModule(dataset, validation, **settings)
 
 
 def _latents(
@@ -321,7 +322,6 @@ def build_trainer(
         gradient_clip_val=None if _steps_by_hand(config) else trainer.gradient_clip,
         log_every_n_steps=trainer.log_every,
         val_check_interval=trainer.validate_every * trainer.accumulate,
-        limit_val_batches=1.0 if config.data is not None and config.data.validation else 0,
     )
 
 

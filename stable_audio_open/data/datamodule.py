@@ -87,21 +87,13 @@ class AudioDataModule(pl.LightningDataModule):
         batch_size: Items of a batch, in each process.
         workers: Processes that read ahead.
         seed: Of the order.
-        validation: To validate on, always as in its epoch 0; None for no validation.
     """
 
     def __init__(
-        self,
-        dataset: EpochDataset,
-        *,
-        batch_size: int,
-        workers: int = 0,
-        seed: int = 0,
-        validation: EpochDataset | None = None,
+        self, dataset: EpochDataset, *, batch_size: int, workers: int = 0, seed: int = 0
     ) -> None:
         super().__init__()
         self.dataset = dataset
-        self.validation = validation
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
@@ -126,20 +118,27 @@ class AudioDataModule(pl.LightningDataModule):
             collate_fn=collate,
         )
 
-    def val_dataloader(self) -> list[DataLoader[Any]]:
+
+class ValidatedDataModule(AudioDataModule):
+    """The same, with a dataset to validate on, always as in its epoch 0.
+
+    (Lightning warns of a data module that could validate and has nothing to do so.)
+    """
+
+    def __init__(self, dataset: EpochDataset, validation: EpochDataset, **settings: int) -> None:
+        super().__init__(dataset, **settings)
+        self.validation = validation
+
+    def val_dataloader(self) -> DataLoader[Any]:
         """Every item of the validation set once, dealt to the processes; the last batch is short.
 
         A set of fewer items than processes is given to each of them as a whole: none may wait.
         """
-        if self.validation is None:
-            return []
         trainer = self.trainer
         rank, replicas = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         count = len(self.validation)
         items = range(rank, count, replicas) if count >= replicas else range(count)
         own: Dataset[Any] = Subset(self.validation, items)  # type: ignore[arg-type]  # structural
-        return [
-            DataLoader(
-                own, batch_size=self.batch_size, num_workers=self.workers, collate_fn=collate
-            )
-        ]
+        return DataLoader(
+            own, batch_size=self.batch_size, num_workers=self.workers, collate_fn=collate
+        )

@@ -84,6 +84,7 @@ def _without_needless_warnings() -> Iterator[None]:
         for message in (
             r"Found \d+ module\(s\) in eval mode",  # averaged weights, a frozen text encoder
             "The 'train_dataloader' does not have many workers",  # `data.workers` says how many
+            r"You defined a `validation_step` but have no `val_dataloader`",  # it is a choice
             r"`isinstance\(treespec, LeafSpec\)` is deprecated",
         ):
             warnings.filterwarnings("ignore", message)

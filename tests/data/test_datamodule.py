@@ -89,7 +89,6 @@ def trainer(**options: Any) -> pl.Trainer:
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
-        limit_val_batches=0,
         enable_progress_bar=False,
         enable_model_summary=False,
         **options,

@@ -23,6 +23,7 @@ from stable_audio_open.build.training import (
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.training import CheckpointConfig
+from stable_audio_open.data.datamodule import ValidatedDataModule
 from stable_audio_open.pretrained import load
 from tests.training.test_processes import run_two
 
@@ -91,7 +92,8 @@ def expected_losses(config: DiffusionModelConfig, checkpoint: Path) -> dict[str,
     model.load_state_dict(load(checkpoint).state_dict())
     task = diffusion_task(config, msgspec.structs.replace(config.training, ema=None), model.eval())
     data = diffusion_data(config, config.training, config.data, model.autoencoder)
-    [loader] = data.val_dataloader()
+    assert isinstance(data, ValidatedDataModule)
+    loader = data.val_dataloader()
     sums: dict[str, float] = {}
     with torch.no_grad():
         for index, batch in enumerate(loader):
@@ -210,7 +212,9 @@ def test_the_autoencoder_is_validated_by_the_terms_of_its_loss(
     task = autoencoder_task(
         config, msgspec.structs.replace(config.training, ema=None, adversarial=None), model
     )
-    [loader] = autoencoder_data(config, config.training, config.data).val_dataloader()
+    data = autoencoder_data(config, config.training, config.data)
+    assert isinstance(data, ValidatedDataModule)
+    loader = data.val_dataloader()
     total, items = 0.0, 0
     with torch.no_grad():
         for index, batch in enumerate(loader):
