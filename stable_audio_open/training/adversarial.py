@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from stable_audio_open.adversarial.discriminator import MultiResolutionDiscriminator
 from stable_audio_open.adversarial.losses import (
@@ -115,6 +116,11 @@ class AdversarialTraining(AutoencoderTraining):
         )
         return [optimizer for optimizer, _ in sides], [schedule for _, schedule in sides]
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Limit the gradient's norm; callbacks have seen it as it was."""
+        if self.gradient_clip is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.gradient_clip)
+
     def _train_autoencoder(
         self, audio: Tensor, batch_idx: int, *, against: bool, update: int
     ) -> None:
@@ -133,7 +139,5 @@ class AdversarialTraining(AutoencoderTraining):
         schedule: Any = self.lr_schedulers()[side]  # type: ignore[index]
         optimizer.zero_grad()
         self.manual_backward(loss)
-        if self.gradient_clip is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=self.gradient_clip)
         optimizer.step()
         schedule.step()

@@ -209,3 +209,23 @@ def test_whole_model_is_no_start_for_an_autoencoder(
     wrong = with_training(config, initialize=str(tiny_model_folder))
     with pytest.raises(ValueError, match=r"holds a whole model; training\.initialize takes"):
         run_training(wrong)
+
+
+def test_gradients_are_limited_and_logged_as_they_were(
+    config: AutoencoderModelConfig, change: Change
+) -> None:
+    """Nothing moves when the norm is next to nothing: AdamW is told of it by its running mean."""
+    last = run_training(change(config, name="clipped", gradient_clip=1e-6, max_steps=2))
+    with (last.parents[1] / "logs" / "version_0" / "metrics.csv").open() as file:
+        norms = [
+            float(row["train/gradient_norm"])
+            for row in csv.DictReader(file)
+            if row["train/gradient_norm"]
+        ]
+    assert len(norms) == 2
+    assert min(norms) > 1e-3
+    for optimizer in torch.load(last, weights_only=True)["optimizer_states"]:
+        means = [entry["exp_avg"] for entry in optimizer["state"].values()]
+        norm = torch.stack([mean.norm() for mean in means]).norm()
+        # After one step of it: (1 - beta) of the limited gradient.
+        assert float(norm) == pytest.approx((1 - 0.8) * 1e-6, rel=1e-2)
