@@ -12,6 +12,7 @@ from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.randomness import BatchRandomness, process_count
+from stable_audio_open.training.sharding import filled, outline, shard_trained, shard_transformer
 
 
 class DiffusionTraining(pl.LightningModule):
@@ -53,6 +54,19 @@ class DiffusionTraining(pl.LightningModule):
         self.seed = seed
         self.timesteps: TimestepSampler | None = None
         self._timesteps_drawn = 0
+        # In a tuple, which hides it from Lightning.
+        self._outline: tuple[LatentDiffusion, ...] = ()
+
+    def configure_model(self) -> None:
+        """Split the trained networks over the processes, where the strategy wants it."""
+        if self.device_mesh is None or self._outline:
+            return
+        self._outline = (outline(self.averaged()),)
+        mesh = self.device_mesh["data_parallel"]
+        shard_trained(self.model.conditioner, mesh)
+        shard_transformer(self.model.transformer, mesh)
+        if self.ema is not None:
+            shard_transformer(self.ema, mesh)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds."""
@@ -107,13 +121,18 @@ class DiffusionTraining(pl.LightningModule):
                 self.log(name, mine.mean(), batch_size=len(mine))
 
     def averaged(self) -> LatentDiffusion:
-        """Return the system with the averaged transformer, sharing all weights."""
-        return LatentDiffusion(
+        """Return the system with the averaged transformer, sharing all weights.
+
+        Where the weights are split over processes, it is a copy with whole ones, and all processes
+        must call this together.
+        """
+        system = LatentDiffusion(
             autoencoder=self.model.autoencoder,
             conditioner=self.model.conditioner,
             transformer=self.model.transformer if self.ema is None else self.ema,
             window_samples=self.model.window_samples,
         )
+        return filled(self._outline[0], system) if self._outline else system
 
     def compile_networks(self) -> None:
         """Compile the transformer in place."""
