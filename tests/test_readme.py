@@ -66,7 +66,8 @@ def test_training_commands_name_configurations_that_read() -> None:
     commands = [line for line in LINES if "scripts/train.py" in line]
     assert len(commands) >= 3
     for command in commands:
-        _, script, flag, config, *overrides = shlex.split(command)
+        words = shlex.split(command)
+        script, flag, config, *overrides = words[words.index("scripts/train.py") :]
         assert (ROOT / script).is_file()
         assert flag == "--config"
         assert read_config(ROOT / config, overrides).training is not None

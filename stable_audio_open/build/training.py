@@ -48,6 +48,7 @@ from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.lora import add_adapter
 from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.strategy import ShardedStrategy
 from stable_audio_open.training.trainer import Callback, Trainer, make_trainer
 
 logger = logging.getLogger(__name__)
@@ -334,11 +335,16 @@ def _steps_by_hand(config: ModelConfig) -> bool:
     )
 
 
-def _strategy(config: ModelConfig, trainer: TrainerConfig) -> str:
-    """Return Lightning's name; with two optimisers each step leaves weights without gradient."""
-    if _steps_by_hand(config) and trainer.strategy == "ddp":
-        return "ddp_find_unused_parameters_true"
-    return trainer.strategy
+def _strategy(config: ModelConfig, trainer: TrainerConfig) -> str | ShardedStrategy:
+    """Return Lightning's name, or our own for `fsdp`, which Lightning has for GPUs alone."""
+    match trainer.strategy:
+        case "fsdp":
+            return ShardedStrategy()
+        # With two optimisers each step leaves weights without gradient.
+        case "ddp" if _steps_by_hand(config):
+            return "ddp_find_unused_parameters_true"
+        case _:
+            return trainer.strategy
 
 
 def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> Optimisation:

@@ -125,7 +125,7 @@ class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     nodes: Positive = 1
     """Machines."""
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    """How processes share the work: `ddp` copies the model to each device, `fsdp` splits it."""
+    """How processes share the work: `ddp` copies the model to each, `fsdp` splits a transformer."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Number format of weights and arithmetic, in Lightning's terms."""
     compile: bool = False
@@ -148,6 +148,14 @@ class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Folder of checkpoints and logs."""
     name: Name | None = None
     """Folder of this run inside `output`; the configuration's name when null."""
+
+    def __post_init__(self) -> None:
+        """Check that there are processes to split a model over."""
+        if self.strategy == "fsdp" and self.devices == 1 and self.nodes == 1:
+            raise ValueError(
+                "`strategy` is `fsdp`, which splits the model over processes, and `devices` x "
+                "`nodes` is 1; it must be at least 2, or `strategy` be `auto`"
+            )
 
 
 class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -189,6 +197,11 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
                     f"`crop_samples` {self.crop_samples} must be at least the longest of "
                     f"`{name}`, {size}"
                 )
+        if self.trainer.strategy == "fsdp":
+            raise ValueError(
+                "`trainer.strategy` is `fsdp`, which splits a diffusion transformer; for an "
+                "autoencoder it must be `auto` or `ddp`"
+            )
         if self.train == "decoder" and self.initialize is None:
             raise ValueError(
                 "`train` is `decoder`, which needs a trained encoder; give its checkpoint as "

@@ -68,11 +68,13 @@ class DemoWriter(pl.Callback):
     ) -> None:
         """Write the demos of this step, on the first process alone."""
         step = trainer.global_step
-        if step % self.every or step == self._written or not trainer.is_global_zero:
+        if step % self.every or step == self._written:
             return
         assert isinstance(pl_module, DiffusionTraining)
         self._written = step
-        model = pl_module.averaged()
+        model = pl_module.averaged()  # split weights are gathered by all
+        if not trainer.is_global_zero:
+            return
         mode = model.training
         model.eval()
         folder = self.folder / f"step_{step:08d}"

@@ -13,6 +13,7 @@ from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.randomness import BatchRandomness, process_count
+from stable_audio_open.training.sharding import filled, outline, shard_trained, shard_transformer
 from stable_audio_open.training.validation import ValidationMeans
 
 BANDS = 4
@@ -59,6 +60,20 @@ class DiffusionTraining(pl.LightningModule):
         self.timesteps: TimestepSampler | None = None
         self._timesteps_drawn = 0
         self.validation_means = ValidationMeans()
+        # In tuples, which hide them from Lightning.
+        self._validated: tuple[LatentDiffusion, ...] = ()
+        self._outline: tuple[LatentDiffusion, ...] = ()
+
+    def configure_model(self) -> None:
+        """Split the trained networks over the processes, where the strategy wants it."""
+        if self.device_mesh is None or self._outline:
+            return
+        self._outline = (outline(self.averaged()),)
+        mesh = self.device_mesh["data_parallel"]
+        shard_trained(self.model.conditioner, mesh)
+        shard_transformer(self.model.transformer, mesh)
+        if self.ema is not None:
+            shard_transformer(self.ema, mesh)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds."""
@@ -94,14 +109,18 @@ class DiffusionTraining(pl.LightningModule):
             self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
         return loss
 
+    def on_validation_epoch_start(self) -> None:
+        """Get the averaged model ready; split weights are gathered by all processes, once."""
+        self._validated = (self.averaged(),)
+
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Take the averaged transformer's loss, at one timestep of each item in every band.
 
         Timesteps and noise are the same at every validation, so that its values can be compared.
         """
         latents: Tensor = batch["latents"]
-        conditioning = self.model.conditioner(self._prepare(batch))
-        transformer = self.averaged().transformer
+        [model] = self._validated
+        conditioning = model.conditioner(self._prepare(batch))
         losses: dict[str, Tensor] = {}
         for band in range(BANDS):
             random = BatchRandomness(
@@ -114,7 +133,7 @@ class DiffusionTraining(pl.LightningModule):
             )
             t = ((band + random.uniform()) / BANDS).to(latents.device)
             noised = add_noise(latents, random.normal(*latents.shape[1:]).to(latents), t)
-            velocity = transformer(noised.x, t, conditioning)
+            velocity = model.transformer(noised.x, t, conditioning)
             loss = F.mse_loss(velocity.float(), noised.velocity.float())
             losses[f"validation/loss/{_band_name(band)}"] = loss
         losses["validation/loss"] = torch.stack(list(losses.values())).mean()
@@ -122,6 +141,7 @@ class DiffusionTraining(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means."""
+        self._validated = ()
         means = self.validation_means.take()
         self.log("validation/loss", means.pop("validation/loss"), prog_bar=True)
         self.log_dict(means)
@@ -147,13 +167,18 @@ class DiffusionTraining(pl.LightningModule):
                 self.log(f"train/loss/{_band_name(band)}", mine.mean(), batch_size=len(mine))
 
     def averaged(self) -> LatentDiffusion:
-        """Return the system with the averaged transformer, sharing all weights."""
-        return LatentDiffusion(
+        """Return the system with the averaged transformer, sharing all weights.
+
+        Where the weights are split over processes, it is a copy with whole ones, and all processes
+        must call this together.
+        """
+        system = LatentDiffusion(
             autoencoder=self.model.autoencoder,
             conditioner=self.model.conditioner,
             transformer=self.model.transformer if self.ema is None else self.ema,
             window_samples=self.model.window_samples,
         )
+        return filled(self._outline[0], system) if self._outline else system
 
     def compile_networks(self) -> None:
         """Compile the transformer in place."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,10 @@ class SkipNotFinite(pl.Callback):
 
 
 def gradient_norm(optimizer: Optimizer) -> Tensor:
-    """Return the norm of all gradients that an optimiser would follow."""
+    """Return the norm of all gradients that an optimiser would follow.
+
+    Where they are split over processes, it is that of the whole ones, and all must call it.
+    """
     gradients = [
         parameter.grad
         for group in optimizer.param_groups
@@ -86,4 +90,4 @@ def gradient_norm(optimizer: Optimizer) -> Tensor:
         return torch.zeros(())
     norms = torch._foreach_norm(gradients)
     norm: Tensor = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]))
-    return norm
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm

@@ -215,6 +215,23 @@ def test_fields(change: Callable[[Value], object], expected: str) -> None:
         ),
         (
             "autoencoder",
+            put("training.trainer.strategy", "fsdp"),
+            "$.training: `trainer.strategy` is `fsdp`, which splits a diffusion transformer; for "
+            "an autoencoder it must be `auto` or `ddp`",
+        ),
+        (
+            "diffusion",
+            put("training.trainer", {"max_steps": 1, "devices": 1, "strategy": "fsdp"}),
+            "$.training.trainer: `strategy` is `fsdp`, which splits the model over processes, and "
+            "`devices` x `nodes` is 1; it must be at least 2, or `strategy` be `auto`",
+        ),
+        (
+            "diffusion",
+            put("training.trainer.strategy", "ddp_sharded"),
+            '$.training.trainer.strategy: found "ddp_sharded"; allowed: "auto", "ddp", "fsdp"',
+        ),
+        (
+            "autoencoder",
             put("training.adversarial.fft_sizes", [131072]),
             "$.training: `crop_samples` 65536 must be at least the longest of "
             "`adversarial.fft_sizes`, 131072",

@@ -95,6 +95,7 @@ def expected_losses(config: DiffusionModelConfig, checkpoint: Path) -> dict[str,
     assert isinstance(data, ValidatedDataModule)
     loader = data.val_dataloader()
     sums: dict[str, float] = {}
+    task.on_validation_epoch_start()
     with torch.no_grad():
         for index, batch in enumerate(loader):
             task.validation_step(batch, index)
@@ -163,7 +164,9 @@ def test_a_run_goes_on_from_the_best_checkpoint(
     assert same(again, run_training(change(config, name="five", max_steps=5)))
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_find_the_same_losses(
+    strategy: str,
     best: tuple[DiffusionModelConfig, Path],
     diffusion_run: DiffusionModelConfig,
     change: Change,
@@ -173,7 +176,7 @@ def test_two_processes_find_the_same_losses(
     two_each = change(best[0], output=str(tmp_path), max_steps=2)
     training = msgspec.structs.replace(two_each.training, batch_size=1)
     config = msgspec.structs.replace(two_each, training=training)
-    last = run_two(change(config, name="two", devices=2, strategy="ddp"), tmp_path)
+    last = run_two(change(config, name="two", devices=2, strategy=strategy), tmp_path)
     for name in ("validation/loss", "validation/loss/t_0.75_1.00"):
         found, expected = rows(last, name), rows(best[1], name)
         assert found == pytest.approx({step: expected[step] for step in (1, 2)}, rel=1e-4)
