@@ -30,8 +30,9 @@ from stable_audio_open.build.training import (
 )
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import AudioDataModule
-from stable_audio_open.data.latents import LatentDataset, encode_recordings
+from stable_audio_open.data.latents import LatentDataset
 from stable_audio_open.data.manifest import Recording, write_manifest
 
 STAGES = ("data", "forward", "losses", "backward", "optimiser")
@@ -104,7 +105,7 @@ def time_transformer(
             channels=config.audio_channels,
             seed=training.seed,
         )
-        files = encode_recordings(
+        latents = encode_recordings(
             autoencoder=RandomLatents(config),
             recordings=recordings,
             folder=folder,
@@ -114,7 +115,7 @@ def time_transformer(
         )
         dataset = LatentDataset(
             recordings=recordings,
-            files=files,
+            latents=latents,
             window=frames,
             downsampling=config.autoencoder.downsampling,
             sample_rate=config.sample_rate,

@@ -29,10 +29,11 @@ from stable_audio_open.config.training import (
     InverseLRConfig,
     TrainerConfig,
 )
+from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import AudioDataModule
 from stable_audio_open.data.dataset import CropDataset
 from stable_audio_open.data.faults import Faults
-from stable_audio_open.data.latents import LatentDataset, encode_recordings, standard_deviation
+from stable_audio_open.data.latents import LatentDataset, standard_deviation
 from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
@@ -199,7 +200,7 @@ def diffusion_data(
     """
     folder = Path(data.path)
     recordings = read_manifest(folder, data.manifest)
-    files = encode_recordings(
+    latents = encode_recordings(
         autoencoder=autoencoder,
         recordings=recordings,
         folder=folder,
@@ -208,7 +209,7 @@ def diffusion_data(
         window_samples=config.window_samples,
         faults=faults,
     )
-    spread = standard_deviation([path for path in files if path is not None])
+    spread = standard_deviation([made for made in latents if made is not None])
     if not 0.5 <= spread <= 2:
         logger.warning(
             "the latents have a standard deviation of %.3f, and noise levels assume 1: train with "
@@ -218,7 +219,7 @@ def diffusion_data(
         )
     dataset = LatentDataset(
         recordings=recordings,
-        files=files,
+        latents=latents,
         window=config.window_samples // config.autoencoder.downsampling,
         downsampling=config.autoencoder.downsampling,
         sample_rate=config.sample_rate,
