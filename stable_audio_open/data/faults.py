@@ -56,13 +56,23 @@ class Faults:
                 rows.writerow(Fault._fields)
             rows.writerow((file, reason))
         logger.warning("recording left out: %s", reason)
-        count = len(self.reasons)
-        if count > self.most * self.recordings:
-            raise AudioFileError(
-                f"{count} of {self.recordings} recordings cannot be used, more than the allowed "
-                f"share of {self.most:g} (data.most_unusable); they are listed in {self.report}; "
-                f"the last one: {reason}"
-            )
+        refuse_too_many(
+            len(self.reasons),
+            recordings=self.recordings,
+            most=self.most,
+            report=self.report,
+            last=reason,
+        )
+
+
+def refuse_too_many(count: int, *, recordings: int, most: float, report: Path, last: str) -> None:
+    """Raise AudioFileError when more than the share `most` of the recordings is unusable."""
+    if count > most * recordings:
+        raise AudioFileError(
+            f"{count} of {recordings} recordings cannot be used, more than the allowed "
+            f"share of {most:g} (data.most_unusable); they are listed in {report}; "
+            f"the last one: {last}"
+        )
 
 
 def collate(items: Sequence[Any]) -> Any:

@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import msgspec
 from jaxtyping import Float
@@ -69,6 +69,16 @@ def standard_deviation(stored: Sequence[StoredLatents]) -> float:
     for one in stored:
         moments += Moments.of(one.read(0, one.frames))
     return moments.standard_deviation
+
+
+class EncodedSet(NamedTuple):
+    """Recordings and their latents, in the same order."""
+
+    recordings: Sequence[Recording]
+    latents: Sequence[StoredLatents | None]
+    """None for a recording that could not be read."""
+    standard_deviation: float
+    """Of all latents."""
 
 
 class LatentWindow(TypedDict):
