@@ -2,13 +2,15 @@
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch.utils.data import default_collate
 
 from stable_audio_open.audio.files import AudioFileError
+from stable_audio_open.audio.replace import replace_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,17 @@ def refuse_too_many(count: int, *, recordings: int, most: float, report: Path, l
             f"share of {most:g} (data.most_unusable); they are listed in {report}; "
             f"the last one: {last}"
         )
+
+
+def write_report(path: Path, faults: Iterable[Fault]) -> None:
+    """List recordings in a CSV file, which is there only if there are any."""
+    listed = list(faults)
+    if not listed:
+        path.unlink(missing_ok=True)
+        return
+    out = StringIO()
+    csv.writer(out).writerows((Fault._fields, *listed))
+    replace_bytes(path, out.getvalue().encode())
 
 
 def collate(items: Sequence[Any]) -> Any:

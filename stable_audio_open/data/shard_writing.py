@@ -1,13 +1,12 @@
 """Recordings encoded into WebDataset shards, by any number of processes."""
 
-import csv
 import hashlib
 import logging
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Sequence
-from io import BufferedIOBase, StringIO
+from collections.abc import Sequence
+from io import BufferedIOBase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from webdataset import TarWriter
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.audio.replace import replace_bytes, written_beside
 from stable_audio_open.data.encoding import LatentEncoder, encode_recording
-from stable_audio_open.data.faults import Fault, refuse_too_many
+from stable_audio_open.data.faults import Fault, refuse_too_many, write_report
 from stable_audio_open.data.latents import Moments
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.shards import (
@@ -53,6 +52,7 @@ class Plan(NamedTuple):
     output: Path
     """Where the shards go."""
     encoding: Encoding
+    """That of the autoencoder."""
     per_shard: int
     """Recordings in each shard but the last."""
     most_unusable: float
@@ -83,7 +83,7 @@ class Plan(NamedTuple):
             return
         report, last = self.output / REPORT, faults[-1].reason
         if len(by_file) > self.most_unusable * len(self.recordings):
-            _report(report, by_file.values())
+            write_report(report, by_file.values())
         refuse_too_many(
             len(by_file),
             recordings=len(self.recordings),
@@ -159,7 +159,7 @@ def write_index(plan: Plan) -> Index:
             )
         )
     plan.refuse_too_many(faults)
-    _report(plan.output / REPORT, dict.fromkeys(faults))
+    write_report(plan.output / REPORT, dict.fromkeys(faults))
     if not moments.numbers:
         raise AudioFileError(
             f"none of the {len(plan.recordings)} recordings can be used; {faults[-1].reason}"
@@ -287,19 +287,6 @@ def _members(
     text = msgspec.json.encode(described)
     # One entry, because safetensors writes several in any order.
     return {"json": text, "safetensors": save({"latents": latents}, {"recording": text.decode()})}
-
-
-def _report(path: Path, faults: Iterable[Fault]) -> None:
-    """List recordings in a CSV file, which is there only if there are any."""
-    out = StringIO()
-    rows = csv.writer(out)
-    rows.writerow(Fault._fields)
-    listed = list(faults)
-    rows.writerows(listed)
-    if listed:
-        replace_bytes(path, out.getvalue().encode())
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _remove_leftovers(plan: Plan) -> None:
