@@ -22,7 +22,6 @@ from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, dr
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 
 CONDITIONS = ("prompt", "seconds_start", "seconds_total")
-
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--model", default="tiny", help="any source that load takes")
 parser.add_argument("--data", type=Path, required=True, help="folder with manifest.jsonl")
