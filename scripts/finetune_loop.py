@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader
 
 from stable_audio_open import StableAudio
 from stable_audio_open.checkpoint.native import save_native
-from stable_audio_open.data.latents import LatentDataset, encode_recordings
+from stable_audio_open.data.cache import encode_recordings
+from stable_audio_open.data.latents import LatentDataset
 from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, drop_conditions
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 
 CONDITIONS = ("prompt", "seconds_start", "seconds_total")
-
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--model", default="tiny", help="any source that load takes")
 parser.add_argument("--data", type=Path, required=True, help="folder with manifest.jsonl")
@@ -38,7 +38,7 @@ average, schedule = averaged_copy(model.transformer), EmaSchedule(decay=0.999, p
 recordings = read_manifest(options.data, "manifest.jsonl")
 dataset = LatentDataset(
     recordings=recordings,
-    files=encode_recordings(
+    latents=encode_recordings(
         autoencoder=model.autoencoder,
         recordings=recordings,
         folder=options.data,

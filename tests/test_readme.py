@@ -9,6 +9,7 @@ import torch
 
 from stable_audio_open.audio.files import audio_info
 from stable_audio_open.cli.main import main
+from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.read import read_config
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,16 @@ def test_training_commands_name_configurations_that_read() -> None:
         assert (ROOT / script).is_file()
         assert flag == "--config"
         assert read_config(ROOT / config, overrides).training is not None
+
+
+def test_encoding_commands_name_configurations_on_recordings() -> None:
+    commands = [line for line in LINES if "stable-audio-open encode" in line]
+    assert len(commands) == 2
+    for command in commands:
+        _, _, arguments = command.partition("stable-audio-open encode ")
+        flag, config, *output = shlex.split(arguments)
+        assert (flag, output) == ("--config", ["--output", "data/latents"])
+        assert isinstance(read_config(ROOT / config).data, FolderConfig)
 
 
 def test_the_loop_shown_is_that_of_the_script() -> None:

@@ -20,18 +20,19 @@ from benchmarking.sizes import Size
 from benchmarking.timing import Stages, by_stage
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.build.data import autoencoder_data
 from stable_audio_open.build.model import TextEncoder, build_model
 from stable_audio_open.build.text_encoder import T5_VOCABULARY
 from stable_audio_open.build.training import (
-    autoencoder_data,
     autoencoder_task,
     diffusion_task,
     new_autoencoder,
 )
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import AudioDataModule
-from stable_audio_open.data.latents import LatentDataset, encode_recordings
+from stable_audio_open.data.latents import LatentDataset
 from stable_audio_open.data.manifest import Recording, write_manifest
 
 STAGES = ("data", "forward", "losses", "backward", "optimiser")
@@ -104,7 +105,7 @@ def time_transformer(
             channels=config.audio_channels,
             seed=training.seed,
         )
-        files = encode_recordings(
+        latents = encode_recordings(
             autoencoder=RandomLatents(config),
             recordings=recordings,
             folder=folder,
@@ -114,7 +115,7 @@ def time_transformer(
         )
         dataset = LatentDataset(
             recordings=recordings,
-            files=files,
+            latents=latents,
             window=frames,
             downsampling=config.autoencoder.downsampling,
             sample_rate=config.sample_rate,

@@ -5,17 +5,15 @@ from pathlib import Path
 
 import torch
 
+from stable_audio_open.build.data import autoencoder_data, diffusion_data, new_faults
 from stable_audio_open.build.initial import initial_model
 from stable_audio_open.build.training import (
-    autoencoder_data,
     autoencoder_task,
     build_trainer,
     demo_writer,
-    diffusion_data,
     diffusion_task,
     item_seconds,
     new_autoencoder,
-    new_faults,
     run_folder,
 )
 from stable_audio_open.checkpoint.source import HEADER

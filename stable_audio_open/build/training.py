@@ -1,6 +1,5 @@
 """Training runs from their configuration."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.native import read_discriminator
 from stable_audio_open.checkpoint.strict import load_strictly
-from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,
@@ -29,11 +27,6 @@ from stable_audio_open.config.training import (
     InverseLRConfig,
     TrainerConfig,
 )
-from stable_audio_open.data.datamodule import AudioDataModule, EpochDataset, ValidatedDataModule
-from stable_audio_open.data.dataset import CropDataset
-from stable_audio_open.data.faults import Faults
-from stable_audio_open.data.latents import LatentDataset, encode_recordings, standard_deviation
-from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
 from stable_audio_open.training.adversarial import AdversarialTraining, AdversarialWeights
@@ -50,8 +43,6 @@ from stable_audio_open.training.lora import add_adapter
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.strategy import ShardedStrategy
 from stable_audio_open.training.trainer import Callback, Trainer, make_trainer
-
-logger = logging.getLogger(__name__)
 
 
 def new_autoencoder(
@@ -138,30 +129,6 @@ def _discriminator(
     return discriminator
 
 
-def autoencoder_data(
-    config: AutoencoderModelConfig,
-    training: AutoencoderTrainingConfig,
-    data: FolderConfig,
-    faults: Faults | None = None,
-) -> AudioDataModule:
-    """Return batches of random crops; unreadable recordings go to `faults` where it is given."""
-
-    def dataset(manifest: str, faults: Faults | None) -> CropDataset:
-        return CropDataset(
-            recordings=read_manifest(Path(data.path), manifest),
-            folder=Path(data.path),
-            sample_rate=config.sample_rate,
-            channels=config.audio_channels,
-            crop_samples=training.crop_samples,
-            crops_per_recording=data.crops_per_recording,
-            seed=training.seed,
-            faults=faults,
-        )
-
-    validation = dataset(data.validation, None) if data.validation else None
-    return _data_module(dataset(data.manifest, faults), validation, training, data)
-
-
 def diffusion_task(
     config: DiffusionModelConfig, training: DiffusionTrainingConfig, model: LatentDiffusion
 ) -> DiffusionTraining:
@@ -186,87 +153,6 @@ def diffusion_task(
         log_loss_by_timestep=training.log_loss_by_timestep,
         header=header,
         seed=training.seed,
-    )
-
-
-def diffusion_data(
-    config: DiffusionModelConfig,
-    training: DiffusionTrainingConfig,
-    data: FolderConfig,
-    autoencoder: AudioAutoencoder,
-    faults: Faults | None = None,
-) -> AudioDataModule:
-    """Encode the recordings once and return batches of windows of latents.
-
-    Unreadable recordings go to `faults` where it is given.
-    """
-    dataset = _latents(config, training, data, data.manifest, autoencoder, faults)
-    spread = standard_deviation(dataset.files)
-    if not 0.5 <= spread <= 2:
-        logger.warning(
-            "the latents have a standard deviation of %.3f, and noise levels assume 1: train with "
-            "autoencoder.scale=%.4g",
-            spread,
-            config.autoencoder.scale * spread,
-        )
-    validation = None
-    if data.validation is not None:
-        validation = _latents(config, training, data, data.validation, autoencoder, None)
-    return _data_module(dataset, validation, training, data)
-
-
-def _data_module(
-    dataset: EpochDataset,
-    validation: EpochDataset | None,
-    training: AutoencoderTrainingConfig | DiffusionTrainingConfig,
-    data: FolderConfig,
-) -> AudioDataModule:
-    settings = {"batch_size": training.batch_size, "workers": data.workers, "seed": training.seed}
-    if validation is None:
-        return AudioDataModule(dataset, **settings)
-    return ValidatedDataModule(dataset, validation, **settings)
-
-
-def _latents(
-    config: DiffusionModelConfig,
-    training: DiffusionTrainingConfig,
-    data: FolderConfig,
-    manifest: str,
-    autoencoder: AudioAutoencoder,
-    faults: Faults | None,
-) -> LatentDataset:
-    """Encode the recordings of a manifest, where that is not done yet."""
-    folder = Path(data.path)
-    recordings = read_manifest(folder, manifest)
-    files = encode_recordings(
-        autoencoder=autoencoder,
-        recordings=recordings,
-        folder=folder,
-        cache=Path(data.latent_cache) if data.latent_cache else folder / "latents",
-        channels=config.audio_channels,
-        window_samples=config.window_samples,
-        faults=faults,
-    )
-    return LatentDataset(
-        recordings=recordings,
-        files=files,
-        window=config.window_samples // config.autoencoder.downsampling,
-        downsampling=config.autoencoder.downsampling,
-        sample_rate=config.sample_rate,
-        crops_per_recording=data.crops_per_recording,
-        trailing_silence=data.trailing_silence,
-        caption_share=data.caption_share,
-        whole_seconds=data.whole_seconds,
-        seed=training.seed,
-    )
-
-
-def new_faults(config: ModelConfig, trainer: TrainerConfig, data: FolderConfig) -> Faults:
-    """Return the list of a run's unusable recordings, kept in the run's folder."""
-    return Faults(
-        run_folder(config, trainer) / "unusable_recordings.csv",
-        recordings=len(read_manifest(Path(data.path), data.manifest)),
-        most=data.most_unusable,
     )
 
 

@@ -45,6 +45,34 @@ def load_strictly(
         _set(module, name, tensor)
 
 
+def load_part_strictly(
+    part: nn.Module, name: str, tensors: Mapping[str, Tensor], *, source: str, keys: KeyMap
+) -> None:
+    """Give one part of a model its tensors from a file of the whole model.
+
+    Args:
+        part: The part.
+        name: What the whole model calls it.
+        tensors: Those of the whole model, as the file names them.
+        source: The file, for messages.
+        keys: Map between the whole model's names and the file's.
+
+    Raises:
+        CheckpointError: As in `load_strictly`.
+    """
+    holder = nn.ModuleDict({name: part})
+    names = holder.state_dict()
+    rules = keys.select(names).rules
+    computed = {known: tensor for known, tensor in keys.computed.items() if known in names}
+    theirs = [known for rule in rules for known in rule.foreign if known in tensors]
+    load_strictly(
+        holder,
+        {known: tensors[known] for known in theirs},
+        source=source,
+        keys=KeyMap(rules, computed),
+    )
+
+
 def _without_absent(
     rules: Sequence[Rule], state: Mapping[str, Tensor], found: Container[str], optional: str
 ) -> tuple[Rule, ...]:

@@ -21,6 +21,7 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.encode import encode
 from stable_audio_open.cli.export import export
 from stable_audio_open.cli.generate import generate
 from stable_audio_open.cli.info import info
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
 )
-for command in (generate, reconstruct, info, train, export):
+for command in (generate, reconstruct, info, encode, train, export):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""Where the recordings are."""
+"""What is trained on: recordings, or what was encoded of them."""
 
 from msgspec import Struct
 
@@ -34,4 +34,23 @@ class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Folder of the encoded latents; beside the recordings when null."""
 
 
-DataConfig = FolderConfig
+class ShardsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="shards"):
+    """Recordings that `stable-audio-open encode` turned into latents; for diffusion models."""
+
+    path: Name
+    """Folder of the shards and their `index.json`."""
+    validation: Name | None = None
+    """Folder of the shards of recordings to validate on; no validation when null."""
+    crops_per_recording: Positive = 3
+    """Up to so many random windows of each recording per epoch."""
+    trailing_silence: NonNegativeFloat = 0.0
+    """Up to so many seconds of the silence after a recording count as part of it, at random."""
+    caption_share: Fraction = 0.5
+    """Share of the prompts that are whole captions; the others are some words and tags."""
+    whole_seconds: bool = False
+    """Windows of long recordings start at whole seconds; otherwise they start anywhere."""
+    workers: NonNegative = 0
+    """Processes that read ahead."""
+
+
+DataConfig = FolderConfig | ShardsConfig

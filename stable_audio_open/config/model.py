@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from stable_audio_open.config.autoencoder import AutoencoderConfig
 from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
-from stable_audio_open.config.data import DataConfig
+from stable_audio_open.config.data import DataConfig, FolderConfig
 from stable_audio_open.config.fields import Name, Positive
 from stable_audio_open.config.training import (
     AutoencoderTrainingConfig,
@@ -33,7 +33,7 @@ class AutoencoderModelConfig(
     """1 is mono, 2 stereo."""
     autoencoder: AutoencoderConfig
     """Waveform to latents and back."""
-    data: DataConfig | None = None
+    data: FolderConfig | None = None
     """Recordings to train on."""
     training: AutoencoderTrainingConfig | None = None
     """How the model is trained."""
@@ -68,7 +68,7 @@ class DiffusionModelConfig(
     transformer: TransformerConfig
     """The denoiser of the latents."""
     data: DataConfig | None = None
-    """Recordings to train on."""
+    """Recordings to train on, or what was encoded of them."""
     training: DiffusionTrainingConfig | None = None
     """How the model is trained."""
 

@@ -18,7 +18,8 @@ def override(value: object, kind: inspect.Type, text: str, *, source: str) -> ob
         value: The configuration as JSON value; it is left as it is.
         kind: Its type.
         text: `path.to.field=new`. List items are counted from 0 (`conditioners.0.max_length`),
-            sections that are absent or null are created, and `new` is JSON, else a string.
+            sections that are absent or null are created (of the first of several types), and `new`
+            is JSON, else a string.
         source: The file name, for messages.
 
     Raises:
@@ -94,9 +95,8 @@ def _container(value: object, kind: inspect.Type, *, source: str, path: str) -> 
             check(value, kind, source=source, path=path)
     if not structs:
         return others[0]
-    if isinstance(value, dict) or len(structs) > 1:
-        section = value if isinstance(value, dict) else {}
-        return choose_struct(section, structs, source=source, path=path)
+    if isinstance(value, dict):
+        return choose_struct(value, structs, source=source, path=path)
     return structs[0]
 
 

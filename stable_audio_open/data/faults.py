@@ -2,13 +2,15 @@
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch.utils.data import default_collate
 
 from stable_audio_open.audio.files import AudioFileError
+from stable_audio_open.audio.replace import replace_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +58,34 @@ class Faults:
                 rows.writerow(Fault._fields)
             rows.writerow((file, reason))
         logger.warning("recording left out: %s", reason)
-        count = len(self.reasons)
-        if count > self.most * self.recordings:
-            raise AudioFileError(
-                f"{count} of {self.recordings} recordings cannot be used, more than the allowed "
-                f"share of {self.most:g} (data.most_unusable); they are listed in {self.report}; "
-                f"the last one: {reason}"
-            )
+        refuse_too_many(
+            len(self.reasons),
+            recordings=self.recordings,
+            most=self.most,
+            report=self.report,
+            last=reason,
+        )
+
+
+def refuse_too_many(count: int, *, recordings: int, most: float, report: Path, last: str) -> None:
+    """Raise AudioFileError when more than the share `most` of the recordings is unusable."""
+    if count > most * recordings:
+        raise AudioFileError(
+            f"{count} of {recordings} recordings cannot be used, more than the allowed "
+            f"share of {most:g} (data.most_unusable); they are listed in {report}; "
+            f"the last one: {last}"
+        )
+
+
+def write_report(path: Path, faults: Iterable[Fault]) -> None:
+    """List recordings in a CSV file, which is there only if there are any."""
+    listed = list(faults)
+    if not listed:
+        path.unlink(missing_ok=True)
+        return
+    out = StringIO()
+    csv.writer(out).writerows((Fault._fields, *listed))
+    replace_bytes(path, out.getvalue().encode())
 
 
 def collate(items: Sequence[Any]) -> Any:

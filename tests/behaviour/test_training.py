@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from stable_audio_open.build.model import TextEncoder, build_model
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig
-from stable_audio_open.data.latents import LatentDataset, encode_recordings
+from stable_audio_open.data.cache import encode_recordings
+from stable_audio_open.data.latents import LatentDataset
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
@@ -142,7 +143,7 @@ def windows(folder: Path, seconds: Sequence[float], *, window: int = 1) -> Laten
         samples = 0.1 + time / 10_000
         soundfile.write(folder / f"{number}.wav", samples.numpy(), RATE, subtype="FLOAT")
         recordings.append(Recording(file=f"{number}.wav", caption="ramp"))
-    files = encode_recordings(
+    latents = encode_recordings(
         autoencoder=Averages(),
         recordings=recordings,
         folder=folder,
@@ -152,7 +153,7 @@ def windows(folder: Path, seconds: Sequence[float], *, window: int = 1) -> Laten
     )
     return LatentDataset(
         recordings=recordings,
-        files=files,
+        latents=latents,
         window=window * RATE // HOP,
         downsampling=HOP,
         sample_rate=RATE,

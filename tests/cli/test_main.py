@@ -42,7 +42,7 @@ def test_what_needs_no_model_imports_no_torch(arguments: list[str], tmp_path: Pa
 def test_help_names_commands_and_exit_codes(run: Run):
     shown = run("--help")
     assert shown.returncode == 0
-    for word in ("generate", "reconstruct", "info", "train", "export", "2 wrong use"):
+    for word in ("generate", "reconstruct", "info", "encode", "train", "export", "2 wrong use"):
         assert word in shown.stdout
 
 

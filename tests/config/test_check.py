@@ -160,6 +160,10 @@ def drop(path: str) -> Callable[[Value], None]:
             '$.type: found "autoencoders"; allowed: "autoencoder", "latent_diffusion"; '
             'did you mean "autoencoder"?',
         ),
+        (
+            put("data", {"type": "shards", "path": "latents"}),
+            '$.data.type: found "shards"; allowed: "folder"',
+        ),
         (drop("type"), '$: missing field "type"; allowed: "autoencoder", "latent_diffusion"'),
         (
             lambda value: value.update(tpye=value.pop("type")),
@@ -241,6 +245,11 @@ def test_fields(change: Callable[[Value], object], expected: str) -> None:
             put("training.loss", {"mid_side": 0, "left_right": 0}),
             "$.training.loss: `mid_side`, `left_right`, `mel` and `waveform` are all 0; "
             "one must be above 0",
+        ),
+        (
+            "diffusion",
+            put("data.type", "shard"),
+            '$.data.type: found "shard"; allowed: "folder", "shards"; did you mean "shards"?',
         ),
         (
             "diffusion",

@@ -3,6 +3,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from stable_audio_open.config.data import FolderConfig, ShardsConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.read import read_config
 from stable_audio_open.config.training import EmaConfig
@@ -64,6 +65,10 @@ def test_null_and_absent_sections_are_created() -> None:
     assert config.training is not None
     assert config.training.trainer is not None
     assert config.training.trainer.max_steps == 10
+
+    assert config.data == FolderConfig(path="recordings")
+    sharded = read_config(PUBLISHED, ["data.type=shards", "data.path=latents"])
+    assert sharded.data == ShardsConfig(path="latents")
 
     recreated = read_config(AUTOENCODER, ["training.ema=null", "training.ema.decay=0.5"])
     assert recreated.training is not None

@@ -12,13 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.data.latents import (
-    LatentDataset,
-    encode_recordings,
-    fingerprint,
-    read_header,
-    standard_deviation,
-)
+from stable_audio_open.data.cache import CachedLatents, encode_recordings, read_header
+from stable_audio_open.data.encoding import fingerprint
+from stable_audio_open.data.latents import LatentDataset, standard_deviation
 from stable_audio_open.data.manifest import Recording
 
 RATE = 1000
@@ -53,7 +49,7 @@ def record(folder: Path, name: str, seconds: float) -> Recording:
     return Recording(file=name, caption=f"sound {name}", tags=(name, "sound"))
 
 
-def encode(folder: Path, recordings: list[Recording], autoencoder: Averages) -> list[Path]:
+def encode(folder: Path, recordings: list[Recording], autoencoder: Averages) -> list[CachedLatents]:
     return encode_recordings(
         autoencoder=autoencoder,
         recordings=recordings,
@@ -65,11 +61,11 @@ def encode(folder: Path, recordings: list[Recording], autoencoder: Averages) -> 
 
 
 def dataset(
-    recordings: list[Recording], files: list[Path], window: int = 125, seed: int = 0
+    recordings: list[Recording], latents: list[CachedLatents], window: int = 125, seed: int = 0
 ) -> LatentDataset:
     return LatentDataset(
         recordings=recordings,
-        files=files,
+        latents=latents,
         window=window,
         downsampling=HOP,
         sample_rate=RATE,
@@ -81,7 +77,7 @@ def dataset(
 def test_a_file_holds_the_whole_recording_and_silence(
     tmp_path: Path, seconds: float, frames: int
 ) -> None:
-    (path,) = encode(tmp_path, [record(tmp_path, "audio/a.wav", seconds)], Averages())
+    ((path, *_),) = encode(tmp_path, [record(tmp_path, "audio/a.wav", seconds)], Averages())
     with safe_open(path, framework="pt") as file:
         latents = file.get_tensor("latents")
         metadata = file.metadata()
@@ -97,10 +93,10 @@ def test_a_file_holds_the_whole_recording_and_silence(
 def test_nothing_is_encoded_twice(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 0.5), record(tmp_path, "b.wav", 1.5)]
     autoencoder = Averages()
-    files = encode(tmp_path, recordings, autoencoder)
+    latents = encode(tmp_path, recordings, autoencoder)
     assert autoencoder.encoded == [1000, 1504]
     os.utime(tmp_path / "a.wav", (0, 0))
-    assert encode(tmp_path, recordings, autoencoder) == files
+    assert encode(tmp_path, recordings, autoencoder) == latents
     assert len(autoencoder.encoded) == 2
     record(tmp_path, "a.wav", 0.6)
     encode(tmp_path, recordings, autoencoder)
@@ -114,7 +110,7 @@ def test_other_weights_have_their_own_files(tmp_path: Path) -> None:
     assert first != second
     encode(tmp_path, recordings, one)
     assert (len(one.encoded), len(two.encoded)) == (1, 1)
-    a, b = (dataset(recordings, files)[0]["latents"] for files in (first, second))
+    a, b = (dataset(recordings, latents)[0]["latents"] for latents in (first, second))
     torch.testing.assert_close(b, 2 * a)
 
 
@@ -131,7 +127,7 @@ def test_the_fingerprint_is_that_of_the_encoder() -> None:
 def test_a_damaged_file_is_encoded_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recordings = [record(tmp_path, "a.wav", 0.5)]
     autoencoder = Averages()
-    (path,) = encode(tmp_path, recordings, autoencoder)
+    ((path, *_),) = encode(tmp_path, recordings, autoencoder)
     path.write_bytes(path.read_bytes()[:100])
     with caplog.at_level(logging.WARNING):
         encode(tmp_path, recordings, autoencoder)
@@ -143,7 +139,7 @@ def test_a_damaged_file_is_encoded_again(tmp_path: Path, caplog: pytest.LogCaptu
 def test_progress_and_half_precision(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 0.5), record(tmp_path, "b.wav", 0.5)]
     calls: list[tuple[int, int]] = []
-    (path, _) = encode_recordings(
+    ((path, *_), _) = encode_recordings(
         autoencoder=Averages().to(torch.bfloat16),
         recordings=recordings,
         folder=tmp_path,
@@ -168,10 +164,10 @@ def test_errors_of_encoding(tmp_path: Path) -> None:
 
 def test_a_window_and_its_times(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 3.7)]
-    files = encode(tmp_path, recordings, Averages())
-    with safe_open(files[0], framework="pt") as file:
+    latents = encode(tmp_path, recordings, Averages())
+    with safe_open(latents[0].path, framework="pt") as file:
         whole = file.get_tensor("latents")
-    data = dataset(recordings, files)
+    data = dataset(recordings, latents)
     assert len(data) == 3
     starts = set()
     for epoch in range(10):
@@ -189,10 +185,10 @@ def test_a_window_and_its_times(tmp_path: Path) -> None:
 
 def test_windows_may_start_at_whole_seconds(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 3.7)]
-    files = encode(tmp_path, recordings, Averages())
+    latents = encode(tmp_path, recordings, Averages())
     data = LatentDataset(
         recordings=recordings,
-        files=files,
+        latents=latents,
         window=125,
         downsampling=HOP,
         sample_rate=RATE,
@@ -231,8 +227,8 @@ def test_a_short_recording_is_one_whole_window(tmp_path: Path) -> None:
 
 def test_seed_epoch_and_index_decide(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 30.0)]
-    files = encode(tmp_path, recordings, Averages())
-    first, again, other = (dataset(recordings, files, seed=seed) for seed in (1, 1, 2))
+    latents = encode(tmp_path, recordings, Averages())
+    first, again, other = (dataset(recordings, latents, seed=seed) for seed in (1, 1, 2))
     again = pickle.loads(pickle.dumps(again))
     assert torch.equal(first[2]["latents"], again[2]["latents"])
     assert first[2]["prompt"] == again[2]["prompt"]
@@ -243,21 +239,24 @@ def test_seed_epoch_and_index_decide(tmp_path: Path) -> None:
 
 def test_errors_of_the_dataset(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 0.5)]
-    files = encode(tmp_path, recordings, Averages())
-    with pytest.raises(ValueError, match="got 1 recordings and 0 files of latents"):
+    latents = encode(tmp_path, recordings, Averages())
+    with pytest.raises(ValueError, match="got 1 recordings and the latents of 0"):
         dataset(recordings, [])
-    with pytest.raises(ValueError, match=r"holds 125 latents, fewer than the window of 126"):
-        dataset(recordings, files, window=126)
+    with pytest.raises(
+        ValueError, match=r"holds 125 latents of a.wav, fewer than the window of 126"
+    ):
+        dataset(recordings, latents, window=126)
     with pytest.raises(ValueError, match="window and crops_per_recording must be at least 1"):
-        dataset(recordings, files, window=0)
-    files[0].write_bytes(b"nothing")
+        dataset(recordings, latents, window=0)
+    path = latents[0].path
+    path.write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"not a file of cached latents .*; delete it and encode"):
-        dataset(recordings, files)
+        read_header(path)
 
 
 def test_trailing_silence_teaches_every_length_that_fits_the_window(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "short.wav", 0.5), record(tmp_path, "long.wav", 6.2)]
-    files = encode_recordings(
+    latents = encode_recordings(
         autoencoder=Averages(),
         recordings=recordings,
         folder=tmp_path,
@@ -267,7 +266,7 @@ def test_trailing_silence_teaches_every_length_that_fits_the_window(tmp_path: Pa
     )
     data = LatentDataset(
         recordings=recordings,
-        files=files,
+        latents=latents,
         window=5 * RATE // HOP,
         downsampling=HOP,
         sample_rate=RATE,
@@ -285,11 +284,11 @@ def test_trailing_silence_teaches_every_length_that_fits_the_window(tmp_path: Pa
 
 def test_negative_trailing_silence_is_refused(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 0.5)]
-    files = encode(tmp_path, recordings, Averages())
+    latents = encode(tmp_path, recordings, Averages())
     with pytest.raises(ValueError, match=r"^trailing_silence must be at least 0, got -1\.0$"):
         LatentDataset(
             recordings=recordings,
-            files=files,
+            latents=latents,
             window=125,
             downsampling=HOP,
             sample_rate=RATE,
@@ -299,10 +298,10 @@ def test_negative_trailing_silence_is_refused(tmp_path: Path) -> None:
 
 def test_the_standard_deviation_is_that_of_all_latents_together(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 0.5), record(tmp_path, "b.wav", 1.5)]
-    files = encode(tmp_path, recordings, Averages(gain=3.0))
+    latents = encode(tmp_path, recordings, Averages(gain=3.0))
     everything = []
-    for path in files:
+    for path, *_ in latents:
         with safe_open(path, framework="pt") as file:
             everything.append(file.get_tensor("latents").flatten())
     expected = float(torch.cat(everything).double().std(correction=0))
-    assert standard_deviation(files) == pytest.approx(expected, rel=1e-6)
+    assert standard_deviation(latents) == pytest.approx(expected, rel=1e-6)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.build.data import autoencoder_data
 from stable_audio_open.build.run import run_training
-from stable_audio_open.build.training import autoencoder_data, autoencoder_task, new_autoencoder
+from stable_audio_open.build.training import autoencoder_task, new_autoencoder
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.training import CheckpointConfig

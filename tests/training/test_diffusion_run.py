@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from stable_audio_open.build.data import diffusion_data
 from stable_audio_open.build.initial import initial_model
 from stable_audio_open.build.run import run_training
-from stable_audio_open.build.training import diffusion_data, diffusion_task
+from stable_audio_open.build.training import diffusion_task
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.training import CheckpointConfig

@@ -1,0 +1,133 @@
+"""Recordings encoded once, each kept in a file of its own."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from stable_audio_open.audio.files import AudioFileError, audio_info
+from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.data.encoding import Encoded, LatentEncoder, encode_recording, fingerprint
+from stable_audio_open.data.faults import Faults
+from stable_audio_open.data.manifest import Recording
+
+logger = logging.getLogger(__name__)
+
+
+class CachedLatents(NamedTuple):
+    """The latents of a recording in a file of their own."""
+
+    path: Path
+    channels: int
+    frames: int
+    seconds: float
+    """Length of the recording, without the silence after it."""
+    key: str
+    """What they were made from."""
+
+    def read(self, start: int, length: int) -> Float[Tensor, "channels length"]:
+        """Read `length` latents from `start` on."""
+        with safe_open(self.path, framework="pt") as file:
+            latents: Tensor = file.get_slice("latents")[:, start : start + length]
+        return latents.clone()
+
+
+def encode_recordings(
+    *,
+    autoencoder: LatentEncoder,
+    recordings: Sequence[Recording],
+    folder: str | Path,
+    cache: str | Path,
+    channels: int,
+    window_samples: int,
+    progress: Callable[[int, int], None] | None = None,
+    faults: Faults | None = None,
+) -> list[CachedLatents | None]:
+    """Encode each recording into a safetensors file below `cache`, in their order.
+
+    Files made with other weights lie in another sub-folder; a recording
+    is encoded again only when its own bytes, or these arguments, have changed. An interrupted run
+    goes on where it stopped.
+
+    Args:
+        autoencoder: it decides the sample rate; audio is moved to the device of its weights.
+        recordings: lines of the manifest; two may share a file.
+        folder: where the recordings are.
+        cache: where the latents go; created when missing.
+        channels: audio channels that the autoencoder takes.
+        window_samples: the diffusion model's window.
+        progress: called with (done, total) after each recording.
+        faults: takes the recordings that cannot be read, which then are None.
+
+    Raises:
+        AudioFileError: a recording cannot be read, and there is no `faults`.
+    """
+    weights = fingerprint(autoencoder)
+    target = Path(cache) / weights[:16]
+    cached: list[CachedLatents | None] = []
+    encoded = 0
+    for number, recording in enumerate(recordings, start=1):
+        source = Path(folder) / recording.file
+        path = target / f"{recording.file}.safetensors"
+        try:
+            audio_info(source)  # says in one line what is wrong with a file that cannot be used
+            content = hashlib.sha256(source.read_bytes()).hexdigest()
+            key = f"{content} {weights} {autoencoder.sample_rate} {channels} {window_samples}"
+            if _stored_key(path) != key:
+                made = encode_recording(
+                    autoencoder, source, channels=channels, window_samples=window_samples
+                )
+                _write(path, made, file=recording.file, key=key)
+                encoded += 1
+            cached.append(read_header(path))
+        except AudioFileError as error:
+            if faults is None:
+                raise
+            faults.add(recording.file, str(error))
+            cached.append(None)
+        if progress is not None:
+            progress(number, len(recordings))
+    logger.info("%d of %d recordings encoded into %s", encoded, len(recordings), target)
+    return cached
+
+
+def read_header(path: Path) -> CachedLatents:
+    """Return shape and metadata of a cached file.
+
+    Raises:
+        ValueError: it is not one of our cached files.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            channels, frames = file.get_slice("latents").get_shape()
+            metadata = file.metadata() or {}
+            return CachedLatents(
+                path, channels, frames, float(metadata["seconds"]), metadata["key"]
+            )
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not a file of cached latents ({error}); delete it and encode again"
+        ) from error
+
+
+def _stored_key(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    try:
+        return read_header(path).key
+    except ValueError as error:
+        logger.warning("%s", error)
+        return None
+
+
+def _write(path: Path, encoded: Encoded, *, file: str, key: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"file": file, "seconds": json.dumps(encoded.seconds), "key": key}
+    replace_bytes(path, save({"latents": encoded.latents}, metadata))

@@ -1,0 +1,56 @@
+"""Processes that share out a work, as torchrun starts them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import NamedTuple
+
+import torch.distributed
+
+PATIENCE = timedelta(days=30)
+"""Processes end at different times; that of gloo is half an hour."""
+
+
+class Processes(NamedTuple):
+    """This process among all."""
+
+    rank: int = 0
+    """Its number, over all machines."""
+    local_rank: int = 0
+    """Its number on this machine, which is that of its GPU."""
+    total: int = 1
+    """How many there are."""
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.total > 1:
+            torch.distributed.barrier()
+
+
+@contextmanager
+def joined_processes() -> Iterator[Processes]:
+    """Join the processes that RANK, LOCAL_RANK and WORLD_SIZE tell of; without them, be alone.
+
+    Raises:
+        ValueError: When only some of the variables are there.
+    """
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+    values = [os.environ[name] for name in names if name in os.environ]
+    if not values:
+        yield Processes()
+        return
+    if len(values) < len(names) or not all(value.isdecimal() for value in values):
+        raise ValueError(
+            f"the environment must have {', '.join(names)}, all of them numbers, or none; start "
+            "several processes with torchrun"
+        )
+    processes = Processes(*map(int, values))
+    if processes.total == 1:
+        yield processes
+        return
+    torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        yield processes
+    finally:
+        torch.distributed.destroy_process_group()
