@@ -1,6 +1,7 @@
 """A training run from start to last checkpoint."""
 
 import logging
+import os
 from pathlib import Path
 
 import torch
@@ -142,5 +143,8 @@ def _check_resumable(config: ModelConfig, checkpoint: Path) -> None:
 
 def _device(trainer: TrainerConfig) -> torch.device:
     """Return where the recordings are encoded: where the training will be."""
-    gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if gpu else "cpu")
+    if trainer.accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # As torchrun and Lightning number the processes of a machine, or SLURM.
+    number = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0"
+    return torch.device("cuda", int(number) % torch.cuda.device_count())

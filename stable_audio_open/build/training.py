@@ -227,10 +227,18 @@ def _strategy(config: ModelConfig, trainer: TrainerConfig) -> str | ShardedStrat
         case "fsdp":
             return ShardedStrategy()
         # With two optimisers each step leaves weights without gradient.
-        case "ddp" if _steps_by_hand(config):
+        case "ddp" | "auto" if _steps_by_hand(config) and _several_processes(trainer):
             return "ddp_find_unused_parameters_true"
         case _:
             return trainer.strategy
+
+
+def _several_processes(trainer: TrainerConfig) -> bool:
+    """Say whether Lightning will start, or expect, more than one."""
+    devices = trainer.devices
+    if devices == "auto":
+        devices = 1 if trainer.accelerator == "cpu" else torch.cuda.device_count()
+    return devices * trainer.nodes > 1
 
 
 def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> Optimisation:

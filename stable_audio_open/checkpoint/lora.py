@@ -80,6 +80,11 @@ def read_trained_adapter(path: Path, *, use_ema: bool = True) -> Adapter:
     Raises:
         CheckpointError: When there is none.
     """
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path}: is a folder; give the checkpoint of a run with training.lora, such as "
+            "runs/NAME/checkpoints/last.ckpt"
+        )
     header = read_header(path).get(HEADER) or {}
     if "lora" not in header:
         raise CheckpointError(f"{path}: holds no adapter; it was not trained with training.lora")

@@ -25,9 +25,18 @@ def export(
         bool,
         typer.Option("--online/--ema", help="Take the trained weights, or their average."),
     ] = False,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="Take the decoder of this autoencoder, whose encoder must be the same.",
+        ),
+    ] = None,
     text_encoder: options.TextEncoder = None,
 ) -> None:
     """Write a model as a folder that `--model` takes, or as other programs read it."""
+    from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+    from stable_audio_open.autoencoder.second_phase import take_decoder
     from stable_audio_open.checkpoint.export import save_diffusers, save_stable_audio_tools
     from stable_audio_open.checkpoint.layouts import read_checkpoint
     from stable_audio_open.checkpoint.lora import read_trained_adapter, save_adapter
@@ -38,6 +47,8 @@ def export(
 
     check_folder(output)
     if to == "lora":
+        if decoder is not None:
+            raise ValueError("an adapter has no decoder; leave out --decoder, or --to lora")
         save_adapter(read_trained_adapter(Path(checkpoint), use_ema=not online), output)
         typer.echo(f"{output}: the adapter of {checkpoint}")
         return
@@ -47,6 +58,12 @@ def export(
         config = loaded.config
     else:
         config = read_checkpoint(BUNDLED.get(checkpoint, Path(checkpoint))).config
+    if decoder is not None:
+        trained = load(decoder, device="cpu", text_encoder=text_encoder, use_ema=not online)
+        take_decoder(
+            loaded if isinstance(loaded, AudioAutoencoder) else loaded.autoencoder,
+            trained if isinstance(trained, AudioAutoencoder) else trained.autoencoder,
+        )
     save = {
         "native": save_native,
         "stable-audio-tools": save_stable_audio_tools,

@@ -4,7 +4,7 @@ from subprocess import CompletedProcess
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -82,3 +82,47 @@ def test_what_the_other_layout_lacks(refuse: Refuse, tiny_model_folder: Path):
         code=2,
         message="small: $.autoencoder.encoder.channels: found 4; allowed in diffusers: 16",
     )
+
+
+def test_no_adapter_in_a_folder(refuse: Refuse, tiny_model_folder: Path) -> None:
+    refuse(
+        *("export", tiny_model_folder, "--to", "lora", "--output", "adapter"),
+        code=1,
+        message=f"{tiny_model_folder}: is a folder; give the checkpoint of a run with "
+        "training.lora, such as runs/NAME/checkpoints/last.ckpt",
+    )
+
+
+def test_decoder_of_a_second_phase(
+    run: Run, refuse: Refuse, tiny_model_folder: Path, tiny_autoencoder_folder: Path
+) -> None:
+    """The tiny model's own autoencoder, with a decoder that was trained on."""
+    tensors = load_file(tiny_model_folder / "model.safetensors")
+    trained = {
+        name.removeprefix("autoencoder."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("autoencoder.")
+    }
+    for name in trained:
+        if name.startswith("decoder."):
+            trained[name] = trained[name] + 0.25
+    Path("second").mkdir()
+    config = (tiny_autoencoder_folder / "config.json").read_bytes()
+    Path("second/config.json").write_bytes(config)
+    save_file(trained, "second/model.safetensors")
+    result = run("export", tiny_model_folder, "--decoder", "second", "--output", "both")
+    assert (result.returncode, result.stderr) == (0, "")
+    found = load_file("both/model.safetensors")
+    for name, before in tensors.items():
+        after = trained.get(name.removeprefix("autoencoder."), before)
+        assert torch.equal(found[name], after), name
+
+    trained["encoder.output.bias"] = trained["encoder.output.bias"] + 1
+    save_file(trained, "second/model.safetensors")
+    refuse(
+        *("export", tiny_model_folder, "--decoder", "second", "--output", "other"),
+        code=2,
+        message="the decoder was trained with another encoder and reads other latents; give one "
+        "that was trained with training.train=decoder from this model's autoencoder",
+    )
+    assert not Path("other").exists()
