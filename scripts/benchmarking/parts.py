@@ -140,6 +140,6 @@ def _measure_training(settings: Settings) -> dict[str, Any]:
         **settings.rounds,
     }
     return {
-        "training autoencoder": time_autoencoder(autoencoder, **where),
+        **time_autoencoder(autoencoder, **where),
         "training transformer": time_transformer(settings.config, SIZES[settings.size], **where),
     }

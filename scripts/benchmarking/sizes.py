@@ -23,6 +23,10 @@ class Size:
     """Overrides of both files of the folder."""
     diffusion: tuple[str, ...] = ()
     """Overrides of `diffusion.json` alone."""
+    adversarial: str = "autoencoder.json"
+    """The file that trains the autoencoder against discriminators."""
+    discriminators: tuple[str, ...] = ()
+    """Overrides of that file alone."""
 
 
 SIZES = {
@@ -31,6 +35,7 @@ SIZES = {
         text_encoder={"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 1, "num_heads": 4},
         # diffusers' autoencoder does not scale its latents.
         autoencoder=("autoencoder.scale=1",),
+        adversarial="autoencoder_adversarial.json",
     ),
     "small": Size(
         "stable_audio_open_1_0",
@@ -44,6 +49,7 @@ SIZES = {
             "transformer.context_width=256",
             "transformer.global_width=512",
         ),
+        discriminators=("training.adversarial.filters=16",),
     ),
     "published": Size("stable_audio_open_1_0", text_encoder=T5_SIZES["t5-base"]),
 }
@@ -84,7 +90,7 @@ def diffusion_config(
 def autoencoder_config(
     size: str, *, crop_frames: int | None = None, batch: int | None = None, seed: int = 0
 ) -> AutoencoderModelConfig:
-    """Return the configuration that the autoencoder is trained with.
+    """Return the configuration that the autoencoder is trained with, against discriminators.
 
     Args:
         size: One of `SIZES`.
@@ -96,8 +102,9 @@ def autoencoder_config(
         ConfigError: When a crop is shorter than the longest window of the loss.
     """
     chosen = SIZES[size]
-    path = CONFIGS / chosen.folder / "autoencoder.json"
-    overrides = [*chosen.autoencoder, f"training.seed={seed}"]
+    path = CONFIGS / chosen.folder / chosen.adversarial
+    overrides = [*chosen.autoencoder, *chosen.discriminators, f"training.seed={seed}"]
+    overrides.append("training.initialize=null")
     if batch is not None:
         overrides.append(f"training.batch_size={batch}")
     config = read_config(path, overrides)

@@ -6,14 +6,15 @@ modules read from files.
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from benchmarking.sizes import Size
@@ -34,10 +35,25 @@ from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import AudioDataModule
 from stable_audio_open.data.latents import LatentDataset
 from stable_audio_open.data.manifest import Recording, write_manifest
+from stable_audio_open.training.adversarial import AdversarialTraining
 
 STAGES = ("data", "forward", "losses", "backward", "optimiser")
 CROPS = 4
 """Crops in each synthesised recording."""
+
+
+class Turn(NamedTuple):
+    """A step of one optimiser."""
+
+    loss: Callable[[Any, int], Tensor]
+    """Of a batch and its number."""
+    modules: Sequence[nn.Module]
+    """What the step runs forward."""
+    trained: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: Callable[[int], None]
+    """Follow the gradient and move the averages; told the number of the step."""
+    schedule: Any
 
 
 def time_autoencoder(
@@ -48,11 +64,23 @@ def time_autoencoder(
     warmup: int,
     repeats: int,
 ) -> dict[str, Any]:
-    """Return the times of a step of the autoencoder's training."""
+    """Return the times of a step of the autoencoder's training: alone, and of both sides in a GAN.
+
+    Args:
+        config: With discriminators.
+        device: Where to.
+        dtype: float32, or bfloat16 for mixed precision.
+        warmup: Steps that are not counted.
+        repeats: Steps that are.
+    """
     training = config.training
     assert training is not None, "the shipped configurations say how to train"
     model = new_autoencoder(config, training)
-    task = autoencoder_task(config, training, model)
+    alone = autoencoder_task(config, replace(training, adversarial=None), model)
+    against = autoencoder_task(config, training, model)
+    assert isinstance(against, AdversarialTraining)
+    shape = f"batch {training.batch_size} x {training.crop_samples} samples"
+    measured = {}
     with tempfile.TemporaryDirectory() as folder:
         synthesise(
             Path(folder),
@@ -65,18 +93,66 @@ def time_autoencoder(
         data = autoencoder_data(
             config, training, FolderConfig(path=folder, crops_per_recording=CROPS)
         )
-        stages = time_steps(
-            task,
-            data,
-            modules=(model.encoder, model.decoder),
-            clip=training.trainer.gradient_clip,
-            device=device,
-            dtype=dtype,
-            warmup=warmup,
-            repeats=repeats,
-        )
-    shape = f"batch {training.batch_size} x {training.crop_samples} samples"
-    return {"shape": shape, "parameters": _trained(task), **stages}
+        for name, task, turn in (
+            ("training autoencoder", alone, _only_turn(alone, (model.encoder, model.decoder))),
+            ("training autoencoder against discriminators", against, _turns(against)[0]),
+            ("training discriminators", against, _turns(against)[1]),
+        ):
+            stages = time_steps(
+                task,
+                turn,
+                data,
+                clip=training.trainer.gradient_clip,
+                device=device,
+                dtype=dtype,
+                warmup=warmup,
+                repeats=repeats,
+            )
+            measured[name] = {"shape": shape, "parameters": _trained(turn.trained), **stages}
+    return measured
+
+
+def _only_turn(task: pl.LightningModule, modules: Sequence[nn.Module]) -> Turn:
+    """Return the step of a module whose optimiser Lightning steps."""
+    configured: Any = task.configure_optimizers()
+    optimizer: torch.optim.Optimizer = configured["optimizer"]
+    return Turn(
+        loss=lambda batch, index: task.training_step(batch, index),  # type: ignore[arg-type,return-value]
+        modules=modules,
+        trained=task,
+        optimizer=optimizer,
+        step=lambda index: task.optimizer_step(0, index, optimizer),
+        schedule=configured["lr_scheduler"]["scheduler"],
+    )
+
+
+def _turns(task: AdversarialTraining) -> tuple[Turn, Turn]:
+    """Return the steps of the autoencoder and of the discriminators."""
+    (ours, theirs), schedules = task.configure_optimizers()
+
+    def update(index: int) -> None:
+        ours.step()
+        task.update_average(index + 1)
+
+    networks = (task.model.encoder, task.model.decoder, task.discriminator)
+    return (
+        Turn(
+            loss=lambda batch, index: task.autoencoder_loss(batch["audio"], index),
+            modules=networks,
+            trained=task.model,
+            optimizer=ours,
+            step=update,
+            schedule=schedules[0],
+        ),
+        Turn(
+            loss=lambda batch, index: task.discriminator_loss(batch["audio"], index),
+            modules=networks,
+            trained=task.discriminator,
+            optimizer=theirs,
+            step=lambda _: theirs.step(),
+            schedule=schedules[1],
+        ),
+    )
 
 
 def time_transformer(
@@ -123,8 +199,8 @@ def time_transformer(
         )
         stages = time_steps(
             task,
+            _only_turn(task, (model.conditioner, model.transformer)),
             AudioDataModule(dataset, batch_size=training.batch_size, seed=training.seed),
-            modules=(model.conditioner, model.transformer),
             clip=training.trainer.gradient_clip if training.trainer is not None else None,
             device=device,
             dtype=dtype,
@@ -137,9 +213,9 @@ def time_transformer(
 
 def time_steps(
     task: pl.LightningModule,
+    turn: Turn,
     data: AudioDataModule,
     *,
-    modules: Sequence[nn.Module],
     clip: float | None,
     device: torch.device,
     dtype: torch.dtype,
@@ -148,14 +224,14 @@ def time_steps(
 ) -> dict[str, Any]:
     """Train for some steps, and return the seconds of each stage.
 
-    `data` reads a batch and moves it to the device, `forward` is the time inside `modules`,
+    `data` reads a batch and moves it to the device, `forward` is the time inside the networks,
     `losses` the rest of the training step (noise, targets and losses), `optimiser` is clipping,
     AdamW, schedule and the average of the weights.
 
     Args:
-        task: What to train.
+        task: The module.
+        turn: The step to time; its optimiser's weights may already be on the device or not.
         data: Its batches.
-        modules: What the training step runs forward.
         clip: Largest norm of the gradient, None for any.
         device: Where to.
         dtype: float32, or bfloat16 for mixed precision.
@@ -163,14 +239,11 @@ def time_steps(
         repeats: Steps that are.
     """
     task.to(device).train()
-    configured: Any = task.configure_optimizers()
-    optimizer: torch.optim.Optimizer = configured["optimizer"]
-    schedule: Any = configured["lr_scheduler"]["scheduler"]
     batches: Iterator[Any] = chain.from_iterable(repeat(data.train_dataloader()))
     stages = Stages(device)
     handles = [
         handle
-        for module in modules
+        for module in turn.modules
         for handle in (
             module.register_forward_pre_hook(lambda *_: stages.begin("forward")),
             module.register_forward_hook(lambda *_: stages.end("forward")),
@@ -186,15 +259,15 @@ def time_steps(
         with stages.stage("step"), warnings.catch_warnings(), mixed():
             # Lightning's remark that without a trainer nothing is logged.
             warnings.filterwarnings("ignore", message="You are trying to `self.log")
-            loss: Tensor = task.training_step(batch, index)  # type: ignore[assignment]
+            loss = turn.loss(batch, index)
         with stages.stage("backward"):
             loss.backward()
         with stages.stage("optimiser"):
             if clip is not None:
-                nn.utils.clip_grad_norm_(task.parameters(), clip)
-            task.optimizer_step(0, index, optimizer)
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
+                nn.utils.clip_grad_norm_(turn.trained.parameters(), clip)
+            turn.step(index)
+            turn.schedule.step()
+            turn.optimizer.zero_grad(set_to_none=True)
         seconds = stages.take()
         seconds["losses"] = seconds.pop("step") - seconds["forward"]
         steps.append({name: seconds[name] for name in STAGES} | {"whole": sum(seconds.values())})

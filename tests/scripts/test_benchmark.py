@@ -70,7 +70,13 @@ def test_parts_that_diffusers_has_too(tmp_path: Path) -> None:
 def test_training_by_stages(tmp_path: Path) -> None:
     arguments = ("--only", "training", "--batch", "2", "--crop-frames", "2")
     report = run(*arguments, output=tmp_path / "training.json")
-    assert list(report["parts"]) == ["training autoencoder", "training transformer"]
+    alone, against, discriminators, transformer = report["parts"].values()
+    assert list(report["parts"]) == [
+        "training autoencoder",
+        "training autoencoder against discriminators",
+        "training discriminators",
+        "training transformer",
+    ]
     for part in report["parts"].values():
         stages = part["stages"]
         assert list(stages) == ["data", "forward", "losses", "backward", "optimiser", "whole"]
@@ -78,8 +84,11 @@ def test_training_by_stages(tmp_path: Path) -> None:
             check_spread(spread)
         parts = [spread["median"] for name, spread in stages.items() if name != "whole"]
         assert sum(parts) == pytest.approx(stages["whole"]["median"])
-    assert report["parts"]["training autoencoder"]["shape"] == "batch 2 x 2048 samples"
-    assert report["parts"]["training transformer"]["shape"] == "batch 2 x 4 frames, depth 1"
+    for part in (alone, against, discriminators):
+        assert part["shape"] == "batch 2 x 2048 samples"
+    assert transformer["shape"] == "batch 2 x 4 frames, depth 1"
+    # Each side trains its own weights.
+    assert alone["parameters"] == against["parameters"] != discriminators["parameters"]
 
 
 def test_generate_with_and_without_loading(tiny_model_folder: Path, tmp_path: Path) -> None:
