@@ -5,7 +5,8 @@
 1. Reconstruction: STFT distance, MEL distance and SI-SDR (auraloss' defaults, one file at a time),
    against the same autoencoder with random weights.
 2. Prompt adherence: sounds are generated from captions, and the recording nearest to each in
-   log-mel space should be of the caption's family (the first part of its name).
+   log-mel space should be of the caption's family (the first part of its name). How far away the
+   nearest of the family is counts too: what an adapter moves.
 """
 
 from __future__ import annotations
@@ -106,8 +107,12 @@ def adherence(
     steps: int,
     guidance_scale: float,
     seed: int,
+    family: str | None = None,
 ) -> dict[str, Any]:
-    """Return the share of prompts whose nearest recording is of the prompt's family."""
+    """Return the share of prompts whose nearest recording is of the prompt's family.
+
+    Prompts are captions, of one family or of all.
+    """
     rate = model.sample_rate
     library = torch.stack(
         [
@@ -117,8 +122,9 @@ def adherence(
         ]
     )  # fmt: skip
     families = [r.family or "" for r in recordings]
-    chosen = random.Random(seed).sample(range(len(recordings)), prompts)
-    rows = []
+    eligible = [i for i, own in enumerate(families) if family in (None, own)]
+    chosen = random.Random(seed).sample(eligible, prompts)
+    rows, distances = [], []
     for start in range(0, prompts, 8):
         batch = chosen[start : start + 8]
         audio = model.generate(
@@ -131,8 +137,10 @@ def adherence(
         )
         for index, item in zip(batch, audio, strict=True):
             mel = log_mel(item.samples[0], sample_rate=rate, seconds=duration)
-            nearest = int((library - mel).square().mean(dim=(1, 2)).argmin())
-            rows.append((index, nearest))
+            apart = (library - mel).square().mean(dim=(1, 2)).sqrt()
+            rows.append((index, int(apart.argmin())))
+            own = torch.tensor([name == families[index] for name in families])
+            distances.append(float(apart[own].min()))
     right = [families[a] == families[b] for a, b in rows]
     counts = Counter(families)
     return {
@@ -140,6 +148,8 @@ def adherence(
         "right": sum(right),
         "share": round(sum(right) / prompts, 3),
         "exact_recording": sum(a == b for a, b in rows),
+        # Root mean square of the difference in dB to the nearest recording of the family.
+        "distance_to_family_db": round(statistics.fmean(distances), 2),
         # Nearest recording drawn at random from all recordings.
         "chance": round(statistics.fmean(counts[families[a]] / len(families) for a, _ in rows), 3),
         # Always answering with the most frequent family.
@@ -167,21 +177,27 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--guidance", type=float, default=7.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--family", help="take the captions of this family alone")
+    parser.add_argument(
+        "--lora", action="append", default=[], metavar="PATH", help="adapter to merge"
+    )
     parser.add_argument("--skip-untrained", action="store_true")
+    parser.add_argument("--skip-reconstruction", action="store_true")
     options = parser.parse_args()
     try:
         recordings = read_manifest(options.data, "manifest.jsonl")
-        model = load(options.model, device="cpu")
+        model = load(options.model, device="cpu", lora=[(path, 1.0) for path in options.lora])
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    if options.prompts > len(recordings):
-        parser.error(f"--prompts {options.prompts}: there are only {len(recordings)} recordings")
+    own = [one for one in recordings if options.family in (None, one.family)]
+    if options.prompts > len(own):
+        parser.error(f"--prompts {options.prompts}: there are only {len(own)} such recordings")
     autoencoder = model.autoencoder if isinstance(model, StableAudio) else model
-    measured: dict[str, Any] = {
-        "reconstruction": reconstruction(autoencoder, recordings, options.data)
-    }
+    measured: dict[str, Any] = {}
+    if not options.skip_reconstruction:
+        measured["reconstruction"] = reconstruction(autoencoder, recordings, options.data)
     if isinstance(model, StableAudio):
-        if not options.skip_untrained:
+        if not (options.skip_untrained or options.skip_reconstruction):
             torch.manual_seed(options.seed)
             untrained = build_autoencoder(model.config).eval()
             measured["reconstruction_untrained"] = reconstruction(
@@ -196,6 +212,7 @@ def main() -> None:
             steps=options.steps,
             guidance_scale=options.guidance,
             seed=options.seed,
+            family=options.family,
         )
     text = json.dumps(measured, indent=2)
     print(text)

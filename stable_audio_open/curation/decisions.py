@@ -1,0 +1,94 @@
+"""What was decided about recordings: who, why and when, for ever."""
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+DECISIONS = "decisions.jsonl"
+
+Verdict = Literal["keep", "review", "drop"]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One verdict on one recording; `standing` says which of several holds."""
+
+    id: str
+    """Of the record."""
+    verdict: Verdict
+    """`review` waits for a person."""
+    stage: str
+    """What decided: `licence`, `music`, `search`, `duplicates`, `review`, ..."""
+    reason: str
+    """In words, with the numbers."""
+    by: str
+    """Program and settings, or the person."""
+    at: str
+    """Time in UTC, as ISO 8601."""
+
+
+def now() -> str:
+    """Return the time for a decision."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def add_decisions(folder: Path, decisions: Iterable[Decision]) -> int:
+    """Append to `folder/decisions.jsonl`, all or nothing as far as the disk allows.
+
+    Returns:
+        How many were added.
+    """
+    lines = [msgspec.json.encode(decision) + b"\n" for decision in decisions]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / DECISIONS).open("ab") as file:
+        start = file.tell()
+        try:
+            file.write(b"".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(start)
+            raise
+    return len(lines)
+
+
+def read_decisions(folder: Path) -> list[Decision]:
+    """Return all decisions in the order they were taken; none where there is no file.
+
+    Raises:
+        ValueError: naming file and line.
+    """
+    path = folder / DECISIONS
+    if not path.is_file():
+        return []
+    decoder = msgspec.json.Decoder(Decision)
+    decisions = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            decisions.append(decoder.decode(line))
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{path}:{number}: not a decision ({error})") from error
+    return decisions
+
+
+def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """Return what holds for each recording in the end, by its identifier.
+
+    A person's verdict (stage `review`) stands against any program's, before or after it; among
+    the others a `drop` stands, then a `review`; the latest counts among equals.
+    """
+    rank = {"keep": 0, "review": 1, "drop": 2}
+    found: dict[str, Decision] = {}
+    for decision in decisions:
+        before = found.get(decision.id)
+        if before is None or _weight(decision, rank) >= _weight(before, rank):
+            found[decision.id] = decision
+    return found
+
+
+def _weight(decision: Decision, rank: dict[str, int]) -> tuple[bool, int]:
+    person = decision.stage == "review"
+    return person, 0 if person else rank[decision.verdict]
