@@ -45,6 +45,27 @@ def load_strictly(
         _set(module, name, tensor)
 
 
+def load_part(
+    module: nn.Module, tensors: Mapping[str, Tensor], *, part: str, source: str, keys: KeyMap
+) -> None:
+    """Give a module the tensors that are one part of a whole model's, and leave the others.
+
+    Args:
+        module: The module.
+        tensors: Of the whole model, as the file names them.
+        part: Name of the part in the whole model, such as `autoencoder`.
+        source: The file, for messages.
+        keys: Map between the whole model's names and the file's.
+
+    Raises:
+        CheckpointError: As in `load_strictly`, for this part.
+    """
+    whole = nn.ModuleDict({part: module})
+    names = {name for rule in keys.select(whole.state_dict()).rules for name in rule.foreign}
+    own = {name: tensor for name, tensor in tensors.items() if name in names}
+    load_strictly(whole, own, source=source, keys=keys)
+
+
 def _without_absent(
     rules: Sequence[Rule], state: Mapping[str, Tensor], found: Container[str], optional: str
 ) -> tuple[Rule, ...]:

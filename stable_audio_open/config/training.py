@@ -27,6 +27,9 @@ class AdamWConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """Decay of the running means of gradients and of their squares."""
     weight_decay: NonNegativeFloat
     """Decoupled decay, in units of the learning rate."""
+    offload: bool = False
+    """Keep the running means in CPU memory and take the steps there: slower, 8 bytes a weight less
+    on the GPU."""
 
 
 class InverseLRConfig(
@@ -49,6 +52,8 @@ class EmaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Share of the average that survives a step."""
     power: PositiveFloat = 0.75
     """Warm-up: the decay at step n is min(decay, 1 - (1 + n)^-power)."""
+    offload: bool = False
+    """Keep the average in CPU memory."""
 
 
 class ReconstructionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,7 +169,8 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
     train: Literal["all", "decoder"] = "all"
     """What is trained; `decoder` keeps the encoder as it is (the second phase)."""
     initialize: Name | None = None
-    """Checkpoint of an autoencoder to start from, with its discriminators if it holds any."""
+    """Checkpoint to start from: an autoencoder, with its discriminators if it holds any, or a
+    whole model, whose autoencoder is taken."""
     ema: EmaConfig | None = EmaConfig()
     """Average of the weights that is used afterwards; none when null."""
     initial_scale_bias: float | None = None

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
-from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
+from stable_audio_open.training.ema import (
+    EmaSchedule,
+    OffloadedAverage,
+    averaged_copy,
+    update_average,
+)
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.randomness import BatchRandomness, process_count
 
@@ -43,6 +48,7 @@ class AutoencoderTraining(pl.LightningModule):
         weights: Weights of the terms.
         optimisation: AdamW and schedule.
         ema: Average of the weights to keep, or None.
+        offload_ema: Keep it in CPU memory.
         header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
         seed: Of the posterior's noise.
     """
@@ -55,12 +61,15 @@ class AutoencoderTraining(pl.LightningModule):
         weights: AutoencoderLossWeights,
         optimisation: Optimisation,
         ema: EmaSchedule | None,
+        offload_ema: bool = False,
         header: dict[str, Any],
         seed: int,
     ) -> None:
         super().__init__()
         self.model = model
-        self.ema = averaged_copy(model) if ema is not None else None
+        kept, offloaded = ema is not None, ema is not None and offload_ema
+        self.ema = averaged_copy(model) if kept and not offloaded else None
+        self.offloaded_ema = OffloadedAverage(model, prefix="ema.") if offloaded else None
         self.loss = loss
         self.weights = weights
         self.optimisation = optimisation
@@ -145,8 +154,9 @@ class AutoencoderTraining(pl.LightningModule):
 
     def update_average(self, update: int) -> None:
         """Move the average towards the weights; `update` counts from 1."""
-        if self.ema is not None and self.ema_schedule is not None:
-            update_average(self.ema, self.model, decay=self.ema_schedule.at(update))
+        average = self.ema if self.offloaded_ema is None else self.offloaded_ema.module
+        if average is not None and self.ema_schedule is not None:
+            update_average(average, self.model, decay=self.ema_schedule.at(update))
 
     def configure_optimizers(self) -> Any:
         """Return AdamW and the schedule, stepped at every training step."""
@@ -158,6 +168,13 @@ class AutoencoderTraining(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Describe the model in the checkpoint."""
         checkpoint["stable_audio_open"] = self.header
+        if self.offloaded_ema is not None:
+            self.offloaded_ema.save(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the average out of the checkpoint where no sub-module does."""
+        if self.offloaded_ema is not None:
+            self.offloaded_ema.load(checkpoint)
 
 
 def freeze_encoder(model: AudioAutoencoder) -> None:

@@ -1,5 +1,7 @@
 """Training of the diffusion transformer: the v-objective on latents (section 4.2)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,7 +11,12 @@ from torch import Tensor, nn
 
 from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, drop_conditions
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
+from stable_audio_open.training.ema import (
+    EmaSchedule,
+    OffloadedAverage,
+    averaged_copy,
+    update_average,
+)
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.randomness import BatchRandomness, process_count
 
@@ -25,6 +32,7 @@ class DiffusionTraining(pl.LightningModule):
         optimisation: AdamW and schedule.
         guidance_dropout: Share of items that are trained without cross-attention conditioning.
         ema: Average of the transformer's weights to keep, or None.
+        offload_ema: Keep it in CPU memory.
         log_loss_by_timestep: Log the loss of each quarter of the timesteps apart.
         header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
         seed: Of timesteps, noise and dropout.
@@ -37,6 +45,7 @@ class DiffusionTraining(pl.LightningModule):
         optimisation: Optimisation,
         guidance_dropout: float,
         ema: EmaSchedule | None,
+        offload_ema: bool = False,
         log_loss_by_timestep: bool = False,
         header: dict[str, Any],
         seed: int,
@@ -45,7 +54,11 @@ class DiffusionTraining(pl.LightningModule):
         self.log_loss_by_timestep = log_loss_by_timestep
         self.model = model
         self.model.autoencoder.requires_grad_(False)
-        self.ema = averaged_copy(model.transformer) if ema is not None else None
+        kept, offloaded = ema is not None, ema is not None and offload_ema
+        self.ema = averaged_copy(model.transformer) if kept and not offloaded else None
+        self.offloaded_ema = (
+            OffloadedAverage(model.transformer, prefix="ema.") if offloaded else None
+        )
         self.optimisation = optimisation
         self.guidance_dropout = guidance_dropout
         self.ema_schedule = ema
@@ -106,14 +119,23 @@ class DiffusionTraining(pl.LightningModule):
                 name = f"train/loss/t_{quarter / 4:.2f}_{(quarter + 1) / 4:.2f}"
                 self.log(name, mine.mean(), batch_size=len(mine))
 
-    def averaged(self) -> LatentDiffusion:
-        """Return the system with the averaged transformer, sharing all weights."""
-        return LatentDiffusion(
+    @contextmanager
+    def averaged(self) -> Iterator[LatentDiffusion]:
+        """Lend the system with the averaged transformer, sharing all weights.
+
+        An offloaded average takes the place of the trained weights meanwhile.
+        """
+        shared = LatentDiffusion(
             autoencoder=self.model.autoencoder,
             conditioner=self.model.conditioner,
             transformer=self.model.transformer if self.ema is None else self.ema,
             window_samples=self.model.window_samples,
         )
+        if self.offloaded_ema is None:
+            yield shared
+        else:
+            with self.offloaded_ema.in_place_of(self.model.transformer):
+                yield shared
 
     def compile_networks(self) -> None:
         """Compile the transformer in place."""
@@ -125,9 +147,10 @@ class DiffusionTraining(pl.LightningModule):
         A hook after the batch would come too late: the checkpoint of this step is written first.
         """
         super().optimizer_step(*args, **kwargs)
-        if self.ema is not None and self.ema_schedule is not None:
+        average = self.ema if self.offloaded_ema is None else self.offloaded_ema.module
+        if average is not None and self.ema_schedule is not None:
             decay = self.ema_schedule.at(self.global_step + 1)
-            update_average(self.ema, self.model.transformer, decay=decay)
+            update_average(average, self.model.transformer, decay=decay)
 
     def configure_optimizers(self) -> Any:
         """Return AdamW and the schedule, stepped at every training step."""
@@ -142,11 +165,15 @@ class DiffusionTraining(pl.LightningModule):
         for prefix in self._frozen_text_encoders():
             for key in [k for k in checkpoint["state_dict"] if k.startswith(prefix)]:
                 del checkpoint["state_dict"][key]
+        if self.offloaded_ema is not None:
+            self.offloaded_ema.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on in the sequence of timesteps; put the frozen text encoder's weights back."""
         self._timesteps_drawn = checkpoint["timesteps_drawn"]
         self.timesteps = None
+        if self.offloaded_ema is not None:
+            self.offloaded_ema.load(checkpoint)
         own = self.state_dict()
         for prefix in self._frozen_text_encoders():
             checkpoint["state_dict"] |= {k: v for k, v in own.items() if k.startswith(prefix)}
