@@ -183,7 +183,7 @@ def _turn(
     *,
     gpu: bool,
 ) -> Turn:
-    task.log = task.log_dict = _ignore  # type: ignore[method-assign,assignment]
+    task.log = task.log_dict = _ignore  # type: ignore[method-assign]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     elsewhere = gpu and isinstance(optimizer, OffloadedAdamW)
     if gpu:  # AdamW's own choice there

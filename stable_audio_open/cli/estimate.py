@@ -45,8 +45,8 @@ def _print_table(title: str, estimate: "MemoryEstimate", *, where: str) -> None:
     console.print(table)
     if where == "GPU":
         console.print(
-            "Leave 1.5 GiB or so for the CUDA context, the libraries' workspaces and "
-            "fragmentation: a total of 22.5 GiB fits a 24 GB card, one of 14.5 GiB a 16 GB card.",
+            "Leave a GiB or more for the CUDA context, the libraries' workspaces and "
+            "fragmentation: a total of 22.5 GiB fits a 24 GB card, one of 15 GiB a 16 GB card.",
             markup=False,
         )
 

@@ -88,12 +88,10 @@ class OffloadedAverage:
 
     @torch.no_grad()
     def _exchange(self, online: nn.Module) -> None:
-        ours, theirs = self.module, online
-        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        ours, theirs = (
+            [*module.parameters(), *module.buffers()] for module in (self.module, online)
+        )
+        for mine, other in zip(ours, theirs, strict=True):
             kept = other.detach().to(mine.device, copy=True)
-            other.copy_(mine)
-            mine.copy_(kept)
-        for mine, other in zip(ours.buffers(), theirs.buffers(), strict=True):
-            kept = other.to(mine.device, copy=True)
             other.copy_(mine)
             mine.copy_(kept)

@@ -157,7 +157,7 @@ def _take(
         if batch == 0:
             for parameter in turn.parameters:
                 parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's has no annotations
+        loss.backward()
         del loss
     if turn.optimizer is not None:
         turn.optimizer.step()

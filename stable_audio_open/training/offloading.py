@@ -36,7 +36,7 @@ class OffloadedAdamW(AdamW):
         self._means: dict[Tensor, dict[str, Tensor]] = {}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step; parameters without a gradient stay.
 
         Args:
