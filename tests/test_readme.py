@@ -68,8 +68,7 @@ def test_the_estimate_is_the_printed_one(
     monkeypatch.chdir(ROOT)
     (command,) = [c for c in COMMANDS if "--estimate" in c]
     assert main(shlex.split(command)[1:]) == 0
-    (shown,) = [b for b in re.findall(r"```\n(.*?)```", README, flags=re.DOTALL) if "GiB" in b]
-    assert capsys.readouterr().out == shown
+    assert f"```\n{capsys.readouterr().out}```\n" in README
 
 
 def test_training_commands_name_configurations_that_read() -> None:
