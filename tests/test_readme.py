@@ -63,6 +63,15 @@ def test_other_commands_run_as_printed(
     assert "1,056,939,152" in capsys.readouterr().out
 
 
+def test_the_estimate_is_the_printed_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (command,) = [c for c in COMMANDS if "--estimate" in c]
+    assert main(shlex.split(command)[1:]) == 0
+    assert f"```\n{capsys.readouterr().out}```\n" in README
+
+
 def test_training_commands_name_configurations_that_read() -> None:
     commands = [line for line in LINES if "scripts/train.py" in line]
     assert len(commands) >= 3

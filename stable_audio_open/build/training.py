@@ -11,7 +11,7 @@ from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.native import read_discriminator
-from stable_audio_open.checkpoint.strict import load_strictly
+from stable_audio_open.checkpoint.strict import load_part_strictly, load_strictly
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,
@@ -54,12 +54,11 @@ def new_autoencoder(
         model = build_autoencoder(config)
     if training.initialize is not None:
         start = read_checkpoint(Path(training.initialize))
-        if not isinstance(start.config, AutoencoderModelConfig):
-            raise ValueError(
-                f"{training.initialize}: holds a whole model; training.initialize takes the "
-                "checkpoint of an autoencoder"
-            )
-        load_strictly(model, start.tensors, source=str(start.path), keys=start.keys)
+        source = str(start.path)
+        if isinstance(start.config, AutoencoderModelConfig):
+            load_strictly(model, start.tensors, source=source, keys=start.keys)
+        else:
+            load_part_strictly(model, "autoencoder", start.tensors, source=source, keys=start.keys)
     elif training.initial_scale_bias is not None:
         narrow_posterior(model, scale_bias=training.initial_scale_bias)
     return model
@@ -91,6 +90,7 @@ def autoencoder_task(
         ),
         "optimisation": _optimisation(training.optimizer, training.schedule),
         "ema": _ema(training.ema),
+        "offload_ema": training.ema is not None and training.ema.offload,
         "header": _header(config),
         "seed": training.seed,
     }
@@ -150,6 +150,7 @@ def diffusion_task(
         optimisation=_optimisation(training.optimizer, training.schedule),
         guidance_dropout=training.guidance_dropout,
         ema=_ema(training.ema),
+        offload_ema=training.ema is not None and training.ema.offload,
         log_loss_by_timestep=training.log_loss_by_timestep,
         header=header,
         seed=training.seed,
@@ -249,6 +250,7 @@ def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> Optimisa
         inv_gamma=schedule.inv_gamma,
         power=schedule.power,
         warmup=schedule.warmup,
+        offload=optimizer.offload,
     )
 
 

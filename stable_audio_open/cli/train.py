@@ -22,6 +22,10 @@ def train(
             "continue from this one.",
         ),
     ] = "auto",
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Print the memory that it needs, and start nothing."),
+    ] = False,
 ) -> None:
     """Train an autoencoder or a diffusion model."""
     import logging
@@ -29,6 +33,11 @@ def train(
     from stable_audio_open.config.read import read_config
 
     settings = read_config(config, overrides or ())
+    if estimate:
+        from stable_audio_open.cli.estimate import print_estimate
+
+        print_estimate(settings)
+        return
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
 
     from stable_audio_open.build.run import run_training

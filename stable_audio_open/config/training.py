@@ -27,6 +27,9 @@ class AdamWConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """Decay of the running means of gradients and of their squares."""
     weight_decay: NonNegativeFloat
     """Decoupled decay, in units of the learning rate."""
+    offload: bool = False
+    """Keep the running means in CPU memory and take the steps there: slower, 8 bytes a weight less
+    on the GPU."""
 
 
 class InverseLRConfig(
@@ -49,6 +52,8 @@ class EmaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Share of the average that survives a step."""
     power: PositiveFloat = 0.75
     """Warm-up: the decay at step n is min(decay, 1 - (1 + n)^-power)."""
+    offload: bool = False
+    """Keep the average in CPU memory."""
 
 
 class ReconstructionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,7 +183,8 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
     train: Literal["all", "decoder"] = "all"
     """What is trained; `decoder` keeps the encoder as it is (the second phase)."""
     initialize: Name | None = None
-    """Checkpoint of an autoencoder to start from, with its discriminators if it holds any."""
+    """Checkpoint to start from: an autoencoder, with its discriminators if it holds any, or a
+    whole model, whose autoencoder is taken."""
     ema: EmaConfig | None = EmaConfig()
     """Average of the weights that is used afterwards; none when null."""
     initial_scale_bias: float | None = None
@@ -273,6 +279,12 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     """Of weights, crops, noise and dropout."""
 
     def __post_init__(self) -> None:
-        """Check that an adapter has a model to adapt."""
+        """Check that an adapter has a model to adapt, and that memory is saved in one way."""
+        offloaded = self.optimizer.offload or (self.ema is not None and self.ema.offload)
+        if offloaded and self.trainer is not None and self.trainer.strategy == "fsdp":
+            raise ValueError(
+                "`trainer.strategy` is `fsdp`, which splits running means and averaged weights "
+                "over the processes; `optimizer.offload` and `ema.offload` must be false with it"
+            )
         if self.lora is not None and self.initialize is None:
             raise ValueError("`lora` adapts a trained model; give its checkpoint as `initialize`")

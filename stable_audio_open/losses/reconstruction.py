@@ -103,7 +103,7 @@ class StereoSpectralLoss(nn.Module):
             return self._compare(decoded.to(wide), target.to(wide))
 
     def _compare(self, decoded: Tensor, target: Tensor) -> ReconstructionTerms:
-        heard = _has_side(target) if self.skip_silent_side else _all(target)
+        heard = _has_side(target) if self.skip_silent_side else None
         zero = decoded.new_zeros(())
         waveform = F.l1_loss(decoded, target)
         decoded, target = self._weight(decoded), self._weight(target)
@@ -119,7 +119,7 @@ class StereoSpectralLoss(nn.Module):
                     mel = mel + F.l1_loss(
                         mel_decibels(mine, filters), mel_decibels(theirs, filters)
                     )
-                if index == 1 and not heard.all():
+                if index == 1 and heard is not None and not heard.all():
                     if not heard.any():
                         continue
                     mine, theirs = mine[heard], theirs[heard]
@@ -154,7 +154,3 @@ class StereoSpectralLoss(nn.Module):
 def _has_side(audio: Float[Tensor, "batch channels time"]) -> Bool[Tensor, "batch"]:
     side = (audio[:, 0] - audio[:, -1]).abs().amax(dim=-1)
     return side > SILENT_SIDE * audio.abs().amax(dim=(1, 2))
-
-
-def _all(audio: Tensor) -> Bool[Tensor, "batch"]:
-    return torch.ones(len(audio), dtype=torch.bool, device=audio.device)

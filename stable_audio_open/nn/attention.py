@@ -1,5 +1,7 @@
 """Self- and cross-attention, and the one switch between their implementations."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Literal, NamedTuple, get_args
@@ -68,10 +70,26 @@ def attend(
     return F.scaled_dot_product_attention(query, key, value, enable_gqa=grouped)
 
 
+_stands_for_gpu = False
+
+
+@contextmanager
+def standing_for_gpu() -> Iterator[None]:
+    """Leave out what is done for the CPU's sake: its tensors stand for those of a GPU."""
+    global _stands_for_gpu
+    _stands_for_gpu = True
+    try:
+        yield
+    finally:
+        _stands_for_gpu = False
+
+
 def _slow_in_half_precision(query: Tensor) -> bool:
     """Say whether float32 is faster: PyTorch's gradient on the CPU takes four times as long."""
+    if query.device.type != "cpu" or _stands_for_gpu:
+        return False
     half = query.dtype in (torch.float16, torch.bfloat16)
-    return half and query.device.type == "cpu" and query.requires_grad and torch.is_grad_enabled()
+    return half and query.requires_grad and torch.is_grad_enabled()
 
 
 def _flash_allows(query: Tensor) -> bool:

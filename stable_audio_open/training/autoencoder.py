@@ -1,6 +1,7 @@
 """Training of the autoencoder: reconstruction and KL (section 4.1)."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +12,12 @@ from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
-from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
+from stable_audio_open.training.ema import (
+    EmaSchedule,
+    OffloadedAverage,
+    averaged_copy,
+    update_average,
+)
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.randomness import BatchRandomness, process_count
 from stable_audio_open.training.validation import ValidationMeans
@@ -45,6 +51,7 @@ class AutoencoderTraining(pl.LightningModule):
         weights: Weights of the terms.
         optimisation: AdamW and schedule.
         ema: Average of the weights to keep, or None.
+        offload_ema: Keep it in CPU memory.
         header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
         seed: Of the posterior's noise.
     """
@@ -57,12 +64,15 @@ class AutoencoderTraining(pl.LightningModule):
         weights: AutoencoderLossWeights,
         optimisation: Optimisation,
         ema: EmaSchedule | None,
+        offload_ema: bool = False,
         header: dict[str, Any],
         seed: int,
     ) -> None:
         super().__init__()
         self.model = model
-        self.ema = averaged_copy(model) if ema is not None else None
+        kept, offloaded = ema is not None, ema is not None and offload_ema
+        self.ema = averaged_copy(model) if kept and not offloaded else None
+        self.offloaded_ema = OffloadedAverage(model, prefix="ema.") if offloaded else None
         self.loss = loss
         self.weights = weights
         self.optimisation = optimisation
@@ -70,6 +80,7 @@ class AutoencoderTraining(pl.LightningModule):
         self.header = header
         self.seed = seed
         self.validation_means = ValidationMeans()
+        self._lent = ExitStack()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         """Reconstruct a batch of crops; `batch["audio"]` is `[batch, channels, time]`."""
@@ -91,6 +102,11 @@ class AutoencoderTraining(pl.LightningModule):
         self.log_dict(logged, batch_size=len(audio))
         return Reconstruction(decoded=decoded, loss=self._weighted(terms))
 
+    def on_validation_epoch_start(self) -> None:
+        """Let an offloaded average take the place of the trained weights."""
+        if self.offloaded_ema is not None:
+            self._lent.enter_context(self.offloaded_ema.in_place_of(self.model))
+
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Take the averaged model's loss; it decodes the means of the latents, without noise."""
         del batch_idx
@@ -103,7 +119,8 @@ class AutoencoderTraining(pl.LightningModule):
         self.validation_means.add(losses, items=len(audio))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means."""
+        """Log the means, and put the trained weights back."""
+        self._lent.close()
         means = self.validation_means.take()
         self.log("validation/loss", means.pop("validation/loss"), prog_bar=True)
         self.log_dict(means)
@@ -168,8 +185,9 @@ class AutoencoderTraining(pl.LightningModule):
 
     def update_average(self, update: int) -> None:
         """Move the average towards the weights; `update` counts from 1."""
-        if self.ema is not None and self.ema_schedule is not None:
-            update_average(self.ema, self.model, decay=self.ema_schedule.at(update))
+        average = self.ema if self.offloaded_ema is None else self.offloaded_ema.module
+        if average is not None and self.ema_schedule is not None:
+            update_average(average, self.model, decay=self.ema_schedule.at(update))
 
     def configure_optimizers(self) -> Any:
         """Return AdamW and the schedule, stepped at every training step."""
@@ -181,6 +199,13 @@ class AutoencoderTraining(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Describe the model in the checkpoint."""
         checkpoint["stable_audio_open"] = self.header
+        if self.offloaded_ema is not None:
+            self.offloaded_ema.save(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the average out of the checkpoint where no sub-module does."""
+        if self.offloaded_ema is not None:
+            self.offloaded_ema.load(checkpoint)
 
 
 def freeze_encoder(model: AudioAutoencoder) -> None:

@@ -72,27 +72,27 @@ class DemoWriter(pl.Callback):
             return
         assert isinstance(pl_module, DiffusionTraining)
         self._written = step
-        model = pl_module.averaged()  # split weights are gathered by all
-        if not trainer.is_global_zero:
-            return
-        mode = model.training
-        model.eval()
         folder = self.folder / f"step_{step:08d}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            records = [
-                self._write(model, demo, scale, folder / f"{index}_{_name(demo.prompt)}")
-                for index, demo in enumerate(self.demos)
-                for scale in self.guidance_scales
-            ]
-            write_record(folder, records)
-            write_page(self.folder)
-            for logger in trainer.loggers:
-                show(logger, folder, records, step=step)
-        except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
-            log.warning("the demos at step %d failed: %s", step, error)
-        finally:
-            model.train(mode)
+        with pl_module.averaged() as model:  # split weights are gathered by all
+            if not trainer.is_global_zero:
+                return
+            mode = model.training
+            model.eval()
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                records = [
+                    self._write(model, demo, scale, folder / f"{index}_{_name(demo.prompt)}")
+                    for index, demo in enumerate(self.demos)
+                    for scale in self.guidance_scales
+                ]
+                write_record(folder, records)
+                write_page(self.folder)
+                for logger in trainer.loggers:
+                    show(logger, folder, records, step=step)
+            except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
+                log.warning("the demos at step %d failed: %s", step, error)
+            finally:
+                model.train(mode)
 
     def _write(self, model: LatentDiffusion, demo: Demo, scale: float, stem: Path) -> DemoRecord:
         longest = demo.seconds_total - demo.seconds_start

@@ -1,5 +1,7 @@
 """Training of the diffusion transformer: the v-objective on latents (section 4.2)."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,7 +12,12 @@ from torch import Tensor, nn
 from stable_audio_open.conditioning.conditioner import Prepared
 from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, drop_conditions
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
+from stable_audio_open.training.ema import (
+    EmaSchedule,
+    OffloadedAverage,
+    averaged_copy,
+    update_average,
+)
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.randomness import BatchRandomness, process_count
 from stable_audio_open.training.sharding import filled, outline, shard_trained, shard_transformer
@@ -31,6 +38,7 @@ class DiffusionTraining(pl.LightningModule):
         optimisation: AdamW and schedule.
         guidance_dropout: Share of items that are trained without cross-attention conditioning.
         ema: Average of the transformer's weights to keep, or None.
+        offload_ema: Keep it in CPU memory.
         log_loss_by_timestep: Log the loss of each quarter of the timesteps apart.
         header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
         seed: Of timesteps, noise and dropout.
@@ -43,6 +51,7 @@ class DiffusionTraining(pl.LightningModule):
         optimisation: Optimisation,
         guidance_dropout: float,
         ema: EmaSchedule | None,
+        offload_ema: bool = False,
         log_loss_by_timestep: bool = False,
         header: dict[str, Any],
         seed: int,
@@ -51,7 +60,11 @@ class DiffusionTraining(pl.LightningModule):
         self.log_loss_by_timestep = log_loss_by_timestep
         self.model = model
         self.model.autoencoder.requires_grad_(False)
-        self.ema = averaged_copy(model.transformer) if ema is not None else None
+        kept, offloaded = ema is not None, ema is not None and offload_ema
+        self.ema = averaged_copy(model.transformer) if kept and not offloaded else None
+        self.offloaded_ema = (
+            OffloadedAverage(model.transformer, prefix="ema.") if offloaded else None
+        )
         self.optimisation = optimisation
         self.guidance_dropout = guidance_dropout
         self.ema_schedule = ema
@@ -62,13 +75,14 @@ class DiffusionTraining(pl.LightningModule):
         self.validation_means = ValidationMeans()
         # In tuples, which hide them from Lightning.
         self._validated: tuple[LatentDiffusion, ...] = ()
+        self._lent = ExitStack()
         self._outline: tuple[LatentDiffusion, ...] = ()
 
     def configure_model(self) -> None:
         """Split the trained networks over the processes, where the strategy wants it."""
         if self.device_mesh is None or self._outline:
             return
-        self._outline = (outline(self.averaged()),)
+        self._outline = (outline(self._with_average()),)
         mesh = self.device_mesh["data_parallel"]
         shard_trained(self.model.conditioner, mesh)
         shard_transformer(self.model.transformer, mesh)
@@ -111,7 +125,7 @@ class DiffusionTraining(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Get the averaged model ready; split weights are gathered by all processes, once."""
-        self._validated = (self.averaged(),)
+        self._validated = (self._lent.enter_context(self.averaged()),)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Take the averaged transformer's loss, at one timestep of each item in every band.
@@ -140,8 +154,9 @@ class DiffusionTraining(pl.LightningModule):
         self.validation_means.add(losses, items=len(latents))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means."""
+        """Log the means, and give the averaged model back."""
         self._validated = ()
+        self._lent.close()
         means = self.validation_means.take()
         self.log("validation/loss", means.pop("validation/loss"), prog_bar=True)
         self.log_dict(means)
@@ -166,19 +181,29 @@ class DiffusionTraining(pl.LightningModule):
             if len(mine):
                 self.log(f"train/loss/{_band_name(band)}", mine.mean(), batch_size=len(mine))
 
-    def averaged(self) -> LatentDiffusion:
-        """Return the system with the averaged transformer, sharing all weights.
+    @contextmanager
+    def averaged(self) -> Iterator[LatentDiffusion]:
+        """Lend the system with the averaged transformer, sharing all weights.
 
-        Where the weights are split over processes, it is a copy with whole ones, and all processes
-        must call this together.
+        An offloaded average takes the place of the trained weights meanwhile. Where the weights
+        are split over processes, it is a copy with whole ones, and all must call this together.
         """
-        system = LatentDiffusion(
+        shared = self._with_average()
+        if self.offloaded_ema is not None:
+            with self.offloaded_ema.in_place_of(self.model.transformer):
+                yield shared
+        elif self._outline:
+            yield filled(self._outline[0], shared)
+        else:
+            yield shared
+
+    def _with_average(self) -> LatentDiffusion:
+        return LatentDiffusion(
             autoencoder=self.model.autoencoder,
             conditioner=self.model.conditioner,
             transformer=self.model.transformer if self.ema is None else self.ema,
             window_samples=self.model.window_samples,
         )
-        return filled(self._outline[0], system) if self._outline else system
 
     def compile_networks(self) -> None:
         """Compile the transformer in place."""
@@ -190,9 +215,10 @@ class DiffusionTraining(pl.LightningModule):
         A hook after the batch would come too late: the checkpoint of this step is written first.
         """
         super().optimizer_step(*args, **kwargs)
-        if self.ema is not None and self.ema_schedule is not None:
+        average = self.ema if self.offloaded_ema is None else self.offloaded_ema.module
+        if average is not None and self.ema_schedule is not None:
             decay = self.ema_schedule.at(self.global_step + 1)
-            update_average(self.ema, self.model.transformer, decay=decay)
+            update_average(average, self.model.transformer, decay=decay)
 
     def configure_optimizers(self) -> Any:
         """Return AdamW and the schedule, stepped at every training step."""
@@ -207,11 +233,15 @@ class DiffusionTraining(pl.LightningModule):
         for prefix in self._frozen_text_encoders():
             for key in [k for k in checkpoint["state_dict"] if k.startswith(prefix)]:
                 del checkpoint["state_dict"][key]
+        if self.offloaded_ema is not None:
+            self.offloaded_ema.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on in the sequence of timesteps; put the frozen text encoder's weights back."""
         self._timesteps_drawn = checkpoint["timesteps_drawn"]
         self.timesteps = None
+        if self.offloaded_ema is not None:
+            self.offloaded_ema.load(checkpoint)
         own = self.state_dict()
         for prefix in self._frozen_text_encoders():
             checkpoint["state_dict"] |= {k: v for k, v in own.items() if k.startswith(prefix)}

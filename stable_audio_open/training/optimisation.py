@@ -7,6 +7,8 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from stable_audio_open.training.offloading import OffloadedAdamW
+
 
 @dataclass(frozen=True, kw_only=True)
 class Optimisation:
@@ -21,6 +23,8 @@ class Optimisation:
     inv_gamma: float
     power: float
     warmup: float
+    offload: bool = False
+    """Running means and the step itself on the CPU."""
 
     def factor(self, step: int) -> float:
         """Return the learning rate at a step (from 0), in units of `lr`."""
@@ -29,7 +33,8 @@ class Optimisation:
 
     def configure(self, parameters: Iterable[nn.Parameter]) -> tuple[AdamW, LambdaLR]:
         """Return the optimiser and its schedule, to be stepped together."""
-        optimizer = AdamW(
+        kind = OffloadedAdamW if self.offload else AdamW
+        optimizer = kind(
             list(parameters), lr=self.lr, betas=self.betas, weight_decay=self.weight_decay
         )
         # A plain function leaves nothing of itself in the checkpoint.

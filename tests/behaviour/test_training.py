@@ -189,8 +189,8 @@ def test_17_a_short_file_is_followed_by_silence_and_keeps_its_own_length(tmp_pat
 def test_18_average_covers_the_transformer_alone(training: DiffusionTraining) -> None:
     keys = {key.removeprefix("ema.") for key in training.state_dict() if key.startswith("ema.")}
     assert keys == set(training.model.transformer.state_dict())
-    averaged = training.averaged()
-    assert averaged.transformer is training.ema
-    assert averaged.transformer is not training.model.transformer
-    assert averaged.autoencoder is training.model.autoencoder
-    assert averaged.conditioner is training.model.conditioner
+    with training.averaged() as averaged:
+        assert averaged.transformer is training.ema
+        assert averaged.transformer is not training.model.transformer
+        assert averaged.autoencoder is training.model.autoencoder
+        assert averaged.conditioner is training.model.conditioner

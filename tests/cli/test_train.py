@@ -123,6 +123,17 @@ def test_missing_file(refuse: Refuse):
 
 
 @pytest.mark.usefixtures("empty_folder")
+def test_estimate_starts_nothing(run: Run, config: Path):
+    before = sorted(Path().rglob("*"))
+    result = run("train", "--estimate", "--config", config, "training.trainer.accelerator=auto")
+    assert (result.returncode, result.stderr) == (0, "")
+    for words in ("weights, trained", "offloaded to the CPU, GiB", "total", "a 24 GB card"):
+        assert words in result.stdout
+    assert sorted(Path().rglob("*")) == before
+    assert "GPU" not in run("train", "--estimate", "--config", config).stdout
+
+
+@pytest.mark.usefixtures("empty_folder")
 def test_missing_checkpoint(run: Run, config: Path):
     result = run("train", "--config", config, "--resume", "gone.ckpt")
     assert (result.returncode, result.stderr) == (

@@ -231,6 +231,26 @@ def test_fields(change: Callable[[Value], object], expected: str) -> None:
         ),
         (
             "diffusion",
+            put(
+                "training",
+                {
+                    "trainer": {"max_steps": 1, "devices": 2, "strategy": "fsdp"},
+                    "optimizer": {
+                        "type": "adamw",
+                        "lr": 1e-4,
+                        "betas": [0.9, 0.99],
+                        "weight_decay": 0,
+                        "offload": True,
+                    },
+                    "schedule": {"type": "inverse_lr", "inv_gamma": 1, "power": 0, "warmup": 0},
+                },
+            ),
+            "$.training: `trainer.strategy` is `fsdp`, which splits running means and averaged "
+            "weights over the processes; `optimizer.offload` and `ema.offload` must be false with "
+            "it",
+        ),
+        (
+            "diffusion",
             put("training.trainer.strategy", "ddp_sharded"),
             '$.training.trainer.strategy: found "ddp_sharded"; allowed: "auto", "ddp", "fsdp"',
         ),

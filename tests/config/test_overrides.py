@@ -101,7 +101,7 @@ def test_one_item_of_a_list_that_the_file_leaves_to_its_default() -> None:
         (
             "training.optimizer.learning_rate=1",
             '$.training.optimizer: unknown field "learning_rate"; '
-            'allowed: "type", "lr", "betas", "weight_decay"',
+            'allowed: "type", "lr", "betas", "weight_decay", "offload"',
         ),
         (
             "training.batch_size=four",

@@ -160,6 +160,26 @@ def test_a_run_goes_on_from_the_best_checkpoint(
     assert same(again, run_training(change(config, name="five", max_steps=5)))
 
 
+def test_an_offloaded_average_is_validated_and_the_training_is_the_same(
+    best: tuple[DiffusionModelConfig, Path],
+    adversarial_run: AutoencoderModelConfig,
+    manifest: str,
+    change: Change,
+) -> None:
+    config, last = best
+    plain = change(validating(adversarial_run, manifest), name="average_kept", validate_every=2)
+    for name, kept, whole in (
+        ("offloaded", config, last),
+        ("offloaded_autoencoder", plain, run_training(plain)),
+    ):
+        training = msgspec.structs.replace(
+            kept.training, ema=msgspec.structs.replace(kept.training.ema, offload=True)
+        )
+        again = run_training(change(msgspec.structs.replace(kept, training=training), name=name))
+        assert same(again, whole)
+        assert rows(again, "validation/loss") == rows(whole, "validation/loss")
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_find_the_same_losses(
     strategy: str,

@@ -48,6 +48,9 @@ def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
     if config.training is not None:
         run = "trainer", "batch_size", "autoencoder", "initialize", "activation_checkpointing"
         left_out += [f"training.{name}" for name in (*run, "seed")]
+        for name in ("optimizer", "ema"):
+            if getattr(getattr(config.training, name), "offload", False):
+                left_out.append(f"training.{name}.offload")
     _log_left_out(left_out)
     return layout.DiffusionCondFile(
         sample_size=config.window_samples,
@@ -151,7 +154,7 @@ def _conditioner(
 
 def _training(config: DiffusionTrainingConfig, *, name: str) -> layout.DiffusionCondTraining:
     ema = config.ema
-    if ema is not None and ema != EmaConfig():
+    if ema is not None and (ema.decay, ema.power) != (EmaConfig().decay, EmaConfig().power):
         raise ConfigError(
             f"{name}: $.training.ema: found decay {ema.decay:g} and power {ema.power:g}; "
             "allowed: null, or 0.9999 and 0.75 (stable-audio-tools knows no other)"
