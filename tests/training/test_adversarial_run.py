@@ -204,14 +204,6 @@ def test_second_phase_goes_on_with_the_discriminators(
     assert changed(task.state_dict(), start, "discriminator.")
 
 
-def test_whole_model_is_no_start_for_an_autoencoder(
-    config: AutoencoderModelConfig, tiny_model_folder: Path
-) -> None:
-    wrong = with_training(config, initialize=str(tiny_model_folder))
-    with pytest.raises(ValueError, match=r"holds a whole model; training\.initialize takes"):
-        run_training(wrong)
-
-
 def test_gradients_are_limited_and_logged_as_they_were(
     config: AutoencoderModelConfig, change: Change
 ) -> None:

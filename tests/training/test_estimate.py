@@ -191,7 +191,10 @@ def test_nothing_is_written_or_drawn(
     ("changes", "message"),
     [
         ({"training": None}, "`training` is missing; the estimate needs this section"),
-        ({"strategy": "fsdp"}, "strategy is fsdp, for which there is no estimate; allowed: auto"),
+        (
+            {"strategy": "fsdp", "devices": 2},
+            "strategy is fsdp, for which there is no estimate; allowed: auto",
+        ),
     ],
 )
 def test_what_cannot_be_estimated(

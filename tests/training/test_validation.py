@@ -169,8 +169,8 @@ def test_an_offloaded_average_is_validated_and_the_training_is_the_same(
     config, last = best
     plain = change(validating(adversarial_run, manifest), name="average_kept", validate_every=2)
     for name, kept, whole in (
-        ("offloaded", config, last),
-        ("offloaded_autoencoder", plain, run_training(plain)),
+        ("average_offloaded", config, last),
+        ("autoencoder_average_offloaded", plain, run_training(plain)),
     ):
         training = msgspec.structs.replace(
             kept.training, ema=msgspec.structs.replace(kept.training.ema, offload=True)
