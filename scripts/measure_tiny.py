@@ -108,10 +108,11 @@ def adherence(
     guidance_scale: float,
     seed: int,
     family: str | None = None,
+    captions: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the share of prompts whose nearest recording is of the prompt's family.
 
-    Prompts are captions, of one family or of all.
+    Prompts are captions, of one family or of all, or other words for some of the files.
     """
     rate = model.sample_rate
     library = torch.stack(
@@ -122,13 +123,18 @@ def adherence(
         ]
     )  # fmt: skip
     families = [r.family or "" for r in recordings]
-    eligible = [i for i, own in enumerate(families) if family in (None, own)]
+    words = {r.file: r.caption for r in recordings} if captions is None else captions
+    eligible = [
+        i
+        for i, (own, r) in enumerate(zip(families, recordings, strict=True))
+        if family in (None, own) and r.file in words
+    ]
     chosen = random.Random(seed).sample(eligible, prompts)
     rows, distances = [], []
     for start in range(0, prompts, 8):
         batch = chosen[start : start + 8]
         audio = model.generate(
-            [recordings[i].caption for i in batch],
+            [words[recordings[i].file] for i in batch],
             duration=duration,
             steps=steps,
             guidance_scale=guidance_scale,
@@ -155,7 +161,7 @@ def adherence(
         # Always answering with the most frequent family.
         "chance_of_commonest": round(max(counts.values()) / len(families), 3),
         "wrong": [
-            f"{recordings[a].caption} -> {recordings[b].caption}"
+            f"{words[recordings[a].file]} -> {recordings[b].caption}"
             for (a, b), ok in zip(rows, right, strict=True)
             if not ok
         ],
@@ -178,6 +184,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=7.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--family", help="take the captions of this family alone")
+    parser.add_argument("--captions", help="take the captions of this manifest of the folder")
     parser.add_argument(
         "--lora", action="append", default=[], metavar="PATH", help="adapter to merge"
     )
@@ -186,10 +193,18 @@ def main() -> None:
     options = parser.parse_args()
     try:
         recordings = read_manifest(options.data, "manifest.jsonl")
+        captions = None
+        if options.captions:
+            renamed = read_manifest(options.data, options.captions)
+            captions = {one.file: one.caption for one in renamed}
         model = load(options.model, device="cpu", lora=[(path, 1.0) for path in options.lora])
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    own = [one for one in recordings if options.family in (None, one.family)]
+    own = [
+        one
+        for one in recordings
+        if options.family in (None, one.family) and (captions is None or one.file in captions)
+    ]
     if options.prompts > len(own):
         parser.error(f"--prompts {options.prompts}: there are only {len(own)} such recordings")
     autoencoder = model.autoencoder if isinstance(model, StableAudio) else model
@@ -213,6 +228,7 @@ def main() -> None:
             guidance_scale=options.guidance,
             seed=options.seed,
             family=options.family,
+            captions=captions,
         )
     text = json.dumps(measured, indent=2)
     print(text)
