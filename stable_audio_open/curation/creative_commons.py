@@ -86,7 +86,7 @@ def from_url(text: str) -> Licence | None:
     if (room == "publicdomain") != (code in ("zero", "mark")):
         return None
     name = MARKS.get(code) or _elements(code.split("-"))
-    return name and _licence(name, found["version"], found["port"])
+    return _licence(name, found["version"], found["port"]) if name else None
 
 
 def from_title(text: str) -> Licence | None:
