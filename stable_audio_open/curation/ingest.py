@@ -76,6 +76,8 @@ def ingest(rows: Iterable[Row], folder: Path, *, replace: bool = False) -> Inges
         (beside / REJECTS).replace(folder / REJECTS)
     finally:
         shutil.rmtree(beside)
+        if not any(folder.iterdir()):
+            folder.rmdir()
     return counts
 
 
