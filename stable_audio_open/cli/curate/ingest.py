@@ -1,0 +1,70 @@
+"""`stable-audio-open curate ingest`: what a catalogue says, in one form."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stable_audio_open.curation.ingest import REJECTS, Row, with_files
+from stable_audio_open.curation.ingest import ingest as write_rows
+
+Kind = Literal["freesound", "fma", "folder"]
+
+
+def ingest(
+    kind: Annotated[Kind, typer.Argument(help="What the sources are.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="freesound: JSON of the API or of FSD50K, JSON lines, or folders of them; fma: "
+            "the folder with tracks.csv and genres.csv; folder: recordings with name.json beside "
+            "name.wav, or with tags.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the catalogue.")
+    ],
+    audio: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the recordings of Freesound or FMA, to find the file of each number.",
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of a catalogue that is there.")
+    ] = False,
+) -> None:
+    """Read a catalogue of recordings into Parquet; bad rows are kept in rejects.jsonl."""
+    if kind == "folder" and (len(sources) > 1 or audio is not None):
+        raise ValueError("folder takes one SOURCE, which holds the recordings, and no --audio")
+    for source in (*sources, *filter(None, (audio,))):
+        if not source.exists():
+            raise FileNotFoundError(2, "no such file or folder", str(source))
+
+    from stable_audio_open.curation.audio_paths import files_by_number
+
+    rows: Iterator[Row] = (row for source in sources for row in _rows(kind, source))
+    if audio is not None:
+        rows = with_files(rows, files_by_number(audio))
+    counts = write_rows(rows, output, replace=replace)
+    rejected = f"; {counts.rejects} rejects in {output / REJECTS}" if counts.rejects else ""
+    typer.echo(f"{output}: {counts.records} records, {counts.with_file} with a file{rejected}")
+    if not counts.records:
+        raise ValueError(f"{output}: no row could be used; see {output / REJECTS}")
+
+
+def _rows(kind: Kind, source: Path) -> Iterator[Row]:
+    if kind == "freesound":
+        from stable_audio_open.curation.freesound_json import read_freesound
+
+        return read_freesound(source)
+    if kind == "fma":
+        from stable_audio_open.curation.fma import read_fma
+
+        return read_fma(source)
+    from stable_audio_open.curation.folder import read_folder
+
+    return read_folder(source)

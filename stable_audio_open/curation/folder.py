@@ -1,0 +1,98 @@
+"""A folder of recordings: what their headers, sidecars (name.json) and embedded tags say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stable_audio_open.audio.files import AudioInfo, audio_info, read_audio
+from stable_audio_open.curation.audio_paths import audio_files
+from stable_audio_open.curation.embedded_tags import Described, read_tags
+from stable_audio_open.curation.ingest import Row
+from stable_audio_open.curation.record import CatalogueRecord
+
+ALIASES = {
+    "name": "title",
+    "license": "licence",
+    "username": "author",
+    "uploader": "author",
+    "url": "page_url",
+}
+"""Names that Freesound gives to fields of a sidecar."""
+END = 0.05
+"""Seconds read at the end: a FLAC or MP3 file that was cut fails there alone."""
+
+
+def read_folder(root: Path) -> Iterator[Row]:
+    """Yield a row for each file below `root` that is named as audio.
+
+    Args:
+        root: Folder of the recordings. A sidecar counts before embedded tags, field by field.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    for number, path in enumerate(audio_files(root), start=1):
+        name = path.relative_to(root).as_posix()
+        try:
+            record = _record(path, name)
+        except (ValueError, OSError) as error:
+            reason = str(error) if isinstance(error, ValueError) else _reason(error)
+            yield Row(source=str(root), position=number, raw=name, reason=reason)
+        else:
+            yield Row(source=str(root), position=number, raw=name, record=record)
+
+
+def _record(path: Path, name: str) -> CatalogueRecord:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("the path is not UTF-8; rename the file") from error
+    if path.exists() and not path.is_file():
+        raise ValueError("not a file; leave it out")
+    info = _checked_info(path)
+    said = _sidecar(path.with_suffix(".json"))
+    try:
+        tags = read_tags(path)
+    except ValueError:
+        if said is None:
+            raise
+        tags = Described()
+    return _merged(name, said or Described(), tags, info)
+
+
+def _checked_info(path: Path) -> AudioInfo:
+    info = audio_info(path)
+    read_audio(path, start=max(0.0, info.duration - END))
+    return info
+
+
+def _sidecar(path: Path) -> Described | None:
+    if not path.is_file():
+        return None
+    try:
+        fields = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        given = {name: value for name, value in fields.items() if value is not None}
+        known = {ALIASES[name]: value for name, value in given.items() if name in ALIASES}
+        return msgspec.convert(known | given, Described)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name}: not a description ({error})") from error
+
+
+def _merged(name: str, said: Described, tags: Described, info: AudioInfo) -> CatalogueRecord:
+    fields = {
+        field: getattr(said, field) or getattr(tags, field) for field in Described.__struct_fields__
+    }
+    return CatalogueRecord(
+        id=f"folder:{name}",
+        file=name,
+        duration=info.duration,
+        sample_rate=info.sample_rate,
+        channels=info.channels,
+        **fields,
+    )
+
+
+def _reason(error: OSError) -> str:
+    return f"cannot be read ({error.strerror})"

@@ -1,0 +1,352 @@
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from stable_audio_open.cli.main import main
+from stable_audio_open.curation.catalogue import read_catalogue
+from stable_audio_open.curation.fetching import fetch_audio, fetch_pages
+from stable_audio_open.curation.freesound import FreesoundClient, KeyRefusedError, Search
+
+KEY, TOKEN = "secret-key", "secret-token"
+COUNT = 5
+
+
+def mp3(number: int) -> bytes:
+    return f"preview of {number}".encode() * 10
+
+
+def wav(number: int) -> bytes:
+    return f"original of {number}".encode() * 1000
+
+
+SEARCH = Search(query="kick drum", filter='license:"Creative Commons 0"', page_size=2)
+
+
+class Server(ThreadingHTTPServer):
+    """The documented API; the first of `faults` is what happens to a request instead."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.faults: list[Any] = []
+        """(status, headers), `drop` (no answer) or `cut` (half of the body)."""
+        self.asked: list[tuple[str, dict[str, list[str]], str | None]] = []
+        """Path, query and authorization of every request."""
+        self.removed: set[int] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def sound(self, number: int) -> dict[str, Any]:
+        return {
+            "id": number,
+            "url": f"https://freesound.org/people/ann/sounds/{number}/",
+            "name": f"sound {number}",
+            "tags": ["kick"],
+            "license": "http://creativecommons.org/publicdomain/zero/1.0/",
+            "username": "ann",
+            "type": "wav",
+            "filesize": len(wav(number)),
+            "previews": {"preview-hq-mp3": f"{self.url}/previews/{number}.mp3"},
+        }
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        query = parse_qs(parts.query)
+        self.server.asked.append((parts.path, query, self.headers["Authorization"]))
+        fault = self.server.faults.pop(0) if self.server.faults else None
+        if fault == "drop":
+            self.close_connection = True
+        elif isinstance(fault, tuple):
+            self.answer({"detail": "not\nnow"}, *fault)
+        else:
+            self.route(parts.path, query, cut=fault == "cut")
+
+    def route(self, path: str, query: dict[str, list[str]], cut: bool) -> None:
+        words = path.strip("/").split("/")
+        if words[0] == "previews":
+            number = int(words[1].removesuffix(".mp3"))
+            if number in self.server.removed:
+                return self.answer({"detail": "Not found."}, 404)
+            return self.send(mp3(number), cut=cut)
+        if words[:2] == ["apiv2", "sounds"]:
+            if self.headers["Authorization"] != f"Bearer {TOKEN}":
+                return self.answer({"detail": "Invalid token."}, 401)
+            return self.send(wav(int(words[2])), cut=cut)
+        if self.headers["Authorization"] != f"Token {KEY}":
+            return self.answer({"detail": "Invalid token."}, 401)
+        page, size = int(query["page"][0]), int(query["page_size"][0])
+        numbers = range(1 + (page - 1) * size, min(COUNT, page * size) + 1)
+        if not numbers:
+            return self.answer({"detail": "Invalid page."}, 404)
+        following = f"{self.server.url}{path}?page={page + 1}" if page * size < COUNT else None
+        reply = {
+            "count": COUNT,
+            "next": following,
+            "previous": None,
+            "results": [self.server.sound(number) for number in numbers],
+        }
+        return self.send(json.dumps(reply).encode(), cut=cut)
+
+    def answer(self, content: object, status: int, headers: dict[str, str] | None = None) -> None:
+        self.send(json.dumps(content).encode(), status, headers)
+
+    def send(
+        self,
+        body: bytes,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+        cut: bool = False,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if cut else body)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def client(server: Server, waits: list[float]) -> Iterator[FreesoundClient]:
+    with FreesoundClient(
+        server=server.url, key=KEY, token=TOKEN, sleep=waits.append, tries=4
+    ) as client:
+        yield client
+
+
+def page_numbers(server: Server) -> list[int]:
+    return [int(query["page"][0]) for path, query, _ in server.asked if "search" in path]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_search_is_asked_as_documented(
+    server: Server, client: FreesoundClient, tmp_path: Path
+) -> None:
+    assert fetch_pages(client, SEARCH, tmp_path) == 3
+    path, query, authorization = server.asked[0]
+    assert path == "/apiv2/search/text/"
+    assert authorization == f"Token {KEY}"
+    assert query["fields"][0].split(",")[:3] == ["id", "url", "name"]
+    assert query | {"fields": []} == {
+        "query": ["kick drum"],
+        "filter": ['license:"Creative Commons 0"'],
+        "sort": ["created_asc"],
+        "fields": [],
+        "page": ["1"],
+        "page_size": ["2"],
+    }
+    assert page_numbers(server) == [1, 2, 3]
+    names = ["page-00001.json", "page-00002.json", "page-00003.json"]
+    assert sorted(files(tmp_path / "pages")) == names
+
+
+@pytest.mark.parametrize(
+    ("faults", "expected"),
+    [
+        ([(429, {"Retry-After": "7"})], [7.0]),
+        ([(429, {}), (500, {}), "drop"], [1.0, 2.0, 4.0]),
+        ([(503, {}), (429, {"Retry-After": "0"})], [1.0, 0.0]),
+        ([(429, {"Retry-After": "Mon, 01 Jan 2001 00:00:00 GMT"})], [0.0]),
+        (["cut", "cut"], [1.0, 2.0]),
+    ],
+)
+def test_what_passes_is_waited_for(
+    server: Server,
+    client: FreesoundClient,
+    waits: list[float],
+    tmp_path: Path,
+    faults: list[Any],
+    expected: list[float],
+) -> None:
+    server.faults = faults
+    assert fetch_pages(client, SEARCH, tmp_path, most=1) == 1
+    assert waits == expected
+
+
+def test_patience_ends_and_the_next_run_goes_on(
+    server: Server, client: FreesoundClient, waits: list[float], tmp_path: Path
+) -> None:
+    server.faults = [None] + [(500, {})] * 4
+    with pytest.raises(ConnectionError, match=r"/search/text/: 500 Internal Server Error; run the"):
+        fetch_pages(client, SEARCH, tmp_path)
+    assert waits == [1.0, 2.0, 4.0]
+    assert page_numbers(server) == [1, 2, 2, 2, 2]
+    server.asked.clear()
+    fetched: list[int] = []
+    assert fetch_pages(client, SEARCH, tmp_path, report=fetched.append) == 3
+    assert page_numbers(server) == fetched == [2, 3]
+    server.asked.clear()
+    assert fetch_pages(client, SEARCH, tmp_path) == 3
+    assert server.asked == []
+
+
+def test_a_wait_until_tomorrow_ends_the_run(
+    server: Server, client: FreesoundClient, waits: list[float], tmp_path: Path
+) -> None:
+    server.faults = [(429, {"Retry-After": "80000"})]
+    with pytest.raises(ConnectionError, match="429 Too Many Requests, which asks to wait 80000 s"):
+        fetch_pages(client, SEARCH, tmp_path)
+    assert waits == []
+
+
+def test_another_search_does_not_go_on(client: FreesoundClient, tmp_path: Path) -> None:
+    fetch_pages(client, SEARCH, tmp_path, most=1)
+    with pytest.raises(ValueError, match="this folder is of another search \\('kick drum', filter"):
+        fetch_pages(client, Search(query="snare"), tmp_path)
+
+
+def test_previews_need_no_key_and_are_fetched_once(
+    server: Server, client: FreesoundClient, tmp_path: Path
+) -> None:
+    pages = fetch_pages(client, SEARCH, tmp_path)
+    server.asked.clear()
+    server.removed = {3}
+    server.faults = ["cut", "drop"]
+    there, failures = fetch_audio(client, tmp_path, "previews", pages=pages)
+    assert there == 4
+    assert {authorization for _, _, authorization in server.asked} == {None}
+    assert files(tmp_path / "audio") == {f"{n}.mp3": mp3(n) for n in (1, 2, 4, 5)}
+    assert [failure.id for failure in failures] == ["freesound:3"]
+    assert failures[0].reason == f"{server.url}/previews/3.mp3: 404 Not Found: Not found."
+    server.asked.clear()
+    server.removed.clear()
+    assert fetch_audio(client, tmp_path, "previews", pages=pages) == (5, [])
+    assert [path for path, _, _ in server.asked] == ["/previews/3.mp3"]
+    assert (tmp_path / "failures.jsonl").read_bytes() == b""
+
+
+def test_originals_come_with_the_token_and_of_the_right_size(
+    server: Server, client: FreesoundClient, tmp_path: Path
+) -> None:
+    pages = fetch_pages(client, SEARCH, tmp_path, most=1)
+    server.asked.clear()
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "1.wav").write_bytes(b"of another size")
+    assert fetch_audio(client, tmp_path, "originals", pages=pages) == (2, [])
+    assert files(tmp_path / "audio") == {"1.wav": wav(1), "2.wav": wav(2)}
+    assert server.asked == [(f"/apiv2/sounds/{n}/download/", {}, f"Bearer {TOKEN}") for n in (1, 2)]
+    with pytest.raises(ConnectionError, match="got 13000 bytes of 5; run the same command"):
+        client.download_original(3, tmp_path / "3.wav", 5)
+    assert not (tmp_path / "3.wav").exists()
+
+
+def test_a_bad_token_ends_the_run(server: Server, client: FreesoundClient, tmp_path: Path) -> None:
+    pages = fetch_pages(client, SEARCH, tmp_path, most=1)
+    with (
+        FreesoundClient(server=server.url, token="old") as other,
+        pytest.raises(
+            KeyRefusedError, match=r"401 Unauthorized: .* value of FREESOUND_OAUTH_TOKEN"
+        ),
+    ):
+        fetch_audio(other, tmp_path, "originals", pages=pages)
+
+
+def test_keys_are_never_shown(server: Server) -> None:
+    with pytest.raises(ValueError, match=r"^FREESOUND_API_KEY holds characters that no key has; "):
+        FreesoundClient(server=server.url, key="se\ncret")
+    with pytest.raises(ValueError, match=r"^server is 'freesound\.org'; it must start with http"):
+        FreesoundClient(server="freesound.org", key=KEY)
+
+
+@pytest.fixture
+def fetch(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str, str]]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FREESOUND_API_KEY", KEY)
+    monkeypatch.delenv("FREESOUND_OAUTH_TOKEN", raising=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        words = ["curate", "fetch", "kick", "-o", "got", "--server", server.url, *arguments]
+        code = main(words)
+        shown = capsys.readouterr()
+        assert KEY not in shown.out + shown.err
+        return code, shown.out, shown.err
+
+    return run
+
+
+def test_the_command_fetches_what_ingest_reads(
+    server: Server, fetch: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    server.faults = [(429, {"Retry-After": "0"})]
+    server.removed = {2}
+    assert fetch("--page-size", "4", "--audio", "previews") == (
+        0,
+        "got: 2 pages, 2 of them new\n"
+        "got: 4 recordings, 4 of them new; 1 failed, see got/failures.jsonl\n",
+        "",
+    )
+    command = ["curate", "ingest", "freesound", "got/pages", "--audio", "got/audio", "-o", "c"]
+    assert main(command) == 0
+    assert [(record.id, record.file) for record in read_catalogue(tmp_path / "c")] == [
+        ("freesound:1", "1.mp3"),
+        ("freesound:2", None),
+        ("freesound:3", "3.mp3"),
+        ("freesound:4", "4.mp3"),
+        ("freesound:5", "5.mp3"),
+    ]
+
+
+def test_the_command_says_in_one_line_what_is_wrong_with_the_key(
+    server: Server,
+    fetch: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code, out, error = fetch("--audio", "originals")
+    assert (code, out) == (2, "")
+    assert error == (
+        "stable-audio-open: FREESOUND_OAUTH_TOKEN is not set; originals need an OAuth2 token of "
+        "Freesound\n"
+    )
+    monkeypatch.setenv("FREESOUND_API_KEY", "wrong")
+    code, out, error = fetch()
+    assert (code, out) == (2, "")
+    assert error == (
+        f"stable-audio-open: {server.url}/apiv2/search/text/: 401 Unauthorized: the server does "
+        "not take the value of FREESOUND_API_KEY; make one at https://freesound.org/apiv2/apply/\n"
+    )
+    assert "wrong" not in error
+    monkeypatch.delenv("FREESOUND_API_KEY")
+    assert fetch()[2] == (
+        "stable-audio-open: FREESOUND_API_KEY is not set; make a key at "
+        "https://freesound.org/apiv2/apply/\n"
+    )
