@@ -1,0 +1,124 @@
+"""Checkpoints of small taggers, in the layouts of the published ones."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stable_audio_open.curation.taggers.panns import MUSIC_CLASSES, Cnn14DecisionLevel
+from stable_audio_open.curation.taggers.panns import panns_spectrogram
+from stable_audio_open.curation.taggers.panns_checkpoint import front_end_tensors
+from stable_audio_open.curation.taggers.tensor_bundle import masked_checksum
+
+CLASSES = ("Speech", *MUSIC_CLASSES)
+WIDTHS = (3, 4, 5, 6, 7, 8)
+
+
+def random_network(*, classes: int = len(CLASSES)) -> Cnn14DecisionLevel:
+    """Everything random, the statistics of batch norms too."""
+    generator = torch.Generator().manual_seed(0)
+    network = Cnn14DecisionLevel(classes=classes, widths=WIDTHS).eval()
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            values = torch.randn(tensor.shape, generator=generator)
+            scale = 30 if name == "bn0.running_mean" else 0.5
+            tensor.copy_(values.abs() + 0.3 if name.endswith("running_var") else scale * values)
+    return network
+
+
+def loudness_network() -> Cnn14DecisionLevel:
+    """Hears "Music" wherever there is sound, and nothing in silence."""
+    network = Cnn14DecisionLevel(classes=len(CLASSES), widths=(2,) * 6).eval()
+    for name, tensor in network.state_dict().items():
+        if name.endswith(("conv1.weight", "conv2.weight")):
+            tensor.fill_(1 / (9 * tensor.shape[1]))
+    network.bn0.running_mean.fill_(-70.0)  # silence is at -100 dB
+    nn.init.eye_(network.fc1.weight)
+    nn.init.zeros_(network.fc1.bias)
+    nn.init.zeros_(network.fc_audioset.weight)
+    nn.init.constant_(network.fc_audioset.bias, -5.0)
+    nn.init.constant_(network.fc_audioset.weight[CLASSES.index("Music")], 1.0)
+    return network
+
+
+def save_panns(folder: Path, network: Cnn14DecisionLevel) -> Path:
+    """Write a checkpoint and its names as PANNs and AudioSet publish them."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "small.pth"
+    front_end = front_end_tensors(panns_spectrogram())
+    torch.save({"iteration": 1, "model": front_end | network.state_dict()}, path)
+    rows = [f'{index},/m/{index},"{name}"' for index, name in enumerate(CLASSES)]
+    names = "\n".join(["index,mid,display_name", *rows])
+    (folder / "class_labels_indices.csv").write_text(names + "\n")
+    return path
+
+
+@pytest.fixture
+def random_panns(tmp_path: Path) -> Path:
+    return save_panns(tmp_path / "random", random_network())
+
+
+@pytest.fixture
+def loudness_panns(tmp_path: Path) -> Path:
+    return save_panns(tmp_path / "loudness", loudness_network())
+
+
+@pytest.fixture
+def write_bundle() -> Callable[[Path, dict[str, Tensor]], None]:
+    return _write_bundle
+
+
+def _write_bundle(folder: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors as TensorFlow does: two files, keys that share beginnings."""
+    folder.mkdir(exist_ok=True)
+    data = b""
+    entries = {b"": b"\x08\x01"}  # num_shards 1
+    for name, tensor in sorted(tensors.items()):
+        raw = tensor.numpy().tobytes()
+        sizes = b"".join(_message(2, b"\x08" + _varint(size)) for size in tensor.shape)
+        kind = {torch.float32: 1, torch.int64: 9}[tensor.dtype]
+        entries[name.encode()] = (
+            b"\x08" + _varint(kind) + _message(2, sizes) + b"\x20" + _varint(len(data))
+        ) + (b"\x28" + _varint(len(raw)) + b"\x35" + struct.pack("<I", masked_checksum(raw)))
+        data += raw
+    (folder / ".data-00000-of-00001").write_bytes(data)
+    # Two blocks of entries, then the block of metadata and that of the index.
+    names = list(entries)
+    halves = [names[: len(names) // 2], names[len(names) // 2 :]]
+    file, index = b"", {}
+    for half in halves:
+        place, file = _append(file, {name: entries[name] for name in half})
+        index[half[-1]] = place
+    metadata, file = _append(file, {})
+    top, file = _append(file, index)
+    footer = (metadata + top).ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
+    (folder / ".index").write_bytes(file + footer)
+
+
+def _append(file: bytes, entries: dict[bytes, bytes]) -> tuple[bytes, bytes]:
+    block, before = b"", b""
+    for key, value in entries.items():
+        shared = 0
+        while shared < min(len(key), len(before)) and key[shared] == before[shared]:
+            shared += 1
+        numbers = (shared, len(key) - shared, len(value))
+        block += b"".join(map(_varint, numbers)) + key[shared:] + value
+        before = key
+    block += struct.pack("<II", 0, 1)
+    checksum = struct.pack("<I", masked_checksum(block + b"\0"))
+    return _varint(len(file)) + _varint(len(block)), file + block + b"\0" + checksum
+
+
+def _message(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
