@@ -1,4 +1,4 @@
-"""Checkpoints of small taggers, in the layouts of the published ones."""
+"""TensorFlow checkpoints written by hand."""
 
 import struct
 from collections.abc import Callable
@@ -6,64 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from stable_audio_open.curation.taggers.panns import MUSIC_CLASSES, Cnn14DecisionLevel
-from stable_audio_open.curation.taggers.panns import panns_spectrogram
-from stable_audio_open.curation.taggers.panns_checkpoint import front_end_tensors
 from stable_audio_open.curation.taggers.tensor_bundle import masked_checksum
-
-CLASSES = ("Speech", *MUSIC_CLASSES)
-WIDTHS = (3, 4, 5, 6, 7, 8)
-
-
-def random_network(*, classes: int = len(CLASSES)) -> Cnn14DecisionLevel:
-    """Everything random, the statistics of batch norms too."""
-    generator = torch.Generator().manual_seed(0)
-    network = Cnn14DecisionLevel(classes=classes, widths=WIDTHS).eval()
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point():
-            values = torch.randn(tensor.shape, generator=generator)
-            scale = 30 if name == "bn0.running_mean" else 0.5
-            tensor.copy_(values.abs() + 0.3 if name.endswith("running_var") else scale * values)
-    return network
-
-
-def loudness_network() -> Cnn14DecisionLevel:
-    """Hears "Music" wherever there is sound, and nothing in silence."""
-    network = Cnn14DecisionLevel(classes=len(CLASSES), widths=(2,) * 6).eval()
-    for name, tensor in network.state_dict().items():
-        if name.endswith(("conv1.weight", "conv2.weight")):
-            tensor.fill_(1 / (9 * tensor.shape[1]))
-    network.bn0.running_mean.fill_(-70.0)  # silence is at -100 dB
-    nn.init.eye_(network.fc1.weight)
-    nn.init.zeros_(network.fc1.bias)
-    nn.init.zeros_(network.fc_audioset.weight)
-    nn.init.constant_(network.fc_audioset.bias, -5.0)
-    nn.init.constant_(network.fc_audioset.weight[CLASSES.index("Music")], 1.0)
-    return network
-
-
-def save_panns(folder: Path, network: Cnn14DecisionLevel) -> Path:
-    """Write a checkpoint and its names as PANNs and AudioSet publish them."""
-    folder.mkdir(exist_ok=True)
-    path = folder / "small.pth"
-    front_end = front_end_tensors(panns_spectrogram())
-    torch.save({"iteration": 1, "model": front_end | network.state_dict()}, path)
-    rows = [f'{index},/m/{index},"{name}"' for index, name in enumerate(CLASSES)]
-    names = "\n".join(["index,mid,display_name", *rows])
-    (folder / "class_labels_indices.csv").write_text(names + "\n")
-    return path
-
-
-@pytest.fixture
-def random_panns(tmp_path: Path) -> Path:
-    return save_panns(tmp_path / "random", random_network())
-
-
-@pytest.fixture
-def loudness_panns(tmp_path: Path) -> Path:
-    return save_panns(tmp_path / "loudness", loudness_network())
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_damage_is_seen(tmp_path: Path, write_bundle: Write) -> None:
     data.write_bytes(whole_data)
 
     index.write_bytes(whole_index[:8] + b"!" + whole_index[9:])
-    with pytest.raises(ValueError, match="not the index of a TensorFlow checkpoint .a checksum"):
+    with pytest.raises(ValueError, match=r"not the index of a TensorFlow checkpoint \(a check"):
         read_bundle(f"{tmp_path}/")
     index.write_bytes(whole_index[:-1])
     with pytest.raises(ValueError, match="its last bytes are not those of a table"):
