@@ -16,6 +16,12 @@ from stable_audio_open.config import autoencoder as autoencoder_config
 from stable_audio_open.config import conditioning as conditioning_config
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig
+from stable_audio_open.curation.taggers.panns import (
+    MUSIC_CLASSES,
+    Cnn14DecisionLevel,
+    panns_spectrogram,
+)
+from stable_audio_open.curation.taggers.panns_checkpoint import front_end_tensors
 from stable_audio_open.latent_diffusion import LatentDiffusion
 
 SAMPLE_RATE = 16000
@@ -148,3 +154,56 @@ def random_model(
     randomise(model.transformer)
     randomise(model.conditioner.numbers)
     return model.float().eval()
+
+
+PANNS_CLASSES = ("Speech", *MUSIC_CLASSES)
+PANNS_WIDTHS = (3, 4, 5, 6, 7, 8)
+
+
+def random_panns_network() -> Cnn14DecisionLevel:
+    """Everything random, the statistics of batch norms too."""
+    generator = torch.Generator().manual_seed(0)
+    network = Cnn14DecisionLevel(classes=len(PANNS_CLASSES), widths=PANNS_WIDTHS).eval()
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            values = torch.randn(tensor.shape, generator=generator)
+            scale = 30 if name == "bn0.running_mean" else 0.5
+            tensor.copy_(values.abs() + 0.3 if name.endswith("running_var") else scale * values)
+    return network
+
+
+def loudness_network() -> Cnn14DecisionLevel:
+    """Hears "Music" wherever there is sound, and nothing in silence."""
+    network = Cnn14DecisionLevel(classes=len(PANNS_CLASSES), widths=(2,) * 6).eval()
+    for name, tensor in network.state_dict().items():
+        if name.endswith(("conv1.weight", "conv2.weight")):
+            tensor.fill_(1 / (9 * tensor.shape[1]))
+    network.bn0.running_mean.fill_(-70.0)  # silence is at -100 dB
+    nn.init.eye_(network.fc1.weight)
+    nn.init.zeros_(network.fc1.bias)
+    nn.init.zeros_(network.fc_audioset.weight)
+    nn.init.constant_(network.fc_audioset.bias, -5.0)
+    nn.init.constant_(network.fc_audioset.weight[PANNS_CLASSES.index("Music")], 1.0)
+    return network
+
+
+def save_panns(folder: Path, network: Cnn14DecisionLevel) -> Path:
+    """Write a checkpoint and its names as PANNs and AudioSet publish them."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "small.pth"
+    front_end = front_end_tensors(panns_spectrogram())
+    torch.save({"iteration": 1, "model": front_end | network.state_dict()}, path)
+    rows = [f'{index},/m/{index},"{name}"' for index, name in enumerate(PANNS_CLASSES)]
+    names = "\n".join(["index,mid,display_name", *rows])
+    (folder / "class_labels_indices.csv").write_text(names + "\n")
+    return path
+
+
+@pytest.fixture
+def random_panns(tmp_path: Path) -> Path:
+    return save_panns(tmp_path / "random", random_panns_network())
+
+
+@pytest.fixture
+def loudness_panns(tmp_path: Path) -> Path:
+    return save_panns(tmp_path / "loudness", loudness_network())

@@ -1,0 +1,66 @@
+"""`stable-audio-open curate calibrate-music`: the music gate's threshold from labelled sound."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stable_audio_open.cli.curate.tagger import (
+    AudioFolder,
+    Classes,
+    CountingName,
+    Seconds,
+    TaggerName,
+    make_tagger,
+)
+from stable_audio_open.cli.options import Device
+
+
+def calibrate_music(
+    labels: Annotated[
+        Path, typer.Argument(metavar="LABELS", help="CSV with the columns file,label (1 is music).")
+    ],
+    audio: AudioFolder,
+    tagger: TaggerName,
+    seconds: Seconds = 30.0,
+    counting: CountingName = "total",
+    classes: Classes = None,
+    device: Device = None,
+) -> None:
+    """Find the highest threshold at which the music gate misses no music.
+
+    A file that cannot be read stops this: the threshold would mean less than it says.
+    """
+    from stable_audio_open.curation.listening import listen
+    from stable_audio_open.curation.music_calibration import (
+        Labelled,
+        calibrate,
+        critical_of,
+        read_labels,
+        table,
+    )
+    from stable_audio_open.curation.music_gate import MusicGate
+
+    gate = MusicGate(seconds=seconds, counting=counting, classes=tuple(classes or ()))
+    rows = read_labels(labels)
+    hears = make_tagger(tagger, device)
+    labelled = []
+    for file, is_music in rows:
+        heard = listen(audio / file, hears, gate.classes)
+        critical = critical_of(
+            heard,
+            seconds_per_frame=hears.seconds_per_frame,
+            seconds=gate.seconds,
+            counting=gate.counting,
+        )
+        labelled.append(Labelled(file, is_music, critical))
+    chosen = calibrate(labelled)
+    positives = sum(is_music for _, is_music in rows)
+    typer.echo("threshold  missed music  false alarms")
+    for row in table(labelled, chosen):
+        mark = "  <- highest that misses none" if row.threshold == chosen else ""
+        typer.echo(
+            f"{row.threshold:<9g}  {row.false_negatives:>5} of {positives:<4} "
+            f"{row.false_positives:>5} of {len(rows) - positives}{mark}"
+        )
+    typer.echo(f"use --threshold {chosen:g}")

@@ -1,0 +1,128 @@
+"""The music gate: recordings with enough music in them go to copyright review (section 3.1)."""
+
+import difflib
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Counting = Literal["total", "contiguous"]
+
+# Frames are counted in fractions of a second that binary numbers do not have.
+ROUNDING = 1e-6
+
+
+class MusicGate(msgspec.Struct, frozen=True, kw_only=True):
+    """When a recording counts as music.
+
+    The paper gives threshold and seconds; it names neither the classes nor the counting.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    threshold: float = 0.15
+    """A class is active in a frame at this probability or over it; above 0, at most 1."""
+    seconds: float = 30.0
+    """A recording is music when its classes are active for so long, or longer."""
+    counting: Counting = "total"
+    """Seconds in all, or the longest stretch without a pause."""
+    classes: tuple[str, ...] = ()
+    """Classes that tell music; the tagger's own choice when there are none."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"threshold must be above 0 and at most 1, got {self.threshold}")
+        if not self.seconds > 0:
+            raise ValueError(f"seconds must be positive, got {self.seconds}")
+
+
+def class_columns(wanted: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """Return the columns of classes by name.
+
+    Raises:
+        ValueError: The tagger has no such class.
+    """
+    for name in wanted:
+        if name not in classes:
+            near = difflib.get_close_matches(name, classes, n=3, cutoff=0.5)
+            hint = f"did you mean {', '.join(map(repr, near))}?" if near else "see its list"
+            raise ValueError(f"the tagger has no class {name!r}; {hint}")
+    return [list(classes).index(name) for name in wanted]
+
+
+def music_seconds(
+    probabilities: Float[Tensor, "frames classes"],
+    *,
+    columns: Sequence[int],
+    seconds_per_frame: float,
+    threshold: float,
+    counting: Counting,
+) -> float:
+    """Return for how long one of some classes is at a threshold or over it.
+
+    Args:
+        probabilities: Within 0..1.
+        columns: Of the classes that tell music; which of them it is may change from frame to frame.
+        seconds_per_frame: Time from one frame to the next.
+        threshold: Of the probability.
+        counting: `total`, or `contiguous` for the longest stretch.
+    """
+    return active_seconds(
+        probabilities[:, list(columns)].amax(dim=1),
+        seconds_per_frame=seconds_per_frame,
+        threshold=threshold,
+        counting=counting,
+    )
+
+
+def active_seconds(
+    probability: Float[Tensor, "frames"],
+    *,
+    seconds_per_frame: float,
+    threshold: float,
+    counting: Counting,
+) -> float:
+    """Return for how long a probability is at a threshold or over it; see `music_seconds`."""
+    active = probability >= threshold
+    frames = int(active.sum()) if counting == "total" else _longest(active)
+    return frames * seconds_per_frame
+
+
+def critical_threshold(
+    probability: Float[Tensor, "frames"],
+    *,
+    seconds_per_frame: float,
+    seconds: float,
+    counting: Counting,
+) -> float | None:
+    """Return the highest threshold at which a probability is active for so many seconds.
+
+    None where there are fewer seconds than that.
+    """
+    frames = math.ceil(seconds / seconds_per_frame - ROUNDING)
+    if len(probability) < frames:
+        return None
+    if counting == "total":
+        return float(probability.topk(frames).values[-1])
+    # Of every stretch of that length its weakest frame, and of these the strongest.
+    return float(_least_of_stretches(probability, frames).max())
+
+
+def _longest(active: Bool[Tensor, "frames"]) -> int:
+    pauses = torch.nn.functional.pad(~active, (1, 1), value=True).nonzero().flatten()
+    return int(pauses.diff().max()) - 1
+
+
+def _least_of_stretches(values: Float[Tensor, "frames"], length: int) -> Float[Tensor, "stretches"]:
+    """Return the minimum of each stretch of so many frames, by doubling."""
+    covered, least = 1, values
+    while covered < length:
+        step = min(covered, length - covered)
+        least = torch.minimum(least[:-step], least[step:])
+        covered += step
+    return least
