@@ -21,6 +21,7 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.curate import curate
 from stable_audio_open.cli.encode import encode
 from stable_audio_open.cli.export import export
 from stable_audio_open.cli.generate import generate
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 for command in (generate, reconstruct, info, encode, train, export):
     app.command()(command)
+app.add_typer(curate, name="curate")
 
 
 def print_version(wanted: bool) -> bool:
