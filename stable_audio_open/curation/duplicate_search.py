@@ -9,8 +9,26 @@ from torch import Tensor
 
 from stable_audio_open.curation.calibration import Calibration, LabelledPair, calibrate
 from stable_audio_open.curation.catalogue import read_catalogue
-from stable_audio_open.curation.decisions import add_decisions, read_decisions, standing
-from stable_audio_open.curation.duplicates import cosine, exact_copies, near_copies, new_decisions
+from stable_audio_open.curation.chromaprint import (
+    AGREEMENT,
+    agreeing_pairs,
+    align,
+    command,
+    fingerprint_files,
+)
+from stable_audio_open.curation.decisions import (
+    Decision,
+    add_decisions,
+    read_decisions,
+    standing,
+)
+from stable_audio_open.curation.duplicates import (
+    cosine,
+    decide_groups,
+    exact_copies,
+    near_copies,
+    new_decisions,
+)
 from stable_audio_open.curation.embedders import Embedder
 from stable_audio_open.curation.embeddings import EmbeddingCache, embed_files
 from stable_audio_open.curation.hashes import hash_files
@@ -39,6 +57,7 @@ def decide_duplicates(
     *,
     embedder: Embedder | None = None,
     threshold: float | None = None,
+    chromaprint: bool = False,
 ) -> Found:
     """Find copies and add the decisions to the catalogue; those taken before are not repeated.
 
@@ -50,24 +69,29 @@ def decide_duplicates(
         audio: Folder of the files.
         embedder: For near copies.
         threshold: Least cosine of near copies; belongs to the embedder.
+        chromaprint: Compare fingerprints too, for near copies.
 
     Raises:
-        ValueError: When only one of embedder and threshold is given, or it is out of range.
+        ValueError: When only one of embedder and threshold is given, it is out of range, or
+            `fpcalc` is missing.
     """
     if (embedder is None) != (threshold is None):
         raise ValueError(f"got embedder {embedder} and threshold {threshold}; give both or none")
+    if chromaprint:
+        command()
     records = _candidates(catalogue)
     hashes, unusable = _hashes(records, catalogue, audio)
     kept, decisions = exact_copies(records, hashes, by="curate duplicates, audio hash")
-    exact, near = len(decisions), 0
+    exact = len(decisions)
+    if chromaprint:
+        decisions += _by_fingerprint(kept, hashes, catalogue, audio)
     if embedder is not None and threshold is not None and kept:
         by = f"curate duplicates, {embedder.name}, threshold {threshold:g}"
         embeddings = _embed(kept, hashes, catalogue, audio, embedder)
-        found = near_copies(kept, embeddings, threshold=threshold, by=by)
-        near = len(found)
-        decisions += found
+        decisions += near_copies(kept, embeddings, threshold=threshold, by=by)
     add_decisions(catalogue, new_decisions(read_decisions(catalogue), decisions))
-    return Found(len(records), exact, near, len(unusable))
+    near = {decision.id for decision in decisions[exact:]}
+    return Found(len(records), exact, len(near), len(unusable))
 
 
 def calibrate_duplicates(
@@ -101,6 +125,21 @@ def _hashes(
     records: Sequence[CatalogueRecord], catalogue: Path, audio: Path
 ) -> tuple[dict[str, str], dict[str, str]]:
     return hash_files((str(record.file) for record in records), audio, catalogue / HASHES)
+
+
+def _by_fingerprint(
+    records: Sequence[CatalogueRecord], hashes: dict[str, str], catalogue: Path, audio: Path
+) -> list[Decision]:
+    files = [str(record.file) for record in records]
+    made = fingerprint_files(files, hashes, audio, catalogue / HASHES)
+    return decide_groups(
+        records,
+        agreeing_pairs(made),
+        lambda one, other: align(made[one], made[other]).agreement,
+        least=AGREEMENT,
+        word="agreement",
+        by=f"curate duplicates, Chromaprint, agreement {AGREEMENT:g}",
+    )
 
 
 def _embed(

@@ -3,7 +3,7 @@
 The paper selects replicas "based on a manually set threshold" in LAION-CLAP space (section 5.3).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from stable_audio_open.curation.decisions import Decision, Verdict, now
 from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.similarity import groups, similar_pairs
+from stable_audio_open.curation.similarity import Pairs, groups, similar_pairs
 
 STAGE = "duplicates"
 
@@ -75,17 +75,46 @@ def near_copies(
     Raises:
         ValueError: When the threshold is out of range.
     """
+    return decide_groups(
+        records,
+        similar_pairs(embeddings, threshold),
+        lambda one, other: cosine(embeddings[one], embeddings[other]),
+        least=threshold,
+        word="similarity",
+        by=by,
+    )
+
+
+def decide_groups(
+    records: Sequence[CatalogueRecord],
+    pairs: Iterable[Pairs],
+    alike: Callable[[int, int], float],
+    *,
+    least: float,
+    word: str,
+    by: str,
+) -> list[Decision]:
+    """Return a `review` for each record that pairs connect to others, but the one that stays.
+
+    Args:
+        records: All.
+        pairs: Of their indices.
+        alike: Measures any two of them, for the reason.
+        least: That connects two directly.
+        word: What is measured.
+        by: Who decides.
+    """
     decisions = []
-    for group in groups(len(records), similar_pairs(embeddings, threshold)):
+    for group in groups(len(records), pairs):
         stays = representative(records[index] for index in group)
         place = next(index for index in group if records[index] is stays)
         for index in group:
             if index == place:
                 continue
-            alike = cosine(embeddings[index], embeddings[place])
+            value = alike(index, place)
             # A little room: blocks of a matrix product round in another order.
-            through = ", through others" if alike < threshold - 1e-6 else ""
-            reason = f"near copy of {stays.id} (similarity {alike:.4f}{through})"
+            through = ", through others" if value < least - 1e-6 else ""
+            reason = f"near copy of {stays.id} ({word} {value:.4f}{through})"
             decisions.append(_decide(records[index], "review", reason, by))
     return decisions
 

@@ -39,7 +39,7 @@ def test_exact_copies_are_dropped(run: Run, catalogue: Path):
 
 
 @pytest.mark.usefixtures("empty_folder")
-def test_mistakes(refuse: Refuse, catalogue: Path):
+def test_mistakes(refuse: Refuse, catalogue: Path, monkeypatch: pytest.MonkeyPatch):
     command = ("curate", "duplicates", catalogue, "--audio", ".")
     message = "--threshold and --pairs need an --embedder, such as clap:FOLDER"
     refuse(*command, "--threshold", 0.9, code=2, message=message)
@@ -51,4 +51,10 @@ def test_mistakes(refuse: Refuse, catalogue: Path):
         *command, "--embedder", "clap:x", "--threshold", 0.9, code=2,
         message="x: holds no CLAP model (config.json, preprocessor_config.json missing); download "
         "laion/clap-htsat-fused or another checkpoint of transformers' ClapModel",
+    )  # fmt: skip
+    monkeypatch.setenv("PATH", "")
+    refuse(
+        *command, "--chromaprint", code=2,
+        message="the command fpcalc is not there; install it (Debian: libchromaprint-tools), or "
+        "search without Chromaprint",
     )  # fmt: skip

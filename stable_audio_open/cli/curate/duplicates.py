@@ -23,6 +23,9 @@ def duplicates(
             help="Labelled pairs (a,b,label): print what thresholds find, and decide nothing.",
         ),
     ] = None,
+    chromaprint: Annotated[
+        bool, typer.Option("--chromaprint", help="Find near copies with the command fpcalc too.")
+    ] = False,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to embed.")] = "cpu",
 ) -> None:
     """Drop exact copies, and send near copies to review; one recording of each group stays."""
@@ -48,8 +51,10 @@ def duplicates(
             f"highest without false negatives: {found.no_false_negatives:.4f}"
         )
         return
-    copies = decide_duplicates(catalogue, audio, embedder=model, threshold=threshold)
+    copies = decide_duplicates(
+        catalogue, audio, embedder=model, threshold=threshold, chromaprint=chromaprint
+    )
     line = f"{copies.recordings} recordings: {copies.exact} exact copies dropped"
-    if model is not None:
+    if model is not None or chromaprint:
         line += f", {copies.near} near copies to review"
     typer.echo(line + (f", {copies.unusable} unreadable" if copies.unusable else ""))
