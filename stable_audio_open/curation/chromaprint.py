@@ -1,6 +1,6 @@
 """Near-exact copies by Chromaprint: other encodings, levels and starts of the same recording.
 
-The fingerprints are made by the command `fpcalc` (Debian's libchromaprint-tools), which is optional.
+The fingerprints are made by the optional command `fpcalc` (Debian's libchromaprint-tools).
 """
 
 import json
@@ -37,7 +37,7 @@ AGREEMENT = 0.9
 
 logger = logging.getLogger(__name__)
 
-Fingerprint = UInt32[np.ndarray, "values"]
+Fingerprint = UInt32[np.ndarray, "_"]
 
 
 class StoredFingerprint(msgspec.Struct, frozen=True, kw_only=True):
