@@ -1,6 +1,7 @@
 """Audio files to tensors: seeks, reads only what is asked for, and refuses what is damaged."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,16 +79,34 @@ def read_audio(
             raise ValueError(f"{path}: start must lie within 0..{total:.3f} s, got {start} s")
         rate = file.samplerate if sample_rate is None else sample_rate
         samples = _read_excerpt(file, path, rate, start, duration)
-    if not torch.isfinite(samples).all():
-        raise AudioFileError(
-            f"{path}: holds NaN or infinite samples; export the recording again or leave it out"
-        )
+    _refuse_nan(samples, path)
     if channels is not None:
         try:
             samples = to_channels(samples, channels)
         except ValueError as error:
             raise AudioFileError(f"{path}: {error}") from error
     return Audio(samples, rate)
+
+
+def audio_blocks(path: str | Path, *, frames: int = 1 << 20) -> Iterator[Audio]:
+    """Yield a file from start to end in blocks of at most `frames`, each a batch of one.
+
+    Raises:
+        AudioFileError: the file is missing, unreadable, empty, truncated or holds NaN.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        for first in range(0, file.frames, frames):
+            samples = _read_frames(file, path, first, min(first + frames, file.frames))
+            _refuse_nan(samples, path)
+            yield Audio(samples, file.samplerate)
+
+
+def _refuse_nan(samples: Float[Tensor, "1 channels time"], path: Path) -> None:
+    if not torch.isfinite(samples).all():
+        raise AudioFileError(
+            f"{path}: holds NaN or infinite samples; export the recording again or leave it out"
+        )
 
 
 def _open(path: Path) -> soundfile.SoundFile:
@@ -149,7 +168,7 @@ def _read_frames(
 ) -> Float[Tensor, "1 channels time"]:
     wanted = last - first
     try:
-        if first:
+        if file.tell() != first:
             file.seek(first)
         frames = file.read(wanted, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:

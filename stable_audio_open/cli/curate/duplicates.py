@@ -1,0 +1,60 @@
+"""`stable-audio-open curate duplicates`: of each group of copies, one stays."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def duplicates(
+    catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
+    audio: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the recordings.")],
+    embedder: Annotated[
+        str | None,
+        typer.Option(metavar="clap:FOLDER", help="Find near copies too, with a ClapModel."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least cosine of near copies; --pairs helps to choose.")
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Labelled pairs (a,b,label): print what thresholds find, and decide nothing.",
+        ),
+    ] = None,
+    chromaprint: Annotated[
+        bool, typer.Option("--chromaprint", help="Find near copies with the command fpcalc too.")
+    ] = False,
+    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to embed.")] = "cpu",
+) -> None:
+    """Drop exact copies, and send near copies to review; one recording of each group stays."""
+    if embedder is None and (threshold is not None or pairs is not None):
+        raise ValueError("--threshold and --pairs need an --embedder, such as clap:FOLDER")
+    if embedder is not None and (threshold is None) == (pairs is None):
+        raise ValueError("--embedder needs either --threshold X or --pairs CSV to choose one by")
+
+    from stable_audio_open.curation.calibration import read_pairs
+    from stable_audio_open.curation.duplicate_search import calibrate_duplicates, decide_duplicates
+    from stable_audio_open.curation.embedders import load_embedder
+
+    labelled = read_pairs(pairs) if pairs else None
+    model = load_embedder(embedder, device=device) if embedder else None
+    if model is not None and labelled is not None:
+        found = calibrate_duplicates(catalogue, audio, embedder=model, pairs=labelled)
+        typer.echo("threshold  precision  recall")
+        for row in found.rows:
+            typer.echo(f"{row.threshold:9.4f}  {row.precision:9.3f}  {row.recall:6.3f}")
+        clean = found.no_false_positives
+        typer.echo(
+            f"lowest without false positives: {'none' if clean is None else f'{clean:.4f}'}\n"
+            f"highest without false negatives: {found.no_false_negatives:.4f}"
+        )
+        return
+    copies = decide_duplicates(
+        catalogue, audio, embedder=model, threshold=threshold, chromaprint=chromaprint
+    )
+    line = f"{copies.recordings} recordings: {copies.exact} exact copies dropped"
+    if model is not None or chromaprint:
+        line += f", {copies.near} near copies to review"
+    typer.echo(line + (f", {copies.unusable} unreadable" if copies.unusable else ""))

@@ -1,0 +1,134 @@
+"""What a catalogue holds and what was decided about it, on one HTML page."""
+
+import math
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+
+from stable_audio_open.curation.build import top_tags
+from stable_audio_open.curation.decisions import Decision, standing
+from stable_audio_open.curation.figures import bars, html_table
+from stable_audio_open.curation.record import CatalogueRecord
+
+EDGES = (1, 5, 10, 30, 60, 300, 600, 3600)
+BINS: tuple[str, ...] = (
+    "under 1 s",
+    "1 to 5 s",
+    "5 to 10 s",
+    "10 to 30 s",
+    "30 to 60 s",
+    "1 to 5 min",
+    "5 to 10 min",
+    "10 to 60 min",
+    "1 h and more",
+)
+MOST = 30
+"""Rows of tables and plots that could be long."""
+UNKNOWN = "unknown"
+Key = Callable[[CatalogueRecord], str]
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 860px; padding: 0 1rem;
+  color: #1c2430; background: #fff; }
+h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #d5dae2; }
+table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left;
+  vertical-align: top; } th { border-bottom: 1px solid #1c2430; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+svg { max-width: 100%; height: auto; } svg text { font-size: 13px; dominant-baseline: middle; }
+svg rect { fill: #3d6fb4; }
+"""
+
+
+def report_page(
+    title: str, records: Sequence[CatalogueRecord], decisions: Sequence[Decision]
+) -> str:
+    """Return the page: tables and plots in one file that needs neither network nor scripts.
+
+    Args:
+        title: Name of the catalogue.
+        records: All of them.
+        decisions: All that were taken, in order.
+    """
+    holds = standing(decisions)
+    verdicts = {r.id: holds[r.id].verdict if r.id in holds else "undecided" for r in records}
+    # A record stands as `curate build` sees it.
+    stands = [r for r in records if verdicts[r.id] in ("keep", "undecided")]
+    rates = Counter(_known(r.sample_rate, " Hz") for r in records)
+    channels = Counter(_known(r.channels) for r in records)
+    sections = [
+        ("Verdicts", html_table(("verdict", "recordings", "hours"), _hours(records, verdicts))),
+        ("Sources", _grouped(records, stands, "source", lambda r: r.catalogue)),
+        ("Licences", _grouped(records, stands, "licence", lambda r: r.licence or UNKNOWN)),
+        ("Durations", bars("Durations", durations(records))),
+        ("Sample rates", bars("Sample rates", _common(rates))),
+        ("Channels", bars("Channels", _common(channels))),
+        ("Commonest tags", bars("Commonest tags", top_tags(records, MOST))),
+        ("Decisions", _decisions(decisions)),
+    ]
+    body = "".join(f"<section><h2>{name}</h2>{content}</section>" for name, content in sections)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
+        f"<h1>{escape(title)}</h1><p>{len(records):,} recordings, {hours(records):,.2f} hours; "
+        f"{len(stands):,} stand, {hours(stands):,.2f} hours.</p>{body}</body></html>\n"
+    )
+
+
+def hours(records: Iterable[CatalogueRecord]) -> float:
+    """Return the sum of the known durations."""
+    return math.fsum(record.duration or 0.0 for record in records) / 3600
+
+
+def durations(records: Iterable[CatalogueRecord]) -> list[tuple[str, int]]:
+    """Return how many recordings fall into each of `BINS`, and how many durations are unknown."""
+    counts = Counter(
+        UNKNOWN if r.duration is None else BINS[bisect_right(EDGES, r.duration)] for r in records
+    )
+    return [(name, counts[name]) for name in (*BINS, UNKNOWN)]
+
+
+def reason_pattern(reason: str) -> str:
+    """Return a reason without its numbers and names, so that like reasons count together."""
+    return re.sub(r"\d+(?:[.,]\d+)*", "…", re.sub(r"\b\w+:\S+", "…", reason))
+
+
+def _known(value: object, unit: str = "") -> str:
+    return UNKNOWN if value is None else f"{value}{unit}"
+
+
+def _common(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST]
+
+
+def _hours(
+    records: Sequence[CatalogueRecord], groups: dict[str, str]
+) -> list[tuple[str, int, float]]:
+    members: dict[str, list[CatalogueRecord]] = {}
+    for record in records:
+        members.setdefault(groups[record.id], []).append(record)
+    return [(name, len(found), hours(found)) for name, found in sorted(members.items())]
+
+
+def _grouped(
+    records: Sequence[CatalogueRecord], stands: Sequence[CatalogueRecord], head: str, key: Key
+) -> str:
+    all_of = _hours(records, {r.id: key(r) for r in records})
+    those = {name: (n, h) for name, n, h in _hours(stands, {r.id: key(r) for r in stands})}
+    rows = [(*row, *those.get(row[0], (0, 0.0))) for row in sorted(all_of, key=lambda r: -r[1])]
+    plot = bars(f"Recordings by {head}", [(name, count) for name, count, *_ in rows[:MOST]])
+    names = (head, "recordings", "hours", "standing recordings", "standing hours")
+    return html_table(names, rows) + plot
+
+
+def _decisions(decisions: Sequence[Decision]) -> str:
+    if not decisions:
+        return "<p>None were taken.</p>"
+    stages = Counter((d.stage, d.verdict) for d in decisions)
+    reasons = Counter((d.stage, d.verdict, reason_pattern(d.reason)) for d in decisions)
+    common = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))[: 2 * MOST]
+    return bars(
+        "Decisions by stage", [(f"{s}: {v}", n) for (s, v), n in sorted(stages.items())]
+    ) + html_table(
+        ("stage", "verdict", "reason", "decisions"), [(*key, count) for key, count in common]
+    )

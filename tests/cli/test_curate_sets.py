@@ -1,0 +1,103 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from stable_audio_open.curation.catalogue import write_catalogue
+from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.data.manifest import read_manifest
+
+Run = Callable[..., CompletedProcess[str]]
+Refuse = Callable[..., None]
+
+
+@pytest.fixture
+def catalogue(recordings: Path) -> Path:
+    """Two good recordings and one that is cut off; the first has no author."""
+    records = [
+        CatalogueRecord(
+            id="folder:good.wav", file="good.wav", title="Noise", licence="CC0", tags=("hiss",)
+        ),
+        CatalogueRecord(id="folder:8k", file="mono_8k.wav", licence="CC0", author="ann"),
+        CatalogueRecord(id="folder:cut", file="cut.wav", licence="CC0", author="ann"),
+    ]
+    write_catalogue(Path("catalogue"), records)
+    return Path("catalogue")
+
+
+@pytest.fixture
+def empty_folder(run: Run) -> None:
+    """`run` has gone to an empty folder."""
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_a_manifest_that_training_reads(run: Run, catalogue: Path):
+    result = run(
+        "curate", "build", catalogue, "--audio", ".", "--output", "set", "--form", "manifest",
+        "--allow-unlicensed", "--chunks",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "recording left out: cut.wav: the file is truncated" in result.stderr
+    start, _, manifest = result.stdout.strip().partition("data.manifest=")
+    assert start == "set: 2 recordings, 0.00 h; train with data.path=. "
+    found = read_manifest(Path(), manifest)
+    assert [(r.file, r.caption, r.source) for r in found] == [
+        ("good.wav", "Noise", "folder:good.wav"),
+        ("mono_8k.wav", "mono 8k", "folder:8k"),
+    ]
+    assert Path("set/chunks.jsonl").read_text().count("\n") == 2
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_shards(run: Run, catalogue: Path):
+    result = run(
+        "curate", "build", catalogue, "--audio", ".", "-o", "set", "--form", "shards",
+        "--allow-unlicensed", "--recordings-per-shard", 1,
+    )  # fmt: skip
+    assert (result.returncode, result.stdout) == (0, "set: 2 recordings, 0.00 h\n")
+    assert len(json.loads(Path("set/index.json").read_text())["shards"]) == 2
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_mistakes(refuse: Refuse, catalogue: Path):
+    build = ("curate", "build", catalogue, "--audio", ".", "--form", "manifest", "-o")
+    refuse(
+        *build, "set", code=2,
+        message="1 recordings lack a licence or an author, folder:good.wav first; decide about "
+        "them, or pass --allow-unlicensed",
+    )  # fmt: skip
+    message = "catalogue: is not an empty folder; give another, or empty it"
+    refuse(*build, "catalogue", code=2, message=message)
+    refuse(
+        "curate", "report", "gone", code=2,
+        message="gone: holds no catalogue (no records/part-*.parquet); make one with "
+        "`stable-audio-open curate ingest`",
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_prompts_are_shown(run: Run, catalogue: Path, refuse: Refuse):
+    result = run("curate", "prompts", catalogue, "--show", 5)
+    (line,) = result.stdout.splitlines()
+    name, _, prompt = line.partition("\t")
+    assert name == "folder:good.wav"
+    assert set(prompt.lower().split(", ")) <= {"noise", "hiss"}
+    epochs = {run("curate", "prompts", catalogue, "--epoch", n).stdout for n in range(12)}
+    assert len(epochs) > 3
+    assert run("curate", "prompts", catalogue, "--show", 5).stdout == result.stdout
+    write_catalogue(Path("bare"), [CatalogueRecord(id="x:1")])
+    message = "bare: no record has metadata to draw a prompt from"
+    refuse("curate", "prompts", "bare", code=2, message=message)
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_the_report(run: Run, catalogue: Path):
+    result = run("curate", "report", catalogue)
+    assert result.stdout == "catalogue/report.html: 3 recordings\n"
+    page = Path("catalogue/report.html").read_text("utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "<h1>catalogue</h1><p>3 recordings" in page
+    assert run("curate", "report", catalogue, "-o", "page.html").returncode == 0
+    assert Path("page.html").read_text("utf-8") == page
