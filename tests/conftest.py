@@ -16,13 +16,13 @@ from stable_audio_open.config import autoencoder as autoencoder_config
 from stable_audio_open.config import conditioning as conditioning_config
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig
-from stable_audio_open.curation.taggers.panns import (
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.listeners.panns import (
     MUSIC_CLASSES,
     Cnn14DecisionLevel,
     panns_spectrogram,
 )
-from stable_audio_open.curation.taggers.panns_checkpoint import front_end_tensors
-from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.listeners.panns_checkpoint import front_end_tensors
 
 SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 16000

@@ -12,11 +12,12 @@ An error is one line on standard error; `--debug`, anywhere on the line, shows w
 """
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from typing import Annotated
 
 import typer
@@ -126,6 +127,16 @@ def _exit_code(error: Exception) -> int:
     return FAILURE if isinstance(error, AudioFileError | CheckpointError) else USAGE
 
 
+def _extra_with(module: str) -> str:
+    """Return the extra that brings a module."""
+    package = module.split(".")[0].replace("_", "-")
+    for requirement in requires(PROGRAM) or ():
+        name, _, condition = requirement.partition("; extra == ")
+        if condition and re.match(rf"{package}\b(?!-)", name, re.IGNORECASE):
+            return condition.strip("\"'")
+    return "all"
+
+
 def _line(error: Exception) -> str:
     """Say in one line what was wrong."""
     match error:
@@ -136,7 +147,8 @@ def _line(error: Exception) -> str:
         case MemoryError():
             return "out of memory; try a smaller --batch, a shorter --window or --dtype bfloat16"
         case ModuleNotFoundError(name=str(name)):
-            return f'package {name!r} is missing: pip install "stable-audio-open[train]"'
+            extra = _extra_with(name)
+            return f'package {name!r} is missing: pip install "stable-audio-open[{extra}]"'
         case OSError(filename=str(name), strerror=str(reason)):
             return f"{name}: {reason}"
         case ValueError() | OSError() | FloatingPointError():

@@ -52,26 +52,6 @@ def select(records: Iterable[CatalogueRecord], standing: Mapping[str, Decision])
     return Selection(chosen, left_out)
 
 
-def check_licensed(records: Iterable[CatalogueRecord], *, allow_unlicensed: bool) -> None:
-    """Refuse a set in which a recording lacks a licence or an author.
-
-    Raises:
-        ValueError: naming the first such recording, unless they are allowed.
-    """
-    if allow_unlicensed:
-        return
-    lacking = [
-        record
-        for record in records
-        if not (record.licence or "").strip() or not (record.author or "").strip()
-    ]
-    if lacking:
-        raise ValueError(
-            f"{len(lacking)} recordings lack a licence or an author, {lacking[0].id} first; decide "
-            "about them, or pass --allow-unlicensed"
-        )
-
-
 def open_items(
     records: Iterable[CatalogueRecord], audio: Path
 ) -> tuple[list[Item], dict[str, str]]:

@@ -147,12 +147,11 @@ def agreeing_pairs(
         alike = align(fingerprints[first], fingerprints[second]).agreement
         if alike >= agreement:
             found.append((first, second, alike))
-    first, second, alike = zip(*found, strict=True) if found else ((), (), ())
     return [
         Pairs(
-            torch.tensor(first, dtype=torch.int64),
-            torch.tensor(second, dtype=torch.int64),
-            torch.tensor(alike, dtype=torch.float32),
+            torch.tensor([first for first, _, _ in found], dtype=torch.int64),
+            torch.tensor([second for _, second, _ in found], dtype=torch.int64),
+            torch.tensor([alike for _, _, alike in found], dtype=torch.float32),
         )
     ]
 

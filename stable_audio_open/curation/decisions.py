@@ -69,7 +69,7 @@ def read_decisions(folder: Path) -> list[Decision]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             decisions.append(decoder.decode(line))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}:{number}: not a decision ({error})") from error
     return decisions
 
@@ -77,12 +77,17 @@ def read_decisions(folder: Path) -> list[Decision]:
 def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:
     """Return what holds for each recording in the end, by its identifier.
 
-    A person's verdict (stage `review`) stands against any program's, before or after it; among
-    the others a `drop` stands, then a `review`; the latest counts among equals.
+    Of each stage the latest verdict counts. A person's (stage `review`) stands against any
+    program's, before or after it; among programs a `drop` stands, then a `review`.
     """
+    latest: dict[tuple[str, str], Decision] = {}
+    for decision in decisions:
+        # Taken out first, so that the latest comes last.
+        latest.pop((decision.id, decision.stage), None)
+        latest[decision.id, decision.stage] = decision
     rank = {"keep": 0, "review": 1, "drop": 2}
     found: dict[str, Decision] = {}
-    for decision in decisions:
+    for decision in latest.values():
         before = found.get(decision.id)
         if before is None or _weight(decision, rank) >= _weight(before, rank):
             found[decision.id] = decision

@@ -29,10 +29,10 @@ from stable_audio_open.curation.duplicates import (
     near_copies,
     new_decisions,
 )
-from stable_audio_open.curation.embedders import Embedder
 from stable_audio_open.curation.embeddings import EmbeddingCache, embed_files
 from stable_audio_open.curation.hashes import hash_files
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.listeners.embedder import Embedder
 
 HASHES = "duplicates"
 EMBEDDINGS = "embeddings"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.replace import replace_bytes
-from stable_audio_open.curation.embedders import Embedder
+from stable_audio_open.listeners.embedder import Embedder, recording_vector
 
 PART = 1000
 """Embeddings in a file: what an interruption can cost, and at most some MB."""
@@ -111,7 +111,7 @@ def embed_files(
         for file in files:
             if hashes[file] not in cache:
                 found = read_audio(audio / file, sample_rate=embedder.sample_rate)
-                cache.add(hashes[file], embedder(found.samples[0].mean(dim=0)))
+                cache.add(hashes[file], recording_vector(embedder, found.samples[0].mean(dim=0)))
     finally:
         cache.flush()
     return torch.stack([cache[key] for key in map(hashes.__getitem__, files)])

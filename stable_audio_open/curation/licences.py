@@ -109,5 +109,5 @@ def require_licences(records: Iterable[CatalogueRecord], *, allow_unlicensed: bo
         more = f"; and {count - len(named)} more" if count > len(named) else ""
         raise ValueError(
             f"{count} recordings have no accepted licence or no author ({'; '.join(named)}{more}); "
-            "drop them with `stable-audio-open curate licences`, or allow unlicensed recordings"
+            "drop them with `stable-audio-open curate licences`, or pass --allow-unlicensed"
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from stable_audio_open.audio.files import audio_info, read_audio
 from stable_audio_open.audio.resample import resampled_length
 from stable_audio_open.curation.music_gate import class_columns
-from stable_audio_open.curation.taggers.tagger import Tagger
+from stable_audio_open.listeners.tagger import Tagger
 
 BLOCK_SECONDS = 60.0
 

@@ -6,7 +6,7 @@ from stable_audio_open.curation.decisions import Decision, now
 from stable_audio_open.curation.listening import BLOCK_SECONDS, Heard, listen
 from stable_audio_open.curation.music_gate import ROUNDING, MusicGate, active_seconds
 from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.taggers.tagger import Tagger
+from stable_audio_open.listeners.tagger import Tagger
 
 STAGE = "music"
 TOP_CLASSES = 3

@@ -9,7 +9,6 @@ from stable_audio_open.curation.build import (
     MANIFEST,
     SUMMARY,
     Item,
-    check_licensed,
     open_items,
     select,
     write_manifest_lines,
@@ -19,6 +18,7 @@ from stable_audio_open.curation.catalogue import read_catalogue, write_catalogue
 from stable_audio_open.curation.chunks import Chunk, ChunkSettings, recording_chunks, write_chunks
 from stable_audio_open.curation.decisions import read_decisions, standing
 from stable_audio_open.curation.fidelity import FidelitySettings, file_fidelity
+from stable_audio_open.curation.licences import require_licences
 from stable_audio_open.curation.shards import write_shards
 
 CHUNKS = "chunks.jsonl"
@@ -69,7 +69,7 @@ def build_training_set(
     if not chosen.records:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(chosen.left_out.items()))
         raise ValueError(f"{catalogue}: no recording stands ({reasons or 'it is empty'})")
-    check_licensed(chosen.records, allow_unlicensed=allow_unlicensed)
+    require_licences(chosen.records, allow_unlicensed=allow_unlicensed)
     items, unusable = open_items(chosen.records, audio)
     output.mkdir(parents=True, exist_ok=True)
     settings: dict[str, Any] = {"form": form, "seed": seed, "allow_unlicensed": allow_unlicensed}

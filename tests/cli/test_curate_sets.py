@@ -65,8 +65,9 @@ def test_mistakes(refuse: Refuse, catalogue: Path):
     build = ("curate", "build", catalogue, "--audio", ".", "--form", "manifest", "-o")
     refuse(
         *build, "set", code=2,
-        message="1 recordings lack a licence or an author, folder:good.wav first; decide about "
-        "them, or pass --allow-unlicensed",
+        message="1 recordings have no accepted licence or no author (folder:good.wav: no author is "
+        "given who could be named); drop them with `stable-audio-open curate licences`, or pass "
+        "--allow-unlicensed",
     )  # fmt: skip
     message = "catalogue: is not an empty folder; give another, or empty it"
     refuse(*build, "catalogue", code=2, message=message)

@@ -25,10 +25,11 @@ def test_decisions_are_appended_and_kept(tmp_path: Path) -> None:
     assert first.at.endswith("+00:00")
 
 
-def test_damage_is_told_by_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broken", [b'{"id": 3}\n', b'{"id": "\xff"}\n'])
+def test_damage_is_told_by_line(broken: bytes, tmp_path: Path) -> None:
     add_decisions(tmp_path, [decision("drop")])
     with (tmp_path / "decisions.jsonl").open("ab") as file:
-        file.write(b'{"id": 3}\n')
+        file.write(broken)
     with pytest.raises(ValueError, match=r"decisions\.jsonl:2: not a decision"):
         read_decisions(tmp_path)
 
@@ -41,6 +42,8 @@ def test_damage_is_told_by_line(tmp_path: Path) -> None:
         ([("drop", "music"), ("keep", "review")], "keep"),
         ([("keep", "review"), ("drop", "music")], "keep"),
         ([("keep", "review"), ("drop", "review")], "drop"),
+        ([("review", "music"), ("keep", "music")], "keep"),
+        ([("drop", "music"), ("review", "search"), ("keep", "music")], "review"),
     ],
 )
 def test_a_person_stands_above_programs_and_caution_above_the_rest(

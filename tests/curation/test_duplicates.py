@@ -16,9 +16,9 @@ from stable_audio_open.curation.duplicates import (
     near_copies,
     representative,
 )
-from stable_audio_open.curation.embedders import FunctionEmbedder
 from stable_audio_open.curation.embeddings import EmbeddingCache
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.listeners.embedder import FunctionEmbedder
 
 RATE = 16000
 
@@ -71,7 +71,7 @@ class Spectrum:
     def __call__(self, mono: Tensor) -> Tensor:
         self.calls += 1
         power = torch.fft.rfft(mono).abs().square()
-        return torch.stack([band.mean() for band in power.tensor_split(32)]).log1p()
+        return torch.stack([band.mean() for band in power.tensor_split(32)]).log1p()[None]
 
 
 def embedder(function: Spectrum, name: str = "spectrum") -> FunctionEmbedder:

@@ -188,7 +188,7 @@ def test_a_set_without_licences_is_refused_unless_allowed() -> None:
     message = (
         "5 recordings have no accepted licence or no author (freesound:4: no licence is given; "
         "freesound:5: no licence is given; freesound:6: no licence is given; and 2 more); drop "
-        "them with `stable-audio-open curate licences`, or allow unlicensed recordings"
+        "them with `stable-audio-open curate licences`, or pass --allow-unlicensed"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         require_licences(bad)

@@ -10,9 +10,9 @@ from stable_audio_open.curation.listening import listen, tag_blocks
 from stable_audio_open.curation.music import decide_music, signature
 from stable_audio_open.curation.music_gate import MusicGate
 from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.taggers.musicnn import Musicnn, MusicnnTagger
-from stable_audio_open.curation.taggers.panns_checkpoint import load_panns
-from stable_audio_open.curation.taggers.tagger import Tagger
+from stable_audio_open.listeners.musicnn import Musicnn, MusicnnTagger
+from stable_audio_open.listeners.panns_checkpoint import load_panns
+from stable_audio_open.listeners.tagger import Tagger
 
 
 @pytest.fixture(params=["panns", "musicnn"])

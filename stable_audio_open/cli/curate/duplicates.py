@@ -11,7 +11,10 @@ def duplicates(
     audio: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the recordings.")],
     embedder: Annotated[
         str | None,
-        typer.Option(metavar="clap:FOLDER", help="Find near copies too, with a ClapModel."),
+        typer.Option(
+            metavar="clap:FOLDER|musicnn[:WEIGHTS]",
+            help="Find near copies too, with a ClapModel (as in the paper) or musicnn.",
+        ),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Least cosine of near copies; --pairs helps to choose.")
@@ -36,7 +39,7 @@ def duplicates(
 
     from stable_audio_open.curation.calibration import read_pairs
     from stable_audio_open.curation.duplicate_search import calibrate_duplicates, decide_duplicates
-    from stable_audio_open.curation.embedders import load_embedder
+    from stable_audio_open.listeners.named import load_embedder
 
     labelled = read_pairs(pairs) if pairs else None
     model = load_embedder(embedder, device=device) if embedder else None

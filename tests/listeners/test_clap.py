@@ -1,3 +1,4 @@
+import math
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +14,9 @@ from transformers import (
     ClapTextConfig,
 )
 
-from stable_audio_open.curation.embedders import ClapEmbedder, load_embedder
+from stable_audio_open.listeners.clap import ClapEmbedder
+from stable_audio_open.listeners.embedder import recording_vector
+from stable_audio_open.listeners.named import load_embedder
 
 
 @pytest.fixture(scope="module", params=["rand_trunc", "fusion"])
@@ -52,19 +55,21 @@ def test_vectors_are_normal_and_leave_nothing_to_chance(folder: Path) -> None:
     assert embedder.sample_rate == 8000
     assert re.fullmatch(rf"clap:{folder.name}:[0-9a-f]{{12}}", embedder.name)
     for seconds in (0.3, 2.0, 4.7):
-        vector = embedder(noise(seconds))
-        assert vector.shape == (16,)
+        vectors = embedder(noise(seconds))
+        assert vectors.shape == (math.ceil(seconds / 2), 16)
+        vector = recording_vector(embedder, noise(seconds))
         torch.testing.assert_close(vector.norm(), torch.tensor(1.0))
-        assert torch.equal(vector, embedder(noise(seconds)))
+        assert torch.equal(vectors, embedder(noise(seconds)))
     assert not torch.allclose(embedder(noise(2)), embedder(noise(2, seed=1)), atol=1e-4)
 
 
 def test_a_long_recording_is_the_mean_of_windows_that_cover_it(folder: Path) -> None:
     embedder = ClapEmbedder(folder)
     long = noise(5)
-    vectors = [embedder(long[start : start + 16000]) for start in (0, 12000, 24000)]
-    mean = torch.stack(vectors).mean(dim=0)
-    torch.testing.assert_close(embedder(long), mean / mean.norm())
+    vectors = torch.cat([embedder(long[start : start + 16000]) for start in (0, 12000, 24000)])
+    torch.testing.assert_close(embedder(long), vectors)
+    mean = vectors.mean(dim=0)
+    torch.testing.assert_close(recording_vector(embedder, long), mean / mean.norm())
 
 
 def test_the_name_tells_checkpoints_apart(folder: Path, tmp_path: Path) -> None:
@@ -93,7 +98,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         ValueError, match=r"config\.json, preprocessor_config\.json missing\); down"
     ):
         ClapEmbedder(tmp_path)
-    with pytest.raises(ValueError, match="embedder is 'vgg:x'; give clap:FOLDER"):
+    with pytest.raises(ValueError, match="no embedder 'vgg:x'; allowed: clap:FOLDER, musicnn"):
         load_embedder("vgg:x")
     for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")

@@ -17,8 +17,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stable_audio_open.curation.taggers.log_mel import MelSpectrogram
-from stable_audio_open.curation.taggers.tensor_bundle import read_bundle
+from stable_audio_open.listeners.log_mel import MelSpectrogram
+from stable_audio_open.listeners.tensor_bundle import read_bundle
 
 SAMPLE_RATE = 16000
 HOP = 256
@@ -116,6 +116,11 @@ class Musicnn(nn.Module):
 
     def forward(self, log_mel: Float[Tensor, "batch time bands"]) -> Float[Tensor, "batch tags"]:
         """Return logits; the patches may have any length."""
+        logits: Tensor = self.tags(self.dense_norm(self.embed(log_mel)))
+        return logits
+
+    def embed(self, log_mel: Float[Tensor, "batch time bands"]) -> Float[Tensor, "batch dense"]:
+        """Return the last hidden layer, before its batch norm."""
         x = self.input_norm(log_mel[:, None])
         features = [torch.cat([branch(x) for branch in self.front], dim=1)]
         features.append(self.middle[0](features[0]))
@@ -124,8 +129,8 @@ class Musicnn(nn.Module):
         everything = torch.cat(features, dim=1)
         pooled = torch.stack([everything.amax(dim=-1), everything.mean(dim=-1)], dim=-1)
         x = self.pool_norm(rearrange(pooled, "batch channels kinds -> batch (channels kinds)"))
-        logits: Tensor = self.tags(self.dense_norm(self.dense(x).relu()))
-        return logits
+        hidden: Tensor = self.dense(x).relu()
+        return hidden
 
 
 def load_tensors(network: Musicnn, tensors: Mapping[str, Tensor], where: object) -> None:
@@ -231,14 +236,36 @@ class MusicnnTagger:
     @torch.inference_mode()
     def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "frames classes"]:
         """Return one row for each patch that begins within the audio."""
+        return torch.sigmoid(self.network(self.patches(mono))).cpu()
+
+    def patches(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "patches frames bands"]:
+        """Return what the network reads, on its device."""
         count = -(-len(mono) // self.stride)
         power = self.spectrogram(mono.to(self.device)[None])[0, : count * PATCH]
         log_mel = (10000 * power + 1).log10()
         rest = log_mel[(count - 1) * PATCH :]
         whole = rest.repeat(-(-PATCH // len(rest)), 1)[:PATCH]
         patches = torch.cat([log_mel[: (count - 1) * PATCH], whole])
-        logits = self.network(rearrange(patches, "(n time) bands -> n time bands", time=PATCH))
-        return torch.sigmoid(logits).cpu()
+        return rearrange(patches, "(n time) bands -> n time bands", time=PATCH)
+
+
+class MusicnnEmbedder:
+    """The 200 numbers of the last hidden layer for each patch of a recording.
+
+    Args:
+        tagger: Whose network it is.
+    """
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, tagger: MusicnnTagger) -> None:
+        self.tagger = tagger
+        self.name = tagger.name
+
+    @torch.inference_mode()
+    def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "windows width"]:
+        """Return one vector for each patch that begins within the audio."""
+        return self.tagger.network.embed(self.tagger.patches(mono)).cpu()
 
 
 def load_musicnn(

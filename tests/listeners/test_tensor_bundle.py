@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.curation.taggers.tensor_bundle import masked_checksum, read_bundle
+from stable_audio_open.listeners.tensor_bundle import masked_checksum, read_bundle
 
 Write = Callable[[Path, dict[str, Tensor]], None]
 

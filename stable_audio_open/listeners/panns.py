@@ -13,7 +13,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stable_audio_open.curation.taggers.log_mel import MelSpectrogram
+from stable_audio_open.listeners.log_mel import MelSpectrogram
 
 SAMPLE_RATE = 32000
 WINDOW = 1024

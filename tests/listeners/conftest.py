@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.curation.taggers.tensor_bundle import masked_checksum
+from stable_audio_open.listeners.tensor_bundle import masked_checksum
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
-"""Recordings to vectors whose cosine says how alike they sound."""
+"""CLAP: audio and text to vectors of one space, whose cosine says how alike they are."""
 
 import hashlib
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,47 +15,12 @@ CLAP = "clap:"
 FILES = ("config.json", "preprocessor_config.json")
 
 
-@runtime_checkable
-class Embedder(Protocol):
-    """One vector for a recording; nothing in it may depend on chance."""
-
-    @property
-    def name(self) -> str:
-        """What made the vectors, checkpoint included: vectors of one name are comparable."""
-
-    @property
-    def sample_rate(self) -> int:
-        """That it wants."""
-
-    def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "width"]:
-        """Return the vector of a recording, of any length but zero."""
-
-
-class FunctionEmbedder:
-    """Any function as an embedder."""
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        sample_rate: int,
-        function: Callable[[Float[Tensor, "time"]], Float[Tensor, "width"]],
-    ) -> None:
-        self.name = name
-        self.sample_rate = sample_rate
-        self.function = function
-
-    def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "width"]:
-        """Return what the function returns."""
-        return self.function(mono)
-
-
 class ClapEmbedder:
     """The audio side of CLAP, from a folder in the layout of transformers' `ClapModel`.
 
     A recording is cut into windows of the model's length (10 s), as few as cover it, evenly spaced;
-    each is embedded by itself, which leaves no random crop to the feature extractor, and the vector
-    is the normalised mean. The paper used LAION-CLAP and does not name the checkpoint.
+    each is embedded by itself, which leaves no random crop to the feature extractor. The paper used
+    LAION-CLAP and does not name the checkpoint.
 
     Args:
         folder: With config.json, preprocessor_config.json and the weights.
@@ -99,11 +63,11 @@ class ClapEmbedder:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         self.name = f"{CLAP}{folder.resolve().name}:{digest.hexdigest()[:12]}"
 
-    def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "width"]:
-        """Return the vector of a recording, of length 1."""
+    def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "windows width"]:
+        """Return the vectors of the windows, of length 1."""
         window = int(self.extractor.nb_max_samples)
         vectors = [self._embed(mono[start : start + window]) for start in _starts(mono, window)]
-        return functional.normalize(torch.stack(vectors).mean(dim=0), dim=0)
+        return torch.stack(vectors)
 
     @torch.inference_mode()
     def _embed(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "width"]:
@@ -113,17 +77,6 @@ class ClapEmbedder:
         output = self.model.get_audio_features(**inputs)
         features: Tensor = output if isinstance(output, Tensor) else output.pooler_output
         return functional.normalize(features[0].float().cpu(), dim=0)
-
-
-def load_embedder(spec: str, *, device: str = "cpu") -> Embedder:
-    """Return the embedder that a command names: `clap:FOLDER`.
-
-    Raises:
-        ValueError: When it is of no known kind or cannot be loaded.
-    """
-    if not spec.startswith(CLAP) or spec == CLAP:
-        raise ValueError(f"embedder is {spec!r}; give clap:FOLDER, a folder with a ClapModel")
-    return ClapEmbedder(Path(spec.removeprefix(CLAP)), device=device)
 
 
 def _starts(mono: Float[Tensor, "time"], window: int) -> list[int]:

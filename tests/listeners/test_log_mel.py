@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from stable_audio_open.curation.taggers.log_mel import MelSpectrogram
+from stable_audio_open.listeners.log_mel import MelSpectrogram
 
 
 def slaney(mel: np.ndarray) -> np.ndarray:

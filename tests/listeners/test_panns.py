@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stable_audio_open.curation.taggers.panns import (
+from stable_audio_open.listeners.panns import (
     MUSIC_CLASSES,
     WIDTHS,
     Cnn14DecisionLevel,
     panns_spectrogram,
 )
-from stable_audio_open.curation.taggers.panns_checkpoint import (
+from stable_audio_open.listeners.panns_checkpoint import (
     FILTERS,
     IMAGINARY,
     REAL,

@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.curation.taggers.musicnn import (
+from stable_audio_open.listeners.embedder import recording_vector
+from stable_audio_open.listeners.musicnn import (
     Musicnn,
+    MusicnnEmbedder,
     MusicnnTagger,
     load_musicnn,
     load_tensors,
 )
+from stable_audio_open.listeners.named import load_embedder
 
 SIZES = {"tags": 5, "bands": 20, "timbral": 6, "temporal": 3, "middle": 4, "dense": 7}
 WIDTH = 2 * 6 + 3 * 3
@@ -157,3 +160,24 @@ def test_the_other_weights_load_too() -> None:
     loop, silence = tagger(drum_loop(3))[0], tagger(torch.zeros(48000))[0]
     electronic = tagger.classes.index("electronic")
     assert loop[electronic] > 0.2 > silence[electronic]
+
+
+def test_embeddings_are_the_last_hidden_layer_of_each_patch() -> None:
+    pytest.importorskip("musicnn")
+    embedder = load_embedder("musicnn")
+    assert isinstance(embedder, MusicnnEmbedder)
+    assert embedder.name == "musicnn MTT_musicnn"
+    time = torch.arange(7 * 16000) / 16000
+    tone, noise = (
+        0.5 * (440 * 2 * torch.pi * time).sin(),
+        torch.rand(len(time), generator=torch.Generator().manual_seed(0)) - 0.5,
+    )
+    vectors = embedder(tone)
+    assert vectors.shape == (3, 200)
+    network = embedder.tagger.network
+    with torch.inference_mode():
+        tags = network.tags(network.dense_norm(vectors)).sigmoid()
+    torch.testing.assert_close(tags, embedder.tagger(tone))
+    own, other = (recording_vector(embedder, x) for x in (0.9 * tone, noise))
+    whole = recording_vector(embedder, tone)
+    assert whole @ own > 0.95 > whole @ other

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stable_audio_open.curation.taggers.log_mel import MelSpectrogram
-from stable_audio_open.curation.taggers.panns import (
+from stable_audio_open.listeners.log_mel import MelSpectrogram
+from stable_audio_open.listeners.panns import (
     WINDOW,
     Cnn14DecisionLevel,
     PannsTagger,

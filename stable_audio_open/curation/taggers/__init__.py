@@ -1,1 +1,0 @@
-"""Parts that hear what is in a recording: audio to probabilities of classes, frame by frame."""

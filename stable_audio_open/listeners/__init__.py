@@ -1,0 +1,1 @@
+"""Trained networks that hear what is in a recording: taggers and embedders, as parts."""

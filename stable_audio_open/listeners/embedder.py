@@ -1,0 +1,48 @@
+"""What curation and evaluation ask of an embedder."""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Audio to vectors, one for each window; nothing in it may depend on chance."""
+
+    @property
+    def name(self) -> str:
+        """What makes the vectors, checkpoint included: vectors of one name are comparable."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the audio, in hertz."""
+
+    def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "windows width"]:
+        """Return at least one vector; audio of any length but 0 within -1..1."""
+
+
+class FunctionEmbedder:
+    """Any function as an embedder."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        sample_rate: int,
+        function: Callable[[Float[Tensor, "time"]], Float[Tensor, "windows width"]],
+    ) -> None:
+        self.name = name
+        self.sample_rate = sample_rate
+        self.function = function
+
+    def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "windows width"]:
+        """Return what the function returns."""
+        return self.function(mono)
+
+
+def recording_vector(embedder: Embedder, mono: Float[Tensor, "time"]) -> Float[Tensor, "width"]:
+    """Return one vector for a recording: the mean over its windows, of length 1."""
+    return functional.normalize(embedder(mono).mean(dim=0), dim=0)
