@@ -1,126 +1,20 @@
-"""Prompts drawn from the metadata of a recording, anew in each epoch (section 3.2).
-
-`data.prompts` draws from a manifest's caption and tags while a training runs. Here all fields of a
-catalogue are drawn from, as in the paper, for a training that keeps the records themselves: the
-shards of `curate build` carry them.
-"""
+"""The prompts of a catalogue's records, the same whoever asks for them."""
 
 import random
-from typing import Literal
-
-import msgspec
 
 from stable_audio_open.curation.record import CatalogueRecord
-
-Field = Literal["title", "description", "tags", "genres", "album", "artist", "year"]
-Case = Literal["as written", "lower", "upper"]
-
-
-class PromptSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How prompts are drawn; where the paper gives no number, one is chosen here.
-
-    Raises:
-        ValueError: When nothing can be drawn from, or a share lies outside 0..1.
-    """
-
-    fields: tuple[Field, ...] = (
-        "title",
-        "description",
-        "tags",
-        "genres",
-        "album",
-        "artist",
-        "year",
-    )
-    """Metadata that a prompt may hold."""
-    inclusion: float = 0.5
-    """Chance of each field that is known, apart from the others."""
-    named_share: float = 0.5
-    """Share of prompts that name their fields, in the catalogues below (the paper's half)."""
-    named_catalogues: tuple[str, ...] = ("fma",)
-    """Catalogues whose prompts may name their fields."""
-    named: str = "{field}: {value}"
-    """A field with its name."""
-    separator: str = ", "
-    """Between fields, and between the values of a list."""
-    cases: tuple[Case, ...] = ("as written", "lower", "upper")
-    """Drawn evenly; what stands twice is drawn twice as often."""
-
-    def __post_init__(self) -> None:
-        if not self.fields or len(set(self.fields)) < len(self.fields):
-            raise ValueError(f"fields are {self.fields}; give each field once, and at least one")
-        if not self.cases:
-            raise ValueError("cases are empty; give at least one, such as 'as written'")
-        for name in ("inclusion", "named_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie within 0..1, got {getattr(self, name)}")
-
-
-def draw_prompt(
-    record: CatalogueRecord, rng: random.Random, settings: PromptSettings | None = None
-) -> str:
-    """Return a random subset of the metadata as a string, in random order and case.
-
-    Each known field is taken with the chance `inclusion`; when none is, one of them, each equally
-    likely. The values of a list are shuffled, all of them are said. A field's name is said as it is
-    in `CatalogueRecord`. Whitespace is collapsed.
-
-    Args:
-        record: What is known.
-        rng: The only source of chance.
-        settings: Those of the paper by default.
-
-    Raises:
-        ValueError: When the record has none of the fields.
-    """
-    settings = settings or PromptSettings()
-    known = [name for name in settings.fields if _values(record, name)]
-    if not known:
-        raise ValueError(
-            f"{record.id}: none of {', '.join(settings.fields)} is known, so there is nothing to "
-            "draw a prompt from; leave the recording out or describe it"
-        )
-    chosen = [name for name in known if rng.random() < settings.inclusion] or [rng.choice(known)]
-    rng.shuffle(chosen)
-    named = record.catalogue in settings.named_catalogues and rng.random() < settings.named_share
-    parts = []
-    for name in chosen:
-        values = _values(record, name)
-        rng.shuffle(values)
-        value = settings.separator.join(values)
-        parts.append(settings.named.format(field=name, value=value) if named else value)
-    return _in_case(settings.separator.join(parts), rng.choice(settings.cases))
+from stable_audio_open.prompts import PromptSettings, draw_prompt
 
 
 def prompt_of_epoch(
     record: CatalogueRecord, *, epoch: int, seed: int = 0, settings: PromptSettings | None = None
 ) -> str:
-    """Return the prompt of a recording in an epoch: the same whoever asks, in whatever order.
+    """Return the prompt of a recording in an epoch: the same in whatever order they are asked for.
 
     Raises:
-        ValueError: As `draw_prompt` does.
+        ValueError: naming the record, when nothing is known to draw from.
     """
-    return draw_prompt(record, random.Random(f"{seed} {epoch} {record.id}"), settings)
-
-
-def is_described(record: CatalogueRecord, settings: PromptSettings | None = None) -> bool:
-    """Return whether there is anything to draw a prompt from."""
-    fields = (settings or PromptSettings()).fields
-    return any(_values(record, name) for name in fields)
-
-
-def _values(record: CatalogueRecord, name: Field) -> list[str]:
-    """Return what a field says, without empty values."""
-    value = getattr(record, name)
-    values = value if isinstance(value, tuple) else () if value is None else (str(value),)
-    return [" ".join(text.split()) for text in values if text.strip()]
-
-
-def _in_case(text: str, case: Case) -> str:
-    match case:
-        case "as written":
-            return text
-        case "lower":
-            return text.lower()
-        case "upper":
-            return text.upper()
+    try:
+        return draw_prompt(record, random.Random(f"{seed} {epoch} {record.id}"), settings)
+    except ValueError as error:
+        raise ValueError(f"{record.id}: {error}") from error

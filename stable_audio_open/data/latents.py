@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.prompts import draw_prompt
+from stable_audio_open.prompts import PromptSettings
 
 
 @runtime_checkable
@@ -108,6 +109,7 @@ class LatentDataset(Dataset[LatentWindow]):
         trailing_silence: up to so many seconds of the silence behind a recording that is shorter
             than the window count as part of it: a set of very short ones then teaches every length.
         caption_share: share of the prompts that are whole captions.
+        metadata: how the others are drawn, see `draw_prompt`.
         whole_seconds: start windows at whole seconds, all that `seconds_start` can tell apart.
         seed: of the windows and prompts.
     """
@@ -123,6 +125,7 @@ class LatentDataset(Dataset[LatentWindow]):
         crops_per_recording: int = 3,
         trailing_silence: float = 0.0,
         caption_share: float = 0.5,
+        metadata: PromptSettings | None = None,
         whole_seconds: bool = False,
         seed: int = 0,
     ) -> None:
@@ -146,6 +149,7 @@ class LatentDataset(Dataset[LatentWindow]):
         self.sample_rate = sample_rate
         self.trailing_silence = trailing_silence
         self.caption_share = caption_share
+        self.metadata = metadata
         self.whole_seconds = whole_seconds
         self.seed = seed
         self.epoch = 0
@@ -173,7 +177,9 @@ class LatentDataset(Dataset[LatentWindow]):
         offset = self._offset(stored.frames - self.window, rng)
         return {
             "latents": stored.read(offset, self.window),
-            "prompt": draw_prompt(recording, rng, caption_share=self.caption_share),
+            "prompt": draw_prompt(
+                recording, rng, caption_share=self.caption_share, metadata=self.metadata
+            ),
             "seconds_start": float(offset * self.downsampling // self.sample_rate),
             "seconds_total": float(math.ceil(stored.seconds + self._silence(stored.seconds, rng))),
             "file": recording.file,

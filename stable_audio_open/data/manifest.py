@@ -21,6 +21,16 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Group that evaluation compares within, such as `bd` or `loop`."""
     title: str | None = None
     """Name given by the author."""
+    description: str | None = None
+    """What the author says about it."""
+    genres: tuple[str, ...] = ()
+    """Names of genres."""
+    album: str | None = None
+    """Album, where it is a track of one."""
+    artist: str | None = None
+    """Performer."""
+    year: int | None = None
+    """Of release or recording."""
     source: str | None = None
     """Identifier in the catalogue it was taken from, such as `freesound:4832`."""
     author: str | None = None
@@ -29,6 +39,11 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """URL of the licence."""
     page_url: str | None = None
     """Page that shows author and licence."""
+
+    @property
+    def catalogue(self) -> str:
+        """What stands before the colon of the source; empty where there is none."""
+        return (self.source or "").partition(":")[0]
 
 
 def read_manifest(folder: str | Path, manifest: str = "manifest.jsonl") -> list[Recording]:

@@ -3,21 +3,39 @@
 import random
 from collections.abc import Callable
 
+from stable_audio_open import prompts
 from stable_audio_open.data.manifest import Recording
 
 CASES: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.capitalize)
 """As written, lower, upper, first letter upper."""
 
 
-def draw_prompt(recording: Recording, rng: random.Random, *, caption_share: float = 0.5) -> str:
-    """Return the caption half the time, else some of its words and tags, in any order and case.
+def draw_prompt(
+    recording: Recording,
+    rng: random.Random,
+    *,
+    caption_share: float = 0.5,
+    metadata: prompts.PromptSettings | None = None,
+) -> str:
+    """Return the caption half the time, else words of what is known, in any order and case.
 
-    A random non-empty subset lets a prompt name one property without the others.
+    Args:
+        recording: With its caption.
+        rng: The only source of chance.
+        caption_share: Share of the prompts that are whole captions.
+        metadata: How the others are drawn of all metadata, as in the paper; where none is known the
+            caption serves. When None, a random non-empty subset of the tags or of the caption's
+            words: it can name one property without the others.
     """
-    if rng.random() < caption_share:
-        text = recording.caption
-    else:
-        # A phrase such as "kick drum" stays whole where it is a tag.
-        pool = list(dict.fromkeys(recording.tags or recording.caption.split()))
-        text = " ".join(rng.sample(pool, rng.randint(1, len(pool))))
-    return rng.choice(CASES)(text)
+    if rng.random() >= caption_share:
+        if metadata is None:
+            return rng.choice(CASES)(_words(recording, rng))
+        if prompts.is_described(recording, metadata):
+            return prompts.draw_prompt(recording, rng, metadata)
+    return rng.choice(CASES)(recording.caption)
+
+
+def _words(recording: Recording, rng: random.Random) -> str:
+    # A phrase such as "kick drum" stays whole where it is a tag.
+    pool = list(dict.fromkeys(recording.tags or recording.caption.split()))
+    return " ".join(rng.sample(pool, rng.randint(1, len(pool))))

@@ -84,6 +84,7 @@ def test_manifest_and_summary(catalogue: Path, audio: Path, tmp_path: Path) -> N
         "caption": "A bell rings",
         "tags": ["Bell", "metal"],
         "title": "FREESOUND:1",
+        "description": "A bell\nrings",
         "source": "freesound:1",
         "author": "ann",
         "licence": CC0,

@@ -3,8 +3,11 @@ from collections import Counter
 
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.prompts import draw_prompt
+from stable_audio_open.prompts import PromptSettings
 
 KICK = Recording(file="a.wav", caption="Kick drum haus", tags=("kick drum", "haus", "dry"))
+
+PLAIN = PromptSettings(cases=("as written",), inclusion=1.0)
 
 
 def draw(recording: Recording, count: int = 2000) -> Counter[str]:
@@ -42,3 +45,32 @@ def test_words_of_the_caption_serve_where_there_are_no_tags() -> None:
 
 def test_the_same_seed_draws_the_same() -> None:
     assert draw(KICK, 20) == draw(KICK, 20)
+
+
+def test_metadata_is_drawn_of_as_in_the_paper() -> None:
+    song = Recording(
+        file="a.wav",
+        caption="A song",
+        source="fma:1105",
+        title="pizza hangover",
+        artist="dadabots",
+        year=2021,
+        genres=("Metal", "Punk"),
+    )
+    rng = random.Random(0)
+    found = {draw_prompt(song, rng, caption_share=0, metadata=PLAIN) for _ in range(2000)}
+    assert "year: 2021, artist: dadabots, title: pizza hangover, genres: Punk, Metal" in found
+    assert "dadabots, Metal, Punk, pizza hangover, 2021" in found
+    assert len(found) == 2 * 24 * 2
+    assert "A song" not in found
+    captions = [draw_prompt(song, rng, caption_share=0.5, metadata=PLAIN) for _ in range(2000)]
+    assert abs(sum("song" in prompt.lower() for prompt in captions) - 1000) < 112
+
+
+def test_the_caption_serves_where_no_metadata_is_known() -> None:
+    rng = random.Random(0)
+    found = {
+        draw_prompt(KICK, rng, caption_share=0, metadata=PromptSettings(fields=("artist",)))
+        for _ in range(50)
+    }
+    assert {prompt.lower() for prompt in found} == {"kick drum haus"}

@@ -16,9 +16,11 @@ from stable_audio_open.build.data import diffusion_data
 from stable_audio_open.build.initial import initial_model
 from stable_audio_open.build.run import run_training
 from stable_audio_open.build.training import diffusion_task
+from stable_audio_open.config.data import FolderConfig, PromptsConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.training import CheckpointConfig
+from stable_audio_open.data.manifest import read_manifest, write_manifest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.training.diffusion import DiffusionTraining
@@ -230,3 +232,24 @@ def test_a_run_can_start_from_a_whole_model(
 ) -> None:
     config = with_training(diffusion_run, autoencoder=None, initialize=str(last))
     assert differing(dict(initial(config).state_dict()), dict(load(last).state_dict())) == []
+
+
+def test_prompts_are_drawn_of_all_metadata_where_they_are_configured(
+    diffusion_run: DiffusionModelConfig,
+) -> None:
+    assert isinstance(diffusion_run.data, FolderConfig)
+    assert diffusion_run.training is not None
+    folder = Path(diffusion_run.data.path)
+    described = [
+        msgspec.structs.replace(own, source="fma:1", artist="dadabots")
+        for own in read_manifest(folder)
+    ]
+    write_manifest(folder / "described.jsonl", described)
+    settings = PromptsConfig(fields=("artist",), named_share=1, cases=("as written",))
+    data = msgspec.structs.replace(
+        diffusion_run.data, manifest="described.jsonl", caption_share=0, prompts=settings
+    )
+    model = initial_model(diffusion_run, diffusion_run.training)
+    batches = diffusion_data(diffusion_run, diffusion_run.training, data, model.autoencoder)
+    dataset = batches.dataset
+    assert {dataset[index]["prompt"] for index in range(len(dataset))} == {"artist: dadabots"}

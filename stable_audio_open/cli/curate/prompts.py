@@ -16,7 +16,8 @@ def prompts(
     import random
 
     from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.prompts import is_described, prompt_of_epoch
+    from stable_audio_open.curation.prompts import prompt_of_epoch
+    from stable_audio_open.prompts import is_described
 
     described = [record for record in read_catalogue(catalogue) if is_described(record)]
     if not described:

@@ -4,8 +4,9 @@ from itertools import permutations
 
 import pytest
 
-from stable_audio_open.curation.prompts import PromptSettings, draw_prompt, prompt_of_epoch
+from stable_audio_open.curation.prompts import prompt_of_epoch
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.prompts import PromptSettings, draw_prompt
 
 PIZZA = CatalogueRecord(
     id="fma:1",
@@ -89,8 +90,10 @@ def test_empty_values_are_not_said() -> None:
         id="x:1", title=" ", description="two\n lines", tags=("", "bell"), genres=()
     )
     assert set(draws(sound, PLAIN, 6)) == {"two lines, bell", "bell, two lines"}
-    with pytest.raises(ValueError, match=r"^x:2: none of title, .*, year is known"):
+    with pytest.raises(ValueError, match=r"^none of title, .*, year is known"):
         draw_prompt(CatalogueRecord(id="x:2"), random.Random(0))
+    with pytest.raises(ValueError, match=r"^x:2: none of title, .*, year is known"):
+        prompt_of_epoch(CatalogueRecord(id="x:2"), epoch=0)
 
 
 def test_an_epoch_is_drawn_anew_and_again_the_same() -> None:
