@@ -23,6 +23,7 @@ from stable_audio_open.curation.decisions import (
     standing,
 )
 from stable_audio_open.curation.duplicates import (
+    Search,
     cosine,
     decide_groups,
     exact_copies,
@@ -32,6 +33,7 @@ from stable_audio_open.curation.duplicates import (
 from stable_audio_open.curation.embeddings import EmbeddingCache, embed_files
 from stable_audio_open.curation.hashes import hash_files
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.similarity import similar_pairs
 from stable_audio_open.listeners.embedder import Embedder
 
 HASHES = "duplicates"
@@ -58,6 +60,7 @@ def decide_duplicates(
     embedder: Embedder | None = None,
     threshold: float | None = None,
     chromaprint: bool = False,
+    search: Search = similar_pairs,
 ) -> Found:
     """Find copies and add the decisions to the catalogue; those taken before are not repeated.
 
@@ -70,6 +73,7 @@ def decide_duplicates(
         embedder: For near copies.
         threshold: Least cosine of near copies; belongs to the embedder.
         chromaprint: Compare fingerprints too, for near copies.
+        search: Finds the pairs of embeddings that are alike.
 
     Raises:
         ValueError: When only one of embedder and threshold is given, it is out of range, or
@@ -88,7 +92,7 @@ def decide_duplicates(
     if embedder is not None and threshold is not None and kept:
         by = f"curate duplicates, {embedder.name}, threshold {threshold:g}"
         embeddings = _embed(kept, hashes, catalogue, audio, embedder)
-        decisions += near_copies(kept, embeddings, threshold=threshold, by=by)
+        decisions += near_copies(kept, embeddings, threshold=threshold, by=by, search=search)
     add_decisions(catalogue, new_decisions(read_decisions(catalogue), decisions))
     near = {decision.id for decision in decisions[exact:]}
     return Found(len(records), exact, len(near), len(unusable))

@@ -16,6 +16,8 @@ from stable_audio_open.curation.similarity import Pairs, groups, similar_pairs
 
 STAGE = "duplicates"
 
+Search = Callable[[Tensor, float], Iterable[Pairs]]
+
 
 def representative(records: Iterable[CatalogueRecord]) -> CatalogueRecord:
     """Return the longest, then that of the highest rate, the most channels, the lowest identifier.
@@ -60,6 +62,7 @@ def near_copies(
     *,
     threshold: float,
     by: str,
+    search: Search = similar_pairs,
 ) -> list[Decision]:
     """Group records by the cosine of their embeddings, directly or through others.
 
@@ -68,6 +71,7 @@ def near_copies(
         embeddings: Theirs.
         threshold: Least cosine of copies.
         by: Who decides.
+        search: Finds the pairs, all of them.
 
     Returns:
         A `review` for each record of a group but the one that stays.
@@ -77,7 +81,7 @@ def near_copies(
     """
     return decide_groups(
         records,
-        similar_pairs(embeddings, threshold),
+        search(embeddings, threshold),
         lambda one, other: cosine(embeddings[one], embeddings[other]),
         least=threshold,
         word="similarity",

@@ -3,7 +3,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stable_audio_open.curation.duplicates import Search
+from stable_audio_open.curation.faiss_search import similar_pairs_by_faiss
 from stable_audio_open.curation.similarity import Pairs, groups, similar_pairs
+
+SEARCHES = [similar_pairs, similar_pairs_by_faiss]
 
 
 def clustered(items: int = 60, width: int = 16) -> Tensor:
@@ -17,7 +21,12 @@ def clustered(items: int = 60, width: int = 16) -> Tensor:
 
 @pytest.mark.parametrize("block", [1, 7, 16, 60, 4096])
 @pytest.mark.parametrize("threshold", [0.2, 0.9])
-def test_all_pairs_are_found_whatever_the_block(block: int, threshold: float) -> None:
+@pytest.mark.parametrize("search", SEARCHES)
+def test_all_pairs_are_found_whatever_the_block(
+    search: Search, block: int, threshold: float
+) -> None:
+    if search is similar_pairs_by_faiss:
+        pytest.importorskip("faiss")
     vectors = clustered()
     unit = functional.normalize(vectors.double(), dim=1)
     expected = {
@@ -27,7 +36,7 @@ def test_all_pairs_are_found_whatever_the_block(block: int, threshold: float) ->
         if unit[i] @ unit[j] >= threshold
     }
     found = {}
-    for pairs in similar_pairs(vectors, threshold, block=block):
+    for pairs in search(vectors, threshold, block=block):  # type: ignore[call-arg]
         for first, second, similarity in zip(*(p.tolist() for p in pairs), strict=True):
             assert (first, second) not in found
             found[first, second] = similarity
@@ -45,8 +54,11 @@ def test_groups_are_connected_components() -> None:
     assert groups(3, []) == []
 
 
-def test_a_threshold_out_of_range() -> None:
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_threshold_out_of_range(search: Search) -> None:
+    if search is similar_pairs_by_faiss:
+        pytest.importorskip("faiss")
     for threshold in (0.0, 1.01, -0.5, float("nan")):
         with pytest.raises(ValueError, match=r"threshold must lie within 0\.\.1"):
-            next(similar_pairs(clustered(), threshold))
-    assert list(similar_pairs(clustered(1), 0.5)) == []
+            next(iter(search(clustered(), threshold)))
+    assert list(search(clustered(1), 0.5)) == []

@@ -1,7 +1,7 @@
 """`stable-audio-open curate duplicates`: of each group of copies, one stays."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ def duplicates(
     chromaprint: Annotated[
         bool, typer.Option("--chromaprint", help="Find near copies with the command fpcalc too.")
     ] = False,
+    search: Annotated[
+        Literal["torch", "faiss"],
+        typer.Option(help="What compares embeddings; both compare every pair."),
+    ] = "torch",
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to embed.")] = "cpu",
 ) -> None:
     """Drop exact copies, and send near copies to review; one recording of each group stays."""
@@ -39,6 +43,8 @@ def duplicates(
 
     from stable_audio_open.curation.calibration import read_pairs
     from stable_audio_open.curation.duplicate_search import calibrate_duplicates, decide_duplicates
+    from stable_audio_open.curation.faiss_search import similar_pairs_by_faiss
+    from stable_audio_open.curation.similarity import similar_pairs
     from stable_audio_open.listeners.named import load_embedder
 
     labelled = read_pairs(pairs) if pairs else None
@@ -55,7 +61,12 @@ def duplicates(
         )
         return
     copies = decide_duplicates(
-        catalogue, audio, embedder=model, threshold=threshold, chromaprint=chromaprint
+        catalogue,
+        audio,
+        embedder=model,
+        threshold=threshold,
+        chromaprint=chromaprint,
+        search=similar_pairs_by_faiss if search == "faiss" else similar_pairs,
     )
     line = f"{copies.recordings} recordings: {copies.exact} exact copies dropped"
     if model is not None or chromaprint:
