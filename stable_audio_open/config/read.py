@@ -3,10 +3,12 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from stable_audio_open.config.check import check, type_info
+from stable_audio_open.config.curation import CurationConfig
 from stable_audio_open.config.describe import found
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.json_text import parse_json
@@ -34,6 +36,19 @@ def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     return _decode(_read_bytes(path), overrides, source=str(path))
 
 
+def read_curation(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> CurationConfig:
+    """Read a curation from a configuration file; overrides and errors are those of `read_config`.
+
+    Raises:
+        ConfigError: One line, as `read_config` says it.
+    """
+    path = Path(path)
+    source = str(path)
+    value = _without_schema(parse_json(_read_bytes(path), source=source), source=source)
+    config: CurationConfig = _typed(value, CurationConfig, overrides, source=source)
+    return config
+
+
 def decode_config(data: bytes | str, *, source: str) -> ModelConfig:
     """Read a configuration from JSON text; `source` starts the error messages."""
     return _decode(data, (), source=source)
@@ -57,16 +72,27 @@ def _decode(data: bytes | str, overrides: Sequence[str], *, source: str) -> Mode
             return translated
         value = msgspec.to_builtins(translated)
         source = f"{source} (translated)"
-    elif isinstance(value, dict) and "$schema" in value:
-        if not isinstance(value["$schema"], str):
-            raise ConfigError(f"{source}: $.$schema: {found(value['$schema'])}; allowed: a string")
-        value = {name: part for name, part in value.items() if name != "$schema"}
-    kind = type_info(ModelConfig)
-    for text in overrides:
-        value = override(value, kind, text, source=source)
-    check(value, kind, source=source)
-    config: ModelConfig = msgspec.convert(value, ModelConfig)
+    config: ModelConfig = _typed(
+        _without_schema(value, source=source), ModelConfig, overrides, source=source
+    )
     return config
+
+
+def _without_schema(value: object, *, source: str) -> object:
+    if not isinstance(value, dict) or "$schema" not in value:
+        return value
+    if not isinstance(value["$schema"], str):
+        raise ConfigError(f"{source}: $.$schema: {found(value['$schema'])}; allowed: a string")
+    return {name: part for name, part in value.items() if name != "$schema"}
+
+
+def _typed(value: object, kind: Any, overrides: Sequence[str], *, source: str) -> Any:
+    """Return the value with its overrides as a configuration of a kind."""
+    info = type_info(kind)
+    for text in overrides:
+        value = override(value, info, text, source=source)
+    check(value, info, source=source)
+    return msgspec.convert(value, kind)
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -15,17 +15,20 @@ import msgspec
 from msgspec.inspect import Metadata, StructType, Type, UnionType, VarTupleType
 
 from stable_audio_open.config.check import type_info
+from stable_audio_open.config.curation import CurationConfig
 from stable_audio_open.config.model import ModelConfig
 
+FileConfig = ModelConfig | CurationConfig
+"""What a native file may hold."""
 SCHEMA = Path("configs/schema.json")
 
 
 def config_schema() -> dict[str, Any]:
     """Return the JSON Schema of a native file, with the field docstrings as descriptions."""
     (root,), definitions = msgspec.json.schema_components(
-        [ModelConfig], ref_template="#/$defs/{name}"
+        [FileConfig], ref_template="#/$defs/{name}"
     )
-    for struct in struct_types(type_info(ModelConfig)):
+    for struct in struct_types(type_info(FileConfig)):
         properties = definitions[struct.__name__]["properties"]
         for name, text in field_docstrings(struct).items():
             properties[name]["description"] = text

@@ -8,29 +8,45 @@ from pathlib import Path
 SUFFIXES = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
 
-def audio_files(root: Path) -> Iterator[Path]:
+def audio_files(root: Path, *, loops: list[Path] | None = None) -> Iterator[Path]:
     """Yield all files below `root` that are named as audio, in the order of their names.
 
     Linked folders are followed, after the others; each folder is read once, so that loops end.
 
+    Args:
+        root: The folder.
+        loops: Gets the links that lead to a folder above them, or to themselves under a name that
+            is not of audio.
+
     Raises:
         OSError: `root` is not a folder, or one below cannot be read.
     """
+    loops = [] if loops is None else loops
     own, linked = deque([root]), deque[Path]()
     seen: set[tuple[int, int]] = set()
     while own or linked:
         folder = own.popleft() if own else linked.popleft()
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
+            if _leads_back(folder, root):
+                loops.append(folder)
             continue
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
         for entry in ordered:
-            if entry.is_dir():
-                (linked if entry.is_symlink() else own).append(Path(entry.path))
-            elif entry.name.lower().endswith(SUFFIXES):
-                yield Path(entry.path)
+            path = Path(entry.path)
+            is_audio = entry.name.lower().endswith(SUFFIXES)
+            try:
+                is_folder = entry.is_dir()
+            except OSError:  # a link to itself
+                if not is_audio:
+                    loops.append(path)
+                is_folder = False
+            if is_folder:
+                (linked if entry.is_symlink() else own).append(path)
+            elif is_audio:
+                yield path
 
 
 def files_by_number(root: Path) -> dict[int, str]:
@@ -46,3 +62,9 @@ def files_by_number(root: Path) -> dict[int, str]:
         if digits.isascii() and digits.isdecimal():
             files.setdefault(int(digits), path.relative_to(root).as_posix())
     return files
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
+    """True for a link to a folder on the way to it."""
+    way = [root, *(root / part for part in folder.relative_to(root).parents)]
+    return any(folder.samefile(above) for above in way)

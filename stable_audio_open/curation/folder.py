@@ -23,9 +23,11 @@ ALIASES = {
 END = 0.05
 """Seconds read at the end: a FLAC or MP3 file that was cut fails there alone."""
 
+LOOP = "a link that leads back to itself or to a folder above it; remove the link"
+
 
 def read_folder(root: Path) -> Iterator[Row]:
-    """Yield a row for each file below `root` that is named as audio.
+    """Yield a row for each file below `root` that is named as audio, and for each loop of links.
 
     Args:
         root: Folder of the recordings. A sidecar counts before embedded tags, field by field.
@@ -33,7 +35,8 @@ def read_folder(root: Path) -> Iterator[Row]:
     Raises:
         OSError: A folder cannot be read.
     """
-    for number, path in enumerate(audio_files(root), start=1):
+    number, loops = 0, list[Path]()
+    for number, path in enumerate(audio_files(root, loops=loops), start=1):
         name = path.relative_to(root).as_posix()
         try:
             record = _record(path, name)
@@ -42,6 +45,9 @@ def read_folder(root: Path) -> Iterator[Row]:
             yield Row(source=str(root), position=number, raw=name, reason=reason)
         else:
             yield Row(source=str(root), position=number, raw=name, record=record)
+    for position, path in enumerate(loops, start=number + 1):
+        name = path.relative_to(root).as_posix()
+        yield Row(source=str(root), position=position, raw=name, reason=LOOP)
 
 
 def _record(path: Path, name: str) -> CatalogueRecord:
@@ -51,7 +57,7 @@ def _record(path: Path, name: str) -> CatalogueRecord:
         raise ValueError("the path is not UTF-8; rename the file") from error
     if path.exists() and not path.is_file():
         raise ValueError("not a file; leave it out")
-    info = _checked_info(path)
+    info = checked_info(path)
     said = _sidecar(path.with_suffix(".json"))
     try:
         tags = read_tags(path)
@@ -62,7 +68,12 @@ def _record(path: Path, name: str) -> CatalogueRecord:
     return _merged(name, said or Described(), tags, info)
 
 
-def _checked_info(path: Path) -> AudioInfo:
+def checked_info(path: Path) -> AudioInfo:
+    """Return what the header says, once the end has been read.
+
+    Raises:
+        AudioFileError: The file cannot be used as audio.
+    """
     info = audio_info(path)
     read_audio(path, start=max(0.0, info.duration - END))
     return info

@@ -20,6 +20,8 @@ class CatalogueRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Album, where it is a track of one."""
     artist: str | None = None
     """Performer, where the catalogue tells one from the author."""
+    family: str | None = None
+    """Group that evaluation compares within, where a manifest names one."""
     year: int | None = None
     """Of release or recording."""
     licence: str | None = None

@@ -1,16 +1,20 @@
 """What a catalogue holds and what was decided about it, on one HTML page."""
 
 import math
-import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 
+from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.curation.build import top_tags
-from stable_audio_open.curation.decisions import Decision, standing
+from stable_audio_open.curation.catalogue import read_catalogue
+from stable_audio_open.curation.decisions import Decision, read_decisions, standing
 from stable_audio_open.curation.figures import bars, html_table
+from stable_audio_open.curation.ingest import Reject
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.report_faults import faults, read_rejects, reason_pattern
 
 EDGES = (1, 5, 10, 30, 60, 300, 600, 3600)
 BINS: tuple[str, ...] = (
@@ -35,13 +39,42 @@ h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #
 table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left;
   vertical-align: top; } th { border-bottom: 1px solid #1c2430; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td { overflow-wrap: anywhere; }
 svg { max-width: 100%; height: auto; } svg text { font-size: 13px; dominant-baseline: middle; }
 svg rect { fill: #3d6fb4; }
 """
 
 
+def write_report(
+    path: Path, title: str, catalogue: Path, *, unusable: Mapping[str, str] | None = None
+) -> int:
+    """Write the page of a catalogue with its decisions and rejects, and return its records.
+
+    Args:
+        path: Of the page.
+        title: Its head.
+        catalogue: Folder.
+        unusable: Files that could not be read when a set was built, and why.
+    """
+    records = list(read_catalogue(catalogue))
+    page = report_page(
+        title,
+        records,
+        read_decisions(catalogue),
+        rejects=read_rejects(catalogue),
+        unusable=unusable or {},
+    )
+    replace_bytes(path, page.encode())
+    return len(records)
+
+
 def report_page(
-    title: str, records: Sequence[CatalogueRecord], decisions: Sequence[Decision]
+    title: str,
+    records: Sequence[CatalogueRecord],
+    decisions: Sequence[Decision],
+    *,
+    rejects: Sequence[Reject] = (),
+    unusable: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page: tables and plots in one file that needs neither network nor scripts.
 
@@ -49,6 +82,8 @@ def report_page(
         title: Name of the catalogue.
         records: All of them.
         decisions: All that were taken, in order.
+        rejects: Rows that are not in the catalogue.
+        unusable: Files that could not be read when a set was built, and why.
     """
     holds = standing(decisions)
     verdicts = {r.id: holds[r.id].verdict if r.id in holds else "undecided" for r in records}
@@ -65,10 +100,12 @@ def report_page(
         ("Channels", bars("Channels", _common(channels))),
         ("Commonest tags", bars("Commonest tags", top_tags(records, MOST))),
         ("Decisions", _decisions(decisions)),
+        *faults(records, holds, rejects, unusable or {}),
     ]
     body = "".join(f"<section><h2>{name}</h2>{content}</section>" for name, content in sections)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
         f"<h1>{escape(title)}</h1><p>{len(records):,} recordings, {hours(records):,.2f} hours; "
         f"{len(stands):,} stand, {hours(stands):,.2f} hours.</p>{body}</body></html>\n"
@@ -86,11 +123,6 @@ def durations(records: Iterable[CatalogueRecord]) -> list[tuple[str, int]]:
         UNKNOWN if r.duration is None else BINS[bisect_right(EDGES, r.duration)] for r in records
     )
     return [(name, counts[name]) for name in (*BINS, UNKNOWN)]
-
-
-def reason_pattern(reason: str) -> str:
-    """Return a reason without its numbers and names, so that like reasons count together."""
-    return re.sub(r"\d+(?:[.,]\d+)*", "…", re.sub(r"\b\w+:\S+", "…", reason))
 
 
 def _known(value: object, unit: str = "") -> str:

@@ -128,6 +128,15 @@ def read_answers(
     return Answers(filled, empty, repeated)
 
 
+def is_filled(path: Path) -> bool:
+    """True when somebody has filled in a verdict or a note of a table.
+
+    Raises:
+        ValueError: It has no columns id and verdict.
+    """
+    return any(row["verdict"] or row["note"] for _, row in _rows(path))
+
+
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = file.readline()

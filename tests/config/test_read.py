@@ -4,12 +4,20 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from stable_audio_open.config.curation import ManifestSourceConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
-from stable_audio_open.config.read import decode_config, encode_config, model_part, read_config
+from stable_audio_open.config.read import (
+    decode_config,
+    encode_config,
+    model_part,
+    read_config,
+    read_curation,
+)
 
 REPOSITORY = Path(__file__).parents[2]
-CONFIGS = sorted(REPOSITORY.glob("configs/*/*.json"))
+CURATION = sorted(REPOSITORY.glob("configs/curation/*.json"))
+CONFIGS = sorted(set(REPOSITORY.glob("configs/*/*.json")) - set(CURATION))
 DIFFUSION = REPOSITORY / "configs/stable_audio_open_1_0/diffusion.json"
 AUTOENCODER = REPOSITORY / "configs/stable_audio_open_1_0/autoencoder.json"
 PUBLISHED = Path(__file__).with_name("published_model_config.json")
@@ -22,6 +30,54 @@ def test_every_shipped_configuration_parses_and_names_the_schema(path: Path) -> 
     assert config.training is not None
     assert config.data is not None
     assert json.loads(path.read_bytes())["$schema"] == "../schema.json"
+
+
+@pytest.mark.parametrize("path", CURATION, ids=lambda path: path.stem)
+def test_every_shipped_curation_parses_and_names_the_schema(path: Path) -> None:
+    assert read_curation(path).sources
+    assert json.loads(path.read_bytes())["$schema"] == "../schema.json"
+
+
+def test_the_shipped_curation_with_overrides() -> None:
+    (path,) = CURATION
+    config = read_curation(
+        path, ["music=null", "duplicates.near.threshold=0.9", "sources.0.path=x"]
+    )
+    assert config.music is None
+    assert config.duplicates is not None
+    assert config.duplicates.near is not None
+    assert config.duplicates.near.threshold == 0.9
+    assert config.sources == (ManifestSourceConfig(path="x"),)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("scann=null", '$: unknown field "scann"'),
+        ("sources=[]", "$.sources: found an array of 0; allowed: a non-empty array"),
+        (
+            "music.tagger.type=clap",
+            '$.music.tagger.type: found "clap"; allowed: "panns", "musicnn"',
+        ),
+        ("duplicates.near.threshold=0", "$.duplicates.near.threshold: found 0"),
+        ("scan.silence_db=0", "$.scan.silence_db: found 0; allowed: a number < 0"),
+    ],
+)
+def test_mistakes_in_a_curation(override: str, message: str) -> None:
+    (path,) = CURATION
+    with pytest.raises(ConfigError) as error:
+        read_curation(path, [override])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_is_no_curation_and_a_curation_no_model() -> None:
+    with pytest.raises(
+        ConfigError, match=r'\$\.type: found "latent_diffusion"; allowed: "curation"'
+    ):
+        read_curation(DIFFUSION)
+    with pytest.raises(ConfigError, match=r'\$\.type: found "curation"; allowed: "autoencoder"'):
+        read_config(CURATION[0])
 
 
 def test_shipped_diffusion_configuration_is_the_published_model() -> None:

@@ -12,7 +12,7 @@ from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
 from stable_audio_open.curation.audio_paths import audio_files, files_by_number
-from stable_audio_open.curation.folder import read_folder
+from stable_audio_open.curation.folder import LOOP, read_folder
 from stable_audio_open.curation.record import CatalogueRecord
 
 BY = "https://creativecommons.org/licenses/by/4.0/"
@@ -176,6 +176,12 @@ def test_loops_end_and_linked_folders_are_read_once(tmp_path: Path) -> None:
     (elsewhere / "back").symlink_to(root)
     found = [path.relative_to(root).as_posix() for path in audio_files(root)]
     assert found == ["sub/a.wav", "other/b.wav"]
+    (root / "self").symlink_to(root / "self")
+    (root / "self.wav").symlink_to(root / "self.wav")
+    rows = {row.raw: row.reason for row in read_folder(root)}
+    assert rows.pop("sub/a.wav") == rows.pop("other/b.wav") == ""
+    assert "Too many levels of symbolic links" in rows.pop("self.wav")
+    assert rows == dict.fromkeys(("self", "sub/loop", "other/back"), LOOP)
 
 
 def test_numbers_of_files(tmp_path: Path) -> None:

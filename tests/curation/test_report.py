@@ -1,11 +1,14 @@
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from stable_audio_open.curation.decisions import Decision, now
 from stable_audio_open.curation.figures import bars
+from stable_audio_open.curation.ingest import Reject
 from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.report import durations, reason_pattern, report_page
+from stable_audio_open.curation.report import durations, report_page
+from stable_audio_open.curation.report_faults import LISTED, read_rejects, reason_pattern
 
 EVIL = '<script>alert("x")</script> & \'"'
 VOID = {"meta"}
@@ -83,6 +86,39 @@ def test_the_numbers() -> None:
     assert ["undecided", "1", "0.00"] in page.rows
     assert ["music", "drop", "music for … s", "2"] in page.rows
     assert any("4 recordings, 1.50 hours; 2 stand, 1.00 hours" in text for text in page.texts)
+
+
+def test_what_is_left_out_is_named_and_counted() -> None:
+    rejects = [
+        Reject(source="s", position=n, raw=f"{n}\n.wav", reason=f"s/{n}\n.wav: empty ({n} bytes)")
+        for n in (1, 2)
+    ]
+    decisions = [*DECISIONS, decision("freesound:4", "drop", "audio", "silent: peak -inf dB")]
+    unusable = {EVIL: "no such file"}
+    text = report_page("c", RECORDS, decisions, rejects=rejects, unusable=unusable)
+    rows = Page(text).rows
+    assert ["freesound:4", "audio", "silent: peak -inf dB", "b"] in rows
+    assert ["fma:1", "music", "music for 34.5 s", "b"] in rows
+    assert not any(row[0] == "fma:2" and len(row) == 4 for row in rows)  # kept by a person
+    assert ["empty (… bytes)", "2"] in rows
+    assert ["s:2", "2\\n.wav", "empty (2 bytes)"] in rows
+    assert [EVIL, "no such file"] in rows
+
+
+def test_long_lists_are_counted_and_cut() -> None:
+    records = [CatalogueRecord(id=f"a:{n}") for n in range(LISTED + 2)]
+    decisions = [decision(record.id, "drop", "audio", "silent") for record in records]
+    page = Page(report_page("c", records, decisions))
+    assert ["audio: silent", f"{LISTED + 2}"] in page.rows
+    assert sum(row[1:3] == ["audio", "silent"] and len(row) == 4 for row in page.rows) == LISTED
+    assert "And 2 more." in page.texts
+
+
+def test_rejects_that_cannot_be_read(tmp_path: Path) -> None:
+    assert read_rejects(tmp_path) == []
+    (tmp_path / "rejects.jsonl").write_text("{\n")
+    with pytest.raises(ValueError, match=r"rejects\.jsonl:1: not a reject"):
+        read_rejects(tmp_path)
 
 
 def test_durations_fall_into_bins() -> None:

@@ -13,13 +13,15 @@ from stable_audio_open.cli.curate.music import music
 from stable_audio_open.cli.curate.prompts import prompts
 from stable_audio_open.cli.curate.report import report
 from stable_audio_open.cli.curate.review import review
+from stable_audio_open.cli.curate.run import run
+from stable_audio_open.cli.curate.scan import scan
 from stable_audio_open.cli.curate.search import search
 
 curate = typer.Typer(
     help="Turn catalogues of recordings into licensed training sets.", no_args_is_help=True
 )
 for command in (
-    *(fetch, ingest, licences, attributions),
+    *(run, fetch, ingest, scan, licences, attributions),
     *(music, calibrate_music, search, review),
     *(duplicates, prompts, build, report),
 ):

@@ -9,7 +9,7 @@ import typer
 from stable_audio_open.curation.ingest import REJECTS, Row, with_files
 from stable_audio_open.curation.ingest import ingest as write_rows
 
-Kind = Literal["freesound", "fma", "folder"]
+Kind = Literal["freesound", "fma", "folder", "manifest"]
 
 
 def ingest(
@@ -20,7 +20,7 @@ def ingest(
             metavar="SOURCE...",
             help="freesound: JSON of the API or of FSD50K, JSON lines, or folders of them; fma: "
             "the folder with tracks.csv and genres.csv; folder: recordings with name.json beside "
-            "name.wav, or with tags.",
+            "name.wav, or with tags; manifest: a training manifest (manifest.jsonl).",
         ),
     ],
     output: Annotated[
@@ -30,7 +30,8 @@ def ingest(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder of the recordings of Freesound or FMA, to find the file of each number.",
+            help="Folder of the recordings of Freesound or FMA, to find the file of each number, "
+            "or of a manifest's files, where it is not the manifest's own.",
         ),
     ] = None,
     replace: Annotated[
@@ -46,8 +47,8 @@ def ingest(
 
     from stable_audio_open.curation.audio_paths import files_by_number
 
-    rows: Iterator[Row] = (row for source in sources for row in _rows(kind, source))
-    if audio is not None:
+    rows: Iterator[Row] = (row for source in sources for row in _rows(kind, source, audio))
+    if audio is not None and kind != "manifest":
         rows = with_files(rows, files_by_number(audio))
     counts = write_rows(rows, output, replace=replace)
     rejected = f"; {counts.rejects} rejects in {output / REJECTS}" if counts.rejects else ""
@@ -56,7 +57,11 @@ def ingest(
         raise ValueError(f"{output}: no row could be used; see {output / REJECTS}")
 
 
-def _rows(kind: Kind, source: Path) -> Iterator[Row]:
+def _rows(kind: Kind, source: Path, audio: Path | None) -> Iterator[Row]:
+    if kind == "manifest":
+        from stable_audio_open.curation.listed import read_listed
+
+        return read_listed(source, audio)
     if kind == "freesound":
         from stable_audio_open.curation.freesound_json import read_freesound
 

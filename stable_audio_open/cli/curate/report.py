@@ -14,15 +14,16 @@ def report(
             "--output", "-o", metavar="FILE", help="Page.", show_default="CATALOGUE/report.html"
         ),
     ] = None,
+    built: Annotated[
+        Path | None,
+        typer.Option("--set", metavar="SET", help="Set that was built, to name unusable files."),
+    ] = None,
 ) -> None:
-    """Write one HTML page: durations, rates, tags, licences, decisions."""
-    from stable_audio_open.audio.replace import replace_bytes
-    from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.decisions import read_decisions
-    from stable_audio_open.curation.report import report_page
+    """Write one HTML page: durations, rates, tags, licences, decisions, and what is left out."""
+    from stable_audio_open.curation.current_set import read_summary
+    from stable_audio_open.curation.report import write_report
 
-    records = list(read_catalogue(catalogue))
-    page = report_page(catalogue.resolve().name, records, read_decisions(catalogue))
     path = output or catalogue / "report.html"
-    replace_bytes(path, page.encode())
-    typer.echo(f"{path}: {len(records)} recordings")
+    unusable = read_summary(built)["unusable"] if built else {}
+    count = write_report(path, catalogue.resolve().name, catalogue, unusable=unusable)
+    typer.echo(f"{path}: {count} recordings")

@@ -19,30 +19,10 @@ def search(
 
     What was found before with the same list and threshold is passed over.
     """
-    from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.decisions import add_decisions, read_decisions
-    from stable_audio_open.curation.search import (
-        STAGE,
-        KnownWorks,
-        artist_of,
-        decide_search,
-        find_matches,
-        read_works,
-        signature,
-    )
+    from stable_audio_open.curation.search_run import search_catalogue
 
-    known, by = KnownWorks(read_works(against)), signature(against, threshold)
-    done = {d.id for d in read_decisions(catalogue) if (d.stage, d.by) == (STAGE, by)}
-    total = nameless = 0
-    for record in read_catalogue(catalogue):
-        total += 1
-        nameless += not (artist_of(record) and record.title)
-    remaining = (record for record in read_catalogue(catalogue) if record.id not in done)
-    found = [
-        decide_search(match, by=by) for match in find_matches(remaining, known, threshold=threshold)
-    ]
-    add_decisions(catalogue, found)
+    found = search_catalogue(catalogue, against, threshold=threshold)
     typer.echo(
-        f"{catalogue}: {len(found)} of {total} to review, {len(done)} found before, "
-        f"{nameless} without artist or title"
+        f"{catalogue}: {found.to_review} of {found.records} to review, {found.before} found "
+        f"before, {found.nameless} without artist or title"
     )

@@ -1,0 +1,47 @@
+"""`stable-audio-open curate run`: from the sources to the training set in one command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="Configuration of the curation.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Fields to change, such as music=null."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder of all that is written.",
+            show_default="the configuration's",
+        ),
+    ] = None,
+) -> None:
+    """Run all stages: ingest, scan, licences, music, search, duplicates, review, set, report.
+
+    Run again, it goes on where it was, and what was decided is not decided twice.
+    """
+    from msgspec.structs import replace
+
+    from stable_audio_open.config.read import read_curation
+
+    settings = read_curation(config, overrides or ())
+    if output is not None:
+        settings = replace(settings, output=str(output))
+
+    from stable_audio_open.build.curation import SET, run_curation
+    from stable_audio_open.curation.build import MANIFEST
+
+    for done in run_curation(settings):
+        typer.echo(f"{done.stage:<13}{done.counts}")
+    if settings.set.form == "manifest":
+        manifest = (Path(settings.output) / SET / MANIFEST).resolve()
+        typer.echo(f"train with data.path={settings.audio} data.manifest={manifest}")

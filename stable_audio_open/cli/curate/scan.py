@@ -1,0 +1,32 @@
+"""`stable-audio-open curate scan`: which recordings cannot be trained on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stable_audio_open.cli.curate.tagger import AudioFolder
+
+
+def scan(
+    catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
+    audio: AudioFolder,
+    most_channels: Annotated[
+        int, typer.Option(min=1, help="Recordings of more channels are dropped.")
+    ] = 2,
+    silence: Annotated[
+        float, typer.Option(metavar="DB", help="Peak of silence, in decibels of full scale.")
+    ] = -80.0,
+) -> None:
+    """Decode every recording, and drop what is damaged, silent, or has NaN or too many channels.
+
+    What was kept before with the same settings is passed over.
+    """
+    from stable_audio_open.curation.scan import ScanSettings, scan_catalogue
+
+    settings = ScanSettings(most_channels=most_channels, silence_db=silence)
+    counts = scan_catalogue(catalogue, audio, settings)
+    typer.echo(
+        f"{catalogue}: {counts['keep']} sound, {counts['before']} known to be, {counts['drop']} "
+        f"dropped, {counts['no file']} without a file"
+    )

@@ -1,0 +1,190 @@
+"""A curation from its sources to the training set, stage by stage."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from stable_audio_open.config.data import PromptsConfig
+from stable_audio_open.config.fields import Name, Positive, PositiveFloat
+
+Probability = Annotated[float, Meta(gt=0, le=1)]
+
+
+class FolderSourceConfig(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="folder"
+):
+    """All recordings of the curation's folder, by their sidecars (name.json) and tags."""
+
+
+class ManifestSourceConfig(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="manifest"
+):
+    """A training manifest: one JSON object a line, with file, caption, author, licence and more."""
+
+    path: Name
+    """The manifest; its files are looked for in the curation's folder."""
+
+
+class FreesoundSourceConfig(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="freesound"
+):
+    """Metadata of Freesound."""
+
+    paths: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    """JSON of the API or of FSD50K, JSON lines, or folders of them."""
+
+
+class FmaSourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="fma"):
+    """Metadata of the Free Music Archive."""
+
+    path: Name
+    """The folder with tracks.csv and genres.csv."""
+
+
+SourceConfig = FolderSourceConfig | ManifestSourceConfig | FreesoundSourceConfig | FmaSourceConfig
+
+
+class MusicnnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="musicnn"):
+    """The network of the package musicnn, with its weights: it tags and embeds."""
+
+    weights: Literal["MTT_musicnn", "MSD_musicnn"] = "MTT_musicnn"
+    """Trained on MagnaTagATune, or on the Million Song Dataset."""
+    device: Name = "cpu"
+    """Where to compute."""
+
+
+class PannsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="panns"):
+    """PANNs' frame-wise tagger, as in the paper."""
+
+    path: Name
+    """Checkpoint Cnn14_DecisionLevelMax."""
+    device: Name = "cpu"
+    """Where to compute."""
+
+
+class ClapConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="clap"):
+    """LAION-CLAP's embedding, as in the paper."""
+
+    path: Name
+    """Folder of a ClapModel of transformers."""
+    device: Name = "cpu"
+    """Where to compute."""
+
+
+class ScanConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every recording is decoded once; what cannot be trained on is dropped."""
+
+    most_channels: Positive = 2
+    """Recordings of more channels are dropped."""
+    silence_db: Annotated[float, Meta(lt=0)] = -80.0
+    """Recordings whose peak is not above this are dropped, in decibels of full scale."""
+
+
+class MusicConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Recordings with enough music in them wait for a person (section 3.1)."""
+
+    tagger: PannsConfig | MusicnnConfig
+    """What hears."""
+    threshold: Probability = 0.15
+    """A class is active in a frame at this probability or over it."""
+    seconds: PositiveFloat = 30.0
+    """Music for so long goes to review."""
+    counting: Literal["total", "contiguous"] = "total"
+    """Seconds in all, or the longest stretch without a pause."""
+    classes: tuple[Name, ...] = ()
+    """Classes that tell music; the tagger's own choice when there are none."""
+
+
+class SearchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Recordings with the names of protected works wait for a person (section 3.1)."""
+
+    list: Name
+    """CSV with the columns artist,title and perhaps album."""
+    threshold: Annotated[int, Meta(ge=1, le=100)] = 90
+    """How alike artist and title both have to be."""
+
+
+class NearCopiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Recordings that sound alike, told by their embeddings."""
+
+    embedder: ClapConfig | MusicnnConfig
+    """What turns a recording into a vector."""
+    threshold: Probability
+    """Least cosine of copies; it belongs to the embedder."""
+
+
+class DuplicatesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exact copies are dropped; near copies wait for a person."""
+
+    near: NearCopiesConfig | None = None
+    """Near copies by embeddings; not looked for when null."""
+    chromaprint: bool = False
+    """Near copies by the command fpcalc too."""
+
+
+class AnswersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person decided about recordings that waited."""
+
+    table: Name
+    """A filled review.csv."""
+    by: Name
+    """Who decided."""
+
+
+class PromptExamplesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Examples of what a training would read, in prompts.txt."""
+
+    show: Positive = 20
+    """How many."""
+    seed: int = 0
+    """Of recordings and prompts."""
+    drawn: PromptsConfig = PromptsConfig()
+    """How they are drawn."""
+
+
+class SetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is written of the recordings that stand."""
+
+    form: Literal["manifest", "shards"] = "manifest"
+    """A list of the files in place, or WebDataset shards of FLAC."""
+    seed: int = 0
+    """Of the order in shards and of the chunks."""
+    recordings_per_shard: Positive = 256
+    """Recordings in each shard but the last."""
+    chunks: bool = False
+    """Draw the autoencoder's chunks too (section 3.1)."""
+    chunk_seconds: PositiveFloat = 5.0
+    """Length of a chunk."""
+    chunks_per_recording: Positive = 3
+    """Up to so many of a recording in one pass."""
+    allow_unlicensed: bool = False
+    """Take recordings without an accepted licence or an author too: nothing is dropped for it."""
+
+
+class CurationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="curation"):
+    """All stages, in their order; one that is null is passed over."""
+
+    name: Name
+    """What the report is headed with."""
+    audio: Name
+    """Folder of the recordings; relative paths start at the current directory."""
+    output: Name
+    """Folder of the catalogue, its decisions, the set, the report and all else that is written."""
+    sources: Annotated[tuple[SourceConfig, ...], Meta(min_length=1)]
+    """Where recordings are described."""
+    scan: ScanConfig | None = ScanConfig()
+    """Damaged, silent and other unusable recordings."""
+    music: MusicConfig | None = None
+    """The music gate."""
+    search: SearchConfig | None = None
+    """The search for protected works."""
+    duplicates: DuplicatesConfig | None = DuplicatesConfig()
+    """Copies."""
+    answers: tuple[AnswersConfig, ...] = ()
+    """Filled tables that are taken over; the others that wait stay out of the set."""
+    prompts: PromptExamplesConfig | None = PromptExamplesConfig()
+    """Examples of prompts."""
+    set: SetConfig = SetConfig()
+    """The training set."""
+    changes: Name | None = None
+    """What was done to the recordings, for the attributions; training alone when null."""

@@ -1,0 +1,51 @@
+"""The music gate over a whole catalogue."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+from stable_audio_open.audio.files import AudioFileError
+from stable_audio_open.curation.catalogue import read_catalogue
+from stable_audio_open.curation.decisions import add_decisions, read_decisions, standing
+from stable_audio_open.curation.music import STAGE, decide_music, signature
+from stable_audio_open.curation.music_gate import MusicGate, class_columns
+from stable_audio_open.listeners.tagger import Tagger
+
+logger = logging.getLogger(__name__)
+
+
+def gate_catalogue(
+    catalogue: Path, audio: Path, *, tagger: Tagger, gate: MusicGate
+) -> Counter[str]:
+    """Hear all recordings that have a file and were not dropped, and add the decisions.
+
+    What was decided before with the same tagger and settings is passed over.
+
+    Returns:
+        How many there are of `review`, `keep`, `before`, `no file`, `dropped` and `bad`.
+
+    Raises:
+        ValueError: The tagger has not one of the classes.
+    """
+    class_columns(gate.classes, tagger.classes)
+    by, decided = signature(tagger, gate), read_decisions(catalogue)
+    done = {d.id for d in decided if (d.stage, d.by) == (STAGE, by)}
+    dropped = {name for name, d in standing(decided).items() if d.verdict == "drop"}
+    counts: Counter[str] = Counter()
+    for record in read_catalogue(catalogue):
+        if record.id in dropped:
+            counts["dropped"] += 1
+        elif record.id in done:
+            counts["before"] += 1
+        elif record.file is None:
+            counts["no file"] += 1
+        else:
+            try:
+                decision = decide_music(record, audio, tagger=tagger, gate=gate)
+            except AudioFileError as error:
+                counts["bad"] += 1
+                logger.warning("recording left out: %s", error)
+                continue
+            add_decisions(catalogue, [decision])  # at once: an interrupted run goes on from here
+            counts[decision.verdict] += 1
+    return counts

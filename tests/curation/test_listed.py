@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from stable_audio_open.curation.build import manifest_line
+from stable_audio_open.curation.listed import read_listed
+from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
+
+ZERO = "http://creativecommons.org/publicdomain/zero/1.0/"
+
+
+def audio(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal((800, 2)), 8000)
+
+
+def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Every field that training reads, through a catalogue's record and out again."""
+    lines = [
+        Recording(
+            file="a/kick.wav",
+            caption="deep kick",
+            description="deep kick",
+            tags=("kick", "drum"),
+            family="bd",
+            title="Kick",
+            genres=("house",),
+            album="b",
+            artist="c",
+            year=1999,
+            source="freesound:1",
+            author="ann",
+            licence=ZERO,
+            page_url="https://example.org/1",
+        ),
+        Recording(file="b.wav", caption="two", description="two", source="freesound:2"),
+    ]
+    for line in lines:
+        audio(tmp_path / line.file)
+    write_manifest(tmp_path / "manifest.jsonl", lines)
+    records = [row.record for row in read_listed(tmp_path / "manifest.jsonl")]
+    assert all(record is not None and record.duration == 0.1 for record in records)
+    written = [
+        Recording(**{**manifest_line(r), "tags": r.tags, "genres": r.genres}) for r in records if r
+    ]
+    assert written == read_manifest(tmp_path) == lines
+
+
+def test_sources_that_several_files_share_and_files_without(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav", "c.wav"):
+        audio(tmp_path / "audio" / name)
+    (tmp_path / "list.jsonl").write_text(
+        '{"file": "a.wav", "caption": "a", "source": "freesound:7"}\n\n'
+        '{"file": "b.wav", "caption": "b", "source": "freesound:7"}\n'
+        '{"file": "c.wav", "caption": "c"}\n'
+    )
+    rows = list(read_listed(tmp_path / "list.jsonl", tmp_path / "audio"))
+    assert [(row.position, row.record.id if row.record else None) for row in rows] == [
+        (1, "freesound:7#a.wav"),
+        (3, "freesound:7#b.wav"),
+        (4, "folder:c.wav"),
+    ]
+
+
+def test_bad_lines_are_rows_with_reasons(tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no audio")
+    (tmp_path / "m.jsonl").write_bytes(
+        b"{\n"
+        b'{"caption": "no file"}\n'
+        b'{"file": "x.wav", "license": "CC0"}\n'
+        b'{"file": "../x.wav"}\n'
+        b'{"file": "gone.wav"}\n'
+        b'{"file": "text.wav"}\n'
+        b'{"file": "\xff.wav"}\n'
+    )
+    rows = list(read_listed(tmp_path / "m.jsonl"))
+    assert [row.record for row in rows] == [None] * 7
+    for row, reason in zip(
+        rows,
+        (
+            "truncated",
+            "missing required field `file`",
+            "unknown field `license`",
+            "give a path inside",
+            "no such file",
+            "not a readable audio file",
+            "utf-8",
+        ),
+        strict=True,
+    ):
+        assert reason in row.reason.replace("UTF-8", "utf-8"), row
