@@ -19,7 +19,8 @@ class Extrapolation(msgspec.Struct, frozen=True, kw_only=True):
     """A least-squares line of the distance over one over the number of windows."""
 
     distance: float
-    """Where the line meets infinitely many windows; noise can make it negative."""
+    """Where the line meets infinitely many windows. It can be negative: for sets that share
+    recordings (there the distance of the whole set is 0 already), and by noise."""
     slope: float
     """Distance times windows."""
     r_squared: float
