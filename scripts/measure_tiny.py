@@ -19,7 +19,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import auraloss
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,10 +28,8 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.data.manifest import Recording, read_manifest
+from stable_audio_open.evaluation.distances import reconstruction_distances
 from stable_audio_open.pretrained import StableAudio, load
-
-# auraloss cannot measure anything shorter than its longest window.
-SHORTEST = 2048
 
 FLOOR_DB = -80.0
 
@@ -54,17 +51,6 @@ def log_mel(samples: Tensor, *, sample_rate: int, seconds: float) -> Tensor:
     return decibels
 
 
-def mel_distance(sample_rate: int) -> auraloss.freq.STFTLoss:
-    """Return auraloss' MelSTFTLoss with its defaults, whose filters it would ask librosa for."""
-    loss = auraloss.freq.STFTLoss(fft_size=1024, hop_size=256, win_length=1024)
-    filters = melscale_fbanks(
-        513, 0.0, sample_rate / 2, 128, sample_rate, norm="slaney", mel_scale="slaney"
-    )
-    loss.scale = "mel"
-    loss.fb = filters.T[None]
-    return loss
-
-
 def reconstruct(autoencoder: AudioAutoencoder, audio: Tensor) -> Tensor:
     """Encode and decode, at the original length."""
     with torch.inference_mode():
@@ -75,9 +61,6 @@ def reconstruction(
     autoencoder: AudioAutoencoder, recordings: list[Recording], folder: Path
 ) -> dict[str, float]:
     """Return the median and mean distances over the recordings."""
-    stft = auraloss.freq.STFTLoss()
-    mel = mel_distance(autoencoder.sample_rate)
-    si_sdr = auraloss.time.SISDRLoss()
     rows: dict[str, list[float]] = {"stft": [], "mel": [], "si_sdr": []}
     for recording in recordings:
         audio = read_audio(
@@ -85,11 +68,10 @@ def reconstruction(
             sample_rate=autoencoder.sample_rate,
             channels=autoencoder.audio_channels,
         ).samples
-        audio = F.pad(audio, (0, max(0, SHORTEST - audio.shape[-1])))
         decoded = reconstruct(autoencoder, audio)
-        rows["stft"].append(float(stft(decoded, audio)))
-        rows["mel"].append(float(mel(decoded, audio)))
-        rows["si_sdr"].append(-float(si_sdr(decoded, audio)))
+        found = reconstruction_distances(decoded[0], audio[0], sample_rate=autoencoder.sample_rate)
+        for name, values in rows.items():
+            values.append(getattr(found, name))
     return {
         f"{name}_{kind}": round(function(values), 3)
         for name, values in rows.items()

@@ -7,6 +7,7 @@ from typing import NamedTuple, assert_never
 
 from msgspec.structs import asdict
 
+from stable_audio_open.audio.paths import files_by_number
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.config.curation import (
     ClapConfig,
@@ -23,7 +24,6 @@ from stable_audio_open.config.curation import (
     SourceConfig,
 )
 from stable_audio_open.curation.attributions import CHANGES, write_attributions
-from stable_audio_open.curation.audio_paths import files_by_number
 from stable_audio_open.curation.build import select
 from stable_audio_open.curation.catalogue import read_catalogue
 from stable_audio_open.curation.chromaprint import command

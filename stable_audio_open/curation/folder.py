@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from stable_audio_open.audio.files import AudioInfo, audio_info, read_audio
-from stable_audio_open.curation.audio_paths import audio_files
+from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.curation.embedded_tags import Described, read_tags
 from stable_audio_open.curation.ingest import Row
 from stable_audio_open.curation.record import CatalogueRecord

@@ -11,7 +11,7 @@ from mutagen.mp3 import MP3
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
-from stable_audio_open.curation.audio_paths import audio_files, files_by_number
+from stable_audio_open.audio.paths import audio_files, files_by_number
 from stable_audio_open.curation.folder import LOOP, read_folder
 from stable_audio_open.curation.record import CatalogueRecord
 

@@ -45,7 +45,7 @@ def ingest(
         if not source.exists():
             raise FileNotFoundError(2, "no such file or folder", str(source))
 
-    from stable_audio_open.curation.audio_paths import files_by_number
+    from stable_audio_open.audio.paths import files_by_number
 
     rows: Iterator[Row] = (row for source in sources for row in _rows(kind, source, audio))
     if audio is not None and kind != "manifest":

@@ -1,0 +1,52 @@
+"""`stable-audio-open evaluate clap`: how well recordings go with their prompts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stable_audio_open.cli.evaluate import output as shared
+
+
+def clap(
+    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="Folder of the recordings.")],
+    prompts: Annotated[
+        Path, typer.Option(metavar="CSV", help="Columns id (file name without suffix) and prompt.")
+    ],
+    embedder: Annotated[
+        str, typer.Option(metavar="clap:FOLDER", help="An embedder of both audio and text.")
+    ],
+    crop: Annotated[
+        float, typer.Option(help="Seconds heard of longer recordings, from a random place.")
+    ] = 10.0,
+    seed: shared.Seed = 0,
+    allow_missing: shared.AllowMissing = False,
+    output: shared.Output = None,
+    device: shared.Device = "cpu",
+) -> None:
+    """CLAP score: mean cosine between recordings and their prompts."""
+    from stable_audio_open.evaluation.clap import JointEmbedder, evaluate_clap, read_prompts
+    from stable_audio_open.evaluation.clap_text import ClapTextEmbedder
+    from stable_audio_open.listeners.clap import CLAP, ClapEmbedder
+    from stable_audio_open.listeners.named import load_embedder
+
+    shared.check_output(output)
+    texts = read_prompts(prompts)
+    model: object = load_embedder(embedder, device=device)
+    if isinstance(model, ClapEmbedder) and not isinstance(model, JointEmbedder):
+        model = ClapTextEmbedder(model, Path(embedder.removeprefix(CLAP)))
+    if not isinstance(model, JointEmbedder):
+        raise ValueError(f"--embedder {embedder}: has no text side; use clap:FOLDER")
+    result = evaluate_clap(
+        audio,
+        texts,
+        model,
+        source=str(prompts),
+        seed=seed,
+        crop=crop,
+        allow_missing=allow_missing,
+    )
+    typer.echo(
+        f"CLAP score {result.score:.6f} ({len(result.per_prompt)} prompts, {result.files} files)"
+    )
+    shared.report(result, output)

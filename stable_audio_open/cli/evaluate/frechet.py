@@ -1,0 +1,66 @@
+"""`stable-audio-open evaluate frechet`: how far a set is from a reference set."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stable_audio_open.cli.evaluate import output as shared
+
+SHOWN = 3
+
+
+def frechet(
+    generated: shared.Generated,
+    reference: Annotated[
+        Path,
+        typer.Argument(
+            metavar="REFERENCE", help="Folder of recordings, or statistics that --cache made."
+        ),
+    ],
+    embedder: Annotated[
+        str, typer.Option(metavar="NAME", help="Such as clap:FOLDER or musicnn[:WEIGHTS].")
+    ],
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SAFETENSORS", help="Statistics of the reference: read, or made where missing."
+        ),
+    ] = None,
+    channels: Annotated[
+        Literal["stereo", "mono"],
+        typer.Option(help="Join the embeddings of left and right, as the paper does, or mix."),
+    ] = "stereo",
+    points: Annotated[
+        int, typer.Option(help="Subsets that extrapolate to infinitely many windows; 0 for none.")
+    ] = 15,
+    seed: shared.Seed = 0,
+    allow_missing: shared.AllowMissing = False,
+    output: shared.Output = None,
+    device: shared.Device = "cpu",
+) -> None:
+    """Frechet distance between the embeddings of two sets of recordings."""
+    from stable_audio_open.evaluation.frechet import evaluate_frechet
+    from stable_audio_open.listeners.named import load_embedder
+
+    shared.check_output(output)
+    result = evaluate_frechet(
+        generated,
+        reference,
+        load_embedder(embedder, device=device),
+        channels=channels,
+        cache=cache,
+        allow_missing=allow_missing,
+        points=points,
+        seed=seed,
+    )
+    typer.echo(
+        f"Frechet distance {result.distance:.6g} ({result.files} files, {result.windows} windows; "
+        f"reference {result.reference_files} files, {result.reference_windows} windows)"
+    )
+    if result.extrapolated:
+        found = result.extrapolated
+        typer.echo(f"with infinitely many windows {found.distance:.6g} (R2 {found.r_squared:.3f})")
+    most = sorted(result.contributions.items(), key=lambda entry: -entry[1])[:SHOWN]
+    typer.echo("raised most by " + ", ".join(f"{name} ({share:+.3g})" for name, share in most))
+    shared.report(result, output)

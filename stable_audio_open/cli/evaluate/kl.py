@@ -1,0 +1,46 @@
+"""`stable-audio-open evaluate kl`: what a tagger hears in pairs of recordings."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stable_audio_open.cli.curate.tagger import TaggerName, make_tagger
+from stable_audio_open.cli.evaluate import output as shared
+
+
+def kl(
+    generated: shared.Generated,
+    reference: Annotated[
+        Path, typer.Argument(metavar="REFERENCE", help="Folder of recordings of the same ids.")
+    ],
+    tagger: TaggerName,
+    definition: Annotated[
+        Literal["paper", "reverse", "windows", "reverse-windows"],
+        typer.Option(
+            help="KL(generated || reference) or the reverse; softmax of mean logits, or of windows."
+        ),
+    ] = "paper",
+    epsilon: Annotated[float, typer.Option(min=0, help="Added to the second distribution.")] = 1e-6,
+    allow_missing: shared.AllowMissing = False,
+    output: shared.Output = None,
+    device: shared.Device = "cpu",
+) -> None:
+    """Mean KL divergence between a tagger's classes, recording by recording."""
+    import msgspec
+
+    from stable_audio_open.evaluation.divergence import DEFINITIONS
+    from stable_audio_open.evaluation.kl import evaluate_kl
+
+    shared.check_output(output)
+    result = evaluate_kl(
+        generated,
+        reference,
+        make_tagger(tagger, device),
+        definition=msgspec.structs.replace(DEFINITIONS[definition], epsilon=epsilon),
+        allow_missing=allow_missing,
+    )
+    typer.echo(
+        f"KL divergence {result.divergence:.6f} ({result.files} files, {result.classes} classes)"
+    )
+    shared.report(result, output)

@@ -1,0 +1,170 @@
+"""The CLAP score: how near recordings are to the prompts that they were made from."""
+
+import csv
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Protocol, runtime_checkable
+
+import msgspec
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.evaluation.levels import PEAK_DB, at_peak, through_16_bits
+from stable_audio_open.evaluation.result import Result
+from stable_audio_open.evaluation.sets import match, recordings_by_id
+from stable_audio_open.evaluation.weights import weights_hash
+from stable_audio_open.listeners.embedder import Embedder, recording_vector
+
+CROP = 10.0
+"""Seconds that CLAP hears at once."""
+COLUMNS = ("id", "prompt")
+
+
+@runtime_checkable
+class JointEmbedder(Embedder, Protocol):
+    """An embedder whose space has texts too."""
+
+    def embed_text(self, prompts: Sequence[str]) -> Float[Tensor, "prompts width"]:
+        """Return one vector for each text."""
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """A text and the recording made from it."""
+
+    id: str
+    prompt: str
+
+
+class PromptScore(msgspec.Struct, frozen=True, kw_only=True):
+    """The score of one prompt."""
+
+    id: str
+    prompt: str
+    start: float
+    """Seconds into the recording where the crop starts."""
+    score: float
+    """Cosine."""
+
+
+class ClapResult(Result, frozen=True, kw_only=True):
+    """How well recordings go with their prompts."""
+
+    score: float
+    """Mean cosine over the prompts, -1..1."""
+    per_prompt: tuple[PromptScore, ...]
+
+
+def clap_score(
+    audio: Float[Tensor, "prompts width"], text: Float[Tensor, "prompts width"]
+) -> Float[Tensor, "prompts"]:
+    """Return the cosine of each pair, in float64."""
+    return functional.cosine_similarity(audio.double(), text.double(), dim=1)
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Return the rows of a CSV file with the columns id and prompt; an id may come again.
+
+    Raises:
+        ValueError: A column or a value is missing, or there are no rows.
+        OSError: The file cannot be read.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        try:
+            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                raise ValueError(
+                    f"{path}: lacks the column {missing[0]!r}, has {rows.fieldnames}; the first "
+                    "line must name id and prompt"
+                )
+            prompts = []
+            for row in rows:
+                name, prompt = ((row[column] or "").strip() for column in COLUMNS)
+                if not (name and prompt):
+                    raise ValueError(f"{path}, line {rows.line_num}: needs an id and a prompt")
+                prompts.append(Prompt(id=name, prompt=prompt))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    if not prompts:
+        raise ValueError(f"{path}: holds no prompts; add a line for each recording")
+    return prompts
+
+
+def evaluate_clap(
+    audio: Path,
+    prompts: Sequence[Prompt],
+    embedder: JointEmbedder,
+    *,
+    source: str,
+    seed: int = 0,
+    crop: float = CROP,
+    allow_missing: bool = False,
+) -> ClapResult:
+    """Compare recordings with their prompts.
+
+    Recordings are heard as the mean of their channels, at a peak of -1 dB of full scale, through 16
+    bits. Of those longer than `crop` a random part is heard, which the seed and the id determine.
+
+    Args:
+        audio: Folder of the recordings.
+        prompts: At least one.
+        embedder: Has both in one space.
+        source: Where the prompts come from, for the result.
+        seed: Of the crops.
+        crop: Seconds.
+        allow_missing: Judge the prompts that have a recording.
+
+    Raises:
+        AudioFileError: A recording cannot be read.
+        ValueError: The ids differ, or none is common.
+    """
+    if not crop > 0:
+        raise ValueError(f"crop must be above 0 s, got {crop}")
+    files = recordings_by_id(audio)
+    wanted = {one.id: one for one in prompts}
+    ids = match(files, wanted, names=(audio, source), allow_missing=allow_missing)
+    if not ids.common:
+        raise ValueError(f"{audio}: has no recording of {source}; there is nothing to compare")
+    silent, windows, heard, starts = [], 0, {}, {}
+    for name in ids.common:
+        mono = read_audio(files[name], sample_rate=embedder.sample_rate, channels=1).samples[0, 0]
+        if is_silent(mono):
+            silent.append(name)
+        length = round(crop * embedder.sample_rate)
+        first = random.Random(f"{seed}:{name}").randint(0, max(0, len(mono) - length))
+        # Level first, as the authors do: a crop keeps its place in the recording's dynamics.
+        level = through_16_bits(at_peak(mono))[first : first + length]
+        heard[name] = recording_vector(embedder, level)
+        starts[name] = first / embedder.sample_rate
+        windows += 1
+    judged = [one for one in prompts if one.id in heard]
+    rows = []
+    for one in judged:
+        text = embedder.embed_text([one.prompt])
+        score = float(clap_score(heard[one.id][None], text))
+        rows.append(PromptScore(id=one.id, prompt=one.prompt, start=starts[one.id], score=score))
+    return ClapResult(
+        definition=(
+            "mean over prompts of the cosine of text and audio; mono, peak "
+            f"{PEAK_DB:g} dBFS, 16 bits, a random {crop:g} s of longer recordings"
+        ),
+        audio=str(audio),
+        reference=source,
+        checkpoint=embedder.name,
+        checkpoint_hash=weights_hash(embedder),
+        sample_rate=embedder.sample_rate,
+        channels=1,
+        files=len(heard),
+        windows=windows,
+        silent=tuple(silent),
+        missing=ids.missing,
+        extra=ids.extra,
+        seed=seed,
+        score=fmean(row.score for row in rows),
+        per_prompt=tuple(rows),
+    )

@@ -1,0 +1,67 @@
+"""Distances between a decoded recording and its original, as auraloss has them by default.
+
+Section 4.1, tables 3 and 4: "STFT distance, MEL distance and SI-SDR (as in auraloss library [23],
+with its default parameters)". Spectral convergence is one ratio over everything that is given, so
+that recordings must be given one by one.
+"""
+
+from functools import cache
+
+import auraloss
+import msgspec
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torchaudio.functional import melscale_fbanks
+
+SHORTEST = 2048
+"""Samples; auraloss cannot measure less than its longest window."""
+
+
+class Distances(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one recording."""
+
+    stft: float
+    """`STFTLoss`: windows of 1024 samples, 256 apart."""
+    mel: float
+    """`MelSTFTLoss`: the same with 128 mel bands."""
+    multi_resolution_stft: float
+    """`MultiResolutionSTFTLoss`: mean over windows of 600, 1200 and 240 samples."""
+    si_sdr: float
+    """Scale-invariant signal-to-distortion ratio in dB, mean over channels: more is better."""
+
+
+def reconstruction_distances(
+    decoded: Float[Tensor, "channels time"],
+    original: Float[Tensor, "channels time"],
+    *,
+    sample_rate: int,
+) -> Distances:
+    """Compare a decoded recording with its original.
+
+    Args:
+        decoded: Of the same shape.
+        original: What is shorter than 2048 samples is followed by silence, on both sides.
+        sample_rate: In hertz, of both.
+    """
+    assert decoded.shape == original.shape
+    padding = max(0, SHORTEST - original.shape[-1])
+    ours, theirs = (F.pad(one, (0, padding))[None] for one in (decoded, original))
+    return Distances(
+        stft=float(auraloss.freq.STFTLoss()(ours, theirs)),
+        mel=float(mel_distance(sample_rate)(ours, theirs)),
+        multi_resolution_stft=float(auraloss.freq.MultiResolutionSTFTLoss()(ours, theirs)),
+        si_sdr=-float(auraloss.time.SISDRLoss()(ours, theirs)),
+    )
+
+
+@cache
+def mel_distance(sample_rate: int) -> auraloss.freq.STFTLoss:
+    """Return auraloss' MelSTFTLoss with its defaults, whose filters it would ask librosa for."""
+    loss = auraloss.freq.STFTLoss(fft_size=1024, hop_size=256, win_length=1024)
+    filters = melscale_fbanks(
+        513, 0.0, sample_rate / 2, 128, sample_rate, norm="slaney", mel_scale="slaney"
+    )
+    loss.scale = "mel"
+    loss.fb = filters.T[None]
+    return loss

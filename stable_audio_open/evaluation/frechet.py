@@ -1,0 +1,168 @@
+"""The Frechet distance between two sets of recordings (FD_openl3 in the paper)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from stable_audio_open.evaluation.extrapolation import Extrapolation, extrapolate
+from stable_audio_open.evaluation.gaussian import contributions, fit_gaussian, frechet_distance
+from stable_audio_open.evaluation.levels import PEAK_DB
+from stable_audio_open.evaluation.result import Result
+from stable_audio_open.evaluation.sets import match, recordings_by_id
+from stable_audio_open.evaluation.statistics import (
+    Origin,
+    Statistics,
+    file_hashes,
+    read_statistics,
+    write_statistics,
+)
+from stable_audio_open.evaluation.vectors import COUNTS, Channels, embed_recordings
+from stable_audio_open.evaluation.weights import weights_hash
+from stable_audio_open.listeners.embedder import Embedder
+
+STATISTICS_SUFFIX = ".safetensors"
+
+
+class FrechetResult(Result, frozen=True, kw_only=True):
+    """How far the embeddings of a set are from those of a reference."""
+
+    distance: float
+    """Squared Frechet distance, 0 or more."""
+    extrapolated: Extrapolation | None
+    """To infinitely many windows; None where it was not asked for."""
+    reference_files: int
+    reference_windows: int
+    contributions: dict[str, float]
+    """By how much each file raises the distance, to first order; below 0 it lowers it."""
+
+
+def evaluate_frechet(
+    generated: Path,
+    reference: Path,
+    embedder: Embedder,
+    *,
+    channels: Channels = "stereo",
+    cache: Path | None = None,
+    allow_missing: bool = False,
+    points: int = 15,
+    seed: int = 0,
+) -> FrechetResult:
+    """Compare the recordings of a folder with those of another, as sets.
+
+    Args:
+        generated: Folder of the recordings that are judged; all of them count.
+        reference: Folder, or a file of statistics that `cache` made.
+        embedder: Judges.
+        channels: See `embed_recordings`.
+        cache: Statistics of the reference; read where it exists, written where it does not.
+        allow_missing: The sets may have different ids.
+        points: Of the extrapolation to infinitely many windows; 0 leaves it out.
+        seed: Of the extrapolation.
+
+    Raises:
+        AudioFileError: A recording cannot be read.
+        ValueError: The ids differ, the statistics are of another set or embedder, or there are too
+            few windows.
+    """
+    files = recordings_by_id(generated)
+    names = (generated, reference)
+    digest = weights_hash(embedder)
+    if reference.suffix == STATISTICS_SUFFIX:
+        theirs = _checked(reference, embedder.name, digest, channels)
+        ids = match(files, theirs.origin.files, names=names, allow_missing=allow_missing)
+    else:
+        found = recordings_by_id(reference)
+        ids = match(files, found, names=names, allow_missing=allow_missing)
+        theirs = reference_statistics(found, embedder, digest, channels=channels, cache=cache)
+    own = embed_recordings(files, embedder, channels=channels)
+    gaussian = fit_gaussian(own.values)
+    shares = contributions(own.values, own.owners, len(files), theirs.gaussian)
+    return FrechetResult(
+        definition=(
+            "squared Frechet distance of Gaussians over all windows of all files; peak "
+            f"{PEAK_DB:g} dBFS, {_HEARD[channels]}"
+        ),
+        audio=str(generated),
+        reference=str(reference),
+        checkpoint=embedder.name,
+        checkpoint_hash=digest,
+        sample_rate=embedder.sample_rate,
+        channels=COUNTS[channels],
+        files=len(files),
+        windows=len(own.values),
+        reference_files=len(theirs.origin.files),
+        reference_windows=theirs.gaussian.windows,
+        silent=own.silent,
+        missing=ids.missing,
+        extra=ids.extra,
+        seed=seed if points else None,
+        distance=frechet_distance(gaussian, theirs.gaussian),
+        extrapolated=(
+            extrapolate(own.values, theirs.gaussian, points=points, seed=seed) if points else None
+        ),
+        contributions=dict(zip(own.ids, shares.tolist(), strict=True)),
+    )
+
+
+_HEARD: dict[Channels, str] = {"stereo": "left and right joined", "mono": "mean of the channels"}
+
+
+def reference_statistics(
+    files: Mapping[str, Path],
+    embedder: Embedder,
+    embedder_hash: str | None,
+    *,
+    channels: Channels = "stereo",
+    cache: Path | None = None,
+) -> Statistics:
+    """Return the Gaussian of a set of recordings, from the cache where it holds just that.
+
+    Args:
+        files: By id.
+        embedder: Judges.
+        embedder_hash: Of its weights.
+        channels: See `embed_recordings`.
+        cache: Written where it does not exist.
+
+    Raises:
+        ValueError: The cache holds something else; it is left as it is.
+    """
+    if cache is not None and cache.suffix != STATISTICS_SUFFIX:
+        raise ValueError(f"{cache}: a cache of statistics must end in {STATISTICS_SUFFIX}")
+    hashes = file_hashes(files) if cache is not None else dict.fromkeys(files, "")
+    if cache is not None and cache.exists():
+        kept = _checked(cache, embedder.name, embedder_hash, channels)
+        changed = sorted(
+            name
+            for name in hashes.keys() | kept.origin.files.keys()
+            if hashes.get(name) != kept.origin.files.get(name)
+        )
+        if changed:
+            raise ValueError(
+                f"{cache}: was made of other recordings ({len(changed)} differ, {changed[0]!r} "
+                "first); delete it, or name another cache"
+            )
+        return kept
+    found = embed_recordings(files, embedder, channels=channels)
+    origin = Origin(
+        embedder=embedder.name, embedder_hash=embedder_hash, channels=channels, files=hashes
+    )
+    made = Statistics(fit_gaussian(found.values), origin)
+    if cache is not None:
+        write_statistics(cache, made)
+    return made
+
+
+def _checked(path: Path, name: str, digest: str | None, channels: Channels) -> Statistics:
+    """Return statistics of this very embedder."""
+    found = read_statistics(path)
+    wanted = (name, digest, channels)
+    made = (found.origin.embedder, found.origin.embedder_hash, found.origin.channels)
+    if made != wanted:
+        raise ValueError(
+            f"{path}: was made by {_words(*made)}, not by {_words(*wanted)}; name another file"
+        )
+    return found
+
+
+def _words(name: str, digest: str | None, channels: Channels) -> str:
+    return f"{name} (weights {digest or 'unknown'}, {channels})"

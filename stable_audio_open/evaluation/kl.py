@@ -1,0 +1,117 @@
+"""The mean KL divergence between what a tagger hears in pairs of recordings (KL_passt)."""
+
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.evaluation.divergence import (
+    Definition,
+    distribution,
+    kl_divergence,
+    logits_of,
+)
+from stable_audio_open.evaluation.levels import PEAK_DB, at_peak
+from stable_audio_open.evaluation.result import Result
+from stable_audio_open.evaluation.sets import match, recordings_by_id
+from stable_audio_open.evaluation.weights import weights_hash
+from stable_audio_open.listeners.tagger import Tagger
+
+
+@runtime_checkable
+class LogitTagger(Protocol):
+    """A tagger that gives its logits too; of others those behind a sigmoid are taken."""
+
+    def logits(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "frames classes"]:
+        """Return what the probabilities are made of."""
+
+
+class KlResult(Result, frozen=True, kw_only=True):
+    """How differently a tagger hears two sets, pair by pair."""
+
+    divergence: float
+    """Mean over the files, in nats; slightly below 0 for equal sets."""
+    classes: int
+    per_file: dict[str, float]
+    """By id."""
+
+
+def evaluate_kl(
+    generated: Path,
+    reference: Path,
+    tagger: Tagger,
+    *,
+    definition: Definition | None = None,
+    allow_missing: bool = False,
+) -> KlResult:
+    """Compare each recording of a folder with that of the same id in another.
+
+    Recordings are heard as the mean of their channels, at a peak of -1 dB of full scale.
+
+    Args:
+        generated: Folder of the recordings that are judged.
+        reference: Folder of those that they are compared with.
+        tagger: Hears.
+        definition: The paper's when None.
+        allow_missing: Compare what both folders have.
+
+    Raises:
+        AudioFileError: A recording cannot be read.
+        ValueError: The ids differ, or none is common.
+    """
+    definition = definition or Definition()
+    own, theirs = recordings_by_id(generated), recordings_by_id(reference)
+    ids = match(own, theirs, names=(generated, reference), allow_missing=allow_missing)
+    if not ids.common:
+        raise ValueError(f"{generated}: shares no id with {reference}; there is nothing to compare")
+    windows, silent, per_file = 0, [], {}
+    for name in ids.common:
+        mine = _heard(own[name], tagger)
+        windows += len(mine.logits)
+        if mine.silent:
+            silent.append(name)
+        pair = [
+            distribution(heard.logits, pooling=definition.pooling)
+            for heard in (mine, _heard(theirs[name], tagger))
+        ]
+        first, second = pair if definition.forward else pair[::-1]
+        per_file[name] = float(kl_divergence(first, second, epsilon=definition.epsilon))
+    return KlResult(
+        definition=f"{definition}; mean over files; mono, peak {PEAK_DB:g} dBFS",
+        audio=str(generated),
+        reference=str(reference),
+        checkpoint=tagger.name,
+        checkpoint_hash=weights_hash(tagger),
+        sample_rate=tagger.sample_rate,
+        channels=1,
+        files=len(per_file),
+        windows=windows,
+        silent=tuple(silent),
+        missing=ids.missing,
+        extra=ids.extra,
+        divergence=fmean(per_file.values()),
+        classes=len(tagger.classes),
+        per_file=per_file,
+    )
+
+
+class _Heard(NamedTuple):
+    logits: Float[Tensor, "frames classes"]
+    silent: bool
+
+
+def _heard(path: Path, tagger: Tagger) -> _Heard:
+    mono = read_audio(path, sample_rate=tagger.sample_rate, channels=1).samples[0, 0]
+    level = at_peak(mono)
+    if isinstance(tagger, LogitTagger):
+        logits = tagger.logits(level).double()
+    else:
+        logits = logits_of(tagger(level))
+    if not torch.isfinite(logits).all():
+        raise ValueError(f"{path}: the tagger's answer is not finite; check its weights")
+    return _Heard(logits, is_silent(mono))

@@ -1,0 +1,175 @@
+"""How well recordings survive an autoencoder (section 4.1, tables 3 and 4)."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean, median
+
+import msgspec
+from jaxtyping import Float
+from torch import Tensor
+
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.evaluation.distances import Distances, reconstruction_distances
+from stable_audio_open.evaluation.result import Result
+from stable_audio_open.evaluation.sets import match, recordings_by_id
+
+DEFINITION = (
+    f"auraloss {version('auraloss')} with its defaults, one file at a time: STFT distance "
+    "(1024/256), MEL distance (128 bands), multi-resolution STFT distance, SI-SDR in dB; silent "
+    "originals are left out"
+)
+MISFIT = 0.1
+"""Seconds by which a decoded recording may be longer or shorter: the rest is cut off."""
+
+Decode = Callable[[Audio], Float[Tensor, "channels time"]]
+
+
+class ReconstructionResult(Result, frozen=True, kw_only=True):
+    """Distances of decoded recordings to their originals; `files` counts the measured ones."""
+
+    mean: Distances
+    median: Distances
+    silent_originals: tuple[str, ...]
+    """Ids that are in no figure: distances to silence mean nothing."""
+    per_file: dict[str, Distances]
+    """By id."""
+
+
+def evaluate_autoencoder(
+    folder: Path,
+    decode: Decode,
+    *,
+    sample_rate: int,
+    channels: int,
+    checkpoint: str,
+    checkpoint_hash: str | None,
+) -> ReconstructionResult:
+    """Send recordings through an autoencoder and compare.
+
+    Args:
+        folder: Of the originals.
+        decode: Encodes and decodes a batch of one at its own length.
+        sample_rate: Of the autoencoder; recordings are brought to it.
+        channels: Idem.
+        checkpoint: Its name.
+        checkpoint_hash: Of its weights.
+
+    Raises:
+        AudioFileError: A recording cannot be read.
+        ValueError: All recordings are silent.
+    """
+    rows, silent, silent_decoded = {}, [], []
+    for name, path in recordings_by_id(folder).items():
+        original = read_audio(path, sample_rate=sample_rate, channels=channels)
+        if is_silent(original.samples):
+            silent.append(name)
+            continue
+        decoded = decode(original)
+        if not decoded.isfinite().all():
+            raise FloatingPointError(f"{path}: decoded to NaN or infinite samples; check the model")
+        if is_silent(decoded):
+            silent_decoded.append(name)
+        rows[name] = reconstruction_distances(decoded, original.samples[0], sample_rate=sample_rate)
+    return _result(
+        folder,
+        rows,
+        silent_originals=tuple(silent),
+        silent=tuple(silent_decoded),
+        checkpoint=checkpoint,
+        checkpoint_hash=checkpoint_hash,
+        sample_rate=sample_rate,
+        channels=channels,
+    )
+
+
+def evaluate_decoded(
+    decoded: Path, originals: Path, *, allow_missing: bool = False
+) -> ReconstructionResult:
+    """Compare the recordings of a folder with their originals, at the originals' rate and channels.
+
+    Raises:
+        AudioFileError: A recording cannot be read.
+        ValueError: The ids differ, two recordings differ in length by more than 0.1 s, or all
+            originals are silent.
+    """
+    own, theirs = recordings_by_id(decoded), recordings_by_id(originals)
+    ids = match(own, theirs, names=(decoded, originals), allow_missing=allow_missing)
+    rows, silent, silent_decoded, seen = {}, [], [], set[tuple[int, int]]()
+    for name in ids.common:
+        original = read_audio(theirs[name])
+        if is_silent(original.samples):
+            silent.append(name)
+            continue
+        rate, channels = original.sample_rate, original.channels
+        seen.add((rate, channels))
+        mine = read_audio(own[name], sample_rate=rate, channels=channels)
+        if abs(mine.duration - original.duration) > MISFIT:
+            raise ValueError(
+                f"{own[name]}: is {mine.duration:.2f} s long, its original "
+                f"{original.duration:.2f} s; decode it at the original length"
+            )
+        length = min(mine.samples.shape[-1], original.samples.shape[-1])
+        if is_silent(mine.samples):
+            silent_decoded.append(name)
+        rows[name] = reconstruction_distances(
+            mine.samples[0, :, :length], original.samples[0, :, :length], sample_rate=rate
+        )
+    rates, counts = {rate for rate, _ in seen}, {count for _, count in seen}
+    return _result(
+        decoded,
+        rows,
+        reference=str(originals),
+        missing=ids.missing,
+        extra=ids.extra,
+        silent_originals=tuple(silent),
+        silent=tuple(silent_decoded),
+        sample_rate=rates.pop() if len(rates) == 1 else None,
+        channels=counts.pop() if len(counts) == 1 else None,
+    )
+
+
+def _result(
+    audio: Path,
+    rows: dict[str, Distances],
+    *,
+    sample_rate: int | None,
+    channels: int | None,
+    silent: tuple[str, ...],
+    silent_originals: tuple[str, ...],
+    reference: str | None = None,
+    missing: tuple[str, ...] = (),
+    extra: tuple[str, ...] = (),
+    checkpoint: str | None = None,
+    checkpoint_hash: str | None = None,
+) -> ReconstructionResult:
+    if not rows:
+        raise ValueError(
+            f"{audio}: there is nothing to measure ({len(silent_originals)} originals are silent); "
+            "give recordings with sound"
+        )
+    return ReconstructionResult(
+        definition=DEFINITION,
+        audio=str(audio),
+        reference=reference,
+        checkpoint=checkpoint,
+        checkpoint_hash=checkpoint_hash,
+        sample_rate=sample_rate,
+        channels=channels,
+        files=len(rows),
+        windows=len(rows),
+        silent=silent,
+        silent_originals=silent_originals,
+        missing=missing,
+        extra=extra,
+        mean=_over(rows, fmean),
+        median=_over(rows, median),
+        per_file=rows,
+    )
+
+
+def _over(rows: dict[str, Distances], function: Callable[[list[float]], float]) -> Distances:
+    table = [msgspec.structs.asdict(row) for row in rows.values()]
+    return Distances(**{name: function([row[name] for row in table]) for name in table[0]})

@@ -1,0 +1,45 @@
+"""What every figure is reported with, so that it can be compared and made again."""
+
+from importlib.metadata import version
+
+import msgspec
+
+VERSION = version("stable-audio-open")
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What all results have; JSON through `msgspec.json.encode`."""
+
+    definition: str
+    """Of the figure, in words."""
+    audio: str
+    """Folder of the recordings that are judged."""
+    checkpoint: str | None
+    """Name of the network behind the figure; None where there is none."""
+    checkpoint_hash: str | None
+    """SHA-256 over its weights, the first 16 digits."""
+    sample_rate: int | None
+    """Hertz, at which the recordings were judged; None where each has its own."""
+    channels: int | None
+    """Idem."""
+    files: int
+    """Recordings that were judged."""
+    windows: int
+    """Of the recordings that were judged: vectors, frames or excerpts."""
+    silent: tuple[str, ...] = ()
+    """Ids of judged recordings that never exceed -60 dB of full scale."""
+    reference: str | None = None
+    """Folder or file that they were compared with."""
+    missing: tuple[str, ...] = ()
+    """Ids that the reference alone has."""
+    extra: tuple[str, ...] = ()
+    """Ids that the reference lacks."""
+    seed: int | None = None
+    """Of what was drawn; None where nothing was."""
+    version: str = VERSION
+    """Of this package."""
+
+
+def to_json(result: Result) -> bytes:
+    """Return indented JSON, ending in a line break."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"

@@ -1,0 +1,59 @@
+"""The recordings of a set as vectors of an embedder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.evaluation.levels import at_peak
+from stable_audio_open.listeners.embedder import Embedder
+
+Channels = Literal["stereo", "mono"]
+COUNTS: dict[Channels, int] = {"stereo": 2, "mono": 1}
+
+
+class Vectors(NamedTuple):
+    """All windows of a set of recordings."""
+
+    ids: tuple[str, ...]
+    values: Float[Tensor, "windows width"]
+    """Of all recordings in order."""
+    owners: Int64[Tensor, "windows"]
+    """Places in `ids`."""
+    silent: tuple[str, ...]
+    """Ids of the recordings that are silent."""
+
+
+def embed_recordings(
+    files: Mapping[str, Path], embedder: Embedder, *, channels: Channels = "stereo"
+) -> Vectors:
+    """Return the vectors of recordings, each brought to a peak of -1 dB of full scale.
+
+    Args:
+        files: By id; at least one.
+        embedder: Hears left and right apart, or their mean.
+        channels: `stereo` joins the vectors of both sides to one of twice the width, and takes mono
+            recordings for equal sides, as the paper's evaluation does.
+
+    Raises:
+        AudioFileError: A file cannot be read.
+        ValueError: An embedding is not finite.
+    """
+    parts, owners, silent = [], [], []
+    for place, (name, path) in enumerate(files.items()):
+        audio = read_audio(path, sample_rate=embedder.sample_rate, channels=COUNTS[channels])
+        samples = audio.samples[0]
+        if is_silent(samples):
+            silent.append(name)
+        sides = [embedder(side) for side in at_peak(samples)]
+        found = torch.cat(sides, dim=1)
+        if not found.isfinite().all():
+            raise ValueError(f"{path}: the embedding is not finite; check the embedder")
+        parts.append(found.float().cpu())
+        owners += [place] * len(found)
+    return Vectors(tuple(files), torch.cat(parts), torch.tensor(owners), tuple(silent))
