@@ -1,6 +1,7 @@
 """A folder of recordings: what their headers, sidecars (name.json) and embedded tags say."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 from stable_audio_open.audio.files import AudioInfo, audio_info, read_audio
 from stable_audio_open.curation.audio_paths import audio_files
 from stable_audio_open.curation.embedded_tags import Described, read_tags
+from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 from stable_audio_open.curation.ingest import Row
 from stable_audio_open.curation.record import CatalogueRecord
 
@@ -24,24 +26,35 @@ END = 0.05
 """Seconds read at the end: a FLAC or MP3 file that was cut fails there alone."""
 
 
-def read_folder(root: Path) -> Iterator[Row]:
+def read_folder(root: Path, *, engine: Engine | None = None) -> Iterator[Row]:
     """Yield a row for each file below `root` that is named as audio.
 
     Args:
         root: Folder of the recordings. A sidecar counts before embedded tags, field by field.
+        engine: What reads the files; this process when None.
 
     Raises:
         OSError: A folder cannot be read.
     """
-    for number, path in enumerate(audio_files(root), start=1):
-        name = path.relative_to(root).as_posix()
-        try:
-            record = _record(path, name)
-        except (ValueError, OSError) as error:
-            reason = str(error) if isinstance(error, ValueError) else _reason(error)
-            yield Row(source=str(root), position=number, raw=name, reason=reason)
+    names = [path.relative_to(root).as_posix() for path in audio_files(root)]
+    described = (engine or Serial()).map(Stage("recordings", partial(_describer, root)), names)
+    for number, (name, said) in enumerate(zip(names, described, strict=True), start=1):
+        if isinstance(said, str):
+            yield Row(source=str(root), position=number, raw=name, reason=said)
         else:
-            yield Row(source=str(root), position=number, raw=name, record=record)
+            yield Row(source=str(root), position=number, raw=name, record=said)
+
+
+def _describer(root: Path) -> Callable[[str], CatalogueRecord | str]:
+    """Return what reads a recording, or says why it cannot."""
+
+    def described(name: str) -> CatalogueRecord | str:
+        try:
+            return _record(root / name, name)
+        except (ValueError, OSError) as error:
+            return str(error) if isinstance(error, ValueError) else _reason(error)
+
+    return described
 
 
 def _record(path: Path, name: str) -> CatalogueRecord:
