@@ -1,5 +1,6 @@
 """A Ray cluster as an engine, by Ray Data: tasks, and actors for stages that hold a model."""
 
+import logging
 import math
 import os
 import pickle
@@ -62,7 +63,9 @@ class RayData:
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
         source = ray.data.from_items(rows, override_num_blocks=blocks)
-        options: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
+        # Not more than a block has: Ray Data would join blocks up to it.
+        batch = len(items) // blocks
+        options: dict[str, Any] = {"batch_size": batch, "batch_format": "pyarrow", "num_cpus": 1}
         if stage.model:
             results = source.map_batches(
                 _Actor,
@@ -115,8 +118,11 @@ def _join(address: str | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
+    import ray.data
+
     if not ray.is_initialized():
         ray.init(address, logging_level="error", log_to_driver=False)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # or it tells of each stage
 
 
 class _Made(NamedTuple):
