@@ -122,10 +122,10 @@ def calibrate_duplicates(
     unknown = sorted(names - {record.id for record in records})
     if unknown:
         raise ValueError(f"{catalogue}: has no readable recording {unknown[0]!r}, which a pair has")
-    rows = ()
+    vectors: dict[str, Tensor] = {}
     if records:
         rows = _embed(records, hashes, catalogue, audio, embedder, engine, load)
-    vectors = {record.id: row for record, row in zip(records, rows, strict=True)}
+        vectors = {record.id: row for record, row in zip(records, rows, strict=True)}
     similarities = [cosine(vectors[pair.a], vectors[pair.b]) for pair in pairs]
     return calibrate(similarities, [pair.copies for pair in pairs])
 

@@ -117,7 +117,6 @@ def _join(address: str | None) -> None:
     # Read when Ray is imported; nobody is told of runs.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
-
     import ray.data
 
     if not ray.is_initialized():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from stable_audio_open.listeners.embedder import FunctionEmbedder
+
 LAST = 60
 
 
@@ -85,3 +87,12 @@ def node() -> Callable[[int], str]:
         return str(ray.get_runtime_context().get_node_id())
 
     return name
+
+
+def spectrum(mono: torch.Tensor) -> torch.Tensor:
+    """Embed a second in magnitudes of 64 bins."""
+    return torch.fft.rfft(mono[:16000]).abs()[None, 1:65]
+
+
+def spectrum_embedder() -> FunctionEmbedder:
+    return FunctionEmbedder(name="spectrum", sample_rate=16000, function=spectrum)

@@ -4,8 +4,11 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import soundfile
 
+from stable_audio_open.cli.main import main
 from stable_audio_open.curation.engine.engine import Stage
 from stable_audio_open.curation.engine.ray_data import RayData
 
@@ -104,7 +107,7 @@ def test_an_error_comes_in_its_place(cluster: str, stages: ModuleType) -> None:
 
 def test_an_item_that_kills_every_worker(cluster: str, stages: ModuleType) -> None:
     results = RayData(cluster).map(Stage("fatal", partial(stages.killed_always, 2)), [0, 1, 2, 3])
-    with pytest.raises(ChildProcessError, match="^fatal: the cluster gave up after 3 retries"):
+    with pytest.raises(ChildProcessError, match=r"^fatal: the cluster gave up after 3 retries"):
         list(results)
 
 
@@ -113,3 +116,28 @@ def test_numbers_out_of_range() -> None:
         RayData(workers=0)
     with pytest.raises(ValueError, match=r"GPUs of a worker must be 0 or more, got -1"):
         RayData(gpus=-1.0)
+
+
+def test_a_command_on_the_cluster(
+    cluster: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sounds").mkdir()
+    noise = 0.1 * np.random.default_rng(0).standard_normal((5, 8000, 2))
+    for number in range(10):
+        soundfile.write(f"sounds/{number}.wav", noise[number // 2], 16000)
+    Path("sounds/text.wav").write_text("this is not a recording")
+    there = ["--engine", "ray", "--address", cluster]
+    told = []
+    for name, engine in (("one", []), ("two", there)):
+        assert main(["curate", "ingest", "folder", "sounds", "--output", name, *engine]) == 0
+        assert main(["curate", "duplicates", name, "--audio", "sounds", *engine]) == 0
+        told.append(capsys.readouterr().out.replace(name, "NAME"))
+    assert told[0] == told[1]
+    assert "1 rejects" in told[0]
+    assert "10 recordings: 5 exact copies dropped" in told[0]
+    lists = [Path(name, "duplicates", "hashes.jsonl").read_bytes() for name in ("one", "two")]
+    assert lists[0] == lists[1]
