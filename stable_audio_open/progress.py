@@ -1,4 +1,4 @@
-"""A progress bar for the steps of a generation."""
+"""Progress bars on standard error."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,4 +37,28 @@ def step_progress(steps: int, *, shown: bool) -> Iterator[Callable[[], None]]:
         console=Console(stderr=True),
     ) as bar:
         task = bar.add_task("sampling", total=steps)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
+def item_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Yield a function to call after each of many items; the bar goes when all are done."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)

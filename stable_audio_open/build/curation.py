@@ -3,25 +3,22 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
 from msgspec.structs import asdict
 
-from stable_audio_open.audio.paths import files_by_number
 from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.build.curation_parts import (
+    build_embedder,
+    build_tagger,
+    paths_of,
+    read_source,
+)
 from stable_audio_open.config.curation import (
-    ClapConfig,
     CurationConfig,
-    FmaSourceConfig,
-    FolderSourceConfig,
-    FreesoundSourceConfig,
-    ManifestSourceConfig,
     MusicConfig,
-    MusicnnConfig,
-    PannsConfig,
     PromptExamplesConfig,
     SearchConfig,
-    SourceConfig,
 )
 from stable_audio_open.curation.attributions import CHANGES, write_attributions
 from stable_audio_open.curation.build import select
@@ -31,12 +28,9 @@ from stable_audio_open.curation.chunks import ChunkSettings
 from stable_audio_open.curation.current_set import inputs_hash, keep_current, read_summary
 from stable_audio_open.curation.decisions import add_decisions, read_decisions, standing
 from stable_audio_open.curation.duplicate_search import decide_duplicates
-from stable_audio_open.curation.fma import read_fma
-from stable_audio_open.curation.folder import read_folder
-from stable_audio_open.curation.freesound_json import read_freesound
-from stable_audio_open.curation.ingest import REJECTS, Row, ingest, with_files
+from stable_audio_open.curation.engine.engine import Engine
+from stable_audio_open.curation.ingest import REJECTS, ingest
 from stable_audio_open.curation.licences import licence_decisions, refusal
-from stable_audio_open.curation.listed import read_listed
 from stable_audio_open.curation.music_gate import MusicGate
 from stable_audio_open.curation.music_run import gate_catalogue
 from stable_audio_open.curation.prompts import prompt_of_epoch
@@ -47,9 +41,6 @@ from stable_audio_open.curation.review_page import write_page
 from stable_audio_open.curation.scan import ScanSettings, scan_catalogue
 from stable_audio_open.curation.search_run import search_catalogue
 from stable_audio_open.curation.training_set import build_training_set
-from stable_audio_open.listeners.embedder import Embedder
-from stable_audio_open.listeners.musicnn import MusicnnEmbedder, load_musicnn
-from stable_audio_open.listeners.tagger import Tagger
 from stable_audio_open.prompts import PromptSettings, is_described
 
 SET, REVIEW, PROMPTS, REPORT = "set", "review", "prompts.txt", "report.html"
@@ -63,7 +54,7 @@ class Done(NamedTuple):
     """In words."""
 
 
-def run_curation(config: CurationConfig) -> Iterator[Done]:
+def run_curation(config: CurationConfig, *, engine: Engine | None = None) -> Iterator[Done]:
     """Run all stages over one folder, and yield each as soon as it is done.
 
     Sources are read anew each time. What the other stages decided before with the same settings is
@@ -72,13 +63,14 @@ def run_curation(config: CurationConfig) -> Iterator[Done]:
     Args:
         config: `output` gets records and rejects, decisions, `review/`, `prompts.txt`, `set/` with
             its attributions, and `report.html`.
+        engine: What works on the recordings; this process when None.
 
     Raises:
         ValueError: A part is missing (before anything is written), nothing can be used, or nothing
             stands; in this last case the report is written all the same.
         OSError: A source or the output.
     """
-    run = _Run(config)
+    run = _Run(config, engine)
     yield Done("ingest", run.ingest())
     if config.scan is not None:
         yield Done("audio", run.scan(ScanSettings(**asdict(config.scan))))
@@ -104,63 +96,13 @@ def run_curation(config: CurationConfig) -> Iterator[Done]:
     yield Done("report", run.report(read_summary(run.folder / SET)["unusable"]))
 
 
-def build_tagger(config: PannsConfig | MusicnnConfig) -> Tagger:
-    """Load what hears music.
-
-    Raises:
-        ValueError: Its weights are missing.
-    """
-    match config:
-        case PannsConfig():
-            from stable_audio_open.listeners.panns_checkpoint import load_panns
-
-            return load_panns(config.path, device=config.device)
-        case MusicnnConfig():
-            return load_musicnn(config.weights, device=config.device)
-        case _:
-            assert_never(config)
-
-
-def build_embedder(config: ClapConfig | MusicnnConfig) -> Embedder:
-    """Load what near copies are told by.
-
-    Raises:
-        ValueError: Its weights are missing.
-    """
-    match config:
-        case ClapConfig():
-            from stable_audio_open.listeners.clap import ClapEmbedder
-
-            return ClapEmbedder(Path(config.path), device=config.device)
-        case MusicnnConfig():
-            return MusicnnEmbedder(load_musicnn(config.weights, device=config.device))
-        case _:
-            assert_never(config)
-
-
-def read_source(config: SourceConfig, audio: Path) -> Iterator[Row]:
-    """Yield the rows of a source."""
-    match config:
-        case FolderSourceConfig():
-            yield from read_folder(audio)
-        case ManifestSourceConfig():
-            yield from read_listed(Path(config.path), audio)
-        case FreesoundSourceConfig():
-            rows = (row for path in config.paths for row in read_freesound(Path(path)))
-            yield from with_files(rows, files_by_number(audio))
-        case FmaSourceConfig():
-            yield from with_files(read_fma(Path(config.path)), files_by_number(audio))
-        case _:
-            assert_never(config)
-
-
 class _Run:
     """The stages with what they share: folders, and the parts that are loaded first."""
 
-    def __init__(self, config: CurationConfig) -> None:
-        self.config = config
+    def __init__(self, config: CurationConfig, engine: Engine | None) -> None:
+        self.config, self.engine = config, engine
         self.folder, self.audio = Path(config.output), Path(config.audio)
-        for needed in (self.audio, *_paths(config)):
+        for needed in (self.audio, *paths_of(config)):
             if not needed.exists():
                 raise FileNotFoundError(2, "no such file or folder", str(needed))
         copies = config.duplicates
@@ -170,14 +112,18 @@ class _Run:
         self.embedder = build_embedder(copies.near.embedder) if copies and copies.near else None
 
     def ingest(self) -> str:
-        rows = (row for source in self.config.sources for row in read_source(source, self.audio))
+        rows = (
+            row
+            for source in self.config.sources
+            for row in read_source(source, self.audio, self.engine)
+        )
         counts = ingest(rows, self.folder, replace=True)
         if not counts.records:
             raise ValueError(f"{self.folder}: no row could be used; see {self.folder / REJECTS}")
         return f"{counts.records} records, {counts.with_file} with a file; {counts.rejects} rejects"
 
     def scan(self, settings: ScanSettings) -> str:
-        counts = scan_catalogue(self.folder, self.audio, settings)
+        counts = scan_catalogue(self.folder, self.audio, settings, engine=self.engine)
         return (
             f"{counts['keep']} sound, {counts['before']} known to be, {counts['drop']} dropped, "
             f"{counts['no file']} without a file"
@@ -198,7 +144,9 @@ class _Run:
             classes=config.classes,
         )
         assert self.tagger is not None
-        counts = gate_catalogue(self.folder, self.audio, tagger=self.tagger, gate=gate)
+        counts = gate_catalogue(
+            self.folder, self.audio, tagger=self.tagger, gate=gate, engine=self.engine
+        )
         return (
             f"{counts['review']} to review, {counts['keep']} below the threshold, "
             f"{counts['before']} decided before, {counts['bad']} unusable"
@@ -217,6 +165,7 @@ class _Run:
             embedder=self.embedder,
             threshold=near.threshold if near else None,
             chromaprint=self.config.duplicates.chromaprint,
+            engine=self.engine,
         )
         return (
             f"{found.recordings} recordings: {found.exact} exact copies dropped, "
@@ -275,6 +224,7 @@ class _Run:
                 per_shard=wanted.recordings_per_shard,
                 chunks=wanted.chunks,
                 chunk_settings=chunks,
+                engine=self.engine,
             ),
         )
         summary = read_summary(target)
@@ -298,20 +248,3 @@ class _Run:
     def _selected(self) -> list[CatalogueRecord]:
         holds = standing(read_decisions(self.folder))
         return select(read_catalogue(self.folder), holds).records
-
-
-def _paths(config: CurationConfig) -> Iterator[Path]:
-    """Yield all that is read besides the recordings."""
-    for source in config.sources:
-        match source:
-            case ManifestSourceConfig() | FmaSourceConfig():
-                yield Path(source.path)
-            case FreesoundSourceConfig():
-                yield from map(Path, source.paths)
-            case FolderSourceConfig():
-                pass
-            case _:
-                assert_never(source)
-    if config.search is not None:
-        yield Path(config.search.list)
-    yield from (Path(answer.table) for answer in config.answers)

@@ -1,6 +1,6 @@
 """Copies in a catalogue: from its files to decisions, or to a threshold."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ from stable_audio_open.curation.duplicates import (
     new_decisions,
 )
 from stable_audio_open.curation.embeddings import EmbeddingCache, embed_files
+from stable_audio_open.curation.engine.engine import Engine
 from stable_audio_open.curation.hashes import hash_files
 from stable_audio_open.curation.record import CatalogueRecord
 from stable_audio_open.curation.similarity import similar_pairs
@@ -61,6 +62,8 @@ def decide_duplicates(
     threshold: float | None = None,
     chromaprint: bool = False,
     search: Search = similar_pairs,
+    engine: Engine | None = None,
+    load: Callable[[], Embedder] | None = None,
 ) -> Found:
     """Find copies and add the decisions to the catalogue; those taken before are not repeated.
 
@@ -74,6 +77,8 @@ def decide_duplicates(
         threshold: Least cosine of near copies; belongs to the embedder.
         chromaprint: Compare fingerprints too, for near copies.
         search: Finds the pairs of embeddings that are alike.
+        engine: What reads, hashes and embeds; this process when None.
+        load: How each worker gets the embedder; where None, the embedder itself goes to them.
 
     Raises:
         ValueError: When only one of embedder and threshold is given, it is out of range, or
@@ -84,14 +89,14 @@ def decide_duplicates(
     if chromaprint:
         command()
     records = _candidates(catalogue)
-    hashes, unusable = _hashes(records, catalogue, audio)
+    hashes, unusable = _hashes(records, catalogue, audio, engine)
     kept, decisions = exact_copies(records, hashes, by="curate duplicates, audio hash")
     exact = len(decisions)
     if chromaprint:
         decisions += _by_fingerprint(kept, hashes, catalogue, audio)
     if embedder is not None and threshold is not None and kept:
         by = f"curate duplicates, {embedder.name}, threshold {threshold:g}"
-        embeddings = _embed(kept, hashes, catalogue, audio, embedder)
+        embeddings = _embed(kept, hashes, catalogue, audio, embedder, engine, load)
         decisions += near_copies(kept, embeddings, threshold=threshold, by=by, search=search)
     add_decisions(catalogue, new_decisions(read_decisions(catalogue), decisions))
     near = {decision.id for decision in decisions[exact:]}
@@ -99,22 +104,32 @@ def decide_duplicates(
 
 
 def calibrate_duplicates(
-    catalogue: Path, audio: Path, *, embedder: Embedder, pairs: Sequence[LabelledPair]
+    catalogue: Path,
+    audio: Path,
+    *,
+    embedder: Embedder,
+    pairs: Sequence[LabelledPair],
+    engine: Engine | None = None,
+    load: Callable[[], Embedder] | None = None,
 ) -> Calibration:
     """Return what thresholds would find among labelled pairs; nothing is decided.
+
+    Engine and load are those of `decide_duplicates`.
 
     Raises:
         ValueError: When a pair names no readable recording of the catalogue, or none are copies.
     """
     names = {name for pair in pairs for name in (pair.a, pair.b)}
     records = [record for record in read_catalogue(catalogue) if record.id in names and record.file]
-    hashes, unusable = _hashes(records, catalogue, audio)
+    hashes, unusable = _hashes(records, catalogue, audio, engine)
     records = [record for record in records if record.file not in unusable]
     unknown = sorted(names - {record.id for record in records})
     if unknown:
         raise ValueError(f"{catalogue}: has no readable recording {unknown[0]!r}, which a pair has")
-    rows = _embed(records, hashes, catalogue, audio, embedder) if records else ()
-    vectors = {record.id: row for record, row in zip(records, rows, strict=True)}
+    vectors: dict[str, Tensor] = {}
+    if records:
+        rows = _embed(records, hashes, catalogue, audio, embedder, engine, load)
+        vectors = {record.id: row for record, row in zip(records, rows, strict=True)}
     similarities = [cosine(vectors[pair.a], vectors[pair.b]) for pair in pairs]
     return calibrate(similarities, [pair.copies for pair in pairs])
 
@@ -126,9 +141,10 @@ def _candidates(catalogue: Path) -> list[CatalogueRecord]:
 
 
 def _hashes(
-    records: Sequence[CatalogueRecord], catalogue: Path, audio: Path
+    records: Sequence[CatalogueRecord], catalogue: Path, audio: Path, engine: Engine | None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    return hash_files((str(record.file) for record in records), audio, catalogue / HASHES)
+    files = (str(record.file) for record in records)
+    return hash_files(files, audio, catalogue / HASHES, engine=engine)
 
 
 def _by_fingerprint(
@@ -152,6 +168,9 @@ def _embed(
     catalogue: Path,
     audio: Path,
     embedder: Embedder,
+    engine: Engine | None,
+    load: Callable[[], Embedder] | None,
 ) -> Float[Tensor, "records width"]:
     cache = EmbeddingCache(catalogue / EMBEDDINGS, embedder.name)
-    return embed_files([str(r.file) for r in records], hashes, audio, embedder, cache)
+    files = [str(record.file) for record in records]
+    return embed_files(files, hashes, audio, embedder, cache, engine=engine, load=load)

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 from stable_audio_open.listeners.embedder import Embedder, recording_vector
 
 PART = 1000
@@ -91,6 +93,9 @@ def embed_files(
     audio: Path,
     embedder: Embedder,
     cache: EmbeddingCache,
+    *,
+    engine: Engine | None = None,
+    load: Callable[[], Embedder] | None = None,
 ) -> Float[Tensor, "files width"]:
     """Return the embeddings of files in order, from the cache where it has them.
 
@@ -100,6 +105,8 @@ def embed_files(
         audio: Folder of the recordings.
         embedder: Gets each recording whole, at its rate, as the mean of its channels.
         cache: Of this embedder.
+        engine: What reads and embeds; this process when None.
+        load: How each worker gets the embedder; where None, the embedder itself goes to them.
 
     Raises:
         AudioFileError: When a file cannot be read.
@@ -107,14 +114,38 @@ def embed_files(
     """
     if not files:
         raise ValueError(f"{audio}: there is nothing to embed; add recordings")
+    first: dict[str, str] = {}
+    for file in files:
+        if hashes[file] not in cache:
+            first.setdefault(hashes[file], file)
+    stage = Stage(
+        "embeddings", partial(_embedding, audio, load or partial(_same, embedder)), model=True
+    )
+    made = (engine or Serial()).map(stage, list(first.values()))
     try:
-        for file in files:
-            if hashes[file] not in cache:
-                found = read_audio(audio / file, sample_rate=embedder.sample_rate)
-                cache.add(hashes[file], recording_vector(embedder, found.samples[0].mean(dim=0)))
+        for key, vector in zip(first, made, strict=True):
+            cache.add(key, vector)
     finally:
         cache.flush()
     return torch.stack([cache[key] for key in map(hashes.__getitem__, files)])
+
+
+def _same(embedder: Embedder) -> Embedder:
+    return embedder
+
+
+def _embedding(
+    audio: Path, load: Callable[[], Embedder]
+) -> Callable[[str], Float[Tensor, "width"]]:
+    """Return what embeds a file."""
+    embedder = load()
+
+    def vector(file: str) -> Float[Tensor, "width"]:
+        found = read_audio(audio / file, sample_rate=embedder.sample_rate)
+        made = recording_vector(embedder, found.samples[0].mean(dim=0))
+        return made.detach().to("cpu", torch.float32)
+
+    return vector
 
 
 def _read(path: Path) -> dict[str, Tensor]:

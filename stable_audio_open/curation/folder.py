@@ -1,6 +1,7 @@
 """A folder of recordings: what their headers, sidecars (name.json) and embedded tags say."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 from stable_audio_open.audio.files import AudioInfo, audio_info, read_audio
 from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.curation.embedded_tags import Described, read_tags
+from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 from stable_audio_open.curation.ingest import Row
 from stable_audio_open.curation.record import CatalogueRecord
 
@@ -26,28 +28,39 @@ END = 0.05
 LOOP = "a link that leads back to itself or to a folder above it; remove the link"
 
 
-def read_folder(root: Path) -> Iterator[Row]:
+def read_folder(root: Path, *, engine: Engine | None = None) -> Iterator[Row]:
     """Yield a row for each file below `root` that is named as audio, and for each loop of links.
 
     Args:
         root: Folder of the recordings. A sidecar counts before embedded tags, field by field.
+        engine: What reads the files; this process when None.
 
     Raises:
         OSError: A folder cannot be read.
     """
-    number, loops = 0, list[Path]()
-    for number, path in enumerate(audio_files(root, loops=loops), start=1):
-        name = path.relative_to(root).as_posix()
-        try:
-            record = _record(path, name)
-        except (ValueError, OSError) as error:
-            reason = str(error) if isinstance(error, ValueError) else _reason(error)
-            yield Row(source=str(root), position=number, raw=name, reason=reason)
+    loops: list[Path] = []
+    names = [path.relative_to(root).as_posix() for path in audio_files(root, loops=loops)]
+    described = (engine or Serial()).map(Stage("recordings", partial(_describer, root)), names)
+    for number, (name, said) in enumerate(zip(names, described, strict=True), start=1):
+        if isinstance(said, str):
+            yield Row(source=str(root), position=number, raw=name, reason=said)
         else:
-            yield Row(source=str(root), position=number, raw=name, record=record)
-    for position, path in enumerate(loops, start=number + 1):
+            yield Row(source=str(root), position=number, raw=name, record=said)
+    for position, path in enumerate(loops, start=len(names) + 1):
         name = path.relative_to(root).as_posix()
         yield Row(source=str(root), position=position, raw=name, reason=LOOP)
+
+
+def _describer(root: Path) -> Callable[[str], CatalogueRecord | str]:
+    """Return what reads a recording, or says why it cannot."""
+
+    def described(name: str) -> CatalogueRecord | str:
+        try:
+            return _record(root / name, name)
+        except (ValueError, OSError) as error:
+            return str(error) if isinstance(error, ValueError) else _reason(error)
+
+    return described
 
 
 def _record(path: Path, name: str) -> CatalogueRecord:

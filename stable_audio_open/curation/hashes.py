@@ -3,12 +3,15 @@
 import hashlib
 import logging
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from stable_audio_open.audio.files import AudioFileError, audio_blocks
+from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 
 HASHES = "hashes.jsonl"
 
@@ -53,7 +56,7 @@ class HashedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def hash_files(
-    files: Iterable[str], audio: Path, folder: Path
+    files: Iterable[str], audio: Path, folder: Path, *, engine: Engine | None = None
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the hash of each file, and why each other file has none.
 
@@ -64,32 +67,59 @@ def hash_files(
         files: Relative to `audio`.
         audio: Folder of the recordings.
         folder: Of the list.
+        engine: What decodes and hashes; this process when None.
     """
     path = folder / HASHES
-    known = _read(path)
-    found: dict[str, str] = {}
+    known, names = _read(path), list(dict.fromkeys(files))
     unusable: dict[str, str] = {}
+    unknown: list[_File] = []
+    for name in names:
+        try:
+            stat = (audio / name).stat()
+        except FileNotFoundError:
+            unusable[name] = "no such file"
+            continue
+        line = known.get(name)
+        if line is None or (line.size, line.modified) != (stat.st_size, stat.st_mtime_ns):
+            unknown.append(_File(name, stat.st_size, stat.st_mtime_ns))
     folder.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as list_:
         if list_.tell():
             list_.write(b"\n")  # after a line that was cut off
-        for name in files:
-            try:
-                stat = (audio / name).stat()
-                size, modified = stat.st_size, stat.st_mtime_ns
-                line = known.get(name)
-                if line is None or (line.size, line.modified) != (size, modified):
-                    value = audio_hash(audio / name)
-                    line = HashedFile(file=name, size=size, modified=modified, hash=value)
-                    list_.write(msgspec.json.encode(line) + b"\n")
-                    list_.flush()
-            except (AudioFileError, FileNotFoundError) as error:
-                reason = str(error) if isinstance(error, AudioFileError) else "no such file"
-                unusable[name] = reason
-                logger.warning("recording left out: %s", reason)
+        stage = Stage("hashes", partial(_hasher, audio))
+        for file, made in zip(unknown, (engine or Serial()).map(stage, unknown), strict=True):
+            if isinstance(made, str):
+                unusable[file.name] = made
                 continue
-            found[name] = line.hash
-    return found, unusable
+            known[file.name] = made
+            list_.write(msgspec.json.encode(made) + b"\n")
+            list_.flush()
+    for name in names:
+        if name in unusable:
+            logger.warning("recording left out: %s", unusable[name])
+    found = {name: known[name].hash for name in names if name not in unusable}
+    return found, {name: unusable[name] for name in names if name in unusable}
+
+
+class _File(NamedTuple):
+    """To be hashed; what it was when it was looked at."""
+
+    name: str
+    size: int
+    modified: int
+
+
+def _hasher(audio: Path) -> Callable[[_File], HashedFile | str]:
+    """Return what hashes a file, or says why it cannot."""
+
+    def line(file: _File) -> HashedFile | str:
+        try:
+            value = audio_hash(audio / file.name)
+        except AudioFileError as error:
+            return str(error)
+        return HashedFile(file=file.name, size=file.size, modified=file.modified, hash=value)
+
+    return line
 
 
 def _read(path: Path) -> dict[str, HashedFile]:

@@ -1,8 +1,12 @@
 """Decisions of the music gate, recording by recording."""
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.curation.decisions import Decision, now
+from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 from stable_audio_open.curation.listening import BLOCK_SECONDS, Heard, listen
 from stable_audio_open.curation.music_gate import ROUNDING, MusicGate, active_seconds
 from stable_audio_open.curation.record import CatalogueRecord
@@ -60,6 +64,45 @@ def decide_music(
         by=signature(tagger, gate),
         at=now(),
     )
+
+
+def decide_all(
+    records: Sequence[CatalogueRecord],
+    audio: Path,
+    *,
+    load: Callable[[], Tagger],
+    gate: MusicGate,
+    engine: Engine | None = None,
+) -> Iterator[Decision | str]:
+    """Yield a decision on each record, or in words why its file cannot be used.
+
+    Args:
+        records: Each with its file.
+        audio: Folder of the recordings.
+        load: How each worker gets the tagger.
+        gate: When it is music.
+        engine: What reads and listens; this process when None.
+
+    Raises:
+        ValueError: As `decide_music`.
+    """
+    stage = Stage("music", partial(_decider, audio, load, gate), model=True)
+    yield from (engine or Serial()).map(stage, records)
+
+
+def _decider(
+    audio: Path, load: Callable[[], Tagger], gate: MusicGate
+) -> Callable[[CatalogueRecord], Decision | str]:
+    """Return what decides on a record."""
+    tagger = load()
+
+    def decision(record: CatalogueRecord) -> Decision | str:
+        try:
+            return decide_music(record, audio, tagger=tagger, gate=gate)
+        except AudioFileError as error:
+            return str(error)
+
+    return decision
 
 
 def music_of(heard: Heard, tagger: Tagger, gate: MusicGate) -> float:

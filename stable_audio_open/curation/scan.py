@@ -3,6 +3,8 @@
 import math
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -10,6 +12,7 @@ import msgspec
 from stable_audio_open.audio.files import AudioFileError, audio_blocks, audio_info
 from stable_audio_open.curation.catalogue import read_catalogue
 from stable_audio_open.curation.decisions import Decision, add_decisions, now, read_decisions
+from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 from stable_audio_open.curation.record import CatalogueRecord
 
 STAGE = "audio"
@@ -81,12 +84,22 @@ def scan_recording(
 
 
 def scan_catalogue(
-    catalogue: Path, audio: Path, settings: ScanSettings | None = None
+    catalogue: Path,
+    audio: Path,
+    settings: ScanSettings | None = None,
+    *,
+    engine: Engine | None = None,
 ) -> Counter[str]:
     """Scan all recordings that have a file, and add the decisions to the catalogue.
 
     Recordings that were kept before with the same settings are passed over. Those that were dropped
     are looked at again, for they may have been repaired, and what was said already is not repeated.
+
+    Args:
+        catalogue: Gets each decision at once: an interrupted run goes on from there.
+        audio: Folder of the recordings.
+        settings: Limits.
+        engine: What decodes; this process when None.
 
     Returns:
         How many there are of `keep`, `drop`, `before` and `no file`.
@@ -95,20 +108,26 @@ def scan_catalogue(
     by = signature(settings)
     said = {d.id: d for d in read_decisions(catalogue) if d.stage == STAGE}
     counts: Counter[str] = Counter()
+    waiting = []
     for record in read_catalogue(catalogue):
         before = said.get(record.id)
-        if before is not None and before.by != by:
-            before = None
         if record.file is None:
             counts["no file"] += 1
-        elif before is not None and before.verdict == "keep":
+        elif before is not None and (before.by, before.verdict) == (by, "keep"):
             counts["before"] += 1
         else:
-            decision = scan_recording(record, audio, settings)
-            counts[decision.verdict] += 1
-            if before is None or before.reason != decision.reason:
-                add_decisions(catalogue, [decision])  # at once: an interrupted run goes on here
+            waiting.append(record)
+    stage = Stage("scan", partial(_scanner, audio, settings))
+    for decision in (engine or Serial()).map(stage, waiting):
+        counts[decision.verdict] += 1
+        before = said.get(decision.id)
+        if before is None or (before.by, before.reason) != (by, decision.reason):
+            add_decisions(catalogue, [decision])
     return counts
+
+
+def _scanner(audio: Path, settings: ScanSettings) -> Callable[[CatalogueRecord], Decision]:
+    return partial(scan_recording, audio=audio, settings=settings)
 
 
 def _fault(path: Path, name: str, settings: ScanSettings) -> tuple[str, str]:

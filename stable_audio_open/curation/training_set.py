@@ -1,6 +1,7 @@
 """The whole way from a catalogue and its decisions to a folder that a training reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from stable_audio_open.curation.build import (
 from stable_audio_open.curation.catalogue import read_catalogue, write_catalogue
 from stable_audio_open.curation.chunks import Chunk, ChunkSettings, recording_chunks, write_chunks
 from stable_audio_open.curation.decisions import read_decisions, standing
+from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 from stable_audio_open.curation.fidelity import FidelitySettings, file_fidelity
 from stable_audio_open.curation.licences import require_licences
 from stable_audio_open.curation.shards import write_shards
@@ -38,6 +40,7 @@ def build_training_set(
     chunks: bool = False,
     chunk_settings: ChunkSettings | None = None,
     fidelity_settings: FidelitySettings | None = None,
+    engine: Engine | None = None,
 ) -> list[Item]:
     """Write what stands of a catalogue as a training set.
 
@@ -55,6 +58,7 @@ def build_training_set(
         chunks: Measure fidelity and draw the autoencoder's chunks.
         chunk_settings: Those of the paper by default.
         fidelity_settings: Thresholds of high fidelity.
+        engine: What measures fidelity; this process when None.
 
     Returns:
         The recordings of the set.
@@ -81,7 +85,7 @@ def build_training_set(
     if chunks:
         chunk_settings = chunk_settings or ChunkSettings()
         fidelity_settings = fidelity_settings or FidelitySettings()
-        fidelities, unreadable = measure(items, audio, fidelity_settings)
+        fidelities, unreadable = measure(items, audio, fidelity_settings, engine=engine)
         items = _without(items, unusable, unreadable)
         drawn = draw(items, fidelities, seed, chunk_settings)
         more["chunks"] = write_chunks(output / CHUNKS, drawn)
@@ -102,17 +106,36 @@ def build_training_set(
 
 
 def measure(
-    items: Sequence[Item], audio: Path, settings: FidelitySettings
+    items: Sequence[Item],
+    audio: Path,
+    settings: FidelitySettings,
+    *,
+    engine: Engine | None = None,
 ) -> tuple[dict[str, bool], dict[str, str]]:
     """Return which recordings are of high fidelity, by identifier, and why a file is unreadable."""
     found: dict[str, bool] = {}
     unreadable: dict[str, str] = {}
-    for record, _ in items:
-        try:
-            found[record.id] = file_fidelity(audio / str(record.file), settings).high
-        except AudioFileError as error:
-            unreadable[str(record.file)] = str(error)
+    stage = Stage("fidelity", partial(_measurer, audio, settings))
+    files = [str(record.file) for record, _ in items]
+    measured = (engine or Serial()).map(stage, files)
+    for (record, _), high in zip(items, measured, strict=True):
+        if isinstance(high, str):
+            unreadable[str(record.file)] = high
+        else:
+            found[record.id] = high
     return found, unreadable
+
+
+def _measurer(audio: Path, settings: FidelitySettings) -> Callable[[str], bool | str]:
+    """Return what says whether a file is of high fidelity, or why it is unreadable."""
+
+    def measured(file: str) -> bool | str:
+        try:
+            return file_fidelity(audio / file, settings).high
+        except AudioFileError as error:
+            return str(error)
+
+    return measured
 
 
 def draw(

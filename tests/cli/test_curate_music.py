@@ -46,10 +46,12 @@ def test_music_goes_to_review_and_a_second_run_goes_on(
     first = run(*command)
     assert first.returncode == 0
     assert first.stdout == (
-        f"{catalogue}: 1 to review, 2 below the threshold, 0 decided before, 1 without a file, "
-        "1 unusable\n"
+        f"{catalogue}: 1 to review, 2 below the threshold, 0 decided before, 0 dropped before, "
+        "1 without a file, 1 unusable\n"
     )
-    assert first.stderr.startswith("left out: sounds/text.wav: not a readable audio file")
+    assert first.stderr.startswith(
+        "WARNING: recording left out: sounds/text.wav: not a readable audio file"
+    )
     assert verdicts(catalogue, "music") == {
         "folder:long": "review",
         "folder:half": "keep",

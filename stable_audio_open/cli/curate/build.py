@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from stable_audio_open.cli.curate.engine import Address, EngineName, Workers, make_engine
+
 
 def build(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
@@ -28,6 +30,9 @@ def build(
         bool,
         typer.Option("--allow-unlicensed", help="Take recordings without licence or author too."),
     ] = False,
+    engine: EngineName = "serial",
+    workers: Workers = None,
+    address: Address = None,
 ) -> None:
     """Write the recordings that stand as a training set, with its numbers in set.json."""
     from stable_audio_open.curation.build import MANIFEST
@@ -42,6 +47,7 @@ def build(
         allow_unlicensed=allow_unlicensed,
         per_shard=recordings_per_shard,
         chunks=chunks,
+        engine=make_engine(engine, workers, address),
     )
     hours = sum(item.info.duration for item in items) / 3600
     line = f"{output}: {len(items)} recordings, {hours:.2f} h"

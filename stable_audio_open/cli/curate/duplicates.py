@@ -1,9 +1,12 @@
 """`stable-audio-open curate duplicates`: of each group of copies, one stays."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from stable_audio_open.cli.curate.engine import Address, EngineName, Gpus, Workers, make_engine
 
 
 def duplicates(
@@ -34,6 +37,10 @@ def duplicates(
         typer.Option(help="What compares embeddings; both compare every pair."),
     ] = "torch",
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to embed.")] = "cpu",
+    engine: EngineName = "serial",
+    workers: Workers = None,
+    address: Address = None,
+    gpus_per_worker: Gpus = None,
 ) -> None:
     """Drop exact copies, and send near copies to review; one recording of each group stays."""
     if embedder is None and (threshold is not None or pairs is not None):
@@ -48,9 +55,17 @@ def duplicates(
     from stable_audio_open.listeners.named import load_embedder
 
     labelled = read_pairs(pairs) if pairs else None
-    model = load_embedder(embedder, device=device) if embedder else None
+    runs = make_engine(engine, workers, address, gpus_per_worker)
+    # Here too it is loaded, for its name; on the CPU where it is others that embed.
+    here = device if engine == "serial" else "cpu"
+    model = load_embedder(embedder, device=here) if embedder else None
+    load = None
+    if embedder and engine != "serial":
+        load = partial(load_embedder, embedder, device=device)
     if model is not None and labelled is not None:
-        found = calibrate_duplicates(catalogue, audio, embedder=model, pairs=labelled)
+        found = calibrate_duplicates(
+            catalogue, audio, embedder=model, pairs=labelled, engine=runs, load=load
+        )
         typer.echo("threshold  precision  recall")
         for row in found.rows:
             typer.echo(f"{row.threshold:9.4f}  {row.precision:9.3f}  {row.recall:6.3f}")
@@ -67,6 +82,8 @@ def duplicates(
         threshold=threshold,
         chromaprint=chromaprint,
         search=similar_pairs_by_faiss if search == "faiss" else similar_pairs,
+        engine=runs,
+        load=load,
     )
     line = f"{copies.recordings} recordings: {copies.exact} exact copies dropped"
     if model is not None or chromaprint:

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from stable_audio_open.cli.curate.engine import Address, EngineName, Workers, make_engine
 from stable_audio_open.curation.ingest import REJECTS, Row, with_files
 from stable_audio_open.curation.ingest import ingest as write_rows
+
+if TYPE_CHECKING:
+    from stable_audio_open.curation.engine.engine import Engine
 
 Kind = Literal["freesound", "fma", "folder", "manifest"]
 
@@ -37,17 +41,23 @@ def ingest(
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the place of a catalogue that is there.")
     ] = False,
+    engine: EngineName = "serial",
+    workers: Workers = None,
+    address: Address = None,
 ) -> None:
     """Read a catalogue of recordings into Parquet; bad rows are kept in rejects.jsonl."""
     if kind == "folder" and (len(sources) > 1 or audio is not None):
         raise ValueError("folder takes one SOURCE, which holds the recordings, and no --audio")
+    if kind != "folder" and engine != "serial":
+        raise ValueError(f"--engine {engine} is for folder; {kind} reads no audio")
     for source in (*sources, *filter(None, (audio,))):
         if not source.exists():
             raise FileNotFoundError(2, "no such file or folder", str(source))
 
     from stable_audio_open.audio.paths import files_by_number
 
-    rows: Iterator[Row] = (row for source in sources for row in _rows(kind, source, audio))
+    runs = make_engine(engine, workers, address)
+    rows: Iterator[Row] = (row for source in sources for row in _rows(kind, source, audio, runs))
     if audio is not None and kind != "manifest":
         rows = with_files(rows, files_by_number(audio))
     counts = write_rows(rows, output, replace=replace)
@@ -57,7 +67,7 @@ def ingest(
         raise ValueError(f"{output}: no row could be used; see {output / REJECTS}")
 
 
-def _rows(kind: Kind, source: Path, audio: Path | None) -> Iterator[Row]:
+def _rows(kind: Kind, source: Path, audio: Path | None, engine: "Engine") -> Iterator[Row]:
     if kind == "manifest":
         from stable_audio_open.curation.listed import read_listed
 
@@ -72,4 +82,4 @@ def _rows(kind: Kind, source: Path, audio: Path | None) -> Iterator[Row]:
         return read_fma(source)
     from stable_audio_open.curation.folder import read_folder
 
-    return read_folder(source)
+    return read_folder(source, engine=engine)

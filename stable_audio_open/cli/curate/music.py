@@ -1,10 +1,12 @@
 """`stable-audio-open curate music`: which recordings hold enough music to be reviewed."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.curate.engine import Address, EngineName, Gpus, Workers, make_engine
 from stable_audio_open.cli.curate.tagger import (
     AudioFolder,
     Classes,
@@ -27,43 +29,34 @@ def music(
     counting: CountingName = "total",
     classes: Classes = None,
     device: Device = None,
+    engine: EngineName = "serial",
+    workers: Workers = None,
+    address: Address = None,
+    gpus_per_worker: Gpus = None,
 ) -> None:
     """Send recordings with enough music in them to copyright review.
 
     What was decided before with the same tagger and settings is passed over.
     """
-    from collections import Counter
-
-    from stable_audio_open.audio.files import AudioFileError
-    from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.decisions import add_decisions, read_decisions
-    from stable_audio_open.curation.music import STAGE, decide_music, signature
-    from stable_audio_open.curation.music_gate import MusicGate, class_columns
+    from stable_audio_open.curation.music_gate import MusicGate
+    from stable_audio_open.curation.music_run import gate_catalogue
 
     gate = MusicGate(
         threshold=threshold, seconds=seconds, counting=counting, classes=tuple(classes or ())
     )
-    hears = make_tagger(tagger, device)
-    class_columns(gate.classes, hears.classes)
-    by = signature(hears, gate)
-    done = {d.id for d in read_decisions(catalogue) if (d.stage, d.by) == (STAGE, by)}
-    counts: Counter[str] = Counter()
-    for record in read_catalogue(catalogue):
-        if record.id in done:
-            counts["before"] += 1
-        elif record.file is None:
-            counts["no file"] += 1
-        else:
-            try:
-                decision = decide_music(record, audio, tagger=hears, gate=gate)
-            except AudioFileError as error:
-                counts["bad"] += 1
-                typer.echo(f"left out: {error}", err=True)
-                continue
-            add_decisions(catalogue, [decision])  # at once: an interrupted run goes on from here
-            counts[decision.verdict] += 1
+    runs = make_engine(engine, workers, address, gpus_per_worker)
+    # Here too it is loaded, for its name; on the CPU where it is others that listen.
+    hears = make_tagger(tagger, device if engine == "serial" else "cpu")
+    counts = gate_catalogue(
+        catalogue,
+        audio,
+        tagger=hears,
+        gate=gate,
+        engine=runs,
+        load=None if engine == "serial" else partial(make_tagger, tagger, device),
+    )
     typer.echo(
         f"{catalogue}: {counts['review']} to review, {counts['keep']} below the threshold, "
-        f"{counts['before']} decided before, {counts['no file']} without a file, "
-        f"{counts['bad']} unusable"
+        f"{counts['before']} decided before, {counts['dropped']} dropped before, "
+        f"{counts['no file']} without a file, {counts['bad']} unusable"
     )

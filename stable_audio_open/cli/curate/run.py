@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.curate.engine import Address, EngineName, Gpus, Workers, make_engine
+
 
 def run(
     config: Annotated[
@@ -24,6 +26,10 @@ def run(
             show_default="the configuration's",
         ),
     ] = None,
+    engine: EngineName = "serial",
+    workers: Workers = None,
+    address: Address = None,
+    gpus_per_worker: Gpus = None,
 ) -> None:
     """Run all stages: ingest, scan, licences, music, search, duplicates, review, set, report.
 
@@ -40,7 +46,8 @@ def run(
     from stable_audio_open.build.curation import SET, run_curation
     from stable_audio_open.curation.build import MANIFEST
 
-    for done in run_curation(settings):
+    runs = make_engine(engine, workers, address, gpus_per_worker)
+    for done in run_curation(settings, engine=runs):
         typer.echo(f"{done.stage:<13}{done.counts}")
     if settings.set.form == "manifest":
         manifest = (Path(settings.output) / SET / MANIFEST).resolve()

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.curate.engine import Address, EngineName, Workers, make_engine
 from stable_audio_open.cli.curate.tagger import AudioFolder
 
 
@@ -17,6 +18,9 @@ def scan(
     silence: Annotated[
         float, typer.Option(metavar="DB", help="Peak of silence, in decibels of full scale.")
     ] = -80.0,
+    engine: EngineName = "serial",
+    workers: Workers = None,
+    address: Address = None,
 ) -> None:
     """Decode every recording, and drop what is damaged, silent, or has NaN or too many channels.
 
@@ -25,7 +29,8 @@ def scan(
     from stable_audio_open.curation.scan import ScanSettings, scan_catalogue
 
     settings = ScanSettings(most_channels=most_channels, silence_db=silence)
-    counts = scan_catalogue(catalogue, audio, settings)
+    runs = make_engine(engine, workers, address)
+    counts = scan_catalogue(catalogue, audio, settings, engine=runs)
     typer.echo(
         f"{catalogue}: {counts['keep']} sound, {counts['before']} known to be, {counts['drop']} "
         f"dropped, {counts['no file']} without a file"

@@ -1,0 +1,73 @@
+"""The engines by the names that commands know them by, and options that need one."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from stable_audio_open.curation.engine.engine import Engine
+
+EngineName = Annotated[
+    Literal["serial", "processes", "ray"],
+    typer.Option("--engine", help="Work in this process, in several, or on a Ray cluster."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of processes and ray.", show_default="one per core"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT|auto",
+        help="Of the Ray cluster, whose nodes see the files at the same paths.",
+        show_default="one on this machine",
+    ),
+]
+Gpus = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus-per-worker",
+        min=0,
+        help="Of each worker of ray that holds a model; 0.5 shares one.",
+        show_default="0",
+    ),
+]
+
+
+def make_engine(
+    name: Literal["serial", "processes", "ray"],
+    workers: int | None,
+    address: str | None,
+    gpus: float | None = None,
+) -> "Engine":
+    """Return an engine by its name on the command line; progress is shown in a terminal.
+
+    Raises:
+        ValueError: An option belongs to another engine, or cannot be met.
+    """
+    if name == "serial" and workers is not None:
+        raise ValueError("--workers needs --engine processes or --engine ray")
+    for option, value in (("--address", address), ("--gpus-per-worker", gpus)):
+        if name != "ray" and value is not None:
+            raise ValueError(f"{option} needs --engine ray")
+    engine = _make(name, workers, address, gpus or 0.0)
+    if not sys.stderr.isatty():
+        return engine
+    from stable_audio_open.curation.engine.shown import Shown
+
+    return Shown(engine)
+
+
+def _make(name: str, workers: int | None, address: str | None, gpus: float) -> "Engine":
+    if name == "ray":
+        from stable_audio_open.curation.engine.ray_data import RayData
+
+        return RayData(address, workers=workers, gpus=gpus)
+    if name == "processes":
+        from stable_audio_open.curation.engine.processes import Processes, available_cores
+
+        return Processes(workers or available_cores())
+    from stable_audio_open.curation.engine.engine import Serial
+
+    return Serial()
