@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import pickle
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ BLOCK = 64
 """Items of a task, at most: what a killed worker can cost."""
 SHARE = 8
 """Tasks of a worker, at least, where there are so many items."""
+ANSWER = 10.0
+"""Seconds to wait for a cluster."""
 RETRIES = 3
 """Times that the work of a killed worker is done anew."""
 
@@ -120,8 +123,20 @@ def _join(address: str | None) -> None:
     import ray.data
 
     if not ray.is_initialized():
+        _require_answer(address)
         ray.init(address, logging_level="error", log_to_driver=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # or it tells of each stage
+
+
+def _require_answer(address: str | None) -> None:
+    """Raise a ConnectionError at once where nobody listens; Ray tries for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
+    except OSError as error:
+        raise ConnectionError(f"no Ray cluster answers at {address} ({error})") from error
 
 
 class _Made(NamedTuple):

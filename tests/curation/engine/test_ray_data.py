@@ -141,3 +141,9 @@ def test_a_command_on_the_cluster(
     assert "10 recordings: 5 exact copies dropped" in told[0]
     lists = [Path(name, "duplicates", "hashes.jsonl").read_bytes() for name in ("one", "two")]
     assert lists[0] == lists[1]
+
+
+def test_nobody_at_the_address() -> None:
+    ray.shutdown()
+    with pytest.raises(ConnectionError, match=r"^no Ray cluster answers at 127\.0\.0\.1:1 \("):
+        RayData("127.0.0.1:1")
