@@ -1,7 +1,6 @@
 """The published checkpoints of PANNs, read strictly, and AudioSet's names beside them."""
 
 import csv
-import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +10,14 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.listeners.checkpoint_hash import checkpoint_hash
-from stable_audio_open.listeners.log_mel import MelSpectrogram
 from stable_audio_open.listeners.panns import (
-    WINDOW,
     Cnn14,
     Cnn14DecisionLevel,
     PannsTagger,
     panns_spectrogram,
 )
 from stable_audio_open.listeners.panns_clip import Cnn14Clip, PannsClipTagger
+from stable_audio_open.listeners.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
 
 CHECKPOINT = "Cnn14_DecisionLevelMax_mAP=0.385.pth"
 CLIP_CHECKPOINT = "Cnn14_mAP=0.431.pth"
@@ -28,12 +26,7 @@ Network = TypeVar("Network", bound=Cnn14)
 
 LABELS = "class_labels_indices.csv"
 LABEL_COLUMNS = ["index", "mid", "display_name"]
-
-REAL = "spectrogram_extractor.stft.conv_real.weight"
-IMAGINARY = "spectrogram_extractor.stft.conv_imag.weight"
-FILTERS = "logmel_extractor.melW"
-FRONT_END_TOLERANCE = 1e-4
-"""Of the greatest weight; the published ones are the same formulas in another order."""
+FRONT_END = "at 32 kHz with a window of 1024, mel bands from 50 to 14000 Hz"
 
 
 def load_panns(path: str | Path, *, device: str | torch.device = "cpu") -> PannsTagger:
@@ -125,25 +118,9 @@ def load_network(state: Mapping[str, Tensor], where: object, *, kind: type[Netwo
                 f"{where}: {name} has the shape {found.get(name, 'of nothing')}, where "
                 f"Cnn14 has {wanted.get(name, 'no such tensor')}"
             )
-    _check_front_end(front_end, panns_spectrogram(bands), where)
+    check_front_end(front_end, panns_spectrogram(bands), where, FRONT_END)
     network.load_state_dict(state, assign=True)
     return network
-
-
-def front_end_tensors(spectrogram: MelSpectrogram) -> dict[str, Tensor]:
-    """Return the tensors that the published network computes its spectrogram with.
-
-    A transform as two convolutions: the window times cosines, and times negative sines.
-    """
-    bins = torch.arange(WINDOW // 2 + 1, dtype=torch.float64)
-    # Modulo the period in whole numbers, so that the angle keeps its digits.
-    turns = torch.outer(bins, torch.arange(WINDOW, dtype=torch.float64)) % WINDOW / WINDOW
-    window = spectrogram.window.double()
-    return {
-        REAL: ((2 * math.pi * turns).cos() * window).float()[:, None],
-        IMAGINARY: (-(2 * math.pi * turns).sin() * window).float()[:, None],
-        FILTERS: spectrogram.filters,
-    }
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -190,18 +167,3 @@ def _read(path: Path, published: str) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f'{path}: holds no "model" with tensors; give {published} of PANNs')
     return state
-
-
-def _check_front_end(found: dict[str, Tensor], spectrogram: MelSpectrogram, where: object) -> None:
-    for name, ours in front_end_tensors(spectrogram).items():
-        if not _close(found[name], ours):
-            raise ValueError(
-                f"{where}: {name} is not that of a spectrogram at 32 kHz with a window of 1024, "
-                "mel bands from 50 to 14000 Hz; give a checkpoint trained on that"
-            )
-
-
-def _close(theirs: Tensor, ours: Tensor) -> bool:
-    if theirs.shape != ours.shape:
-        return False
-    return bool((theirs - ours).abs().max() <= FRONT_END_TOLERANCE * ours.abs().max())

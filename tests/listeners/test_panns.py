@@ -16,15 +16,12 @@ from stable_audio_open.listeners.panns import (
     panns_spectrogram,
 )
 from stable_audio_open.listeners.panns_checkpoint import (
-    FILTERS,
-    IMAGINARY,
-    REAL,
-    front_end_tensors,
     load_panns,
     load_panns_clip,
     read_class_names,
 )
 from stable_audio_open.listeners.panns_clip import PannsEmbedder
+from stable_audio_open.listeners.stft_weights import FILTERS, IMAGINARY, REAL, front_end_tensors
 
 State = dict[str, Tensor]
 
