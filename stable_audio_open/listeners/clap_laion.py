@@ -1,8 +1,9 @@
 """The published files of LAION-CLAP (`630k-audioset-fusion-best.pt`) as transformers' `ClapModel`.
 
 Wu et al., "Large-scale contrastive language-audio pretraining with feature fusion and
-keyword-to-caption augmentation" (2023). The files could not be had where this was written: names
-and shapes are those of the modules of the package laion_clap 1.1.7 that save and load them.
+keyword-to-caption augmentation" (2023). The files could not be had where this was written. Compared
+was the package laion_clap 1.1.7 that saves and loads them: what its own modules save with random
+weights is read, and gives its vectors (texts, and audio of 3, 10 and 25 s, fused and not).
 """
 
 import math
@@ -188,7 +189,7 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
 
 def _read(path: Path) -> dict[str, Tensor]:
     # Beside the tensors the files hold how training went, in numbers of numpy.
-    scalar: Any = np.float64(0).__reduce__()[0]  # type: ignore[no-untyped-call]
+    scalar: Any = np.float64(0).__reduce__()[0]
     numbers = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
     kinds = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8")]
     try:

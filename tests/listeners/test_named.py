@@ -1,8 +1,29 @@
 import re
+import subprocess
+import sys
 
 import pytest
 
 from stable_audio_open.listeners.named import load_clip_tagger, load_embedder
+
+ALONE = """
+import pkgutil, socket, sys
+from importlib import import_module
+import stable_audio_open.listeners as listeners
+
+def refuse(*_, **__):
+    raise AssertionError("an import reached for the network")
+
+socket.socket.connect = socket.getaddrinfo = refuse
+for module in pkgutil.iter_modules(listeners.__path__, "stable_audio_open.listeners."):
+    import_module(module.name)
+print([name for name in ("hear21passt", "timm", "h5py", "keras", "musicnn") if name in sys.modules])
+"""
+
+
+def test_imports_fetch_nothing_and_leave_the_extras_alone() -> None:
+    run = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "[]\n"), run.stderr
 
 
 @pytest.mark.parametrize(
