@@ -22,7 +22,7 @@ from stable_audio_open.listeners.panns import (
     Cnn14DecisionLevel,
     panns_spectrogram,
 )
-from stable_audio_open.listeners.panns_checkpoint import front_end_tensors
+from stable_audio_open.listeners.stft_weights import front_end_tensors
 
 SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 16000

@@ -17,6 +17,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from stable_audio_open.listeners.checkpoint_hash import checkpoint_hash
 from stable_audio_open.listeners.log_mel import MelSpectrogram
 from stable_audio_open.listeners.tensor_bundle import read_bundle
 
@@ -286,7 +287,9 @@ def load_musicnn(
     classes: list[str] = getattr(_configuration(), LABELS[weights])
     network = Musicnn(tags=len(classes))
     load_tensors(network, read_bundle(f"{folder / weights}/", leave_out="Adam"), folder / weights)
-    return MusicnnTagger(network, classes=classes, name=f"musicnn {weights}", device=device)
+    files = [folder / weights / part for part in (".index", ".data-00000-of-00001")]
+    name = f"musicnn {weights} sha256:{checkpoint_hash(files)}"
+    return MusicnnTagger(network, classes=classes, name=name, device=device)
 
 
 def _package() -> Path:

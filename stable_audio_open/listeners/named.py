@@ -1,29 +1,71 @@
 """Listeners by the names that commands know them by."""
 
-from pathlib import Path
-
+from stable_audio_open.listeners.clip_tagger import ClipTagger
 from stable_audio_open.listeners.embedder import Embedder
 
-EMBEDDERS = "clap:FOLDER, musicnn, musicnn:WEIGHTS"
+EMBEDDERS = (
+    "clap:FOLDER, clap:FILE.pt, openl3:FILE.h5, passt:FILE.pt, panns:FILE.pth, musicnn, "
+    "musicnn:WEIGHTS"
+)
+CLIP_TAGGERS = "passt:FILE.pt, panns:FILE.pth"
 
 
 def load_embedder(name: str, *, device: str = "cpu") -> Embedder:
     """Return the embedder that a command names; nothing is fetched.
 
     Args:
-        name: `clap:FOLDER` (transformers' `ClapModel`), `musicnn` or `musicnn:MSD_musicnn`.
+        name: `clap:` with a folder of transformers' `ClapModel` or a file of LAION-CLAP; `openl3:`,
+            `passt:` or `panns:` with a published checkpoint; `musicnn` or `musicnn:MSD_musicnn`.
         device: Where to compute.
 
     Raises:
         ValueError: There is no such embedder, or its weights are missing.
     """
     kind, _, weights = name.partition(":")
-    if kind == "clap" and weights:
-        from stable_audio_open.listeners.clap import ClapEmbedder
+    match kind:
+        case "clap" if weights:
+            from stable_audio_open.listeners.clap_checkpoint import load_clap
 
-        return ClapEmbedder(Path(weights), device=device)
-    if kind == "musicnn":
-        from stable_audio_open.listeners.musicnn import MusicnnEmbedder, load_musicnn
+            return load_clap(weights, device=device)
+        case "openl3" if weights:
+            from stable_audio_open.listeners.openl3_checkpoint import load_openl3
 
-        return MusicnnEmbedder(load_musicnn(weights or "MTT_musicnn", device=device))
+            return load_openl3(weights, device=device)
+        case "passt" if weights:
+            from stable_audio_open.listeners.passt import PasstEmbedder
+            from stable_audio_open.listeners.passt_checkpoint import load_passt
+
+            return PasstEmbedder(load_passt(weights, device=device))
+        case "panns" if weights:
+            from stable_audio_open.listeners.panns_checkpoint import load_panns_clip
+            from stable_audio_open.listeners.panns_clip import PannsEmbedder
+
+            return PannsEmbedder(load_panns_clip(weights, device=device))
+        case "musicnn":
+            from stable_audio_open.listeners.musicnn import MusicnnEmbedder, load_musicnn
+
+            return MusicnnEmbedder(load_musicnn(weights or "MTT_musicnn", device=device))
     raise ValueError(f"no embedder {name!r}; allowed: {EMBEDDERS}")
+
+
+def load_clip_tagger(name: str, *, device: str = "cpu") -> ClipTagger:
+    """Return the tagger of whole clips that a command names; nothing is fetched.
+
+    Args:
+        name: `passt:` or `panns:` with a published checkpoint.
+        device: Where to compute.
+
+    Raises:
+        ValueError: There is no such tagger, or its weights are missing.
+    """
+    kind, _, weights = name.partition(":")
+    match kind:
+        case "passt" if weights:
+            from stable_audio_open.listeners.passt_checkpoint import load_passt
+
+            return load_passt(weights, device=device)
+        case "panns" if weights:
+            from stable_audio_open.listeners.panns_checkpoint import load_panns_clip
+
+            return load_panns_clip(weights, device=device)
+    raise ValueError(f"no tagger of clips {name!r}; allowed: {CLIP_TAGGERS}")

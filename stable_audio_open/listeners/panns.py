@@ -54,10 +54,10 @@ class ConvolutionBlock(nn.Module):
         return F.avg_pool2d(x, self.pooling)
 
 
-class Cnn14DecisionLevel(nn.Module):
-    """Log-mel spectrograms to probabilities of classes, one segment for 32 frames.
+class Cnn14(nn.Module):
+    """What PANNs' networks of 14 layers share: their parameters, and all up to the pooling in time.
 
-    Its parameters bear the names of the published checkpoint.
+    The parameters bear the names of the published checkpoints.
 
     Args:
         classes: How many.
@@ -80,15 +80,26 @@ class Cnn14DecisionLevel(nn.Module):
         self.fc1 = nn.Linear(widths[-1], widths[-1])
         self.fc_audioset = nn.Linear(widths[-1], classes)
 
-    def forward(
+    def segments(
         self, log_mel: Float[Tensor, "batch frames bands"]
-    ) -> Float[Tensor, "batch segments classes"]:
-        """Return probabilities; there have to be at least 32 frames and bands."""
+    ) -> Float[Tensor, "batch channels segments"]:
+        """Return the mean over the bands; there have to be at least 32 frames and bands."""
         x = self.bn0(rearrange(log_mel, "batch frames bands -> batch bands frames 1"))
         x = rearrange(x, "batch bands frames 1 -> batch 1 frames bands")
         for number in range(1, self.blocks + 1):
             x = self.get_submodule(f"conv_block{number}")(x)
-        x = x.mean(dim=-1)
+        mean: Tensor = x.mean(dim=-1)
+        return mean
+
+
+class Cnn14DecisionLevel(Cnn14):
+    """Log-mel spectrograms to probabilities of classes, one segment for 32 frames."""
+
+    def forward(
+        self, log_mel: Float[Tensor, "batch frames bands"]
+    ) -> Float[Tensor, "batch segments classes"]:
+        """Return probabilities; there have to be at least 32 frames and bands."""
+        x = self.segments(log_mel)
         x = F.max_pool1d(x, 3, stride=1, padding=1) + F.avg_pool1d(x, 3, stride=1, padding=1)
         x = self.fc1(rearrange(x, "batch channels segments -> batch segments channels")).relu()
         probabilities: Tensor = self.fc_audioset(x).sigmoid()

@@ -1,32 +1,32 @@
 """The published checkpoints of PANNs, read strictly, and AudioSet's names beside them."""
 
 import csv
-import hashlib
-import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from stable_audio_open.listeners.log_mel import MelSpectrogram
+from stable_audio_open.listeners.checkpoint_hash import checkpoint_hash
 from stable_audio_open.listeners.panns import (
-    WINDOW,
+    Cnn14,
     Cnn14DecisionLevel,
     PannsTagger,
     panns_spectrogram,
 )
+from stable_audio_open.listeners.panns_clip import Cnn14Clip, PannsClipTagger
+from stable_audio_open.listeners.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
 
 CHECKPOINT = "Cnn14_DecisionLevelMax_mAP=0.385.pth"
+CLIP_CHECKPOINT = "Cnn14_mAP=0.431.pth"
+ZENODO = "https://zenodo.org/records/3987831"
+Network = TypeVar("Network", bound=Cnn14)
+
 LABELS = "class_labels_indices.csv"
 LABEL_COLUMNS = ["index", "mid", "display_name"]
-
-REAL = "spectrogram_extractor.stft.conv_real.weight"
-IMAGINARY = "spectrogram_extractor.stft.conv_imag.weight"
-FILTERS = "logmel_extractor.melW"
-FRONT_END_TOLERANCE = 1e-4
-"""Of the greatest weight; the published ones are the same formulas in another order."""
+FRONT_END = "at 32 kHz with a window of 1024, mel bands from 50 to 14000 Hz"
 
 
 def load_panns(path: str | Path, *, device: str | torch.device = "cpu") -> PannsTagger:
@@ -44,25 +44,58 @@ def load_panns(path: str | Path, *, device: str | torch.device = "cpu") -> Panns
         ValueError: A file is missing, damaged or of another network.
     """
     path = Path(path)
-    state = _read(path)
+    state = _read(path, CHECKPOINT)
     classes = read_class_names(path.parent / LABELS)
-    network = load_network(state, path)
+    network = load_network(state, path, kind=Cnn14DecisionLevel)
     return PannsTagger(
         network,
         panns_spectrogram(network.bn0.num_features),
         classes=classes,
-        name=f"PANNs {path.name} sha256:{_digest(path)}",
+        name=f"PANNs {path.name} sha256:{checkpoint_hash([path])}",
         device=device,
     )
 
 
-def load_network(state: Mapping[str, Tensor], where: object) -> Cnn14DecisionLevel:
+def load_panns_clip(path: str | Path, *, device: str | torch.device = "cpu") -> PannsClipTagger:
+    """Return the tagger of whole clips; every tensor is used or compared, as in `load_panns`.
+
+    Args:
+        path: `Cnn14_mAP=0.431.pth`, or one of the same layout. The frame-wise checkpoint has the
+            same tensors but was trained for another pooling: it is refused by its name.
+        device: Where to compute.
+
+    Raises:
+        ValueError: The file is missing, damaged or of another network.
+    """
+    path = Path(path)
+    if "DecisionLevel" in path.name:
+        raise ValueError(
+            f"{path}: the frame-wise network by its name; whole clips need {CLIP_CHECKPOINT} of "
+            f"PANNs ({ZENODO})"
+        )
+    state = _read(path, CLIP_CHECKPOINT)
+    network = load_network(state, path, kind=Cnn14Clip)
+    return PannsClipTagger(
+        network,
+        panns_spectrogram(network.bn0.num_features),
+        name=f"PANNs {path.name} sha256:{checkpoint_hash([path])}",
+        device=device,
+    )
+
+
+def load_network(state: Mapping[str, Tensor], where: object, *, kind: type[Network]) -> Network:
     """Return the network of a state dict, and compare the front end in it with ours.
+
+    Args:
+        state: Tensors by their published names.
+        where: What errors begin with.
+        kind: The class of the network.
 
     Raises:
         ValueError: A tensor is missing, left over, of another shape or of another front end.
     """
     state = dict(state)
+    published = CLIP_CHECKPOINT if kind is Cnn14Clip else CHECKPOINT
     widths = [
         len(tensor)
         for name, tensor in sorted(state.items())
@@ -73,37 +106,21 @@ def load_network(state: Mapping[str, Tensor], where: object) -> Cnn14DecisionLev
         front_end = {name: state.pop(name) for name in (REAL, IMAGINARY, FILTERS)}
     except KeyError as error:
         raise ValueError(
-            f"{where}: holds no tensor {error.args[0]}; give {CHECKPOINT} of PANNs"
+            f"{where}: holds no tensor {error.args[0]}; give {published} of PANNs"
         ) from error
     with torch.device("meta"):
-        network = Cnn14DecisionLevel(classes=classes, widths=widths, bands=bands)
+        network = kind(classes=classes, widths=widths, bands=bands)
     wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: list(tensor.shape) for name, tensor in state.items()}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise ValueError(
                 f"{where}: {name} has the shape {found.get(name, 'of nothing')}, where "
-                f"Cnn14_DecisionLevelMax has {wanted.get(name, 'no such tensor')}"
+                f"Cnn14 has {wanted.get(name, 'no such tensor')}"
             )
-    _check_front_end(front_end, panns_spectrogram(bands), where)
+    check_front_end(front_end, panns_spectrogram(bands), where, FRONT_END)
     network.load_state_dict(state, assign=True)
     return network
-
-
-def front_end_tensors(spectrogram: MelSpectrogram) -> dict[str, Tensor]:
-    """Return the tensors that the published network computes its spectrogram with.
-
-    A transform as two convolutions: the window times cosines, and times negative sines.
-    """
-    bins = torch.arange(WINDOW // 2 + 1, dtype=torch.float64)
-    # Modulo the period in whole numbers, so that the angle keeps its digits.
-    turns = torch.outer(bins, torch.arange(WINDOW, dtype=torch.float64)) % WINDOW / WINDOW
-    window = spectrogram.window.double()
-    return {
-        REAL: ((2 * math.pi * turns).cos() * window).float()[:, None],
-        IMAGINARY: (-(2 * math.pi * turns).sin() * window).float()[:, None],
-        FILTERS: spectrogram.filters,
-    }
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -136,9 +153,11 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, published: str) -> dict[str, Tensor]:
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; download {CHECKPOINT} of PANNs and give its path")
+        raise ValueError(
+            f"{path}: no such file; download {published} of PANNs from {ZENODO} and give its path"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -146,25 +165,5 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path}: cannot be read as a checkpoint ({reason})") from error
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise ValueError(f'{path}: holds no "model" with tensors; give {CHECKPOINT} of PANNs')
+        raise ValueError(f'{path}: holds no "model" with tensors; give {published} of PANNs')
     return state
-
-
-def _check_front_end(found: dict[str, Tensor], spectrogram: MelSpectrogram, where: object) -> None:
-    for name, ours in front_end_tensors(spectrogram).items():
-        if not _close(found[name], ours):
-            raise ValueError(
-                f"{where}: {name} is not that of a spectrogram at 32 kHz with a window of 1024, "
-                "mel bands from 50 to 14000 Hz; give a checkpoint trained on that"
-            )
-
-
-def _close(theirs: Tensor, ours: Tensor) -> bool:
-    if theirs.shape != ours.shape:
-        return False
-    return bool((theirs - ours).abs().max() <= FRONT_END_TOLERANCE * ours.abs().max())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

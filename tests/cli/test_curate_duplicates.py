@@ -8,6 +8,8 @@ import pytest
 from stable_audio_open.curation.catalogue import write_catalogue
 from stable_audio_open.curation.decisions import read_decisions
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.listeners.clap_checkpoint import DOWNLOAD
+from stable_audio_open.listeners.named import EMBEDDERS
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -45,12 +47,11 @@ def test_mistakes(refuse: Refuse, catalogue: Path, monkeypatch: pytest.MonkeyPat
     refuse(*command, "--threshold", 0.9, code=2, message=message)
     message = "--embedder needs either --threshold X or --pairs CSV to choose one by"
     refuse(*command, "--embedder", "clap:x", code=2, message=message)
-    message = "no embedder 'x'; allowed: clap:FOLDER, musicnn, musicnn:WEIGHTS"
+    message = f"no embedder 'x'; allowed: {EMBEDDERS}"
     refuse(*command, "--embedder", "x", "--threshold", 0.9, code=2, message=message)
     refuse(
         *command, "--embedder", "clap:x", "--threshold", 0.9, code=2,
-        message="x: holds no CLAP model (config.json, preprocessor_config.json missing); download "
-        "laion/clap-htsat-fused or another checkpoint of transformers' ClapModel",
+        message=f"x: no such folder or file; {DOWNLOAD}",
     )  # fmt: skip
     monkeypatch.setenv("PATH", "")
     refuse(

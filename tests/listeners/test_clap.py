@@ -1,8 +1,10 @@
+import json
 import math
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,34 +17,56 @@ from transformers import (
 )
 
 from stable_audio_open.listeners.clap import ClapEmbedder
+from stable_audio_open.listeners.clap_checkpoint import load_clap
 from stable_audio_open.listeners.embedder import recording_vector
 from stable_audio_open.listeners.named import load_embedder
+
+VOCABULARY = {
+    token: number
+    for number, token in enumerate(
+        ["<s>", "<pad>", "</s>", "<unk>", *"Ġabcdefghijklmnopq", "<mask>"]
+    )
+}
+
+
+def write_vocabulary(folder: Path) -> None:
+    """RoBERTa's files, for lower-case letters."""
+    (folder / "vocab.json").write_text(json.dumps(VOCABULARY))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+
+
+def small_model(
+    truncation: str, *, bands: int = 16, spec_size: int = 64
+) -> tuple[ClapModel, ClapFeatureExtractor]:
+    config = ClapConfig(
+        text_config=ClapTextConfig(
+            vocab_size=len(VOCABULARY), hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
+            intermediate_size=8, projection_dim=16, max_position_embeddings=80,
+        ).to_dict(),
+        audio_config=ClapAudioConfig(
+            spec_size=spec_size, hidden_size=16, patch_embeds_hidden_size=8, depths=[1, 1],
+            num_attention_heads=[1, 2], num_hidden_layers=2, window_size=4, projection_dim=16,
+            num_mel_bins=bands, enable_fusion=truncation == "fusion", patch_embed_input_channels=1,
+        ).to_dict(),
+        projection_dim=16,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = ClapModel(config)
+    extractor = ClapFeatureExtractor(
+        feature_size=bands, sampling_rate=8000, hop_length=80, max_length_s=2, fft_window_size=256,
+        frequency_min=50, frequency_max=4000, truncation=truncation,
+    )  # fmt: skip
+    return model, extractor
 
 
 @pytest.fixture(scope="module", params=["rand_trunc", "fusion"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny ClapModel with random weights, of both kinds that are published."""
-    fusion = request.param == "fusion"
-    config = ClapConfig(
-        text_config=ClapTextConfig(
-            vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
-            intermediate_size=8, projection_dim=16,
-        ).to_dict(),
-        audio_config=ClapAudioConfig(
-            spec_size=64, hidden_size=16, patch_embeds_hidden_size=8, depths=[1, 1],
-            num_attention_heads=[1, 2], num_hidden_layers=2, window_size=4, projection_dim=16,
-            num_mel_bins=16, enable_fusion=fusion, patch_embed_input_channels=1,
-        ).to_dict(),
-        projection_dim=16,
-    )  # fmt: skip
     target: Path = tmp_path_factory.mktemp("clap") / request.param
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        ClapModel(config).save_pretrained(target)
-    ClapFeatureExtractor(
-        feature_size=16, sampling_rate=8000, hop_length=80, max_length_s=2, fft_window_size=256,
-        frequency_min=50, frequency_max=4000, truncation=request.param,
-    ).save_pretrained(target)  # fmt: skip
+    for part in small_model(request.param):
+        part.save_pretrained(target)
+    write_vocabulary(target)
     return target
 
 
@@ -64,7 +88,7 @@ def test_vectors_are_normal_and_leave_nothing_to_chance(folder: Path) -> None:
 
 
 def test_a_long_recording_is_the_mean_of_windows_that_cover_it(folder: Path) -> None:
-    embedder = ClapEmbedder(folder)
+    embedder = load_clap(folder)
     long = noise(5)
     vectors = torch.cat([embedder(long[start : start + 16000]) for start in (0, 12000, 24000)])
     torch.testing.assert_close(embedder(long), vectors)
@@ -73,13 +97,87 @@ def test_a_long_recording_is_the_mean_of_windows_that_cover_it(folder: Path) -> 
 
 
 def test_the_name_tells_checkpoints_apart(folder: Path, tmp_path: Path) -> None:
-    embedder = ClapEmbedder(folder)
+    embedder = load_clap(folder)
     other = tmp_path / folder.name
     with torch.no_grad():
         next(embedder.model.audio_model.parameters()).mul_(2)
     embedder.model.save_pretrained(other)
     embedder.extractor.save_pretrained(other)
-    assert ClapEmbedder(other).name != embedder.name
+    assert load_clap(other).name != embedder.name
+
+
+def test_texts_are_tokens_of_roberta_up_to_77(folder: Path) -> None:
+    embedder = load_clap(folder)
+    texts = ["a bad cab", "deaf"]
+    found = embedder.embed_text(texts)
+    assert found.shape == (2, 16)
+    model = embedder.model
+    for text, vector in zip(texts, found, strict=True):
+        letters = [VOCABULARY["Ġ" if letter == " " else letter] for letter in text]
+        with torch.inference_mode():
+            hidden = model.text_model(torch.tensor([[0, *letters, 2]])).pooler_output
+            wanted = model.text_projection(hidden)[0]
+        torch.testing.assert_close(vector, wanted / wanted.norm())
+    # The padding of a shorter text says nothing, and a long one is cut.
+    torch.testing.assert_close(embedder.embed_text(texts[1:])[0], found[1])
+    long = embedder.embed_text(["a" * 75, "a" * 75 + "b", "a" * 74 + "b"])
+    torch.testing.assert_close(long[0], long[1])
+    assert not torch.allclose(long[0], long[2])
+    many = embedder.embed_text(["a", "b"] * 20)
+    torch.testing.assert_close(many, embedder.embed_text(["a", "b"]).repeat(20, 1))
+
+
+def test_texts_that_cannot_be_embedded(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no texts to embed"):
+        load_clap(folder).embed_text([])
+    shutil.copytree(folder, tmp_path / "x")
+    (tmp_path / "x" / "vocab.json").write_text(json.dumps(VOCABULARY | {"r": len(VOCABULARY)}))
+    with pytest.raises(ValueError, match="the vocabulary has 24 tokens, but the model 23"):
+        load_clap(tmp_path / "x").embed_text(["a"])
+    (tmp_path / "x" / "merges.txt").unlink()
+    with pytest.raises(ValueError, match=r"x: merges\.txt missing, which .*roberta-base"):
+        load_clap(tmp_path / "x").embed_text(["a"])
+
+
+def test_audio_is_rounded_to_16_bits_towards_zero(folder: Path) -> None:
+    embedder = load_clap(folder)
+    steps = torch.randint(-20000, 20000, (8000,), generator=torch.Generator().manual_seed(0))
+    rounded = steps / 32767
+    off = rounded + 0.4 / 32767 * steps.sign()
+    torch.testing.assert_close(embedder(off), embedder(rounded), rtol=1e-4, atol=1e-5)
+    loud = torch.full((8000,), 1.0)
+    torch.testing.assert_close(embedder(3 * loud), embedder(loud))
+
+
+def test_short_audio_is_not_fused(folder: Path) -> None:
+    """As in LAION-CLAP: the parts of a recording are its own, so that a short one has none."""
+    embedder = load_clap(folder)
+    audio = noise(1)
+    before = embedder(audio)
+    patches = embedder.model.audio_model.audio_encoder.patch_embed
+    if patches.enable_fusion:
+        with torch.no_grad():
+            patches.mel_conv2d.weight.add_(1)
+    torch.testing.assert_close(embedder(audio), before)
+
+
+def test_crops_come_from_their_seed(tmp_path: Path) -> None:
+    """At the published number of bands, the only one that transformers' extractor can squeeze."""
+    for truncation in ("rand_trunc", "fusion"):
+        model, extractor = small_model(truncation, bands=64, spec_size=256)
+        parts = {"vocabulary": tmp_path, "name": "x"}
+        first, again, second, short = (
+            ClapEmbedder(model, extractor, crop_seed=seed, **parts) for seed in (1, 1, 2, None)
+        )
+        assert (first.name, short.name) == ("x crops of seed 1", "x")
+        state = np.random.get_state()[1].tolist()
+        found = first(noise(5))
+        assert np.random.get_state()[1].tolist() == state
+        assert found.shape == (1, 16)
+        torch.testing.assert_close(found, first(noise(5)))
+        torch.testing.assert_close(found, again(noise(5)))
+        assert not torch.allclose(found, second(noise(5)), atol=1e-5)
+        torch.testing.assert_close(first(noise(1)), short(noise(1)))
 
 
 def test_missing_weights_are_not_made_up(folder: Path, tmp_path: Path) -> None:
@@ -90,17 +188,17 @@ def test_missing_weights_are_not_made_up(folder: Path, tmp_path: Path) -> None:
     save_file(weights, path, {"format": "pt"})
     message = r"less: lacks 1 weights of ClapModel, audio_projection\.linear1\.weight first"
     with pytest.raises(ValueError, match=message):
-        ClapEmbedder(tmp_path / "less")
+        load_clap(tmp_path / "less")
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"config\.json, preprocessor_config\.json missing\); down"
     ):
-        ClapEmbedder(tmp_path)
-    with pytest.raises(ValueError, match="no embedder 'vgg:x'; allowed: clap:FOLDER, musicnn"):
+        load_clap(tmp_path)
+    with pytest.raises(ValueError, match="no embedder 'vgg:x'; allowed: clap:FOLDER, clap:FILE"):
         load_embedder("vgg:x")
     for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
     with pytest.raises(ValueError, match="not a checkpoint of ClapModel"):
-        ClapEmbedder(tmp_path)
+        load_clap(tmp_path)

@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stable_audio_open.listeners.clip_tagger import class_distribution
 from stable_audio_open.listeners.panns import (
     MUSIC_CLASSES,
     WIDTHS,
@@ -14,13 +16,12 @@ from stable_audio_open.listeners.panns import (
     panns_spectrogram,
 )
 from stable_audio_open.listeners.panns_checkpoint import (
-    FILTERS,
-    IMAGINARY,
-    REAL,
-    front_end_tensors,
     load_panns,
+    load_panns_clip,
     read_class_names,
 )
+from stable_audio_open.listeners.panns_clip import PannsEmbedder
+from stable_audio_open.listeners.stft_weights import FILTERS, IMAGINARY, REAL, front_end_tensors
 
 State = dict[str, Tensor]
 
@@ -56,8 +57,8 @@ def test_the_published_layers() -> None:
     assert sum(tensor.numel() for tensor in front_end.values()) == 2 * 513 * 1024 + 513 * 64
 
 
-def transcription(state: State, audio: Tensor) -> Tensor:
-    """The published module's steps, written out, from waveform to frames."""
+def segments(state: State, audio: Tensor) -> tuple[Tensor, int]:
+    """The published modules' steps, written out, from waveform to the mean over the bands."""
     s = {name: tensor.double() for name, tensor in state.items()}
 
     def norm(x: Tensor, name: str) -> Tensor:
@@ -83,14 +84,20 @@ def transcription(state: State, audio: Tensor) -> Tensor:
         if block < 6:
             time, bands = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
             x = x[:, :time, :bands].unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).mean(dim=(2, 4))
-    x = x.mean(dim=2)
+    return x.mean(dim=2), len(decibels)
+
+
+def transcription(state: State, audio: Tensor) -> Tensor:
+    """The same to the frames of the frame-wise network."""
+    s = {name: tensor.double() for name, tensor in state.items()}
+    x, length = segments(state, audio)
     beside = F.pad(x, (1, 1)).unfold(1, 3, 1)
     highest = F.pad(x, (1, 1), value=-torch.inf).unfold(1, 3, 1).amax(dim=2)
     x = (highest + beside.mean(dim=2)).T
     x = (x @ s["fc1.weight"].T + s["fc1.bias"]).relu()
-    segments = (x @ s["fc_audioset.weight"].T + s["fc_audioset.bias"]).sigmoid()
-    frames = segments.repeat_interleave(32, dim=0)
-    last = frames[-1:].repeat(len(decibels) - len(frames), 1)
+    heard = (x @ s["fc_audioset.weight"].T + s["fc_audioset.bias"]).sigmoid()
+    frames = heard.repeat_interleave(32, dim=0)
+    last = frames[-1:].repeat(length - len(frames), 1)
     return torch.cat([frames, last]).float()
 
 
@@ -105,6 +112,48 @@ def test_a_checkpoint_is_heard_as_its_transcription(random_panns: Path) -> None:
     assert found.shape == (1 + 50_000 // 320, 6)
     assert tagger.classes == ("Speech", *MUSIC_CLASSES)
     assert tagger.name.startswith("PANNs small.pth sha256:")
+
+
+def clip_transcription(state: State, audio: Tensor) -> tuple[Tensor, Tensor]:
+    """The hidden layer and the logits of the network for clips."""
+    s = {name: tensor.double() for name, tensor in state.items()}
+    x, _ = segments(state, audio)
+    hidden = ((x.amax(dim=1) + x.mean(dim=1)) @ s["fc1.weight"].T + s["fc1.bias"]).relu()
+    logits = hidden @ s["fc_audioset.weight"].T + s["fc_audioset.bias"]
+    return hidden.float(), logits.float()
+
+
+def test_a_clip_is_heard_as_its_transcription(random_panns: Path) -> None:
+    tagger = load_panns_clip(random_panns)
+    audio = 0.3 * torch.randn(50_000, generator=torch.Generator().manual_seed(0))
+    hidden, logits = clip_transcription(torch.load(random_panns)["model"], audio)
+    found = tagger.logits(audio)
+    torch.testing.assert_close(found, logits[None], rtol=1e-3, atol=1e-3)  # float32, 14 layers
+    vectors = PannsEmbedder(tagger)(audio)
+    torch.testing.assert_close(vectors, hidden[None], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(class_distribution(tagger, audio), found[0].softmax(dim=0))
+    digest = hashlib.sha256(random_panns.read_bytes()).hexdigest()[:12]
+    assert PannsEmbedder(tagger).name == tagger.name == f"PANNs small.pth sha256:{digest}"
+
+
+def test_a_long_recording_is_heard_in_windows_that_cover_it(random_panns: Path) -> None:
+    tagger = load_panns_clip(random_panns)
+    audio = 0.3 * torch.randn(700_000, generator=torch.Generator().manual_seed(0))
+    rows = [tagger.logits(audio[start:][:320_000])[0] for start in (0, 190_000, 380_000)]
+    found = tagger.logits(audio)
+    torch.testing.assert_close(found, torch.stack(rows))
+    mean = torch.stack(rows).mean(dim=0)
+    torch.testing.assert_close(class_distribution(tagger, audio), mean.softmax(dim=0))
+    assert PannsEmbedder(tagger)(audio).shape == (3, 8)
+    assert tagger.logits(torch.zeros(1)).isfinite().all()
+
+
+def test_the_frame_wise_checkpoint_is_not_one_for_clips(random_panns: Path) -> None:
+    path = random_panns.rename(random_panns.with_name("Cnn14_DecisionLevelMax_mAP=0.385.pth"))
+    with pytest.raises(ValueError, match=r"by its name; whole clips need Cnn14_mAP=0\.431\.pth"):
+        load_panns_clip(path)
+    with pytest.raises(ValueError, match=r"no such file; download Cnn14_mAP=0\.431\.pth of PANNs"):
+        load_panns_clip(random_panns)
 
 
 @pytest.mark.parametrize("length", [1, 100, 10_239, 10_240, 20_479])

@@ -15,8 +15,8 @@ def duplicates(
     embedder: Annotated[
         str | None,
         typer.Option(
-            metavar="clap:FOLDER|musicnn[:WEIGHTS]",
-            help="Find near copies too, with a ClapModel (as in the paper) or musicnn.",
+            metavar="clap:FOLDER|clap:FILE.pt|musicnn[:WEIGHTS]",
+            help="Find near copies too, with CLAP (as in the paper) or musicnn.",
         ),
     ] = None,
     threshold: Annotated[

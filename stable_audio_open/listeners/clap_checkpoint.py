@@ -1,0 +1,78 @@
+"""Checkpoints of CLAP: a folder of transformers' `ClapModel`, or a file of LAION-CLAP."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from stable_audio_open.listeners.checkpoint_hash import checkpoint_hash
+from stable_audio_open.listeners.clap import ClapEmbedder
+from stable_audio_open.listeners.clap_laion import read_laion
+
+FILES = ("config.json", "preprocessor_config.json")
+DOWNLOAD = (
+    "download 630k-audioset-fusion-best.pt from https://huggingface.co/lukewys/laion_clap, and "
+    "vocab.json and merges.txt of https://huggingface.co/FacebookAI/roberta-base beside it; or the "
+    "folder laion/clap-htsat-fused or another checkpoint of transformers' ClapModel"
+)
+
+
+def load_clap(
+    path: str | Path, *, crop_seed: int | None = None, device: str | torch.device = "cpu"
+) -> ClapEmbedder:
+    """Return the embedder of a checkpoint; nothing is fetched.
+
+    Args:
+        path: A folder in the layout of transformers' `ClapModel` (config.json,
+            preprocessor_config.json and the weights), or a file of LAION-CLAP such as
+            `630k-audioset-fusion-best.pt`, which the paper's CLAP score is computed with. Texts
+            need RoBERTa's vocab.json and merges.txt in the folder, or beside the file.
+        crop_seed: Hear a long recording as LAION-CLAP does, as in `ClapEmbedder`.
+        device: Where to compute.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    path = Path(path)
+    if path.is_dir():
+        model, extractor, weights = _transformers(path)
+        folder = path
+    elif path.is_file():
+        model, extractor = read_laion(path)
+        folder, weights = path.parent, [path]
+    else:
+        raise ValueError(f"{path}: no such folder or file; {DOWNLOAD}")
+    return ClapEmbedder(
+        model,
+        extractor,
+        vocabulary=folder,
+        name=f"clap:{path.resolve().name}:{checkpoint_hash(weights)}",
+        crop_seed=crop_seed,
+        device=device,
+    )
+
+
+def _transformers(folder: Path) -> tuple[Any, Any, list[Path]]:
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    if missing or not weights:
+        raise ValueError(
+            f"{folder}: holds no CLAP model ({', '.join(missing) or 'no weights'} missing); "
+            f"{DOWNLOAD}"
+        )
+    from transformers import ClapFeatureExtractor, ClapModel
+
+    try:
+        extractor: Any = ClapFeatureExtractor.from_pretrained(folder)
+        loaded: Any = ClapModel.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{folder}: not a checkpoint of ClapModel ({reason})") from error
+    model, loading = loaded
+    absent = sorted(loading["missing_keys"])
+    if absent:
+        raise ValueError(f"{folder}: lacks {len(absent)} weights of ClapModel, {absent[0]} first")
+    return model, extractor, weights

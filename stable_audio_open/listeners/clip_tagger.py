@@ -1,0 +1,34 @@
+"""What KL asks of a tagger: what a whole recording holds, as one distribution over classes."""
+
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+@runtime_checkable
+class ClipTagger(Protocol):
+    """Audio to logits of classes, one row for each window."""
+
+    @property
+    def name(self) -> str:
+        """Network and weights."""
+
+    @property
+    def definition(self) -> str:
+        """Windows, averaging and normalisation in words, as results name them."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the audio, in hertz."""
+
+    def logits(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "windows classes"]:
+        """Return at least one row; audio of any length but 0 within -1..1."""
+
+
+def class_distribution(tagger: ClipTagger, mono: Float[Tensor, "time"]) -> Float[Tensor, "classes"]:
+    """Return probabilities that add up to 1: the logits' mean over the windows, then softmax.
+
+    This order is that of the paper's KL_passt; others average after a softmax of each window.
+    """
+    return tagger.logits(mono).mean(dim=0).softmax(dim=0)

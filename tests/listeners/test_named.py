@@ -1,0 +1,49 @@
+import re
+import subprocess
+import sys
+
+import pytest
+
+from stable_audio_open.listeners.named import load_clip_tagger, load_embedder
+
+ALONE = """
+import pkgutil, socket, sys
+from importlib import import_module
+import stable_audio_open.listeners as listeners
+
+def refuse(*_, **__):
+    raise AssertionError("an import reached for the network")
+
+socket.socket.connect = socket.getaddrinfo = refuse
+for module in pkgutil.iter_modules(listeners.__path__, "stable_audio_open.listeners."):
+    import_module(module.name)
+print([name for name in ("hear21passt", "timm", "h5py", "keras", "musicnn") if name in sys.modules])
+"""
+
+
+def test_imports_fetch_nothing_and_leave_the_extras_alone() -> None:
+    run = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "[]\n"), run.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("openl3:none.h5", "none.h5: no such file; download openl3_audio_mel256_env-v0_4_0.h5.gz"),
+        ("passt:none.pt", "none.pt: no such file; download passt-s-f128-p16-s10-ap.476-swa.pt"),
+        ("panns:none.pth", "none.pth: no such file; download Cnn14_mAP=0.431.pth of PANNs from ht"),
+        ("clap:none.pt", "none.pt: no such folder or file; download 630k-audioset-fusion-best.pt"),
+        ("openl3", "no embedder 'openl3'; allowed: clap:FOLDER, clap:FILE.pt, openl3:FILE.h5, p"),
+    ],
+)
+def test_what_is_missing_is_named_with_its_download(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        load_embedder(name)
+    if name.startswith("pa"):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+            load_clip_tagger(name)
+
+
+def test_taggers_of_clips() -> None:
+    with pytest.raises(ValueError, match=r"no tagger of clips 'musicnn'; allowed: passt:FILE\.pt"):
+        load_clip_tagger("musicnn")
