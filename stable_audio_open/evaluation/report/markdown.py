@@ -43,7 +43,8 @@ def describe(run: Run) -> str:
 def _table(table: Table) -> str:
     head = ("", *table.about, *map(heading, table.metrics))
     align = (*("---" for _ in range(1 + len(table.about))), *("---:" for _ in table.metrics))
-    lines = [f"\n## Table {table.number}. {table.title}\n", _line(head), _line(align)]
+    titles = _line([*map(_cell, head)])
+    lines = [f"\n## Table {table.number}. {table.title}\n", titles, _line(align)]
     for row in table.rows:
         cells = [_cell(text) for text in (name(row), *row.about, *map(number, row.values))]
         lines.append(_line([f"**{cell}**" for cell in cells] if row.ours else cells))
