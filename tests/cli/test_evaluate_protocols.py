@@ -190,6 +190,12 @@ def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     assert 'src="generations/11.flac"' in page
     assert 'src="reconstructions/-bbbbbbbbbb.flac"' in page
 
+    # Another recording of a clip takes the place of what was made of the first.
+    soundfile.write("clips/aaaaaaaaaaa.wav", torch.full((24000,), 0.1).numpy(), 48000)
+    assert run(*asked, "--allow-missing").returncode == 0
+    for folder in ("references", "originals", "reconstructions"):
+        assert audio_info(f"out/{folder}/aaaaaaaaaaa.flac").duration == pytest.approx(0.5, abs=1e-4)
+
     again = run("evaluate", "report", "out", "--output", "out", "--players", 1)
     assert again.returncode == 0, again.stderr
     assert again.stdout.endswith("7 figures of 2 folders\n")

@@ -121,6 +121,15 @@ def test_notes_say_what_measured_and_on_how_much(generations: Path):
     )
 
 
+def test_sets_have_no_pairs_to_miss(generations: Path):
+    put(generations, "all", "frechet", FRECHET | {"extra": ["7"], "missing": ["8"]})
+    (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
+    assert table.notes[-1] == (
+        "my_model, all prompts: fd_openl3 by openl3-mel256-env (weights abc) over 3 files; as the "
+        "paper"
+    )
+
+
 def test_another_network_is_not_the_papers_metric(generations: Path):
     """musicnn's distance must not stand beside those of OpenL3."""
     put(generations, "all", "frechet", FRECHET | {"checkpoint": "musicnn:MTT"})

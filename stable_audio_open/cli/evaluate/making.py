@@ -20,6 +20,7 @@ from stable_audio_open.evaluation.protocols.made import (
     write_manifest,
 )
 from stable_audio_open.evaluation.protocols.protocol import prompts_hash
+from stable_audio_open.evaluation.protocols.sources import follow_sources
 from stable_audio_open.evaluation.protocols.work import clip_items, generation_items
 from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.pretrained import StableAudio
@@ -154,9 +155,13 @@ def make_reconstructions(
             latent_channels=autoencoder.latent_channels,
         ),
     )
+    clips = clips_of(asked, references)
+    if processes.rank == 0:
+        follow_sources(folder, clips, references)
+    processes.wait()
     make_missing(
         folder,
-        clips_of(asked, references),
+        clips,
         make,
         batch=1,
         rank=processes.rank,
@@ -184,6 +189,7 @@ def make_originals(
         Their files, by clip.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    follow_sources(folder, items, references)
     make_missing(folder, items, lambda group: _whole(autoencoder, references, group), batch=1)
     return {item.clip: folder / item.file for item in items}
 

@@ -21,6 +21,7 @@ from stable_audio_open.cli.evaluate.metrics import METRICS
 from stable_audio_open.data.processes import Processes
 from stable_audio_open.evaluation.protocols.made import Item, make_missing
 from stable_audio_open.evaluation.protocols.references import missing_references
+from stable_audio_open.evaluation.protocols.sources import follow_sources
 from stable_audio_open.evaluation.protocols.work import cut
 from stable_audio_open.evaluation.report.published import Kind
 from stable_audio_open.evaluation.report.tables import read_runs
@@ -113,6 +114,7 @@ def _generate(
     seconds, place = seconds_of(asked, system), output / REFERENCES
     clips = clips_of(asked, references)
     place.mkdir(exist_ok=True)
+    follow_sources(place, clips, references)
     make_missing(place, clips, lambda group: cut(references, group, seconds), batch=1)
     return "generation", folder, made, {item.clip: place / item.file for item in clips}
 

@@ -77,6 +77,7 @@ def read_result(path: Path, subset: str) -> list[Measurement]:
             f"{path}: holds no figure; known are distance, divergence, score and mean (with stft, "
             "mel, si_sdr)"
         )
+    of_sets = result.distance is not None  # of which no file has a partner
     return [
         Measurement(
             metric=metric,
@@ -86,8 +87,8 @@ def read_result(path: Path, subset: str) -> list[Measurement]:
             definition=result.definition,
             by=result.checkpoint,
             by_hash=result.checkpoint_hash,
-            missing=result.missing,
-            extra=result.extra,
+            missing=() if of_sets else result.missing,
+            extra=() if of_sets else result.extra,
         )
         for metric, value in figures
     ]
