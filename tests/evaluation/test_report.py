@@ -109,6 +109,10 @@ def test_reconstructions_stand_in_tables_4_and_7(reconstructions: Path):
     assert {n for n, found in rows.items() if found} == {4, 7}
     assert rows[4][0].about == ("44.1kHz", "21.5Hz", "continuous (64)")
     assert rows[4][0].values == (1.26, 0.87, -1.5)
+    (table,) = (table for table in tables(read_runs([reconstructions])) if table.number == 4)
+    assert table.notes[1:] == (
+        "my_model, stft_distance, mel_distance, si_sdr: no singing, 3 files; as the paper",
+    )
     assert rows[7][0].values == (None, None, None)
 
 
@@ -116,7 +120,7 @@ def test_notes_say_what_measured_and_on_how_much(generations: Path):
     put(generations, "all", "kl", KL)
     (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
     assert table.notes[-1] == (
-        "my_model, all prompts: kl_passt by PaSST over 3 files; 1 files without a reference; "
+        "my_model, kl_passt: by PaSST, all prompts, 3 files, 1 file without a reference, "
         "2 references without a file; as the paper"
     )
 
@@ -125,8 +129,7 @@ def test_sets_have_no_pairs_to_miss(generations: Path):
     put(generations, "all", "frechet", FRECHET | {"extra": ["7"], "missing": ["8"]})
     (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
     assert table.notes[-1] == (
-        "my_model, all prompts: fd_openl3 by openl3-mel256-env (weights abc) over 3 files; as the "
-        "paper"
+        "my_model, fd_openl3: by openl3-mel256-env, weights abc, all prompts, 3 files; as the paper"
     )
 
 
@@ -135,9 +138,8 @@ def test_another_network_is_not_the_papers_metric(generations: Path):
     put(generations, "all", "frechet", FRECHET | {"checkpoint": "musicnn:MTT"})
     (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
     assert table.rows[-1].values == (None, None, None)
-    assert (
-        "frechet_distance = 88.12, which is not the paper's metric by musicnn:MTT (weights "
-        in (table.notes[-1])
+    assert table.notes[-1].startswith(
+        "my_model, frechet_distance 88.12 (not the paper's metric): by musicnn:MTT, weights abc, "
     )
 
 

@@ -117,8 +117,7 @@ def _table(published: PublishedTable, runs: Sequence[Run]) -> Table:
                 )
             )
             others = [of_subset.get(metric.otherwise) for metric in published.metrics]
-            for measurement in filter(None, (*known, *others)):
-                notes.append(_note(run, measurement, inside=measurement in known))
+            notes += _notes(run, [m for m in known if m], [m for m in others if m])
     return Table(
         number=published.number,
         title=published.title,
@@ -150,21 +149,37 @@ def _about(
     return tuple(about[column] for column in published.about)
 
 
-def _note(run: Run, measurement: Measurement, *, inside: bool) -> str:
-    """Say how a number was found, and give it where the table has no column for it."""
-    subset = SUBSETS[measurement.subset]
-    value = "" if inside else f" = {measurement.value:.4g}, which is not the paper's metric"
-    by = f" by {measurement.by}" if measurement.by else ""
-    digits = f" (weights {measurement.by_hash})" if measurement.by_hash else ""
+def _notes(run: Run, inside: Sequence[Measurement], others: Sequence[Measurement]) -> list[str]:
+    """Say how numbers were found, and give those that the table has no column for.
+
+    Args:
+        run: That was measured.
+        inside: Numbers of the table.
+        others: The same figures by other networks than the paper's.
+    """
+    together: dict[str, list[str]] = {}
+    for measurement in inside:
+        together.setdefault(_how(measurement), []).append(measurement.metric)
+    for measurement in others:
+        name = f"{measurement.metric} {measurement.value:.4g} (not the paper's metric)"
+        together.setdefault(_how(measurement), []).append(name)
+    return [f"{run.settings.model}, {', '.join(names)}: {how}" for how, names in together.items()]
+
+
+def _how(measurement: Measurement) -> str:
+    by = f"by {measurement.by}, " if measurement.by else ""
+    digits = f"weights {measurement.by_hash}, " if measurement.by_hash else ""
+    files = f"{SUBSETS[measurement.subset]}, {_counted(measurement.files, 'file')}"
     lacking = "".join(
-        f"; {len(ids):,} {words}"
-        for ids, words in (
-            (measurement.extra, "files without a reference"),
-            (measurement.missing, "references without a file"),
+        f", {_counted(len(ids), one)} without a {other}"
+        for ids, one, other in (
+            (measurement.extra, "file", "reference"),
+            (measurement.missing, "reference", "file"),
         )
         if ids
     )
-    return (
-        f"{run.settings.model}, {subset}: {measurement.metric}{value}{by}{digits} over "
-        f"{measurement.files:,} files{lacking}; {measurement.definition}"
-    )
+    return f"{by}{digits}{files}{lacking}; {measurement.definition}"
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count:,} {name}" + ("" if count == 1 else "s")
