@@ -7,24 +7,33 @@ import torch
 from torch import nn
 
 
+def module_hash(module: nn.Module) -> str:
+    """Return 16 digits of SHA-256 over a module's parameters and buffers, as they are in memory.
+
+    Hashed are, in the order of their names: name, type and shape in UTF-8 (`a.b torch.float32
+    [3, 4]` and a line feed), then the bytes, row by row. Merged adapters, another text encoder and
+    another number format are therefore other models.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(values.view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
 def weights_hash(part: object) -> str | None:
-    """Return 16 digits of SHA-256 over parameters and buffers, or None where there are none.
+    """Return the hash of the modules that a part holds, or None where there are none.
 
     Args:
         part: A module, or an object with modules among its attributes, or in theirs. Where they
-            hang makes no difference: an embedder and a tagger of one network have one hash.
+            hang makes no difference: an embedder and a tagger of one network have one hash, that of
+            the network where it is the only one.
     """
-    digests = sorted(_digest(module) for module in _modules(part, set()))
-    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16] if digests else None
-
-
-def _digest(module: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"{name}:{values.dtype}:{list(values.shape)};".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    hashes = sorted(module_hash(module) for module in _modules(part, set()))
+    if len(hashes) < 2:
+        return hashes[0] if hashes else None
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
 def _modules(part: object, seen: set[int]) -> Iterator[nn.Module]:

@@ -5,26 +5,14 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
-from transformers import (
-    ClapAudioConfig,
-    ClapConfig,
-    ClapFeatureExtractor,
-    ClapModel,
-    ClapTextConfig,
-    PreTrainedTokenizerFast,
-)
 
 from stable_audio_open.evaluation.clap import (
-    JointEmbedder,
     Prompt,
     clap_score,
     evaluate_clap,
     read_prompts,
 )
-from stable_audio_open.evaluation.clap_text import ClapTextEmbedder
-from stable_audio_open.listeners.clap import ClapEmbedder
 
 PITCHES = {"low": 250.0, "middle": 1000.0, "high": 3000.0}
 WORDS = ["<pad>", "<unk>", *PITCHES, "tone"]
@@ -145,57 +133,3 @@ def test_prompts_may_hold_commas_lines_and_a_byte_order_mark(tmp_path: Path) -> 
     path = tmp_path / "prompts.csv"
     path.write_text('id,more,prompt\n1,x,"rain, and\nthunder"\n', encoding="utf-8-sig")
     assert read_prompts(path) == prompts(**{"1": "rain, and\nthunder"})
-
-
-@pytest.fixture(scope="session")
-def clap_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny ClapModel with random weights, and a tokenizer of words."""
-    config = ClapConfig(
-        text_config=ClapTextConfig(
-            vocab_size=len(WORDS), hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
-            intermediate_size=8, projection_dim=16, pad_token_id=0,
-        ).to_dict(),
-        audio_config=ClapAudioConfig(
-            spec_size=64, hidden_size=16, patch_embeds_hidden_size=8, depths=[1, 1],
-            num_attention_heads=[1, 2], num_hidden_layers=2, window_size=4, projection_dim=16,
-            num_mel_bins=16, patch_embed_input_channels=1,
-        ).to_dict(),
-        projection_dim=16,
-    )  # fmt: skip
-    target: Path = tmp_path_factory.mktemp("clap") / "tiny-clap"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        ClapModel(config).save_pretrained(target)
-    ClapFeatureExtractor(
-        feature_size=16, sampling_rate=8000, hop_length=80, max_length_s=2, fft_window_size=256,
-        frequency_min=50, frequency_max=4000, truncation="rand_trunc",
-    ).save_pretrained(target)  # fmt: skip
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", model_max_length=6
-    ).save_pretrained(target)
-    return target
-
-
-def test_text_side_is_that_of_the_model_and_padding_changes_nothing(clap_folder: Path) -> None:
-    both = ClapTextEmbedder(ClapEmbedder(clap_folder), clap_folder)
-    assert isinstance(both, JointEmbedder)
-    texts = ["low tone", "high", "a middle tone of low and high"]
-    found = both.embed_text(texts)
-    assert found.shape == (3, 16)
-    torch.testing.assert_close(found.norm(dim=1), torch.ones(3))
-    alone = torch.cat([both.embed_text([text]) for text in texts])
-    torch.testing.assert_close(found, alone)
-    ids = torch.tensor([[WORDS.index("low"), WORDS.index("tone")]])
-    with torch.inference_mode():
-        features = ClapModel.from_pretrained(clap_folder).eval().get_text_features(input_ids=ids)
-    theirs = features if isinstance(features, Tensor) else features.pooler_output
-    torch.testing.assert_close(found[:1], torch.nn.functional.normalize(theirs, dim=1))
-
-
-def test_a_folder_without_tokenizer_says_what_to_download(
-    clap_folder: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match=r"holds no tokenizer .*; download tokenizer\.json and"):
-        ClapTextEmbedder(ClapEmbedder(clap_folder), tmp_path)

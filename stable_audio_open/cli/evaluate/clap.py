@@ -14,7 +14,7 @@ def clap(
         Path, typer.Option(metavar="CSV", help="Columns id (file name without suffix) and prompt.")
     ],
     embedder: Annotated[
-        str, typer.Option(metavar="clap:FOLDER", help="An embedder of both audio and text.")
+        str, typer.Option(metavar="clap:FOLDER|FILE.pt", help="An embedder of both audio and text.")
     ],
     crop: Annotated[
         float, typer.Option(help="Seconds heard of longer recordings, from a random place.")
@@ -26,17 +26,15 @@ def clap(
 ) -> None:
     """CLAP score: mean cosine between recordings and their prompts."""
     from stable_audio_open.evaluation.clap import JointEmbedder, evaluate_clap, read_prompts
-    from stable_audio_open.evaluation.clap_text import ClapTextEmbedder
-    from stable_audio_open.listeners.clap import CLAP, ClapEmbedder
     from stable_audio_open.listeners.named import load_embedder
 
     shared.check_output(output)
     texts = read_prompts(prompts)
-    model: object = load_embedder(embedder, device=device)
-    if isinstance(model, ClapEmbedder) and not isinstance(model, JointEmbedder):
-        model = ClapTextEmbedder(model, Path(embedder.removeprefix(CLAP)))
+    model = load_embedder(embedder, device=device)
     if not isinstance(model, JointEmbedder):
-        raise ValueError(f"--embedder {embedder}: has no text side; use clap:FOLDER")
+        raise ValueError(
+            f"--embedder {embedder}: has no text side; use clap:FOLDER or clap:FILE.pt"
+        )
     result = evaluate_clap(
         audio,
         texts,

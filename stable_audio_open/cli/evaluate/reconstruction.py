@@ -61,7 +61,7 @@ def _through(
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
     from stable_audio_open.evaluation.reconstruction import evaluate_autoencoder
     from stable_audio_open.evaluation.sets import recordings_by_id
-    from stable_audio_open.evaluation.weights import weights_hash
+    from stable_audio_open.evaluation.weights import module_hash
     from stable_audio_open.pretrained import load
 
     recordings_by_id(folder)
@@ -80,5 +80,5 @@ def _through(
         sample_rate=autoencoder.sample_rate,
         channels=autoencoder.audio_channels,
         checkpoint=model,
-        checkpoint_hash=weights_hash(autoencoder),
+        checkpoint_hash=module_hash(autoencoder),
     )

@@ -1,0 +1,101 @@
+"""`stable-audio-open evaluate protocol`: generation, metrics and report in one go."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stable_audio_open.cli import options
+from stable_audio_open.cli.evaluate import asked as shared
+from stable_audio_open.cli.evaluate.report import Players
+
+
+def protocol(
+    model: shared.Model,
+    prompts: shared.Prompts,
+    protocol: shared.ProtocolName,
+    references: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Reference recordings, named by youtube_id or audiocap_id, or by track_id.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of all that is made.")
+    ],
+    part: Annotated[
+        Literal["both", "generation", "autoencoder"],
+        typer.Option(help="Tables 1, 2, 5 and 6; tables 3, 4 and 7; or all."),
+    ] = "both",
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Go on without the references that are not there, as the paper did without 94 of "
+            "AudioCaps.",
+        ),
+    ] = False,
+    subset: shared.Subset = "all",
+    limit: shared.Limit = None,
+    seed: shared.Seed = 0,
+    steps: shared.Steps = 100,
+    guidance: shared.Guidance = 7.0,
+    sampler: shared.Sampler = "dpmpp-2m",
+    batch: shared.Batch = 1,
+    players: Players = 8,
+    text_encoder: options.TextEncoder = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    attention: options.Attention = "sdpa",
+    threads: options.Threads = None,
+) -> None:
+    """Evaluate a model as the paper does, and write the tables with our rows.
+
+    What is made stays in the folder, and an interrupted run goes on where it stopped. torchrun
+    shares out what the model makes over GPUs.
+    """
+    import logging
+
+    from stable_audio_open.cli.evaluate.making import device_of
+    from stable_audio_open.cli.evaluate.protocol_run import run_protocol
+    from stable_audio_open.cli.target import check_folder
+    from stable_audio_open.data.processes import joined_processes
+    from stable_audio_open.evaluation.protocols.references import find_references, refuse_missing
+    from stable_audio_open.pretrained import load
+
+    asked = shared.check_asked(
+        prompts,
+        protocol,
+        subset=subset,
+        limit=limit,
+        steps=steps,
+        guidance=guidance,
+        sampler=sampler,
+        seed=seed,
+        batch=batch,
+    )
+    found = find_references(references, asked.chosen)
+    if not (allow_missing and found):
+        refuse_missing(references, asked.chosen, found)
+    check_folder(output)
+    options.use_threads(threads)
+    logging.getLogger("stable_audio_open").setLevel(logging.INFO)
+    with joined_processes() as processes:
+        loaded = load(
+            model,
+            device=device_of(device, processes),
+            dtype=dtype,
+            text_encoder=text_encoder,
+            attention=attention,
+        )
+        run_protocol(
+            loaded,
+            model,
+            asked,
+            found,
+            output,
+            processes,
+            part=part,
+            players=players,
+        )

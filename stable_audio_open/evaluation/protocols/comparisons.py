@@ -1,0 +1,107 @@
+"""The folders that metrics compare: a subset of what was made, and its references."""
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.evaluation.protocols.made import Item
+
+RESULTS = "results"
+
+
+class Comparison(NamedTuple):
+    """Folders of recordings, whose names without suffix are identifiers."""
+
+    made: Path
+    """What is judged."""
+    references: Path
+    """The recordings that it is compared with, each once."""
+    pairs: Path
+    """The same under the identifiers of `made`, so that both folders match name by name.
+
+    What has no reference is missing here."""
+    prompts: Path
+    """A table in CSV with the columns id and prompt."""
+    protocol: str
+    """Name of the data set."""
+
+
+class Metric(NamedTuple):
+    """A measure of two folders."""
+
+    finds: tuple[str, ...]
+    """What it finds, as the published tables name it."""
+    measure: Callable[[Comparison], bytes]
+    """A comparison to a result in JSON, which `evaluation.report.results` must be able to read."""
+
+
+def compare(
+    comparison: Comparison, metrics: Mapping[str, Metric], *, folder: Path, subset: str
+) -> list[Path]:
+    """Measure, keep each result as `folder/results/SUBSET/METRIC.json`, and return the files."""
+    results = folder / RESULTS / subset
+    results.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, metric in metrics.items():
+        path = results / f"{name}.json"
+        path.unlink(missing_ok=True)  # were it to fail, what an earlier run found would stay
+        replace_bytes(path, metric.measure(comparison))
+        written.append(path)
+    return written
+
+
+def write_comparison(
+    folder: Path,
+    items: Sequence[Item],
+    *,
+    made: Path,
+    references: Mapping[str, Path],
+    protocol: str,
+) -> Comparison:
+    """Lay out the folders of a comparison, of links where the disk has them, else of copies.
+
+    Args:
+        folder: Emptied first.
+        items: What is judged.
+        made: Folder of their files.
+        references: File of each clip that has one.
+        protocol: Name of the data set.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
+    comparison = Comparison(
+        made=folder / "made",
+        references=folder / "references",
+        pairs=folder / "pairs",
+        prompts=folder / "prompts.csv",
+        protocol=protocol,
+    )
+    for path in (comparison.made, comparison.references, comparison.pairs):
+        path.mkdir(parents=True)
+    for item in items:
+        _link(made / item.file, comparison.made / item.file)
+        reference = references.get(item.clip)
+        if reference is None:
+            continue
+        once = comparison.references / f"{item.clip}{reference.suffix}"
+        if not once.exists():
+            _link(reference, once)
+        _link(reference, comparison.pairs / f"{item.id}{reference.suffix}")
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(("id", "prompt"))
+    rows.writerows((item.id, item.prompt) for item in items if item.prompt is not None)
+    replace_bytes(comparison.prompts, text.getvalue().encode())
+    return comparison
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(source, target)

@@ -1,0 +1,198 @@
+"""Folders of generations or reconstructions, of one model with one set of settings."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.files import AudioFileError, audio_info
+from stable_audio_open.audio.replace import replace_bytes
+
+SETTINGS, MANIFEST = "settings.json", "manifest.jsonl"
+
+logger = logging.getLogger(__name__)
+
+
+class GenerationSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="generation"
+):
+    """How the generations in a folder were made."""
+
+    model: str
+    """As it was asked for."""
+    weights: str | None
+    """`module_hash` of the model."""
+    protocol: str
+    prompts: str
+    """`prompts_hash` of the whole table of captions."""
+    seconds: float
+    """Length of each file."""
+    sample_rate: int
+    channels: int
+    steps: int
+    guidance: float
+    sampler: str
+    seed: int
+    """Of the first caption of the table; the others count up."""
+
+
+class ReconstructionSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="reconstruction"
+):
+    """How the reconstructions in a folder were made."""
+
+    model: str
+    weights: str | None
+    protocol: str
+    prompts: str
+    sample_rate: int
+    channels: int
+    downsampling: int
+    """Samples per latent."""
+    latent_channels: int
+
+
+Settings = GenerationSettings | ReconstructionSettings
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """A file to make; the manifest lists those that are made."""
+
+    id: str
+    """Of the caption, for generations; of the clip, for reconstructions."""
+    file: str
+    """Relative to the folder."""
+    clip: str
+    """The recording that it is compared with."""
+    prompt: str | None = None
+    seed: int | None = None
+
+
+def open_set(folder: Path, settings: Settings) -> None:
+    """Prepare a folder for files made with these settings; only the model's name may differ.
+
+    Raises:
+        ValueError: It holds files that were made otherwise, or that are of something else.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(
+                f"{folder}: is not empty and holds no {SETTINGS}; give a new or empty folder"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_bytes(path, msgspec.json.format(msgspec.json.encode(settings)) + b"\n")
+        return
+    found = read_settings(folder)
+    old, new = msgspec.to_builtins(found), msgspec.to_builtins(settings)
+    other = [name for name in new if name != "model" and old.get(name) != new[name]]
+    if other:
+        changes = ", ".join(
+            f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in other
+        )
+        raise ValueError(
+            f"{folder}: its files were made with {changes}; give another folder, or the same "
+            "settings"
+        )
+
+
+def read_settings(folder: Path) -> Settings:
+    """Return how the files in a folder were made.
+
+    Raises:
+        ValueError: The folder has no such record, or it cannot be read.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        raise ValueError(
+            f"{folder}: holds no {SETTINGS}; give a folder of `evaluate generate` or `evaluate "
+            "protocol`"
+        )
+    try:
+        settings: Settings = msgspec.json.decode(path.read_bytes(), type=Settings)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not the settings of a set ({error})") from error
+    return settings
+
+
+def make_missing(
+    folder: Path,
+    items: Sequence[Item],
+    make: Callable[[Sequence[Item]], Audio],
+    *,
+    batch: int,
+    rank: int = 0,
+    processes: int = 1,
+) -> int:
+    """Make the files that are not there yet, or are damaged, and return how many.
+
+    Args:
+        folder: As `open_set` prepared it.
+        items: What there shall be.
+        make: Items, at most `batch` of them, to as many sounds.
+        batch: Items at once.
+        rank: Number of this process, of which each takes every `processes`-th item.
+        processes: How many there are.
+
+    Raises:
+        AudioSaveError: A file could not be written.
+    """
+    mine = items[rank::processes]
+    waiting = [item for item in mine if not _is_whole(folder / item.file)]
+    for start in range(0, len(waiting), batch):
+        group = waiting[start : start + batch]
+        for item, sound in zip(group, make(group), strict=True):
+            sound.save(folder / item.file)
+        done = len(mine) - len(waiting) + start + len(group)
+        share = f" of process {rank + 1} of {processes}" if processes > 1 else ""
+        logger.info("%s: %d of %d files%s made", folder, done, len(mine), share)
+    return len(waiting)
+
+
+def write_manifest(folder: Path, items: Sequence[Item]) -> list[Item]:
+    """List those items whose files are there, in order, and return them."""
+    made = [item for item in items if (folder / item.file).is_file()]
+    lines = b"".join(msgspec.json.encode(item) + b"\n" for item in made)
+    replace_bytes(folder / MANIFEST, lines)
+    return made
+
+
+def read_manifest(folder: Path) -> list[Item]:
+    """Return the items whose files are in a folder.
+
+    Raises:
+        ValueError: There is no manifest, it cannot be read, or a file that it lists is gone.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ValueError(f"{folder}: holds no {MANIFEST}; run the command that made it to its end")
+    items = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            item = msgspec.json.decode(line, type=Item)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}:{number}: not an item of a set ({error})") from error
+        if not (folder / item.file).is_file():
+            raise ValueError(
+                f"{path}:{number}: {item.file} is gone; run the command that made it again"
+            )
+        items.append(item)
+    return items
+
+
+def _is_whole(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        audio_info(path)
+    except AudioFileError as error:
+        logger.warning("made again: %s", error)
+        return False
+    return True
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return f"{text[:12]}..." if len(text) == 64 else text  # of prompts_hash

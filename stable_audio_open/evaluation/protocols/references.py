@@ -1,0 +1,62 @@
+"""The recordings that captions describe, found by name."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stable_audio_open.audio.saving import FORMATS
+from stable_audio_open.evaluation.protocols.protocol import Prompt
+
+SHOWN = 10
+"""Names in an error."""
+
+
+def find_references(folder: Path, prompts: Sequence[Prompt]) -> dict[str, Path]:
+    """Return the file of each clip that has one, in the order of the prompts.
+
+    A file may lie at any depth; its name up to the first dot counts, and its suffix must be that of
+    audio.
+
+    Raises:
+        ValueError: The folder does not exist, or two files have the name of one clip.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; give that of the reference recordings")
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in FORMATS and not path.name.startswith("."):
+            files.setdefault(path.name.partition(".")[0], []).append(path)
+    found: dict[str, Path] = {}
+    for prompt in prompts:
+        for name in () if prompt.clip in found else prompt.references:
+            if len(files.get(name, ())) > 1:
+                first, second = files[name][:2]
+                raise ValueError(
+                    f"{folder}: two references {name!r}: {first.relative_to(folder)} and "
+                    f"{second.relative_to(folder)}; remove one"
+                )
+            if name in files:
+                found[prompt.clip] = files[name][0]
+                break
+    return found
+
+
+def missing_references(prompts: Sequence[Prompt], found: Mapping[str, Path]) -> list[str]:
+    """Return the clips without a file, in the order of the prompts."""
+    return [clip for clip in dict.fromkeys(prompt.clip for prompt in prompts) if clip not in found]
+
+
+def refuse_missing(folder: Path, prompts: Sequence[Prompt], found: Mapping[str, Path]) -> None:
+    """Refuse prompts whose clip has no file.
+
+    Raises:
+        ValueError: naming the clips, the first ten of many.
+    """
+    missing = missing_references(prompts, found)
+    if missing:
+        names = ", ".join(missing[:SHOWN])
+        more = f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
+        total = len({prompt.clip for prompt in prompts})
+        raise ValueError(
+            f"{folder}: {len(missing):,} of {total:,} references are missing: {names}{more}; add "
+            "them, or leave them out with --allow-missing"
+        )

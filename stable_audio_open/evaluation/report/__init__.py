@@ -1,0 +1,1 @@
+"""Tables 1 to 7 of the paper with our rows, as Markdown, JSON and HTML."""

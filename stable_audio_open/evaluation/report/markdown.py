@@ -1,0 +1,65 @@
+"""The report as Markdown."""
+
+from collections.abc import Sequence
+
+from stable_audio_open.evaluation.report.published import Metric
+from stable_audio_open.evaluation.report.tables import Row, Run, Table
+
+ARROWS = {"lower": "↓", "higher": "↑"}
+NOT_MEASURED = "-"
+
+
+def heading(metric: Metric) -> str:
+    """Return a column's heading, with an arrow to the better side."""
+    return f"{metric.label} {ARROWS[metric.better]}"
+
+
+def number(value: float | None) -> str:
+    """Return a value with the paper's two decimals."""
+    return NOT_MEASURED if value is None else f"{value:.2f}"
+
+
+def name(row: Row) -> str:
+    """Return a row's model and whose it is."""
+    return f"{row.model} ({row.source})" if row.ours else f"{row.model} {row.source}"
+
+
+def markdown(tables: Sequence[Table], runs: Sequence[Run]) -> str:
+    """Return all tables; our rows are bold."""
+    parts = ["# Evaluation\n", *(f"- {_cell(describe(run))}\n" for run in runs)]
+    parts += [_table(table) for table in tables]
+    return "".join(parts)
+
+
+def describe(run: Run) -> str:
+    """Say what a run is, in a line."""
+    settings = run.settings
+    files = f"{len(run.items):,} {run.kind}s"
+    return f"{run.folder}: {files} for {settings.protocol} by {settings.model}, weights " + (
+        settings.weights or "unknown"
+    )
+
+
+def _table(table: Table) -> str:
+    head = ("", *table.about, *map(heading, table.metrics))
+    align = (*("---" for _ in range(1 + len(table.about))), *("---:" for _ in table.metrics))
+    titles = _line([*map(_cell, head)])
+    lines = [f"\n## Table {table.number}. {table.title}\n", titles, _line(align)]
+    for row in table.rows:
+        cells = [_cell(text) for text in (name(row), *row.about, *map(number, row.values))]
+        lines.append(_line([f"**{cell}**" for cell in cells] if row.ours else cells))
+    lines += ["", *(f"- {_cell(note)}" for note in table.notes)]
+    lines.append(f"- Rows that are not ours: {table.source}.")
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """Keep Markdown from reading a text as its own."""
+    text = " ".join(text.split())
+    for mark in "\\|*_`<[":
+        text = text.replace(mark, f"\\{mark}")
+    return text

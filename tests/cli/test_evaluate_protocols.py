@@ -1,0 +1,256 @@
+"""Slices of the paper's protocols on the bundled model."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import soundfile
+import torch
+
+from stable_audio_open.audio.files import audio_info, read_audio
+from stable_audio_open.cli.evaluate.metrics import METRICS
+from stable_audio_open.evaluation.protocols.comparisons import Comparison, Metric
+from stable_audio_open.pretrained import StableAudio
+
+Run = Callable[..., CompletedProcess[str]]
+Refuse = Callable[..., None]
+
+FAST = ("--steps", 2, "--device", "cpu")
+MAKE = ("evaluate", "generate", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+
+
+@pytest.fixture
+def here(run: Run, tmp_path: Path) -> Path:
+    """The current folder, with captions of both data sets and references of most clips."""
+    Path("test.csv").write_text(
+        "audiocap_id,youtube_id,start_time,caption\n"
+        "11,aaaaaaaaaaa,0,A deep kick drum\n"
+        "12,aaaaaaaaaaa,0,A man speaking\n"
+        "13,-bbbbbbbbbb,30,Rain and wind\n"
+        "14,ccccccccccc,20,A bright bell\n"
+    )
+    Path("song_describer.csv").write_text(
+        "caption_id,track_id,caption,is_valid_subset,path,duration\n"
+        "1,501,A warm bass,True,01/501.mp3,120\n"
+        "2,501,A choir,True,01/501.mp3,120\n"
+        "3,502,Rapping over drums,False,02/502.mp3,120\n"
+    )
+    generator = torch.Generator().manual_seed(0)
+    Path("clips").mkdir()
+    for name, seconds in (("aaaaaaaaaaa", 4), ("13", 1)):  # by either of the identifiers
+        noise = 0.1 * torch.randn(seconds * 48000, generator=generator)
+        soundfile.write(f"clips/{name}.wav", noise.numpy(), 48000)
+    Path("tracks/01").mkdir(parents=True)
+    soundfile.write("tracks/01/501.2min.flac", noise[:44100].numpy(), 44100)
+    soundfile.write("tracks/502.wav", noise[:22050].numpy(), 44100)
+    return tmp_path
+
+
+def lines(path: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def test_generate_a_slice_and_go_on(run: Run, here: Path):
+    result = run(*MAKE, "--output", "out", "--limit", 2, "--batch", 2, "--seed", 7, *FAST)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (
+        "out: 2 of 4 captions, 2.97 s each\n"
+        "warning: 10 s are asked for, which is more than the model's window\n"
+    )
+    assert "out: 2 of 2 files made" in result.stderr
+    assert lines("out/manifest.jsonl") == [
+        {"id": "11", "file": "11.flac", "clip": "aaaaaaaaaaa", "prompt": "A deep kick drum",
+         "seed": 7},
+        {"id": "12", "file": "12.flac", "clip": "aaaaaaaaaaa", "prompt": "A man speaking",
+         "seed": 8},
+    ]  # fmt: skip
+    settings = json.loads(Path("out/settings.json").read_text())
+    assert (settings["model"], settings["steps"], settings["seed"]) == ("tiny", 2, 7)
+    info = audio_info("out/12.flac")
+    assert (info.frames, info.sample_rate, info.channels) == (131072, 44100, 2)
+    system = StableAudio.from_pretrained("tiny", device="cpu")
+    wanted = system.generate(
+        ["A deep kick drum", "A man speaking"], steps=2, seed=7, progress=False
+    )
+    found = read_audio("out/12.flac").samples
+    expected = wanted.samples[1:] / wanted.samples[1:].abs().max().clamp(min=1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2**-22)
+
+    before = Path("out/12.flac").stat().st_mtime_ns
+    again = run(*MAKE, "--output", "out", "--subset", "no-speech", "--seed", 7, *FAST)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("out: 4 of 4 captions")
+    assert again.stderr.count("files made") == 2  # those of 13 and 14
+    assert Path("out/12.flac").stat().st_mtime_ns == before
+    assert [line["seed"] for line in lines("out/manifest.jsonl")] == [7, 8, 9, 10]
+
+    refused = run(*MAKE, "--output", "out", "--seed", 7, "--steps", 3, "--device", "cpu")
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1] == (
+        "stable-audio-open: out: its files were made with steps 2, now 3; give another folder, or "
+        "the same settings"
+    )
+
+
+def test_processes_share_a_slice(here: Path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    command += ["2", "-m", "stable_audio_open.cli.main", *MAKE, "--output", "out"]
+    result = subprocess.run(
+        [*command, *map(str, FAST), "--limit", "3", "--threads", "1"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("out: 3 of 4 captions") == 1
+    assert "2 of 2 files of process 1 of 2 made" in result.stderr
+    assert "1 of 1 files of process 2 of 2 made" in result.stderr
+    assert [line["id"] for line in lines("out/manifest.jsonl")] == ["11", "12", "13"]
+
+
+def level(comparison: Comparison) -> bytes:
+    """A real metric of two folders: how much louder the one is, where a pair is there."""
+    ratios = []
+    for reference in sorted(comparison.pairs.iterdir()):
+        (made,) = comparison.made.glob(f"{reference.stem}.*")
+        pair = [read_audio(path).samples.square().mean().sqrt() for path in (made, reference)]
+        ratios.append(float(pair[0] / pair[1]))
+    result = {
+        "definition": "ratio of levels",
+        "files": len(ratios),
+        "mean": {"stft": sum(ratios) / len(ratios), "mel": 0.0, "si_sdr": 0.0},
+    }
+    return json.dumps(result).encode()
+
+
+def count(comparison: Comparison) -> bytes:
+    """How many prompts there are."""
+    prompts = comparison.prompts.read_text().splitlines()[1:]
+    found = {path.stem for path in comparison.made.iterdir()}
+    assert {line.partition(",")[0] for line in prompts} == found
+    result = {"definition": "prompts", "files": len(found), "checkpoint": "clap", "score": 0.5}
+    return json.dumps(result).encode()
+
+
+@pytest.fixture
+def metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "level", Metric(("stft_distance",), level))
+    monkeypatch.setitem(METRICS, "count", Metric(("clap_score",), count))
+
+
+@pytest.mark.usefixtures("metrics")
+def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    asked = (*asked, "--references", "clips", "--output", "out", *FAST)
+    result = run(*asked)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "stable-audio-open: clips: 1 of 3 references are missing: ccccccccccc; add them, or leave "
+        "them out with --allow-missing\n"
+    )
+    assert not Path("out").exists()
+
+    result = run(*asked, "--allow-missing")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "out/missing_references.txt: 1 references are missing",
+        "out/generations, all: 4 files, 1 without a reference; count",
+        "out/generations, no-speech: 3 files, 1 without a reference; count",
+        "out/generations, no-connectors: 3 files, 1 without a reference; count",
+        "out/generations, no-speech-no-connectors: 2 files, 1 without a reference; count",
+        "out/reconstructions, all: 2 files; level",
+        "out/report.md",
+        "out/report.json",
+        "out/report.html",
+    ]
+    assert Path("out/missing_references.txt").read_text() == "ccccccccccc\n"
+    # References are cut as the generations are, and compared under the captions' names.
+    cut = audio_info("out/references/aaaaaaaaaaa.flac")
+    assert (cut.sample_rate, cut.channels, cut.frames) == (48000, 1, round(131072 / 44100 * 48000))
+    pairs = sorted(path.name for path in Path("out/comparisons/generation-all/pairs").iterdir())
+    assert pairs == ["11.flac", "12.flac", "13.flac"]
+    # Decoded recordings keep their length, and are compared at the model's rate.
+    for name, seconds in (("aaaaaaaaaaa", 4), ("-bbbbbbbbbb", 1)):
+        for folder in ("originals", "reconstructions"):
+            info = audio_info(f"out/{folder}/{name}.flac")
+            assert (info.frames, info.channels) == (seconds * 44100, 2)
+
+    report = json.loads(Path("out/report.json").read_text())
+    rows = {t["number"]: [r for r in t["rows"] if r["ours"]] for t in report["tables"]}
+    assert [row["values"] for row in rows[1]] == [[None, None, 0.5]]
+    assert [row["about"][1] for row in rows[5]] == ["4", "3", "3", "2"]
+    assert rows[3][0]["values"][0] > 0
+    assert not rows[2]
+    page = Path("out/report.html").read_text()
+    assert 'src="generations/11.flac"' in page
+    assert 'src="reconstructions/-bbbbbbbbbb.flac"' in page
+
+    # Another recording of a clip takes the place of what was made of the first.
+    soundfile.write("clips/aaaaaaaaaaa.wav", torch.full((24000,), 0.1).numpy(), 48000)
+    assert run(*asked, "--allow-missing").returncode == 0
+    for folder in ("references", "originals", "reconstructions"):
+        assert audio_info(f"out/{folder}/aaaaaaaaaaa.flac").duration == pytest.approx(0.5, abs=1e-4)
+
+    again = run("evaluate", "report", "out", "--output", "out", "--players", 1)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.endswith("7 figures of 2 folders\n")
+
+
+@pytest.mark.usefixtures("metrics")
+def test_an_autoencoder_alone_on_song_describer(
+    run: Run, here: Path, tiny_autoencoder_folder: Path
+):
+    asked = ("evaluate", "protocol", tiny_autoencoder_folder, "--protocol", "song-describer")
+    asked = (*asked, "--prompts", "song_describer.csv", "--references", "tracks", *FAST)
+    result = run(*asked, "--output", "out")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[:2] == [
+        "out/reconstructions, no-singing: 1 files; level",
+        "out/reconstructions, all: 2 files; level",
+    ]
+    report = json.loads(Path("out/report.json").read_text())
+    rows = {t["number"]: [r for r in t["rows"] if r["ours"]] for t in report["tables"]}
+    assert rows[4][0]["about"] == ["16kHz", "500Hz", "continuous (8)"]
+    assert rows[4][0]["values"] != rows[7][0]["values"]
+
+    refused = run(*asked, "--output", "other", "--part", "generation")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("is an autoencoder alone; give --part autoencoder\n")
+    assert not Path("other").exists()
+
+
+def test_mistakes(refuse: Refuse, here: Path):
+    refuse(
+        *MAKE,
+        *("--output", "out", "--subset", "no-singing"),
+        code=2,
+        message="audiocaps has no subset 'no-singing'; allowed: all, no-speech, no-connectors, "
+        "no-speech-no-connectors",
+    )
+    refuse(
+        *MAKE, "--output", "out", "--steps", 0, code=2, message="steps must be at least 1, got 0"
+    )
+    refuse(
+        *("evaluate", "generate", "tiny", "--protocol", "audiocaps", "--prompts", "none.csv"),
+        *("--output", "out"),
+        code=1,
+        message="none.csv: No such file or directory",
+    )
+    refuse(
+        *("evaluate", "report", "clips", "--output", "out"),
+        code=2,
+        message="clips: holds no settings.json; give a folder of `evaluate generate` or `evaluate "
+        "protocol`",
+    )
+    refuse(
+        *("evaluate", "protocol", "tiny", "--protocol", "song-describer", "--prompts", "test.csv"),
+        *("--references", "tracks", "--output", "out"),
+        code=2,
+        message="test.csv: the header lacks caption_id, track_id; found: audiocap_id, youtube_id, "
+        "start_time, caption",
+    )

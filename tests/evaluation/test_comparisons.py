@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from stable_audio_open.evaluation.protocols.comparisons import (
+    Comparison,
+    Metric,
+    compare,
+    write_comparison,
+)
+from stable_audio_open.evaluation.protocols.made import Item
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    """Two captions of one clip, and one whose clip has no reference."""
+    made = tmp_path / "made"
+    made.mkdir()
+    items = [
+        Item(id="1", file="1.flac", clip="a", prompt='rain, "heavy"'),
+        Item(id="2", file="2.flac", clip="a", prompt="more rain"),
+        Item(id="3", file="3.flac", clip="b", prompt="wind"),
+    ]
+    for item in items:
+        (made / item.file).write_bytes(item.id.encode())
+    (tmp_path / "a.wav").write_bytes(b"reference")
+    folder = tmp_path / "comparison"
+    (folder / "made").mkdir(parents=True)
+    (folder / "made" / "old.flac").touch()
+    return write_comparison(
+        folder, items, made=made, references={"a": tmp_path / "a.wav"}, protocol="audiocaps"
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_each_folder_has_what_metrics_need(comparison: Comparison):
+    assert contents(comparison.made) == {"1.flac": b"1", "2.flac": b"2", "3.flac": b"3"}
+    assert contents(comparison.references) == {"a.wav": b"reference"}
+    assert contents(comparison.pairs) == {"1.wav": b"reference", "2.wav": b"reference"}
+    assert comparison.prompts.read_text().splitlines() == [
+        "id,prompt",
+        '1,"rain, ""heavy"""',
+        "2,more rain",
+        "3,wind",
+    ]
+
+
+def test_results_are_kept_by_subset_and_a_failure_leaves_none(
+    comparison: Comparison, tmp_path: Path
+):
+    seen: list[Comparison] = []
+
+    def measure(given: Comparison) -> bytes:
+        seen.append(given)
+        return b"{}"
+
+    def fail(given: Comparison) -> bytes:
+        raise ValueError("no weights")
+
+    metrics = {"clap": Metric(("clap_score",), measure)}
+    (path,) = compare(comparison, metrics, folder=tmp_path, subset="no-speech")
+    assert path == tmp_path / "results/no-speech/clap.json"
+    assert path.read_bytes() == b"{}"
+    assert seen == [comparison]
+    with pytest.raises(ValueError, match="no weights"):
+        compare(
+            comparison, {"clap": Metric(("clap_score",), fail)}, folder=tmp_path, subset="no-speech"
+        )
+    assert not path.exists()

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from stable_audio_open.evaluation.protocols.protocol import Prompt
+from stable_audio_open.evaluation.protocols.references import (
+    find_references,
+    missing_references,
+    refuse_missing,
+)
+
+PROMPTS = [
+    Prompt(id="1", text="x", clip="aB-_", references=("aB-_", "1")),
+    Prompt(id="2", text="y", clip="aB-_", references=("aB-_", "2")),
+    Prompt(id="3", text="z", clip="other", references=("other", "3")),
+]
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+
+def test_names_and_depth(tmp_path: Path):
+    touch(tmp_path, "deep/aB-_.2min.MP3", "3.flac", "3.txt", ".other.wav", "unknown.wav")
+    assert find_references(tmp_path, PROMPTS) == {
+        "aB-_": tmp_path / "deep/aB-_.2min.MP3",
+        "other": tmp_path / "3.flac",
+    }
+
+
+def test_the_name_of_the_clip_comes_first_and_any_caption_will_do(tmp_path: Path):
+    touch(tmp_path, "2.wav", "other.wav", "3.wav")
+    assert find_references(tmp_path, PROMPTS) == {
+        "aB-_": tmp_path / "2.wav",
+        "other": tmp_path / "other.wav",
+    }
+
+
+def test_two_files_of_one_name(tmp_path: Path):
+    touch(tmp_path, "a/other.wav", "other.flac", "unknown.wav", "unknown.flac")
+    with pytest.raises(ValueError, match=r"two references 'other': .*other.*; remove one"):
+        find_references(tmp_path, PROMPTS)
+
+
+def test_missing_ones_are_named(tmp_path: Path):
+    assert missing_references(PROMPTS, {}) == ["aB-_", "other"]
+    refuse_missing(tmp_path, PROMPTS[:2], {"aB-_": tmp_path})
+    with pytest.raises(
+        ValueError, match=r"1 of 2 references are missing: other; add them, or leave them out with"
+    ):
+        refuse_missing(tmp_path, PROMPTS, {"aB-_": tmp_path})
+    many = [Prompt(id=f"{i}", text="x", clip=f"c{i}", references=()) for i in range(1200)]
+    with pytest.raises(ValueError, match=r"1,200 of 1,200 .*: c0, .*, c9 and 1,190 more; add"):
+        refuse_missing(tmp_path, many, {})
+
+
+def test_no_folder(tmp_path: Path):
+    with pytest.raises(ValueError, match="no such folder; give that of the reference recordings"):
+        find_references(tmp_path / "none", PROMPTS)

@@ -1,0 +1,211 @@
+"""Our rows beside the paper's, from the results of the metrics to the three files."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stable_audio_open.evaluation.protocols.made import (
+    GenerationSettings,
+    Item,
+    ReconstructionSettings,
+    open_set,
+    write_manifest,
+)
+from stable_audio_open.evaluation.report.page import spread
+from stable_audio_open.evaluation.report.results import read_result, read_results
+from stable_audio_open.evaluation.report.tables import Row, read_runs, tables
+from stable_audio_open.evaluation.report.writing import write_report
+
+COMMON: dict[str, Any] = {"definition": "as the paper", "audio": "x", "files": 3, "version": "0.1"}
+FRECHET = {"checkpoint": "openl3-mel256-env", "checkpoint_hash": "abc", "distance": 88.125}
+KL = {"checkpoint": "PaSST", "divergence": 2.5, "extra": ["7"], "missing": ["8", "9"]}
+CLAP = {"checkpoint": "clap:630k-audioset-fusion-best", "score": 0.277, "per_prompt": []}
+MEAN = {"stft": 1.26, "mel": 0.87, "si_sdr": -1.5, "multi_resolution_stft": 3.0}
+
+
+def put(folder: Path, subset: str, name: str, result: dict[str, Any]) -> Path:
+    path = folder / "results" / subset / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(COMMON | result))
+    return path
+
+
+@pytest.fixture
+def generations(tmp_path: Path) -> Path:
+    folder = tmp_path / "out" / "generations"
+    settings = GenerationSettings(
+        model="my_model",
+        weights="0123456789abcdef",
+        protocol="audiocaps",
+        prompts="ab" * 32,
+        seconds=10.0,
+        sample_rate=44100,
+        channels=2,
+        steps=100,
+        guidance=7.0,
+        sampler="dpmpp-2m",
+        seed=0,
+    )
+    open_set(folder, settings)
+    items = [
+        Item(id=f"{i}", file=f"{i} %.flac", clip="c", prompt=f"rain <b>{i}</b>", seed=i)
+        for i in range(3)
+    ]
+    for item in items:
+        (folder / item.file).touch()
+    write_manifest(folder, items)
+    return folder
+
+
+@pytest.fixture
+def reconstructions(tmp_path: Path) -> Path:
+    folder = tmp_path / "out" / "reconstructions"
+    settings = ReconstructionSettings(
+        model="my_model",
+        weights="0123456789abcdef",
+        protocol="song-describer",
+        prompts="ab" * 32,
+        sample_rate=44100,
+        channels=2,
+        downsampling=2048,
+        latent_channels=64,
+    )
+    open_set(folder, settings)
+    (folder / "5.flac").touch()
+    write_manifest(folder, [Item(id="5", file="5.flac", clip="5")])
+    return folder
+
+
+def ours(folder: Path) -> dict[int, list[Row]]:
+    found = {table.number: table.rows for table in tables(read_runs([folder]))}
+    return {n: [row for row in rows if row.ours] for n, rows in found.items()}
+
+
+def test_generations_stand_in_tables_1_and_5(generations: Path):
+    put(generations, "all", "frechet", FRECHET)
+    put(generations, "all", "kl", KL)
+    put(generations, "all", "clap", CLAP)
+    put(generations, "no-connectors", "clap", CLAP | {"score": 0.5, "files": 1711})
+    rows = ours(generations)
+    assert {n for n, found in rows.items() if found} == {1, 5}
+    (row,) = rows[1]
+    assert (row.model, row.source) == ("my_model", "ours")
+    assert row.about == ("2/44.1kHz", "10 sec")
+    assert row.values == (88.125, 2.5, 0.277)
+    assert [(row.about, row.values) for row in rows[5]] == [
+        (("all prompts", "3"), (0.277,)),
+        (("no speech prompts", "-"), (None,)),
+        (("no connectors prompts", "1,711"), (0.5,)),
+        (("no speech & connectors", "-"), (None,)),
+    ]
+
+
+def test_reconstructions_stand_in_tables_4_and_7(reconstructions: Path):
+    put(reconstructions, "no-singing", "reconstruction", {"mean": MEAN})
+    rows = ours(reconstructions)
+    assert {n for n, found in rows.items() if found} == {4, 7}
+    assert rows[4][0].about == ("44.1kHz", "21.5Hz", "continuous (64)")
+    assert rows[4][0].values == (1.26, 0.87, -1.5)
+    (table,) = (table for table in tables(read_runs([reconstructions])) if table.number == 4)
+    assert table.notes[1:] == (
+        "my_model, stft_distance, mel_distance, si_sdr: no singing, 3 files; as the paper",
+    )
+    assert rows[7][0].values == (None, None, None)
+
+
+def test_notes_say_what_measured_and_on_how_much(generations: Path):
+    put(generations, "all", "kl", KL)
+    (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
+    assert table.notes[-1] == (
+        "my_model, kl_passt: by PaSST, all prompts, 3 files, 1 file without a reference, "
+        "2 references without a file; as the paper"
+    )
+
+
+def test_sets_have_no_pairs_to_miss(generations: Path):
+    put(generations, "all", "frechet", FRECHET | {"extra": ["7"], "missing": ["8"]})
+    (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
+    assert table.notes[-1] == (
+        "my_model, fd_openl3: by openl3-mel256-env, weights abc, all prompts, 3 files; as the paper"
+    )
+
+
+def test_another_network_is_not_the_papers_metric(generations: Path):
+    """musicnn's distance must not stand beside those of OpenL3."""
+    put(generations, "all", "frechet", FRECHET | {"checkpoint": "musicnn:MTT"})
+    (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
+    assert table.rows[-1].values == (None, None, None)
+    assert table.notes[-1].startswith(
+        "my_model, frechet_distance 88.12 (not the paper's metric): by musicnn:MTT, weights abc, "
+    )
+
+
+def test_a_folder_of_folders(generations: Path, reconstructions: Path):
+    runs = read_runs([generations.parent])
+    assert [run.kind for run in runs] == ["generation", "reconstruction"]
+
+
+def test_markdown(generations: Path, tmp_path: Path):
+    put(generations, "all", "frechet", FRECHET)
+    write_report(tmp_path / "report", read_runs([generations]), players=1)
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert len(re.findall(r"^## Table \d\.", text, re.MULTILINE)) == 7
+    for line in (
+        "|  | channels/sr | output length | FD\\_openl3 ↓ | KL\\_passt ↓ | CLAP\\_score ↑ |",
+        "| AudioLDM2-48kHz \\[4] | 1/48kHz | 10 sec | 101.11 | 2.04 | 0.37 |",
+        "| Stable Audio Open (published) | 2/44.1kHz | 47 sec † | 78.24 | 2.14 | 0.29 |",
+        "| **my\\_model (ours)** | **2/44.1kHz** | **10 sec** | **88.12** | **-** | **-** |",
+    ):
+        assert line in text.splitlines()
+    tables = [line.count("|") - line.count("\\|") for line in text.splitlines() if line[:1] == "|"]
+    assert set(tables) == {5, 7, 8}
+
+
+def test_json_holds_all_digits(generations: Path, tmp_path: Path):
+    put(generations, "all", "frechet", FRECHET | {"distance": 88.123456789})
+    write_report(tmp_path, read_runs([generations]), players=1)
+    report = json.loads((tmp_path / "report.json").read_text())
+    row = report["tables"][0]["rows"][-1]
+    assert row["values"] == [88.123456789, None, None]
+    assert row["ours"] is True
+    assert report["runs"][0]["settings"]["weights"] == "0123456789abcdef"
+    assert report["runs"][0]["measurements"][0]["by"] == "openl3-mel256-env"
+
+
+def test_page_plays_files_relative_to_itself_and_escapes(generations: Path, tmp_path: Path):
+    folder = tmp_path / "elsewhere" / "report"
+    write_report(folder, read_runs([generations]), players=2)
+    text = (folder / "report.html").read_text()
+    assert re.findall(r'<audio controls preload="none" src="([^"]*)">', text) == [
+        "../../out/generations/0%20%25.flac",
+        "../../out/generations/1%20%25.flac",
+    ]
+    assert "rain &lt;b&gt;0&lt;/b&gt;" in text
+    assert "<b>" not in text
+    assert text.count("<table>") == 8
+    assert '<td class="number">78.24</td>' in text
+
+
+@pytest.mark.parametrize(
+    ("count", "found"), [(0, ""), (1, "a"), (2, "ac"), (3, "abd"), (5, "abcde"), (9, "abcde")]
+)
+def test_players_are_spread_over_the_set(count: int, found: str):
+    items = [Item(id=name, file=name, clip=name) for name in "abcde"]
+    assert "".join(item.id for item in spread(items, count)) == found
+
+
+def test_what_is_no_result(tmp_path: Path):
+    path = put(tmp_path, "all", "sanity", {"median_seconds": 3.0})
+    with pytest.raises(ValueError, match=r"sanity.json: holds no figure; known are distance, dive"):
+        read_results(tmp_path)
+    path.write_text('{"distance": 1}')
+    with pytest.raises(ValueError, match=r"not the result of a metric \(.*`definition`"):
+        read_result(path, "all")
+
+
+def test_a_folder_without_a_set(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"holds no settings.json; give a folder of `evaluate gen"):
+        read_runs([tmp_path])
