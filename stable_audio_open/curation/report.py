@@ -9,8 +9,8 @@ from html import escape
 
 from stable_audio_open.curation.build import top_tags
 from stable_audio_open.curation.decisions import Decision, standing
-from stable_audio_open.curation.figures import bars, html_table
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.figures import bars, html_table
 
 EDGES = (1, 5, 10, 30, 60, 300, 600, 3600)
 BINS: tuple[str, ...] = (

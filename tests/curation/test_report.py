@@ -3,9 +3,9 @@ from html.parser import HTMLParser
 import pytest
 
 from stable_audio_open.curation.decisions import Decision, now
-from stable_audio_open.curation.figures import bars
 from stable_audio_open.curation.record import CatalogueRecord
 from stable_audio_open.curation.report import durations, reason_pattern, report_page
+from stable_audio_open.figures import bars
 
 EVIL = '<script>alert("x")</script> & \'"'
 VOID = {"meta"}

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stable_audio_open.curation.similarity import Pairs, groups, similar_pairs
+from stable_audio_open.listeners.similarity import Pairs, groups, similar_pairs
 
 
 def clustered(items: int = 60, width: int = 16) -> Tensor:

@@ -1,0 +1,1 @@
+"""What generated or decoded audio is worth: the paper's measures, and checks of their inputs."""
