@@ -24,6 +24,7 @@ import typer
 
 from stable_audio_open.cli.curate import curate
 from stable_audio_open.cli.encode import encode
+from stable_audio_open.cli.evaluate import evaluate
 from stable_audio_open.cli.export import export
 from stable_audio_open.cli.generate import generate
 from stable_audio_open.cli.info import info
@@ -45,6 +46,7 @@ app = typer.Typer(
 for command in (generate, reconstruct, info, encode, train, export):
     app.command()(command)
 app.add_typer(curate, name="curate")
+app.add_typer(evaluate, name="evaluate")
 
 
 def print_version(wanted: bool) -> bool:

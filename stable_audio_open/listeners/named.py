@@ -4,14 +4,15 @@ from pathlib import Path
 
 from stable_audio_open.listeners.embedder import Embedder
 
-EMBEDDERS = "clap:FOLDER, musicnn, musicnn:WEIGHTS"
+EMBEDDERS = "clap:FOLDER, log-mel, musicnn, musicnn:WEIGHTS"
 
 
 def load_embedder(name: str, *, device: str = "cpu") -> Embedder:
     """Return the embedder that a command names; nothing is fetched.
 
     Args:
-        name: `clap:FOLDER` (transformers' `ClapModel`), `musicnn` or `musicnn:MSD_musicnn`.
+        name: `clap:FOLDER` (transformers' `ClapModel`), `log-mel` (a spectrogram, nothing trained),
+            `musicnn` or `musicnn:MSD_musicnn`.
         device: Where to compute.
 
     Raises:
@@ -22,6 +23,10 @@ def load_embedder(name: str, *, device: str = "cpu") -> Embedder:
         from stable_audio_open.listeners.clap import ClapEmbedder
 
         return ClapEmbedder(Path(weights), device=device)
+    if name == "log-mel":
+        from stable_audio_open.listeners.log_mel_embedder import LogMelEmbedder
+
+        return LogMelEmbedder(device=device)
     if kind == "musicnn":
         from stable_audio_open.listeners.musicnn import MusicnnEmbedder, load_musicnn
 

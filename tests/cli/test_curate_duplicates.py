@@ -45,7 +45,7 @@ def test_mistakes(refuse: Refuse, catalogue: Path, monkeypatch: pytest.MonkeyPat
     refuse(*command, "--threshold", 0.9, code=2, message=message)
     message = "--embedder needs either --threshold X or --pairs CSV to choose one by"
     refuse(*command, "--embedder", "clap:x", code=2, message=message)
-    message = "no embedder 'x'; allowed: clap:FOLDER, musicnn, musicnn:WEIGHTS"
+    message = "no embedder 'x'; allowed: clap:FOLDER, log-mel, musicnn, musicnn:WEIGHTS"
     refuse(*command, "--embedder", "x", "--threshold", 0.9, code=2, message=message)
     refuse(
         *command, "--embedder", "clap:x", "--threshold", 0.9, code=2,

@@ -12,8 +12,8 @@ def duplicates(
     embedder: Annotated[
         str | None,
         typer.Option(
-            metavar="clap:FOLDER|musicnn[:WEIGHTS]",
-            help="Find near copies too, with a ClapModel (as in the paper) or musicnn.",
+            metavar="clap:FOLDER|log-mel|musicnn[:WEIGHTS]",
+            help="Find near copies too, with a ClapModel (as in the paper), log-mel or musicnn.",
         ),
     ] = None,
     threshold: Annotated[
