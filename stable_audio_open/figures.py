@@ -9,7 +9,7 @@ BAR = 420
 WIDTH = 800
 PLOT = 220
 MARGIN = 50
-COLOURS = ("#3d6fb4", "#8a8f98", "#c2452d", "#d99a1c", "#3f8f57")
+COLOURS = ("#3d6fb4", "#8a8f98", "#c2452d", "#d99a1c", "#3f8f57", "#7a4fa3")
 
 
 def bars(title: str, entries: Sequence[tuple[str, float]], *, unit: str = "") -> str:

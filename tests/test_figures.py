@@ -20,5 +20,5 @@ def test_lines_of_histograms() -> None:
 def test_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="shares: one has 1 bins, expected 2"):
         steps("shares", (0.0, 0.5, 1.0), [("one", (1.0,))])
-    with pytest.raises(ValueError, match="got 6 series, at most 5 are drawn"):
-        steps("shares", (0.0, 1.0), [("one", (1.0,))] * 6)
+    with pytest.raises(ValueError, match="got 7 series, at most 6 are drawn"):
+        steps("shares", (0.0, 1.0), [("one", (1.0,))] * 7)

@@ -70,9 +70,8 @@ def wanted_sound(
         settings: Their seed counts.
     """
     digest = hashlib.sha256(f"{settings.seed} {copy} {recording}".encode()).digest()
-    words = re.sub(r"[^\w.-]+", "-", PurePosixPath(recording).stem)[:60]
     return Wanted(
-        file=f"{words}_{copy}_{digest[:4].hex()}.flac",
+        file=f"{_words(recording)}_{copy}_{digest[:4].hex()}.flac",
         prompt=prompt,
         seed=int.from_bytes(digest[4:8], "big"),
         seconds=seconds,
@@ -129,6 +128,33 @@ def make_generations(
                 progress()
 
 
+def make_reconstructions(
+    files: Sequence[str], source: Path, folder: Path, *, reconstruct: Callable[[Path], Audio]
+) -> list[Wanted]:
+    """Write recordings as the autoencoder gives them back, those that the folder does not hold.
+
+    Args:
+        files: Relative to `source`.
+        source: Folder of the recordings.
+        folder: Made where it is missing.
+        reconstruct: The autoencoder: path of a recording -> what comes back.
+
+    Returns:
+        One sound for each file; prompt and seed say nothing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for file in files:
+        digest = hashlib.sha256(file.encode()).hexdigest()
+        name = f"{_words(file)}_{digest[:8]}.flac"
+        if not (folder / name).is_file():
+            audio = reconstruct(source / file)
+            samples, _ = limit_peak(audio.samples[0])
+            save_audio(folder / name, samples, audio.sample_rate)
+        made.append(Wanted(file=name, prompt=file, seed=0, seconds=0.0, recording=file))
+    return made
+
+
 def check_settings(folder: Path, settings: GenerationSettings) -> None:
     """Check that the sounds of a folder, if it holds any, were made as those to come.
 
@@ -149,3 +175,7 @@ def check_settings(folder: Path, settings: GenerationSettings) -> None:
                 f"{folder}: was begun with {name} {old!r}, got {new!r}; choose another output "
                 "folder, or give the same"
             )
+
+
+def _words(recording: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", PurePosixPath(recording).stem)[:60]

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import audio_info
 from stable_audio_open.evaluation.candidates import Comparison, Sounds
 from stable_audio_open.evaluation.chunk_vectors import nearest
@@ -25,6 +26,7 @@ from stable_audio_open.evaluation.generations import (
     Wanted,
     check_settings,
     make_generations,
+    make_reconstructions,
     wanted_sound,
 )
 from stable_audio_open.evaluation.memorisation_result import (
@@ -45,6 +47,7 @@ from stable_audio_open.listeners.embeddings import EmbeddingCache
 from stable_audio_open.progress import step_progress
 
 GENERATIONS = "generations"
+RECONSTRUCTIONS = "reconstructions"
 
 Progress: TypeAlias = Callable[[int], AbstractContextManager[Callable[[], None]]]
 """Number of sounds -> what to call after each."""
@@ -64,6 +67,9 @@ class Generator:
     window: float
     """Longest sound in seconds."""
     settings: GenerationSettings
+    reconstruct: Callable[[Path], Audio] | None = None
+    """Path of a recording -> at most the window of it through the autoencoder: how near an exact
+    copy of the latents would be. None leaves this out."""
     batch: int = 8
     """Sounds at once."""
     progress: Progress = _unseen
@@ -124,6 +130,8 @@ def study_memorisation(
     repeated = repeated_groups(library, settings.threshold)
     of_repeated = [place for group in repeated for place in group][: settings.repeated]
     sets = _generated(of_repeated, library, output, embed, generator, settings)
+    if generator.reconstruct is not None and settings.random:
+        sets.append(_reconstructed(library, output, embed, generator, settings))
     if given is not None:
         others = embed("given", given.folder, given.captions)
         prompts = [given.captions[file] for file in others.files]
@@ -168,9 +176,7 @@ def _generated(
     settings: StudySettings,
 ) -> list[Sounds]:
     """Generate with prompts of repeated and of random recordings; one of both counts in both."""
-    rng = random.Random(f"{generator.settings.seed} prompts")
-    everything = range(len(library.files))
-    at_random = rng.sample(everything, min(settings.random, len(everything)))
+    at_random = _at_random(library, generator, settings)
     places = sorted({*of_repeated, *at_random})
     if not places:
         return []
@@ -200,3 +206,26 @@ def _generated(
         if own:
             sets.append(Sounds(title, made, own, prompts, wanted))
     return sets
+
+
+def _reconstructed(
+    library: EmbeddedSet,
+    output: Path,
+    embed: SetEmbedder,
+    generator: Generator,
+    settings: StudySettings,
+) -> Sounds:
+    """Take the recordings that give random prompts through the autoencoder."""
+    assert generator.reconstruct is not None
+    files = [library.files[place] for place in _at_random(library, generator, settings)]
+    folder = output / RECONSTRUCTIONS
+    made = make_reconstructions(files, library.folder, folder, reconstruct=generator.reconstruct)
+    embedded = embed(RECONSTRUCTIONS, folder, [sound.file for sound in made])
+    title = "training recordings through the autoencoder"
+    return Sounds(title, embedded, range(len(files)), files, made)
+
+
+def _at_random(library: EmbeddedSet, generator: Generator, settings: StudySettings) -> list[int]:
+    rng = random.Random(f"{generator.settings.seed} prompts")
+    everything = range(len(library.files))
+    return sorted(rng.sample(everything, min(settings.random, len(everything))))

@@ -30,7 +30,8 @@ def data(tmp_path: Path) -> Path:
 
 def test_the_bundled_model(run: Run, data: Path) -> None:
     command = ("evaluate", "memorisation", "tiny", "--data", data, "--output", "out", "--random", 2,
-               "--steps", 2, "--device", "cpu", "--embedder", "log-mel")  # fmt: skip
+               "--steps", 2, "--device", "cpu", "--embedder", "log-mel",
+               "--reconstructions")  # fmt: skip
     result = run(*command)
     assert (result.returncode, result.stderr) == (0, "")
     assert "4 recordings, 2 of them repeated in 1 groups; log-mel" in result.stdout
@@ -40,7 +41,8 @@ def test_the_bundled_model(run: Run, data: Path) -> None:
     assert found["generation"]["model"] == "tiny"
     assert found["settings"]["chunk"] == pytest.approx(2.972, abs=1e-3)
     assert found["repeated"] == [["bell.wav", "copy.wav"]]
-    assert [section["sounds"] for section in found["sections"]] == [2, 2]
+    assert [section["sounds"] for section in found["sections"]] == [2, 2, 2]
+    assert len(list(Path("out/reconstructions").iterdir())) == 2
     lines = Path("out/generations/generations.jsonl").read_text().splitlines()
     sounds = [json.loads(line) for line in lines]
     for sound in sounds:

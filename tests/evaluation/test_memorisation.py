@@ -1,6 +1,7 @@
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.files import read_audio
 from stable_audio_open.evaluation.generations import GenerationSettings
 from stable_audio_open.evaluation.memorisation import Generator, study_memorisation
 from stable_audio_open.evaluation.memorisation_page import memorisation_page
@@ -161,6 +163,28 @@ def test_given_sounds_are_compared_too(training: RecordingSet, tmp_path: Path) -
     assert (candidate.recording, candidate.prompt) == ("audio/4.wav", "outstanding")
     assert (candidate.seed, section.nearest_is_prompted) == (None, None)
     assert not (tmp_path / "out" / "generations").exists()
+
+
+def test_recordings_through_the_autoencoder(training: RecordingSet, tmp_path: Path) -> None:
+    """One that gives everything back finds every recording, by samples where they are the same."""
+    asked = []
+
+    def reconstruct(path: Path) -> Audio:
+        asked.append(path.name)
+        return read_audio(path)
+
+    for _ in range(2):
+        result = study_memorisation(
+            training,
+            tmp_path / "out",
+            embedder=EMBEDDER,
+            generator=replace(generator(training), reconstruct=reconstruct),
+            settings=StudySettings(random=8, chunk=0.5, repeated=0),
+        )
+        _, section = result.sections
+        assert section.title == "training recordings through the autoencoder"
+        assert (section.sounds, section.nearest_is_prompted) == (8, 8)
+    assert sorted(asked) == sorted(Path(file).name for file in training.captions)
 
 
 def test_the_page_plays_what_was_compared(training: RecordingSet, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import typer
 from stable_audio_open.cli import options
 
 if TYPE_CHECKING:
-    from stable_audio_open.audio.audio import Audio
     from stable_audio_open.data.manifest import Recording
     from stable_audio_open.evaluation.memorisation_result import Memorisation
 
@@ -63,6 +62,13 @@ def memorisation(
         Path | None,
         typer.Option(metavar="MANIFEST", help="Recordings that were not trained on, to compare."),
     ] = None,
+    reconstructions: Annotated[
+        bool,
+        typer.Option(
+            "--reconstructions",
+            help="Compare what the autoencoder makes of the random recordings: an exact copy.",
+        ),
+    ] = False,
     top: Annotated[int, typer.Option(help="Candidates to listen to, of each origin.")] = 50,
     chunk: Annotated[
         float | None,
@@ -91,7 +97,10 @@ def memorisation(
     from functools import partial
 
     import msgspec
+    import torch
 
+    from stable_audio_open.audio.audio import Audio
+    from stable_audio_open.audio.files import read_audio
     from stable_audio_open.audio.replace import replace_bytes
     from stable_audio_open.cli.target import check_folder
     from stable_audio_open.data.manifest import read_manifest
@@ -130,7 +139,7 @@ def memorisation(
     if chunk is None:
         settings = msgspec.structs.replace(settings, chunk=min(10.0, system.window_seconds))
 
-    def generate(texts: Sequence[str], seeds: Sequence[int], seconds: float) -> "Audio":
+    def generate(texts: Sequence[str], seeds: Sequence[int], seconds: float) -> Audio:
         return system.generate(
             texts,
             duration=seconds,
@@ -139,6 +148,20 @@ def memorisation(
             guidance_scale=guidance,
             progress=False,
         )
+
+    def reconstruct(path: Path) -> Audio:
+        autoencoder = system.autoencoder
+        audio = read_audio(
+            path,
+            sample_rate=autoencoder.sample_rate,
+            channels=autoencoder.audio_channels,
+            duration=system.window_seconds,
+        )
+        weight = next(autoencoder.parameters())
+        with torch.inference_mode():
+            decoded = autoencoder.decode(autoencoder.encode(audio.samples.to(weight)))
+        length = audio.samples.shape[-1]
+        return Audio(decoded[..., :length].float().cpu(), autoencoder.sample_rate)
 
     output.mkdir(exist_ok=True)
     result = study_memorisation(
@@ -150,6 +173,7 @@ def memorisation(
             prompt=partial(_prompt, recordings, prompts=prompts, seed=seed),
             window=system.window_seconds,
             settings=generation,
+            reconstruct=reconstruct if reconstructions else None,
             batch=batch,
             progress=partial(step_progress, shown=sys.stderr.isatty()),
         ),
@@ -196,10 +220,10 @@ def _print(result: "Memorisation") -> None:
         f"groups; {result.embedder}"
     )
     names = list(result.distributions[0].quantiles)
-    typer.echo(f"{'cosine to the nearest':36}{'count':>6}" + "".join(f"{n:>8}" for n in names))
+    typer.echo(f"{'cosine to the nearest':44}{'count':>6}" + "".join(f"{n:>8}" for n in names))
     for one in result.distributions:
         values = "".join(f"{one.quantiles[name]:8.3f}" for name in names)
-        typer.echo(f"{one.name:36}{one.count:6}{values}")
+        typer.echo(f"{one.name:44}{one.count:6}{values}")
     for section in result.sections:
         line = f"{section.title}: {section.above_baseline} of {section.sounds} sounds are nearer "
         line += f"than {result.baseline:.3f}"
