@@ -148,7 +148,7 @@ def _write_tracks(folder: Path, count: int) -> None:
 def _duplicates(options: argparse.Namespace) -> None:
     import torch
 
-    from stable_audio_open.curation.similarity import groups, similar_pairs
+    from stable_audio_open.listeners.similarity import groups, similar_pairs
 
     count: int = options.items
     embeddings = torch.randn(count, 512, generator=torch.Generator().manual_seed(0))
@@ -171,9 +171,9 @@ def _audio(options: argparse.Namespace) -> None:
     import soundfile
     import torch
 
+    from stable_audio_open.audio.hashes import audio_hash
     from stable_audio_open.curation.fidelity import file_fidelity
     from stable_audio_open.curation.folder import read_folder
-    from stable_audio_open.curation.hashes import audio_hash
     from stable_audio_open.curation.listening import listen
     from stable_audio_open.listeners.panns import (
         CLASSES,

@@ -26,7 +26,7 @@ from stable_audio_open.checkpoint.precision import cast
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
 from stable_audio_open.checkpoint.strict import load_strictly
 from stable_audio_open.checkpoint.tensors import TENSOR_SUFFIXES
-from stable_audio_open.conditioning.text import Tokenizer
+from stable_audio_open.conditioning.text import TextConditioner, Tokenizer
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.nearest import did_you_mean
 from stable_audio_open.latent_diffusion import LatentDiffusion
@@ -160,6 +160,28 @@ def load(
     if isinstance(model, StableAudio):
         model.transformer.set_backend(backend)
     return model.to(device).eval()
+
+
+def place(
+    model: LatentDiffusion,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    attention: str = "sdpa",
+) -> LatentDiffusion:
+    """Bring a model that was built here to device, type and attention as `load` does.
+
+    The text encoder stays in the type it has.
+
+    Raises:
+        ValueError: An unknown or missing device, type or backend.
+    """
+    where, kind, backend = _device(device), _dtype(dtype), check_backend(attention)
+    (text,) = model.conditioner.texts.values()
+    assert isinstance(text, TextConditioner)
+    cast(model, kind, besides=text.encoder)
+    model.transformer.set_backend(backend)
+    return model.to(where).eval()
 
 
 def _locate(source: str | os.PathLike[str], *, text_encoder: bool) -> Path:

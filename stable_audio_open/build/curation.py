@@ -28,7 +28,6 @@ from stable_audio_open.curation.chunks import ChunkSettings
 from stable_audio_open.curation.current_set import inputs_hash, keep_current, read_summary
 from stable_audio_open.curation.decisions import add_decisions, read_decisions, standing
 from stable_audio_open.curation.duplicate_search import decide_duplicates
-from stable_audio_open.curation.engine.engine import Engine
 from stable_audio_open.curation.ingest import REJECTS, ingest
 from stable_audio_open.curation.licences import licence_decisions, refusal
 from stable_audio_open.curation.music_gate import MusicGate
@@ -41,6 +40,7 @@ from stable_audio_open.curation.review_page import write_page
 from stable_audio_open.curation.scan import ScanSettings, scan_catalogue
 from stable_audio_open.curation.search_run import search_catalogue
 from stable_audio_open.curation.training_set import build_training_set
+from stable_audio_open.engine.engine import Engine
 from stable_audio_open.prompts import PromptSettings, is_described
 
 SET, REVIEW, PROMPTS, REPORT = "set", "review", "prompts.txt", "report.html"

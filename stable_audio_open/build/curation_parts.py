@@ -16,12 +16,12 @@ from stable_audio_open.config.curation import (
     PannsConfig,
     SourceConfig,
 )
-from stable_audio_open.curation.engine.engine import Engine
 from stable_audio_open.curation.fma import read_fma
 from stable_audio_open.curation.folder import read_folder
 from stable_audio_open.curation.freesound_json import read_freesound
 from stable_audio_open.curation.ingest import Row, with_files
 from stable_audio_open.curation.listed import read_listed
+from stable_audio_open.engine.engine import Engine
 from stable_audio_open.listeners.embedder import Embedder
 from stable_audio_open.listeners.musicnn import MusicnnEmbedder, load_musicnn
 from stable_audio_open.listeners.tagger import Tagger
@@ -52,9 +52,9 @@ def build_embedder(config: ClapConfig | MusicnnConfig) -> Embedder:
     """
     match config:
         case ClapConfig():
-            from stable_audio_open.listeners.clap import ClapEmbedder
+            from stable_audio_open.listeners.clap_checkpoint import load_clap
 
-            return ClapEmbedder(Path(config.path), device=config.device)
+            return load_clap(config.path, device=config.device)
         case MusicnnConfig():
             return MusicnnEmbedder(load_musicnn(config.weights, device=config.device))
         case _:

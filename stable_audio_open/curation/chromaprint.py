@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt32
 
-from stable_audio_open.curation.similarity import Pairs
+from stable_audio_open.listeners.similarity import Pairs
 
 COMMAND = "fpcalc"
 FINGERPRINTS = "chromaprint.jsonl"

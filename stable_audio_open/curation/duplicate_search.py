@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.audio.hashes import hash_files
 from stable_audio_open.curation.calibration import Calibration, LabelledPair, calibrate
 from stable_audio_open.curation.catalogue import read_catalogue
 from stable_audio_open.curation.chromaprint import (
@@ -23,19 +24,17 @@ from stable_audio_open.curation.decisions import (
     standing,
 )
 from stable_audio_open.curation.duplicates import (
-    Search,
     cosine,
     decide_groups,
     exact_copies,
     near_copies,
     new_decisions,
 )
-from stable_audio_open.curation.embeddings import EmbeddingCache, embed_files
-from stable_audio_open.curation.engine.engine import Engine
-from stable_audio_open.curation.hashes import hash_files
 from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.similarity import similar_pairs
+from stable_audio_open.engine.engine import Engine
 from stable_audio_open.listeners.embedder import Embedder
+from stable_audio_open.listeners.embeddings import EmbeddingCache, embed_files
+from stable_audio_open.listeners.similarity import Search, similar_pairs
 
 HASHES = "duplicates"
 EMBEDDINGS = "embeddings"

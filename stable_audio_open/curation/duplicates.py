@@ -12,11 +12,9 @@ from torch.nn import functional
 
 from stable_audio_open.curation.decisions import Decision, Verdict, now
 from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.similarity import Pairs, groups, similar_pairs
+from stable_audio_open.listeners.similarity import Pairs, Search, groups, similar_pairs
 
 STAGE = "duplicates"
-
-Search = Callable[[Tensor, float], Iterable[Pairs]]
 
 
 def representative(records: Iterable[CatalogueRecord]) -> CatalogueRecord:

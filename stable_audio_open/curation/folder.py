@@ -10,9 +10,9 @@ import msgspec
 from stable_audio_open.audio.files import AudioInfo, audio_info, read_audio
 from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.curation.embedded_tags import Described, read_tags
-from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 from stable_audio_open.curation.ingest import Row
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.engine.engine import Engine, Serial, Stage
 
 ALIASES = {
     "name": "title",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.curation.decisions import Decision, now
-from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 from stable_audio_open.curation.listening import BLOCK_SECONDS, Heard, listen
 from stable_audio_open.curation.music_gate import ROUNDING, MusicGate, active_seconds
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.engine.engine import Engine, Serial, Stage
 from stable_audio_open.listeners.tagger import Tagger
 
 STAGE = "music"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from stable_audio_open.curation.catalogue import read_catalogue
 from stable_audio_open.curation.decisions import add_decisions, read_decisions, standing
-from stable_audio_open.curation.engine.engine import Engine
 from stable_audio_open.curation.music import STAGE, decide_all, signature
 from stable_audio_open.curation.music_gate import MusicGate, class_columns
+from stable_audio_open.engine.engine import Engine
 from stable_audio_open.listeners.tagger import Tagger
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.curation.build import top_tags
 from stable_audio_open.curation.catalogue import read_catalogue
 from stable_audio_open.curation.decisions import Decision, read_decisions, standing
-from stable_audio_open.curation.figures import bars, html_table
 from stable_audio_open.curation.ingest import Reject
 from stable_audio_open.curation.record import CatalogueRecord
 from stable_audio_open.curation.report_faults import faults, read_rejects, reason_pattern
+from stable_audio_open.figures import bars, html_table
 
 EDGES = (1, 5, 10, 30, 60, 300, 600, 3600)
 BINS: tuple[str, ...] = (

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from stable_audio_open.curation.decisions import Decision
-from stable_audio_open.curation.figures import html_table
 from stable_audio_open.curation.ingest import REJECTS, Reject
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.figures import html_table
 
 LISTED = 500
 """Rows that are told by name; the reasons count all."""

@@ -18,10 +18,10 @@ from stable_audio_open.curation.build import (
 from stable_audio_open.curation.catalogue import read_catalogue, write_catalogue
 from stable_audio_open.curation.chunks import Chunk, ChunkSettings, recording_chunks, write_chunks
 from stable_audio_open.curation.decisions import read_decisions, standing
-from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
 from stable_audio_open.curation.fidelity import FidelitySettings, file_fidelity
 from stable_audio_open.curation.licences import require_licences
 from stable_audio_open.curation.shards import write_shards
+from stable_audio_open.engine.engine import Engine, Serial, Stage
 
 CHUNKS = "chunks.jsonl"
 

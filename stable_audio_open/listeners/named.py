@@ -4,7 +4,7 @@ from stable_audio_open.listeners.clip_tagger import ClipTagger
 from stable_audio_open.listeners.embedder import Embedder
 
 EMBEDDERS = (
-    "clap:FOLDER, clap:FILE.pt, openl3:FILE.h5, passt:FILE.pt, panns:FILE.pth, musicnn, "
+    "clap:FOLDER, clap:FILE.pt, openl3:FILE.h5, passt:FILE.pt, panns:FILE.pth, log-mel, musicnn, "
     "musicnn:WEIGHTS"
 )
 CLIP_TAGGERS = "passt:FILE.pt, panns:FILE.pth"
@@ -15,7 +15,8 @@ def load_embedder(name: str, *, device: str = "cpu") -> Embedder:
 
     Args:
         name: `clap:` with a folder of transformers' `ClapModel` or a file of LAION-CLAP; `openl3:`,
-            `passt:` or `panns:` with a published checkpoint; `musicnn` or `musicnn:MSD_musicnn`.
+            `passt:` or `panns:` with a published checkpoint; `log-mel` (a spectrogram, nothing
+            trained); `musicnn` or `musicnn:MSD_musicnn`.
         device: Where to compute.
 
     Raises:
@@ -27,6 +28,10 @@ def load_embedder(name: str, *, device: str = "cpu") -> Embedder:
             from stable_audio_open.listeners.clap_checkpoint import load_clap
 
             return load_clap(weights, device=device)
+        case "log-mel" if name == kind:
+            from stable_audio_open.listeners.log_mel_embedder import LogMelEmbedder
+
+            return LogMelEmbedder(device=device)
         case "openl3" if weights:
             from stable_audio_open.listeners.openl3_checkpoint import load_openl3
 

@@ -16,9 +16,9 @@ from stable_audio_open.curation.duplicates import (
     near_copies,
     representative,
 )
-from stable_audio_open.curation.embeddings import EmbeddingCache
 from stable_audio_open.curation.record import CatalogueRecord
 from stable_audio_open.listeners.embedder import FunctionEmbedder
+from stable_audio_open.listeners.embeddings import EmbeddingCache
 
 RATE = 16000
 

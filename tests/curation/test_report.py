@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from stable_audio_open.curation.decisions import Decision, now
-from stable_audio_open.curation.figures import bars
 from stable_audio_open.curation.ingest import Reject
 from stable_audio_open.curation.record import CatalogueRecord
 from stable_audio_open.curation.report import durations, report_page
 from stable_audio_open.curation.report_faults import LISTED, read_rejects, reason_pattern
+from stable_audio_open.figures import bars
 
 EVIL = '<script>alert("x")</script> & \'"'
 VOID = {"meta"}

@@ -15,8 +15,8 @@ def duplicates(
     embedder: Annotated[
         str | None,
         typer.Option(
-            metavar="clap:FOLDER|clap:FILE.pt|musicnn[:WEIGHTS]",
-            help="Find near copies too, with CLAP (as in the paper) or musicnn.",
+            metavar="clap:FOLDER|clap:FILE.pt|log-mel|musicnn[:WEIGHTS]",
+            help="Find near copies too, with CLAP (as in the paper), log-mel or musicnn.",
         ),
     ] = None,
     threshold: Annotated[
@@ -50,9 +50,9 @@ def duplicates(
 
     from stable_audio_open.curation.calibration import read_pairs
     from stable_audio_open.curation.duplicate_search import calibrate_duplicates, decide_duplicates
-    from stable_audio_open.curation.faiss_search import similar_pairs_by_faiss
-    from stable_audio_open.curation.similarity import similar_pairs
+    from stable_audio_open.listeners.faiss_search import similar_pairs_by_faiss
     from stable_audio_open.listeners.named import load_embedder
+    from stable_audio_open.listeners.similarity import similar_pairs
 
     labelled = read_pairs(pairs) if pairs else None
     runs = make_engine(engine, workers, address, gpus_per_worker)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from stable_audio_open.curation.engine.engine import Engine
+    from stable_audio_open.engine.engine import Engine
 
 EngineName = Annotated[
     Literal["serial", "processes", "ray"],
@@ -54,20 +54,20 @@ def make_engine(
     engine = _make(name, workers, address, gpus or 0.0)
     if not sys.stderr.isatty():
         return engine
-    from stable_audio_open.curation.engine.shown import Shown
+    from stable_audio_open.engine.shown import Shown
 
     return Shown(engine)
 
 
 def _make(name: str, workers: int | None, address: str | None, gpus: float) -> "Engine":
     if name == "ray":
-        from stable_audio_open.curation.engine.ray_data import RayData
+        from stable_audio_open.engine.ray_data import RayData
 
         return RayData(address, workers=workers, gpus=gpus)
     if name == "processes":
-        from stable_audio_open.curation.engine.processes import Processes, available_cores
+        from stable_audio_open.engine.processes import Processes, available_cores
 
         return Processes(workers or available_cores())
-    from stable_audio_open.curation.engine.engine import Serial
+    from stable_audio_open.engine.engine import Serial
 
     return Serial()

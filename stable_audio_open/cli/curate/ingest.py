@@ -11,7 +11,7 @@ from stable_audio_open.curation.ingest import REJECTS, Row, with_files
 from stable_audio_open.curation.ingest import ingest as write_rows
 
 if TYPE_CHECKING:
-    from stable_audio_open.curation.engine.engine import Engine
+    from stable_audio_open.engine.engine import Engine
 
 Kind = Literal["freesound", "fma", "folder", "manifest"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from stable_audio_open.curation.engine.engine import Engine, Item, Result, Stage
+from stable_audio_open.engine.engine import Engine, Item, Result, Stage
 from stable_audio_open.progress import item_progress
 
 

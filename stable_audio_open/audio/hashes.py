@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from stable_audio_open.audio.files import AudioFileError, audio_blocks
-from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
+from stable_audio_open.engine.engine import Engine, Serial, Stage
 
 HASHES = "hashes.jsonl"
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.replace import replace_bytes
-from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
+from stable_audio_open.engine.engine import Engine, Serial, Stage
 from stable_audio_open.listeners.embedder import Embedder, recording_vector
 
 PART = 1000

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from stable_audio_open.audio.files import AudioFileError, audio_blocks
-from stable_audio_open.curation.hashes import audio_hash, hash_files
+from stable_audio_open.audio.hashes import audio_hash, hash_files
 
 
 @pytest.fixture

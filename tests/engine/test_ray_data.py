@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from stable_audio_open.cli.main import main
-from stable_audio_open.curation.engine.engine import Stage
-from stable_audio_open.curation.engine.ray_data import RayData
+from stable_audio_open.engine.engine import Stage
+from stable_audio_open.engine.ray_data import RayData
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")

@@ -1,6 +1,6 @@
 """Exact search for near neighbours, block by block, and the groups they form."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,10 @@ class Pairs(NamedTuple):
     first: Int64[Tensor, "pairs"]
     second: Int64[Tensor, "pairs"]
     similarity: Float[Tensor, "pairs"]
+
+
+Search = Callable[[Tensor, float], Iterable[Pairs]]
+"""Finds all pairs of embeddings whose cosine is at least a threshold."""
 
 
 def similar_pairs(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from stable_audio_open.curation.similarity import BLOCK, Pairs
+from stable_audio_open.listeners.similarity import BLOCK, Pairs
 
 
 def similar_pairs_by_faiss(

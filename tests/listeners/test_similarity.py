@@ -3,9 +3,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stable_audio_open.curation.duplicates import Search
-from stable_audio_open.curation.faiss_search import similar_pairs_by_faiss
-from stable_audio_open.curation.similarity import Pairs, groups, similar_pairs
+from stable_audio_open.listeners.faiss_search import similar_pairs_by_faiss
+from stable_audio_open.listeners.similarity import Pairs, Search, groups, similar_pairs
 
 SEARCHES = [similar_pairs, similar_pairs_by_faiss]
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stable_audio_open.curation.engine.engine import Item, Result, Stage
-from stable_audio_open.curation.engine.processes import make_in_worker
+from stable_audio_open.engine.engine import Item, Result, Stage
+from stable_audio_open.engine.processes import make_in_worker
 
 BLOCK = 64
 """Items of a task, at most: what a killed worker can cost."""

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from stable_audio_open.curation.engine.engine import Item, Result, Stage
+from stable_audio_open.engine.engine import Item, Result, Stage
 
 AHEAD = 4
 """Items of a worker that are begun, waiting or done before their turn: what a stop can cost."""

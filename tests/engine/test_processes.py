@@ -5,9 +5,9 @@ from types import ModuleType
 
 import pytest
 
-from stable_audio_open.curation.engine.engine import Engine, Serial, Stage
-from stable_audio_open.curation.engine.processes import ATTEMPTS, Processes
-from stable_audio_open.curation.engine.shown import Shown
+from stable_audio_open.engine.engine import Engine, Serial, Stage
+from stable_audio_open.engine.processes import ATTEMPTS, Processes
+from stable_audio_open.engine.shown import Shown
 
 
 def begun(folder: Path) -> dict[int, int]:

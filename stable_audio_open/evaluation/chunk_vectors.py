@@ -1,0 +1,156 @@
+"""Recordings as vectors of their chunks, so that a copied part of a long one is found."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from stable_audio_open.audio.files import audio_info, read_audio
+from stable_audio_open.listeners.embedder import Embedder, recording_vector
+from stable_audio_open.listeners.embeddings import EmbeddingCache
+
+BLOCK = 4096
+"""Rows compared at once: a block of similarities takes 64 MiB."""
+
+
+class ChunkVectors(NamedTuple):
+    """The chunks of recordings, recording after recording."""
+
+    values: Float[Tensor, "chunks width"]
+    """Of length 1."""
+    owners: Int64[Tensor, "chunks"]
+    """Place of the recording; every recording has at least one chunk."""
+    starts: Float[Tensor, "chunks"]
+    """Seconds."""
+
+    @property
+    def recordings(self) -> int:
+        """How many there are."""
+        return int(self.owners[-1]) + 1
+
+
+class Neighbours(NamedTuple):
+    """The nearest chunk for each recording of a set."""
+
+    similarity: Float[Tensor, "recordings"]
+    """Cosine."""
+    own: Int64[Tensor, "recordings"]
+    """Row of the chunk that is nearest to another set."""
+    other: Int64[Tensor, "recordings"]
+    """Row of what it is nearest to, in the other set."""
+
+
+def chunk_starts(duration: float, chunk: float) -> list[float]:
+    """Return where chunks start in seconds: side by side, the last one at the end.
+
+    A recording that is shorter than a chunk is one chunk.
+    """
+    count = max(1, math.ceil(duration / chunk - 1e-6))
+    return [min(place * chunk, max(0.0, duration - chunk)) for place in range(count)]
+
+
+def embed_chunks(
+    files: Sequence[str],
+    hashes: Mapping[str, str],
+    folder: Path,
+    embedder: Embedder,
+    cache: EmbeddingCache,
+    *,
+    chunk: float,
+) -> ChunkVectors:
+    """Return the vectors of all chunks of files, from the cache where it has them.
+
+    Args:
+        files: Relative to `folder`; at least one.
+        hashes: Of the audio of each file.
+        folder: Of the recordings.
+        embedder: Gets each chunk at its rate, as the mean of the channels.
+        cache: Of this embedder.
+        chunk: Seconds.
+
+    Raises:
+        AudioFileError: When a file cannot be read.
+        ValueError: When an embedding is zero or not finite, or there is no file.
+    """
+    if not files:
+        raise ValueError(f"{folder}: there is nothing to embed; add recordings")
+    keys, owners, starts = [], [], []
+    try:
+        for place, file in enumerate(files):
+            for start in chunk_starts(audio_info(folder / file).duration, chunk):
+                key = f"{hashes[file]} {start:.6f} {chunk:g}"
+                if key not in cache:
+                    found = read_audio(
+                        folder / file,
+                        sample_rate=embedder.sample_rate,
+                        start=start,
+                        duration=chunk,
+                    )
+                    cache.add(key, recording_vector(embedder, found.samples[0].mean(dim=0)))
+                keys.append(key)
+                owners.append(place)
+                starts.append(start)
+    finally:
+        cache.flush()
+    values = torch.stack([cache[key] for key in keys])
+    return ChunkVectors(values, torch.tensor(owners), torch.tensor(starts))
+
+
+def nearest(
+    queries: ChunkVectors, library: ChunkVectors, *, same_set: bool = False, block: int = BLOCK
+) -> Neighbours:
+    """Return for each recording the chunk of another set that is nearest to one of its chunks.
+
+    The search is exhaustive; of equally near chunks the first counts.
+
+    Args:
+        queries: Recordings that are looked at.
+        library: Recordings that are searched.
+        same_set: Both are the same, and a recording is no neighbour of itself.
+        block: Rows compared at once.
+
+    Raises:
+        ValueError: When there is no other recording.
+    """
+    if same_set and library.recordings < 2:
+        raise ValueError("a set of one recording has no neighbours; add recordings")
+    best = torch.full((len(queries.values),), -math.inf)
+    where = torch.zeros(len(queries.values), dtype=torch.long)
+    for rows, columns in _blocks(len(best), len(library.values), block):
+        scores = queries.values[rows] @ library.values[columns].T
+        if same_set:
+            scores[queries.owners[rows, None] == library.owners[None, columns]] = -math.inf
+        found, column = scores.max(dim=1)
+        nearer = found > best[rows]
+        best[rows] = torch.where(nearer, found, best[rows])
+        where[rows] = torch.where(nearer, column + columns.start, where[rows])
+    own = torch.tensor(
+        [
+            first + int(best[first:last].argmax())
+            for first, last in _spans(queries.owners, queries.recordings)
+        ]
+    )
+    return Neighbours(best[own].clamp(-1, 1), own, where[own])
+
+
+def similarity(queries: ChunkVectors, query: int, library: ChunkVectors, place: int) -> float:
+    """Return the cosine of the nearest chunks of two recordings."""
+    own = queries.values[queries.owners == query]
+    other = library.values[library.owners == place]
+    return float((own @ other.T).max().clamp(-1, 1))
+
+
+def _blocks(rows: int, columns: int, block: int) -> Iterator[tuple[slice, slice]]:
+    for top in range(0, rows, block):
+        for left in range(0, columns, block):
+            yield slice(top, min(top + block, rows)), slice(left, min(left + block, columns))
+
+
+def _spans(owners: Tensor, recordings: int) -> list[tuple[int, int]]:
+    counts = torch.bincount(owners, minlength=recordings).tolist()
+    ends = torch.tensor(counts).cumsum(0).tolist()
+    return [(end - count, end) for end, count in zip(ends, counts, strict=True)]

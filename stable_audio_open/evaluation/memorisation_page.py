@@ -1,0 +1,119 @@
+"""The page on which a person listens to the memorisation candidates."""
+
+from collections.abc import Sequence
+from html import escape
+from urllib.parse import quote
+
+from stable_audio_open.evaluation.memorisation_result import Candidate, Memorisation, Section
+from stable_audio_open.figures import html_table, steps
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem;
+  color: #1c2430; background: #fff; }
+h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #d5dae2; }
+table { border-collapse: collapse; } th, td { padding: .3rem .8rem .3rem 0; text-align: left;
+  vertical-align: top; } th { border-bottom: 1px solid #1c2430; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+audio { width: 17rem; } small { color: #5b6675; overflow-wrap: anywhere; }
+tr.own td:last-child { border-left: 4px solid #c2452d; padding-left: .6rem; }
+svg { max-width: 100%; height: auto; } svg text { font-size: 13px; }
+"""
+
+
+def memorisation_page(result: Memorisation) -> str:
+    """Return the page: histograms, and players side by side that find their files relative to it.
+
+    It needs neither network nor scripts; whatever comes from manifests is escaped.
+    """
+    title = f"Memorisation of {result.generation.model}"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{_introduction(result)}"
+        f"<h2>How near to the training set</h2>{_distributions(result)}"
+        f"{''.join(_section(section, result) for section in result.sections)}"
+        f"<h2>Repeated training data</h2>{_repeated(result)}</body></html>\n"
+    )
+
+
+def _introduction(result: Memorisation) -> str:
+    made = result.generation
+    seconds = "each as long as its recording" if made.duration is None else f"{made.duration:g} s"
+    return (
+        f"<p>{escape(result.definition)} Embedder: {escape(result.embedder)}. Training set: "
+        f"{result.recordings:,} recordings in {result.chunks:,} chunks of at most "
+        f"{result.settings.chunk:g} s{_unreadable(result)}. Sounds: {made.steps} steps, guidance "
+        f"scale {made.guidance:g}, {seconds}, seed {made.seed}, prompts from the {made.prompts}."
+        "</p><p>A high cosine is no copy: listen. A red line marks the recording that gave the "
+        "prompt.</p>"
+    )
+
+
+def _unreadable(result: Memorisation) -> str:
+    return f", {result.unreadable:,} more could not be read" if result.unreadable else ""
+
+
+def _distributions(result: Memorisation) -> str:
+    names = list(result.distributions[0].quantiles)
+    rows = [
+        (d.name, d.count, *(f"{d.quantiles[name]:.3f}" for name in names))
+        for d in result.distributions
+    ]
+    plot = steps(
+        "Share of a set by similarity to the nearest training recording",
+        result.edges,
+        [(d.name, [n / d.count for n in d.histogram]) for d in result.distributions],
+    )
+    return plot + html_table(("set", "count", *names), rows)
+
+
+def _section(section: Section, result: Memorisation) -> str:
+    facts = [
+        f"{section.above_baseline:,} of {section.sounds:,} sounds are nearer to the training set "
+        f"than {result.baseline:.3f}, the {result.settings.baseline_quantile:.0%} quantile of the "
+        "last baseline."
+    ]
+    if section.nearest_is_prompted is not None:
+        facts.insert(
+            0,
+            f"Prompts of {section.prompted_recordings:,} recordings; "
+            f"{section.nearest_is_prompted:,} of {section.sounds:,} sounds are nearest to the very "
+            "recording.",
+        )
+    return (
+        f"<h2>{escape(section.title.capitalize())}</h2><p>{' '.join(facts)} "
+        f"The {len(section.candidates)} nearest:</p><table><thead><tr><th>Rank</th><th>Cosine</th>"
+        "<th>Sound</th><th>Nearest training recording</th></tr></thead><tbody>"
+        f"{''.join(map(_row, section.candidates))}</tbody></table>"
+    )
+
+
+def _row(candidate: Candidate) -> str:
+    own = candidate.prompted_recording == candidate.recording
+    about = f"seed {candidate.seed}" if candidate.seed is not None else candidate.sound
+    if candidate.prompted_recording is not None and candidate.prompted_similarity is not None:
+        about += f"; {candidate.prompted_similarity:.3f} to {candidate.prompted_recording}"
+    return (
+        f"<tr{' class=own' if own else ''}><td class=number>{candidate.rank}</td>"
+        f"<td class=number>{candidate.similarity:.3f}</td>"
+        f"<td>{_player(candidate.sound, f'sound {candidate.rank}')}<br>{escape(candidate.prompt)}"
+        f"<br><small>{escape(about)}</small></td>"
+        f"<td>{_player(candidate.excerpt, f'recording {candidate.rank}')}<br>"
+        f"{escape(candidate.caption)}<br><small>{escape(candidate.recording)}, from "
+        f"{candidate.start:.2f} s</small></td></tr>"
+    )
+
+
+def _player(path: str, label: str) -> str:
+    source = escape(quote(path))
+    return f'<audio controls preload="none" aria-label="{label}" src="{source}"></audio>'
+
+
+def _repeated(result: Memorisation) -> str:
+    how = "the same samples"
+    if result.settings.threshold is not None:
+        how += f" or a cosine of at least {result.settings.threshold:g}"
+    if not result.repeated:
+        return f"<p>No two recordings have {how}.</p>"
+    rows: list[Sequence[object]] = [(", ".join(group),) for group in result.repeated]
+    return f"<p>Groups of recordings with {how}:</p>{html_table(('recordings',), rows)}"

@@ -1,0 +1,105 @@
+"""Folders of recordings as sets of vectors, and what repeats within one (section 5.3)."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from stable_audio_open.audio.hashes import hash_files
+from stable_audio_open.evaluation.chunk_vectors import ChunkVectors, embed_chunks
+from stable_audio_open.listeners.embedder import Embedder
+from stable_audio_open.listeners.embeddings import EmbeddingCache
+from stable_audio_open.listeners.similarity import Pairs, groups, similar_pairs
+
+
+class RecordingSet(NamedTuple):
+    """Recordings of a folder."""
+
+    folder: Path
+    captions: Mapping[str, str]
+    """By file, relative to the folder."""
+
+
+class EmbeddedSet(NamedTuple):
+    """The readable recordings of a folder and their vectors, in the same order."""
+
+    folder: Path
+    files: tuple[str, ...]
+    hashes: Mapping[str, str]
+    """Of the audio, by file."""
+    vectors: ChunkVectors
+
+
+@dataclass(frozen=True)
+class SetEmbedder:
+    """Embeds sets, keeping hashes and vectors in a folder."""
+
+    output: Path
+    embedder: Embedder
+    cache: EmbeddingCache
+    chunk: float
+    """Seconds."""
+
+    def __call__(self, name: str, folder: Path, files: Iterable[str]) -> EmbeddedSet:
+        """Return a set; files that cannot be read are left out, with a warning.
+
+        Args:
+            name: Of the list of hashes.
+            folder: Of the recordings.
+            files: Relative to it.
+
+        Raises:
+            ValueError: When no file can be read.
+        """
+        hashes, _ = hash_files(files, folder, self.output / "hashes" / name)
+        vectors = embed_chunks(
+            tuple(hashes), hashes, folder, self.embedder, self.cache, chunk=self.chunk
+        )
+        return EmbeddedSet(folder, tuple(hashes), hashes, vectors)
+
+
+def repeated_groups(library: EmbeddedSet, threshold: float | None) -> list[list[int]]:
+    """Return the sets of recordings that hold the same samples, or chunks above a threshold.
+
+    Args:
+        library: Training set.
+        threshold: Least cosine of repeated chunks; None finds the same samples alone.
+    """
+
+    def pairs() -> Iterator[Pairs]:
+        linked = [pair for places in _same_samples(library) for pair in pairwise(places)]
+        if linked:
+            first, second = torch.tensor(linked).T
+            yield Pairs(first, second, torch.ones(len(linked)))
+        if threshold is not None:
+            vectors = library.vectors
+            for found in similar_pairs(vectors.values, threshold):
+                one, other = vectors.owners[found.first], vectors.owners[found.second]
+                yield Pairs(one, other, found.similarity)
+
+    return groups(len(library.files), pairs())
+
+
+def refuse_shared(unseen: EmbeddedSet, library: EmbeddedSet) -> None:
+    """Check that no held-out recording was trained on.
+
+    Raises:
+        ValueError: One has the samples of a training recording.
+    """
+    trained = {library.hashes[file]: file for file in library.files}
+    for file in unseen.files:
+        if same := trained.get(unseen.hashes[file]):
+            raise ValueError(
+                f"{unseen.folder / file}: has the same samples as {same} of the training set; "
+                "take it out of the held-out recordings"
+            )
+
+
+def _same_samples(library: EmbeddedSet) -> Iterable[Sequence[int]]:
+    same: dict[str, list[int]] = {}
+    for place, file in enumerate(library.files):
+        same.setdefault(library.hashes[file], []).append(place)
+    return same.values()

@@ -1,0 +1,94 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+import soundfile
+
+from stable_audio_open.data.manifest import Recording, write_manifest
+
+Run = Callable[..., CompletedProcess[str]]
+Refuse = Callable[..., None]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three sounds, the last of them again under another name."""
+    folder, rng = tmp_path / "data", np.random.default_rng(0)
+    folder.mkdir()
+    for name in ("kick", "snare", "bell"):
+        decay = np.exp(-np.arange(8000)[:, None] / 2000)
+        soundfile.write(folder / f"{name}.wav", 0.5 * decay * rng.standard_normal((8000, 2)), 16000)
+    (folder / "copy.wav").write_bytes((folder / "bell.wav").read_bytes())
+    names = ("kick", "snare", "bell", "copy")
+    lines = [Recording(file=f"{n}.wav", caption=f"deep {n}", tags=(n, "deep")) for n in names]
+    write_manifest(folder / "manifest.jsonl", lines)
+    return folder
+
+
+def test_the_bundled_model(run: Run, data: Path) -> None:
+    command = ("evaluate", "memorisation", "tiny", "--data", data, "--output", "out", "--random", 2,
+               "--steps", 2, "--device", "cpu", "--embedder", "log-mel",
+               "--reconstructions")  # fmt: skip
+    result = run(*command)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "4 recordings, 2 of them repeated in 1 groups; log-mel" in result.stdout
+    assert "out/memorisation-log-mel.html: listen to the candidates" in result.stdout
+    written = Path("out/memorisation-log-mel.json").read_bytes()
+    found = json.loads(written)
+    assert found["generation"]["model"] == "tiny"
+    assert found["settings"]["chunk"] == pytest.approx(2.972, abs=1e-3)
+    assert found["repeated"] == [["bell.wav", "copy.wav"]]
+    assert [section["sounds"] for section in found["sections"]] == [2, 2, 2]
+    assert len(list(Path("out/reconstructions").iterdir())) == 2
+    lines = Path("out/generations/generations.jsonl").read_text().splitlines()
+    sounds = [json.loads(line) for line in lines]
+    for sound in sounds:
+        assert (
+            soundfile.info(f"out/generations/{sound['file']}").duration == sound["seconds"] == 0.5
+        )
+    # A second run makes nothing anew and says the same.
+    before = {path: path.stat().st_mtime_ns for path in Path("out/generations").glob("*.flac")}
+    assert run(*command).stdout == result.stdout
+    assert Path("out/memorisation-log-mel.json").read_bytes() == written
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_prompts_of_metadata(run: Run, data: Path, tiny_model_folder: Path) -> None:
+    result = run("evaluate", "memorisation", tiny_model_folder, "--data", data, "--output", "out",
+                 "--embedder", "log-mel", "--steps", 1, "--prompts", "metadata", "--random", 4,
+                 "--per-prompt", 3)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    lines = Path("out/generations/generations.jsonl").read_text().splitlines()
+    prompts = {json.loads(line)["prompt"] for line in lines}
+    assert len(lines) == 12
+    assert len(prompts) > 4
+    assert {word.strip(",").lower() for p in prompts for word in p.split()} == {
+        *("kick", "snare", "bell", "copy", "deep"),
+    }
+
+
+@pytest.mark.usefixtures("run")
+def test_mistakes(refuse: Refuse, run: Run, data: Path, tiny_model_folder: Path) -> None:
+    command = ("evaluate", "memorisation", tiny_model_folder, "--data", data, "--output", "out",
+               "--steps", 1, "--random", 1)  # fmt: skip
+    refuse(
+        *command, "--embedder", "x", code=2,
+        message="no embedder 'x'; allowed: clap:FOLDER, log-mel, musicnn, musicnn:WEIGHTS",
+    )  # fmt: skip
+    refuse(
+        *command, "--embedder", "log-mel", "--threshold", 2, code=2,
+        message="threshold must lie within 0..1, above 0, got 2.0; it is a cosine",
+    )  # fmt: skip
+    refuse(
+        *command, "--embedder", "log-mel", "--given", "nowhere", code=2,
+        message="nowhere: no such folder; give one with sounds of the model",
+    )  # fmt: skip
+    assert run(*command, "--embedder", "log-mel").returncode == 0
+    refuse(
+        *command, "--embedder", "log-mel", "--seed", 1, code=2,
+        message="out/generations: was begun with seed 0, got 1; choose another output folder, or "
+        "give the same",
+    )  # fmt: skip

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from torch.nn import functional
+
+from stable_audio_open.evaluation.chunk_vectors import (
+    ChunkVectors,
+    chunk_starts,
+    embed_chunks,
+    nearest,
+    similarity,
+)
+from stable_audio_open.listeners.embeddings import EmbeddingCache
+from stable_audio_open.listeners.log_mel_embedder import LogMelEmbedder
+
+
+def random_vectors(counts: tuple[int, ...], *, seed: int) -> ChunkVectors:
+    generator = torch.Generator().manual_seed(seed)
+    values = functional.normalize(torch.randn(sum(counts), 5, generator=generator), dim=1)
+    owners = torch.tensor([place for place, count in enumerate(counts) for _ in range(count)])
+    return ChunkVectors(values, owners, torch.zeros(sum(counts)))
+
+
+@pytest.mark.parametrize(
+    ("duration", "starts"),
+    [(0.5, [0]), (2, [0]), (2.5, [0, 0.5]), (4, [0, 2]), (5, [0, 2, 3])],
+)
+def test_chunks_cover_a_recording(duration: float, starts: list[float]) -> None:
+    assert chunk_starts(duration, 2) == starts
+
+
+@pytest.mark.parametrize("block", [1, 3, 100])
+def test_nearest_is_the_largest_of_all_pairs_of_chunks(block: int) -> None:
+    queries, library = (random_vectors(c, seed=i) for i, c in enumerate([(1, 3, 2), (2, 2, 1, 4)]))
+    found = nearest(queries, library, block=block)
+    for query in range(3):
+        all_pairs = [similarity(queries, query, library, place) for place in range(4)]
+        torch.testing.assert_close(float(found.similarity[query]), max(all_pairs))
+        assert int(library.owners[found.other[query]]) == all_pairs.index(max(all_pairs))
+        assert int(queries.owners[found.own[query]]) == query
+        rows = queries.values[found.own[query]], library.values[found.other[query]]
+        torch.testing.assert_close(found.similarity[query], rows[0] @ rows[1])
+
+
+@pytest.mark.parametrize("block", [2, 100])
+def test_a_recording_is_no_neighbour_of_itself(block: int) -> None:
+    library = random_vectors((2, 3, 1), seed=0)
+    found = nearest(library, library, same_set=True, block=block)
+    for place in range(3):
+        others = [similarity(library, place, library, other) for other in range(3)]
+        others[place] = -1
+        assert int(library.owners[found.other[place]]) == others.index(max(others))
+    one = random_vectors((3,), seed=0)
+    with pytest.raises(ValueError, match="a set of one recording has no neighbours"):
+        nearest(one, one, same_set=True)
+
+
+def test_a_copied_part_of_a_long_recording_is_found(tmp_path: Path) -> None:
+    """As a whole, the recording and its part are not alike."""
+    rate, embedder = 32000, LogMelEmbedder()
+    generator = torch.Generator().manual_seed(0)
+    parts = []
+    for hertz in (200, 500, 1100, 2500):
+        beats = (torch.rand(8, generator=generator) > 0.4).float().repeat_interleave(rate // 4)
+        time = torch.arange(2 * rate) / rate
+        parts.append(0.5 * beats * (2 * torch.pi * hertz * time).sin())
+    soundfile.write(tmp_path / "long.wav", torch.cat(parts).numpy(), rate)
+    soundfile.write(tmp_path / "part.wav", parts[2].numpy(), rate)
+    hashes = {"long.wav": "a", "part.wav": "b"}
+
+    def cosine(chunk: float) -> tuple[float, float]:
+        cache = EmbeddingCache(tmp_path / f"{chunk}", embedder.name)
+        made = [
+            embed_chunks([name], hashes, tmp_path, embedder, cache, chunk=chunk) for name in hashes
+        ]
+        again = EmbeddingCache(tmp_path / f"{chunk}", embedder.name)
+        assert len(again) == len(cache)
+        found = nearest(made[1], made[0])
+        return float(found.similarity[0]), float(made[0].starts[found.other[0]])
+
+    value, start = cosine(2.0)
+    assert (round(value, 3), start) == (1.0, 4.0)
+    assert cosine(10.0)[0] < 0.8
