@@ -14,6 +14,9 @@ from torch import Tensor
 
 BLOCK = 1 << 16
 """Vectors widened to float64 at once."""
+WIDEST = 8192
+"""Numbers in a vector: the distance then takes minutes, and grows with the third power."""
+
 SINGULAR = 1e-12
 """Eigenvalues below this share of the largest are none."""
 
@@ -30,9 +33,14 @@ def fit_gaussian(vectors: Float[Tensor, "windows width"]) -> Gaussian:
     """Return the mean and covariance of vectors.
 
     Raises:
-        ValueError: There are fewer than two, or one is not finite.
+        ValueError: There are fewer than two, they are too wide, or one is not finite.
     """
-    count = len(vectors)
+    count, width = vectors.shape
+    if width > WIDEST:
+        raise ValueError(
+            f"vectors of {width} numbers are too wide for a covariance, which is computed up to "
+            f"{WIDEST}; use another embedder"
+        )
     if count < 2:
         raise ValueError(f"a covariance needs at least 2 vectors, got {count}; add recordings")
     mean = vectors.mean(dim=0, dtype=torch.float64)

@@ -20,6 +20,7 @@ from stable_audio_open.evaluation.levels import PEAK_DB, at_peak
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
+from stable_audio_open.listeners.clip_tagger import ClipTagger
 from stable_audio_open.listeners.tagger import Tagger
 
 
@@ -44,7 +45,7 @@ class KlResult(Result, frozen=True, kw_only=True):
 def evaluate_kl(
     generated: Path,
     reference: Path,
-    tagger: Tagger,
+    tagger: Tagger | ClipTagger,
     *,
     definition: Definition | None = None,
     allow_missing: bool = False,
@@ -56,7 +57,7 @@ def evaluate_kl(
     Args:
         generated: Folder of the recordings that are judged.
         reference: Folder of those that they are compared with.
-        tagger: Hears.
+        tagger: Of whole clips, or of frames.
         definition: The paper's when None.
         allow_missing: Compare what both folders have.
 
@@ -69,10 +70,11 @@ def evaluate_kl(
     ids = match(own, theirs, names=(generated, reference), allow_missing=allow_missing)
     if not ids.common:
         raise ValueError(f"{generated}: shares no id with {reference}; there is nothing to compare")
-    windows, silent, per_file = 0, [], {}
+    windows, classes, silent, per_file = 0, 0, [], {}
     for name in ids.common:
         mine = _heard(own[name], tagger)
         windows += len(mine.logits)
+        classes = mine.logits.shape[1]
         if mine.silent:
             silent.append(name)
         pair = [
@@ -82,7 +84,7 @@ def evaluate_kl(
         first, second = pair if definition.forward else pair[::-1]
         per_file[name] = float(kl_divergence(first, second, epsilon=definition.epsilon))
     return KlResult(
-        definition=f"{definition}; mean over files; mono, peak {PEAK_DB:g} dBFS",
+        definition=f"{definition}; {_windows(tagger)}mean over files; mono, peak {PEAK_DB:g} dBFS",
         audio=str(generated),
         reference=str(reference),
         checkpoint=tagger.name,
@@ -95,9 +97,13 @@ def evaluate_kl(
         missing=ids.missing,
         extra=ids.extra,
         divergence=fmean(per_file.values()),
-        classes=len(tagger.classes),
+        classes=classes,
         per_file=per_file,
     )
+
+
+def _windows(tagger: Tagger | ClipTagger) -> str:
+    return f"{tagger.definition}; " if isinstance(tagger, ClipTagger) else ""
 
 
 class _Heard(NamedTuple):
@@ -105,7 +111,7 @@ class _Heard(NamedTuple):
     silent: bool
 
 
-def _heard(path: Path, tagger: Tagger) -> _Heard:
+def _heard(path: Path, tagger: Tagger | ClipTagger) -> _Heard:
     mono = read_audio(path, sample_rate=tagger.sample_rate, channels=1).samples[0, 0]
     level = at_peak(mono)
     if isinstance(tagger, LogitTagger):

@@ -2,6 +2,7 @@
 
 from stable_audio_open.listeners.clip_tagger import ClipTagger
 from stable_audio_open.listeners.embedder import Embedder
+from stable_audio_open.listeners.tagger import Tagger
 
 EMBEDDERS = (
     "clap:FOLDER, clap:FILE.pt, openl3:FILE.h5, passt:FILE.pt, panns:FILE.pth, log-mel, musicnn, "
@@ -51,6 +52,26 @@ def load_embedder(name: str, *, device: str = "cpu") -> Embedder:
 
             return MusicnnEmbedder(load_musicnn(weights or "MTT_musicnn", device=device))
     raise ValueError(f"no embedder {name!r}; allowed: {EMBEDDERS}")
+
+
+def load_tagger(name: str, *, device: str = "cpu") -> ClipTagger | Tagger:
+    """Return what KL hears with: a tagger of clips, or musicnn, whose patches are heard one by one.
+
+    Args:
+        name: As for `load_clip_tagger`, or `musicnn` or `musicnn:MSD_musicnn`.
+        device: Where to compute.
+
+    Raises:
+        ValueError: There is no such tagger, or its weights are missing.
+    """
+    kind, _, weights = name.partition(":")
+    if kind == "musicnn":
+        from stable_audio_open.listeners.musicnn import load_musicnn
+
+        return load_musicnn(weights or "MTT_musicnn", device=device)
+    if kind in ("passt", "panns") and weights:
+        return load_clip_tagger(name, device=device)
+    raise ValueError(f"no tagger {name!r}; allowed: {CLIP_TAGGERS}, musicnn, musicnn:WEIGHTS")
 
 
 def load_clip_tagger(name: str, *, device: str = "cpu") -> ClipTagger:

@@ -162,3 +162,8 @@ def test_the_line_is_that_of_least_squares() -> None:
 def test_too_few_windows_for_a_line_are_refused() -> None:
     with pytest.raises(ValueError, match="15 subsets of 20 windows make no line; give at least 3"):
         extrapolate(vectors(20, 2), gaussian([0, 0], [1, 1]))
+
+
+def test_vectors_too_wide_for_a_covariance_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"vectors of 8193 numbers are too wide for a covariance"):
+        fit_gaussian(torch.zeros(2, 8193))

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from stable_audio_open.cli.curate.tagger import TaggerName, make_tagger
 from stable_audio_open.cli.evaluate import output as shared
 
 
@@ -14,7 +13,13 @@ def kl(
     reference: Annotated[
         Path, typer.Argument(metavar="REFERENCE", help="Folder of recordings of the same ids.")
     ],
-    tagger: TaggerName,
+    tagger: Annotated[
+        str,
+        typer.Option(
+            metavar="passt:FILE|panns:FILE|musicnn",
+            help="PaSST's checkpoint (as in the paper), PANNs' Cnn14 or musicnn.",
+        ),
+    ],
     definition: Annotated[
         Literal["paper", "reverse", "windows", "reverse-windows"],
         typer.Option(
@@ -31,12 +36,13 @@ def kl(
 
     from stable_audio_open.evaluation.divergence import DEFINITIONS
     from stable_audio_open.evaluation.kl import evaluate_kl
+    from stable_audio_open.listeners.named import load_tagger
 
     shared.check_output(output)
     result = evaluate_kl(
         generated,
         reference,
-        make_tagger(tagger, device),
+        load_tagger(tagger, device=device),
         definition=msgspec.structs.replace(DEFINITIONS[definition], epsilon=epsilon),
         allow_missing=allow_missing,
     )

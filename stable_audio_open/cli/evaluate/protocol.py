@@ -44,6 +44,25 @@ def protocol(
     sampler: shared.Sampler = "dpmpp-2m",
     batch: shared.Batch = 1,
     players: Players = 8,
+    frechet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="openl3:FILE.h5",
+            help="Embedder of the Frechet distance; the paper's is OpenL3, env for AudioCaps, "
+            "music for Song Describer.",
+        ),
+    ] = None,
+    kl: Annotated[
+        str | None,
+        typer.Option(metavar="passt:FILE.pt", help="Tagger of KL; the paper's is PaSST."),
+    ] = None,
+    clap: Annotated[
+        str | None,
+        typer.Option(metavar="clap:FILE.pt", help="Embedder of the CLAP score."),
+    ] = None,
+    listeners_device: Annotated[
+        str, typer.Option(metavar="cpu|cuda", help="Where these networks compute.")
+    ] = "cpu",
     text_encoder: options.TextEncoder = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -58,6 +77,7 @@ def protocol(
     import logging
 
     from stable_audio_open.cli.evaluate.making import device_of
+    from stable_audio_open.cli.evaluate.metrics import load_metrics
     from stable_audio_open.cli.evaluate.protocol_run import run_protocol
     from stable_audio_open.cli.target import check_folder
     from stable_audio_open.data.processes import joined_processes
@@ -79,6 +99,7 @@ def protocol(
     if not (allow_missing and found):
         refuse_missing(references, asked.chosen, found)
     check_folder(output)
+    metrics = load_metrics(frechet=frechet, kl=kl, clap=clap, device=listeners_device)
     options.use_threads(threads)
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
     with joined_processes() as processes:
@@ -98,4 +119,5 @@ def protocol(
             processes,
             part=part,
             players=players,
+            metrics=metrics,
         )

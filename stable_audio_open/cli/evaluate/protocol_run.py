@@ -17,8 +17,8 @@ from stable_audio_open.cli.evaluate.making import (
     seconds_of,
 )
 from stable_audio_open.cli.evaluate.measuring import measure_subsets
-from stable_audio_open.cli.evaluate.metrics import METRICS
 from stable_audio_open.data.processes import Processes
+from stable_audio_open.evaluation.protocols.comparisons import Metric
 from stable_audio_open.evaluation.protocols.made import Item, make_missing
 from stable_audio_open.evaluation.protocols.references import missing_references
 from stable_audio_open.evaluation.protocols.sources import follow_sources
@@ -45,6 +45,7 @@ def run_protocol(
     *,
     part: Part,
     players: int,
+    metrics: Mapping[str, Metric],
 ) -> None:
     """Make what is missing, measure it and write the report; the first process alone measures.
 
@@ -57,6 +58,7 @@ def run_protocol(
         processes: That share the making.
         part: Which tables.
         players: Files to hear on the page.
+        metrics: By the names of their results.
 
     Raises:
         ValueError: Generations of an autoencoder alone are asked for, or a folder holds files that
@@ -84,7 +86,7 @@ def run_protocol(
             compared,
             folder=folder,
             scratch=output / COMPARISONS,
-            metrics=METRICS,
+            metrics=metrics,
         )
         for subset, files, unpaired, results in found:
             without = f", {unpaired} without a reference" if unpaired else ""
