@@ -131,7 +131,8 @@ def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
         "out/generations, all: 4 files, 1 without a reference; frechet, kl",
         "out/generations, no-speech: 3 files, 1 without a reference; nothing measured",
         "out/generations, no-connectors: 3 files, 1 without a reference; nothing measured",
-        "out/generations, no-speech-no-connectors: 2 files, 1 without a reference; nothing measured",
+        "out/generations, no-speech-no-connectors: 2 files, 1 without a reference; nothing "
+        "measured",
         "out/reconstructions, all: 2 files; reconstruction",
         "out/report.md",
         "out/report.json",
