@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import UInt32
 
@@ -37,7 +38,10 @@ AGREEMENT = 0.9
 
 logger = logging.getLogger(__name__)
 
-Fingerprint = UInt32[np.ndarray, "_"]
+if TYPE_CHECKING:
+    Fingerprint = npt.NDArray[np.uint32]
+else:
+    Fingerprint = UInt32[np.ndarray, "_"]
 
 
 class StoredFingerprint(msgspec.Struct, frozen=True, kw_only=True):
