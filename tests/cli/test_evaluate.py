@@ -34,7 +34,7 @@ def test_frechet_prints_and_writes_its_result(run: Run, sets: Path) -> None:
     lines = result.stdout.splitlines()
     assert lines[0].startswith("Frechet distance ")
     assert lines[0].endswith("(8 files, 8 windows; reference 8 files, 8 windows)")
-    assert lines[-1].startswith("checkpoint: musicnn MTT_musicnn, weights ")
+    assert lines[-1].startswith("checkpoint: musicnn MTT_musicnn sha256:")
     written = json.loads((sets / "fd.json").read_text())
     assert written["distance"] > 0
     assert sorted(written["contributions"]) == [str(index) for index in range(8)]
@@ -97,7 +97,7 @@ def test_clap_needs_a_text_side(run: Run, sets: Path) -> None:
     result = run("evaluate", "clap", "clean", "--prompts", "prompts.csv", "--embedder", "musicnn")
     assert result.returncode == 2
     assert result.stderr == (
-        "stable-audio-open: --embedder musicnn: has no text side; use clap:FOLDER\n"
+        "stable-audio-open: --embedder musicnn: has no text side; use clap:FOLDER or clap:FILE.pt\n"
     )
 
 

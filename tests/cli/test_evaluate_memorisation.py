@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from stable_audio_open.data.manifest import Recording, write_manifest
+from stable_audio_open.listeners.named import EMBEDDERS
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -76,7 +77,7 @@ def test_mistakes(refuse: Refuse, run: Run, data: Path, tiny_model_folder: Path)
                "--steps", 1, "--random", 1)  # fmt: skip
     refuse(
         *command, "--embedder", "x", code=2,
-        message="no embedder 'x'; allowed: clap:FOLDER, log-mel, musicnn, musicnn:WEIGHTS",
+        message=f"no embedder 'x'; allowed: {EMBEDDERS}",
     )  # fmt: skip
     refuse(
         *command, "--embedder", "log-mel", "--threshold", 2, code=2,
