@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,11 @@ import soundfile
 
 Run = Callable[..., CompletedProcess[str]]
 RATE = 16000
+
+needs_musicnn = pytest.mark.skipif(
+    importlib.util.find_spec("musicnn") is None,
+    reason="needs the weights: pip install --no-deps musicnn==0.1.0",
+)
 
 
 @pytest.fixture
@@ -27,6 +33,7 @@ def sets(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@needs_musicnn
 def test_frechet_prints_and_writes_its_result(run: Run, sets: Path) -> None:
     arguments = ("evaluate", "frechet", "noisy", "clean", "--embedder", "musicnn")
     result = run(*arguments, "--points", 0, "--cache", "clean.safetensors", "-o", "fd.json")
@@ -43,6 +50,7 @@ def test_frechet_prints_and_writes_its_result(run: Run, sets: Path) -> None:
     assert again.stdout.splitlines()[:2] == lines[:2]
 
 
+@needs_musicnn
 def test_kl_of_a_set_with_itself_is_slightly_below_0(run: Run, sets: Path) -> None:
     result = run("evaluate", "kl", "clean", "clean", "--tagger", "musicnn")
     value = float(result.stdout.split()[2])
@@ -52,6 +60,7 @@ def test_kl_of_a_set_with_itself_is_slightly_below_0(run: Run, sets: Path) -> No
     assert plain.stdout.startswith("KL divergence 0.000000 (8 files, 50 classes)")
 
 
+@needs_musicnn
 def test_silent_sets_are_warned_of_and_fail_where_that_is_asked(run: Run, sets: Path) -> None:
     result = run("evaluate", "kl", "silent", "clean", "--tagger", "musicnn")
     assert "warning: 8 of 8 recordings are silent, '0' first" in result.stdout
@@ -92,6 +101,7 @@ def test_reconstruction_through_a_model(
     assert written["silent_originals"] == ["silence"]
 
 
+@needs_musicnn
 def test_clap_needs_a_text_side(run: Run, sets: Path) -> None:
     (sets / "prompts.csv").write_text("id,prompt\n0,a tone\n")
     result = run("evaluate", "clap", "clean", "--prompts", "prompts.csv", "--embedder", "musicnn")
@@ -101,6 +111,7 @@ def test_clap_needs_a_text_side(run: Run, sets: Path) -> None:
     )
 
 
+@needs_musicnn
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -1,5 +1,6 @@
 """Whole evaluations by the real weights of musicnn."""
 
+import importlib.util
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.listeners.embedder import FunctionEmbedder
 from stable_audio_open.listeners.musicnn import MusicnnEmbedder, MusicnnTagger, load_musicnn
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("musicnn") is None,
+    reason="needs the weights: pip install --no-deps musicnn==0.1.0",
+)
 
 
 @pytest.fixture(scope="module")
