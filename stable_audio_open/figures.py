@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import pairwise
 
 ROW = 22
 LABEL = 260
@@ -90,9 +91,11 @@ def steps(title: str, edges: Sequence[float], series: Sequence[tuple[str, Sequen
         parts.append(
             f'<text x="{across(edge):.1f}" y="{bottom + 18}" text-anchor="middle">{edge:.3g}</text>'
         )
-    for row, ((name, shares), colour) in enumerate(zip(series, COLOURS, strict=False)):
+    for row, ((name, shares), colour) in enumerate(
+        zip(series, COLOURS[: len(series)], strict=True)
+    ):
         points = [f"{MARGIN},{bottom}"]
-        for left, right, share in zip(edges, edges[1:], shares, strict=False):
+        for (left, right), share in zip(pairwise(edges), shares, strict=True):
             y = bottom - PLOT * share / highest
             points += [f"{across(left):.1f},{y:.1f}", f"{across(right):.1f},{y:.1f}"]
         points.append(f"{WIDTH - MARGIN},{bottom}")

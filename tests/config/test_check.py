@@ -395,6 +395,7 @@ def test_the_cause_is_kept() -> None:
         decode_config(json.dumps(value), source="file.json")
     assert isinstance(error.value, ValueError)
     assert error.value.__cause__ is not None
+    assert isinstance(error.value.__cause__, msgspec.ValidationError)
 
 
 @pytest.mark.parametrize("new", [None, True, 0, -1, 7, 0.5, 1e300, "x", "dit", [], [1], {"a": 1}])
