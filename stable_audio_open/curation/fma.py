@@ -138,7 +138,12 @@ def _columns(path: Path, rows: Iterator[tuple[int, list[str] | str]]) -> list[Co
     """Read the two header rows, and the third that names the index."""
     header = [cells for _, cells in (next(rows, (0, "")) for _ in range(3))]
     upper, lower, index = (cells if isinstance(cells, list) else [] for cells in header)
-    columns = list(zip(upper, lower, strict=False))
+    if len(upper) != len(lower):
+        raise ValueError(
+            f"{path}: the header rows have {len(upper)} and {len(lower)} cells; give {TRACKS} of "
+            "fma_metadata as it is"
+        )
+    columns = list(zip(upper, lower, strict=True))
     missing = [".".join(column) for column in NEEDED if column not in columns]
     if missing or not index or index[0] != "track_id":
         lacks = f"lacks {', '.join(missing)}" if missing else "has no row `track_id`"

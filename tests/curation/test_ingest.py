@@ -314,6 +314,14 @@ def test_another_csv_is_not_taken_for_tracks(tmp_path: Path) -> None:
         list(read_fma(source))
 
 
+def test_header_rows_of_two_lengths_are_refused(tmp_path: Path) -> None:
+    source = fma(tmp_path / "fma")
+    first, rest = (source / "tracks.csv").read_text().split("\n", 1)
+    (source / "tracks.csv").write_text(f"{first},extra\n{rest}")
+    with pytest.raises(ValueError, match=r"tracks\.csv: the header rows have 16 and 15 cells"):
+        list(read_fma(source))
+
+
 def test_files_are_found_by_number(tmp_path: Path) -> None:
     rows = freesound(tmp_path / "a.jsonl", json.dumps(SOUND), '{"id": 5}', '{"id": "x"}')
     found = list(with_files(rows, {4832: "a/4832__Zajo__kick.wav"}))
