@@ -57,8 +57,7 @@ class Checkpoints(pl.Callback):
             return
         self._saved = step
         path = self.folder / f"{step:08d}.ckpt"
-        # Lightning's word for: optimisers and counters too. Reading is with weights_only=True.
-        trainer.save_checkpoint(path, weights_only=False)
+        _save(trainer, path)
         if trainer.is_global_zero:
             _point(self.folder / "last.ckpt", path)
             self._delete_old(step)
@@ -81,7 +80,7 @@ class Checkpoints(pl.Callback):
         if not value < self.lowest:
             return
         self.lowest = value
-        trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=False)
+        _save(trainer, self.folder / "best.ckpt")
         if trainer.is_global_zero:
             record = {"metric": self.best, "value": value, "step": trainer.global_step}
             replace_bytes(self.folder / "best.json", json.dumps(record, indent=2).encode())
@@ -92,6 +91,12 @@ class Checkpoints(pl.Callback):
         ours = sorted((int(m[1]), path) for m, path in found if m and int(m[1]) <= step)
         for _, path in ours[: -self.keep]:
             path.unlink()
+
+
+def _save(trainer: pl.Trainer, path: Path) -> None:
+    """Write weights, optimisers and counters."""
+    # Lightning's flag leaves optimisers out of what is written. Reading has weights_only=True.
+    trainer.save_checkpoint(path, weights_only=False)
 
 
 def _point(name: Path, target: Path) -> None:
