@@ -18,6 +18,7 @@ from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.demo_page import DemoRecord, write_page, write_record
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.modes import in_eval_mode
 from stable_audio_open.training.spectrogram import spectrogram_picture
 
 log = logging.getLogger(__name__)
@@ -76,23 +77,20 @@ class DemoWriter(pl.Callback):
         with pl_module.averaged() as model:  # split weights are gathered by all
             if not trainer.is_global_zero:
                 return
-            mode = model.training
-            model.eval()
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                records = [
-                    self._write(model, demo, scale, folder / f"{index}_{_name(demo.prompt)}")
-                    for index, demo in enumerate(self.demos)
-                    for scale in self.guidance_scales
-                ]
+                with in_eval_mode(model):
+                    records = [
+                        self._write(model, demo, scale, folder / f"{index}_{_name(demo.prompt)}")
+                        for index, demo in enumerate(self.demos)
+                        for scale in self.guidance_scales
+                    ]
                 write_record(folder, records)
                 write_page(self.folder)
                 for logger in trainer.loggers:
                     show(logger, folder, records, step=step)
             except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
                 log.warning("the demos at step %d failed: %s", step, error)
-            finally:
-                model.train(mode)
 
     def _write(self, model: LatentDiffusion, demo: Demo, scale: float, stem: Path) -> DemoRecord:
         longest = demo.seconds_total - demo.seconds_start
