@@ -1,7 +1,7 @@
 """Training of the autoencoder: reconstruction and KL (section 4.1)."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -80,6 +80,8 @@ class AutoencoderTraining(pl.LightningModule):
         self.header = header
         self.seed = seed
         self.validation_means = ValidationMeans()
+        # In a tuple, which hides it from Lightning.
+        self._validated: tuple[AudioAutoencoder, ...] = ()
         self._lent = ExitStack()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
@@ -102,16 +104,27 @@ class AutoencoderTraining(pl.LightningModule):
         self.log_dict(logged, batch_size=len(audio))
         return Reconstruction(decoded=decoded, loss=self._weighted(terms))
 
-    def on_validation_epoch_start(self) -> None:
-        """Let an offloaded average take the place of the trained weights."""
+    @contextmanager
+    def averaged(self) -> Iterator[AudioAutoencoder]:
+        """Lend the averaged autoencoder, or the trained one where no average is kept.
+
+        An offloaded average takes the place of the trained weights meanwhile.
+        """
         if self.offloaded_ema is not None:
-            self._lent.enter_context(self.offloaded_ema.in_place_of(self.model))
+            with self.offloaded_ema.in_place_of(self.model):
+                yield self.model
+        else:
+            yield self.model if self.ema is None else self.ema
+
+    def on_validation_epoch_start(self) -> None:
+        """Get the averaged model ready."""
+        self._validated = (self._lent.enter_context(self.averaged()),)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Take the averaged model's loss; it decodes the means of the latents, without noise."""
         del batch_idx
         audio: Tensor = batch["audio"]
-        model = self.model if self.ema is None else self.ema
+        [model] = self._validated
         posterior = model.posterior(audio)
         terms = self._terms(model.decoder(posterior.mean), audio, posterior.kl())
         losses = {f"validation/loss/{name}": term for name, term in terms.items()}
@@ -119,7 +132,8 @@ class AutoencoderTraining(pl.LightningModule):
         self.validation_means.add(losses, items=len(audio))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means, and put the trained weights back."""
+        """Log the means, and give the averaged model back."""
+        self._validated = ()
         self._lent.close()
         means = self.validation_means.take()
         self.log("validation/loss", means.pop("validation/loss"), prog_bar=True)

@@ -18,7 +18,7 @@ from stable_audio_open.build.run import run_training
 from stable_audio_open.build.training import autoencoder_task, diffusion_task
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
-from stable_audio_open.config.training import CheckpointConfig
+from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.data.datamodule import ValidatedDataModule
 from stable_audio_open.pretrained import load
 from tests.training.test_processes import run_two
@@ -235,6 +235,7 @@ def test_the_autoencoder_is_validated_by_the_terms_of_its_loss(
     assert isinstance(data, ValidatedDataModule)
     loader = data.val_dataloader()
     total, items = 0.0, 0
+    task.on_validation_epoch_start()
     with torch.no_grad():
         for index, batch in enumerate(loader):
             task.validation_step(batch, index)
