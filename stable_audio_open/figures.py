@@ -1,5 +1,6 @@
 """Plots and tables as text for an HTML page; nothing is fetched, everything is escaped."""
 
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import pairwise
@@ -106,4 +107,56 @@ def steps(title: str, edges: Sequence[float], series: Sequence[tuple[str, Sequen
             f'stroke="{colour}" stroke-width="3"/>'
             f'<text x="{MARGIN + 32}" y="{y}">{escape(name)}</text>'
         )
+    return "".join([*parts, "</svg>"])
+
+
+def curve(title: str, points: Sequence[tuple[float, float]], *, marked: int | None = None) -> str:
+    """Return an SVG of values over steps as a line with dots.
+
+    Args:
+        title: For who does not see it.
+        points: Step and value, by ascending step; values that are not finite are left out.
+        marked: Place of the point that is shown larger and with its value; none when None.
+    """
+    known = [place for place, (_, value) in enumerate(points) if math.isfinite(value)]
+    values = [points[place][1] for place in known] or [0.0]
+    low, high = min(values), max(values)
+    bottom, right = PLOT + 10, WIDTH - MARGIN
+    start, end = (points[0][0], points[-1][0]) if points else (0.0, 0.0)
+
+    def place_of(step: float, value: float) -> tuple[float, float]:
+        across = (step - start) / (end - start) if end > start else 0.5
+        up = (value - low) / (high - low) if high > low else 0.5
+        return 2 * MARGIN + (right - 2 * MARGIN) * across, bottom - 10 - (PLOT - 20) * up
+
+    found = {place: place_of(*points[place]) for place in known}
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in found.values())
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {bottom + 30}" width="{WIDTH}" height="{bottom + 30}" '
+        f'role="img" aria-label="{escape(title)}">'
+        f'<line x1="{2 * MARGIN}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="#1c2430"/>'
+        f'<polyline points="{line}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>'
+    ]
+    for value in dict.fromkeys((low, high)):
+        y = place_of(start, value)[1]
+        parts.append(
+            f'<text x="{2 * MARGIN - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+        )
+    for step in dict.fromkeys((start, end)):
+        parts.append(
+            f'<text x="{place_of(step, low)[0]:.1f}" y="{bottom + 18}" text-anchor="middle">'
+            f"{step:,g}</text>"
+        )
+    for place, (x, y) in found.items():
+        step, value = points[place]
+        best = place == marked
+        colour, radius = (COLOURS[2], 6) if best else (COLOURS[0], 3)
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}">'
+            f"<title>step {step:,g}: {value:.6g}</title></circle>"
+        )
+        if best:
+            parts.append(
+                f'<text x="{x:.1f}" y="{y - 10:.1f}" text-anchor="middle">{value:.4g}</text>'
+            )
     return "".join([*parts, "</svg>"])

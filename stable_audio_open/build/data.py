@@ -14,10 +14,10 @@ from stable_audio_open.config.model import (
     DiffusionModelConfig,
     ModelConfig,
 )
+from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.config.training import (
     AutoencoderTrainingConfig,
     DiffusionTrainingConfig,
-    TrainerConfig,
 )
 from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import AudioDataModule, EpochDataset, ValidatedDataModule

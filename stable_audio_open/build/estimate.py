@@ -26,11 +26,11 @@ from stable_audio_open.config.model import (
     DiffusionModelConfig,
     ModelConfig,
 )
+from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.config.training import (
     AutoencoderTrainingConfig,
     DiffusionTrainingConfig,
     EmaConfig,
-    TrainerConfig,
 )
 from stable_audio_open.diffusion.objective import TimestepSampler
 from stable_audio_open.nn.attention import standing_for_gpu

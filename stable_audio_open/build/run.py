@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from stable_audio_open.build.data import autoencoder_data, diffusion_data, new_faults
+from stable_audio_open.build.evaluation import early_stopping, evaluations
 from stable_audio_open.build.initial import initial_model
 from stable_audio_open.build.training import (
     autoencoder_task,
@@ -26,11 +27,12 @@ from stable_audio_open.config.model import (
     ModelConfig,
 )
 from stable_audio_open.config.read import decode_config, model_part
-from stable_audio_open.config.training import TrainerConfig
+from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.faults import NoteFaults
 from stable_audio_open.training.finite import SkipNotFinite
+from stable_audio_open.training.measurements import Measurements
 from stable_audio_open.training.throughput import Throughput
 from stable_audio_open.training.trainer import Callback, fit
 
@@ -60,11 +62,7 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
         raise ConfigError(
             f"{config.name}: `training.trainer` is missing; it says how long to train"
         )
-    if trainer.checkpoint.best is not None and config.data.validation is None:
-        raise ConfigError(
-            f"{config.name}: `training.trainer.checkpoint.best` is taken at validations; give a "
-            "manifest of recordings for them as `data.validation`"
-        )
+    _check_measured(config, trainer)
     start = _checkpoint(config, trainer, resume)
     if start is not None:
         _check_resumable(config, start)
@@ -72,10 +70,14 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
     torch.manual_seed(config.training.seed)
     task: AutoencoderTraining | DiffusionTraining
     faults = new_faults(config, trainer, config.data)
+    folder = run_folder(config, trainer)
+    measurements = Measurements(folder)
+    first = [measurements, *early_stopping(trainer, measurements)]
     callbacks: list[Callback] = [
         SkipNotFinite(most_in_row=trainer.most_skipped),
         NoteFaults(faults),
         Throughput(seconds=item_seconds(config), every=trainer.log_every),
+        *evaluations(config, folder, measurements, _device(trainer)),
     ]
     match config:
         case AutoencoderModelConfig(data=data, training=training):
@@ -91,13 +93,35 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
             encoder = system.autoencoder.to(_device(trainer))
             batches = diffusion_data(config, training, data, encoder, faults)
             task = diffusion_task(config, training, system)
-            callbacks += demo_writer(training, run_folder(config, trainer))
+            callbacks += demo_writer(training, folder)
     if trainer.compile:
         task.compile_networks()
-    runner = build_trainer(config, trainer, callbacks=callbacks)
-    last = run_folder(config, trainer) / "checkpoints" / "last.ckpt"
+    runner = build_trainer(config, trainer, first=first, callbacks=callbacks)
+    last = folder / "checkpoints" / "last.ckpt"
     fit(runner, task, batches, start=start)
     return last
+
+
+def _check_measured(config: ModelConfig, trainer: TrainerConfig) -> None:
+    """Check that what the run goes by is measured."""
+    assert config.data is not None
+    assert config.training is not None
+    named = {"checkpoint.best": trainer.checkpoint.best}
+    if trainer.early_stopping is not None:
+        named["early_stopping.metric"] = trainer.early_stopping.metric
+    for field, name in named.items():
+        where = f"{config.name}: `training.trainer.{field}`"
+        if name is None:
+            continue
+        if name.startswith("validation/") and config.data.validation is None:
+            raise ConfigError(
+                f"{where} is taken at validations; give a manifest of recordings for them as "
+                "`data.validation`"
+            )
+        if name.startswith("evaluation/") and config.training.evaluation is None:
+            raise ConfigError(
+                f"{where} is taken at evaluations; describe them as `training.evaluation`"
+            )
 
 
 def _checkpoint(config: ModelConfig, trainer: TrainerConfig, resume: str) -> Path | None:

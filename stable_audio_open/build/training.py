@@ -18,6 +18,7 @@ from stable_audio_open.config.model import (
     ModelConfig,
 )
 from stable_audio_open.config.read import encode_config, model_part
+from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.config.training import (
     AdamWConfig,
     AdversarialConfig,
@@ -25,7 +26,6 @@ from stable_audio_open.config.training import (
     DiffusionTrainingConfig,
     EmaConfig,
     InverseLRConfig,
-    TrainerConfig,
 )
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
@@ -190,15 +190,27 @@ def item_seconds(config: ModelConfig) -> float:
 
 
 def build_trainer(
-    config: ModelConfig, trainer: TrainerConfig, *, callbacks: Sequence[Callback] = ()
+    config: ModelConfig,
+    trainer: TrainerConfig,
+    *,
+    first: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> Trainer:
-    """Return the Lightning trainer, with checkpoints and a log in the run's folder."""
+    """Return the Lightning trainer, with checkpoints and a log in the run's folder.
+
+    Args:
+        config: Of the model.
+        trainer: Of the run.
+        first: Callbacks that may end the run, before checkpoints are written.
+        callbacks: Others.
+    """
     return make_trainer(
         folder=run_folder(config, trainer),
         logger=trainer.logger,
         checkpoint_every=trainer.checkpoint.every,
         checkpoints_kept=trainer.checkpoint.keep,
         best=trainer.checkpoint.best,
+        first=first,
         callbacks=callbacks,
         accelerator=trainer.accelerator,
         devices=trainer.devices,

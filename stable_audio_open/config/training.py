@@ -4,6 +4,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from stable_audio_open.config.evaluation import (
+    GenerationEvaluationConfig,
+    ReconstructionEvaluationConfig,
+)
 from stable_audio_open.config.fields import (
     Fraction,
     Name,
@@ -13,6 +17,7 @@ from stable_audio_open.config.fields import (
     PositiveFloat,
     ProperFraction,
 )
+from stable_audio_open.config.trainer import TrainerConfig
 
 FftSize = Annotated[int, Meta(ge=4, multiple_of=4)]
 FftSizes = Annotated[tuple[FftSize, ...], Meta(min_length=1)]
@@ -105,64 +110,6 @@ class AdversarialConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Step from which on they take part; from there every second step is theirs."""
 
 
-class CheckpointConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a checkpoint is written and how many are kept."""
-
-    every: Positive = 10000
-    """Steps between checkpoints."""
-    keep: Positive = 3
-    """Older checkpoints than the last so many are deleted."""
-    best: Name | None = None
-    """Logged value of which the checkpoint with the lowest is kept too, as `best.ckpt`.
-
-    Such as `validation/loss`; taken at every validation."""
-
-
-class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The run itself."""
-
-    max_steps: Positive
-    """Optimiser steps until the run ends."""
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where it runs; a GPU if there is one when `auto`."""
-    devices: Positive | Literal["auto"] = "auto"
-    """How many of them on each machine; all when `auto`."""
-    nodes: Positive = 1
-    """Machines."""
-    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    """How processes share the work: `ddp` copies the model to each, `fsdp` splits a transformer."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Number format of weights and arithmetic, in Lightning's terms."""
-    compile: bool = False
-    """Compile the networks (torch.compile): a slower start, then faster steps."""
-    accumulate: Positive = 1
-    """Batches per optimiser step."""
-    gradient_clip: PositiveFloat | None = None
-    """Largest norm of the gradient; not limited when null."""
-    most_skipped: Positive = 10
-    """Steps in a row without a finite gradient after which the run stops."""
-    log_every: Positive = 50
-    """Steps between logged values."""
-    validate_every: Positive = 1000
-    """Steps between validations, where `data.validation` names recordings for it."""
-    logger: Literal["csv", "wandb", "tensorboard"] = "csv"
-    """Where the values go; only `wandb` needs an account."""
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    """When a checkpoint is written and how many are kept."""
-    output: Name = "runs"
-    """Folder of checkpoints and logs."""
-    name: Name | None = None
-    """Folder of this run inside `output`; the configuration's name when null."""
-
-    def __post_init__(self) -> None:
-        """Check that there are processes to split a model over."""
-        if self.strategy == "fsdp" and self.devices == 1 and self.nodes == 1:
-            raise ValueError(
-                "`strategy` is `fsdp`, which splits the model over processes, and `devices` x "
-                "`nodes` is 1; it must be at least 2, or `strategy` be `auto`"
-            )
-
-
 class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section 4.1."""
 
@@ -189,6 +136,8 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
     """Average of the weights that is used afterwards; none when null."""
     initial_scale_bias: float | None = None
     """Start of the posterior's scale before softplus; about -4 for a small model."""
+    evaluation: ReconstructionEvaluationConfig | None = None
+    """Metrics taken during training; none when null."""
     seed: NonNegative = 0
     """Of weights, crops and noise."""
 
@@ -275,6 +224,8 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     """Log the loss by range of timesteps too."""
     demo: DemoConfig | None = None
     """Audio generated during training, to listen to; none when null."""
+    evaluation: GenerationEvaluationConfig | None = None
+    """Metrics taken during training; none when null."""
     seed: NonNegative = 0
     """Of weights, crops, noise and dropout."""
 

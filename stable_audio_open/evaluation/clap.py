@@ -19,6 +19,7 @@ from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.listeners.embedder import Embedder, recording_vector
+from stable_audio_open.listeners.named import load_embedder
 
 CROP = 10.0
 """Seconds that CLAP hears at once."""
@@ -31,6 +32,22 @@ class JointEmbedder(Embedder, Protocol):
 
     def embed_text(self, prompts: Sequence[str]) -> Float[Tensor, "prompts width"]:
         """Return one vector for each text."""
+
+
+def load_joint_embedder(name: str, *, device: str = "cpu") -> JointEmbedder:
+    """Return the embedder of audio and text that a command or a configuration names.
+
+    Args:
+        name: As `listeners.named.load_embedder` takes it.
+        device: Where to compute.
+
+    Raises:
+        ValueError: It has no text side, there is no such embedder, or its weights are missing.
+    """
+    embedder = load_embedder(name, device=device)
+    if not isinstance(embedder, JointEmbedder):
+        raise ValueError(f"{name}: has no text side; use clap:FOLDER or clap:FILE.pt")
+    return embedder
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):

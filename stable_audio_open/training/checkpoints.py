@@ -1,6 +1,7 @@
 """When checkpoints are written, and which are kept."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.training.measurements import Measurement, is_better, value_of, worst
 
 _NAME = re.compile(r"(\d{8,})\.ckpt")
 
@@ -26,8 +28,8 @@ class Checkpoints(pl.Callback):
         folder: Created when missing.
         every: Steps between checkpoints.
         keep: How many are kept.
-        best: Logged value; the validation at which it is lowest is kept as `folder/best.ckpt`,
-            with `folder/best.json` that says how low and when.
+        best: Measured value; the step at which it is best is kept as `folder/best.ckpt`, with
+            `folder/best.json` that says how good and when.
     """
 
     def __init__(self, folder: Path, *, every: int, keep: int, best: str | None = None) -> None:
@@ -35,7 +37,7 @@ class Checkpoints(pl.Callback):
         self.every = every
         self.keep = keep
         self.best = best
-        self.lowest = float("inf")
+        self.best_value = worst(best) if best is not None else math.nan
         self._saved = 0
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -43,17 +45,43 @@ class Checkpoints(pl.Callback):
         self._saved = trainer.global_step
         record = self.folder / "best.json"
         if self.best is not None and record.is_file():
-            # Not from the checkpoint: that of a step is written before the step's validation.
+            # Not from the checkpoint: that of a step is written before the step is measured.
             found = json.loads(record.read_text())
             if found["metric"] == self.best:
-                self.lowest = found["value"]
+                self.best_value = found["value"]
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save if it is time."""
         step = trainer.global_step
-        due = step % self.every == 0 or step == trainer.max_steps or trainer.should_stop
+        if step % self.every == 0 or step == trainer.max_steps or trainer.should_stop:
+            self._save(trainer)
+
+    def on_measurement(self, trainer: pl.Trainer, measurement: Measurement) -> None:
+        """Keep the checkpoint if it is the best so far; save if the measurement ends the run.
+
+        Raises:
+            ValueError: When no value of this name is measured.
+        """
+        if self.best is not None:
+            self._keep_if_best(trainer, self.best, measurement)
+        if trainer.should_stop:
+            self._save(trainer)
+
+    def _keep_if_best(self, trainer: pl.Trainer, metric: str, measurement: Measurement) -> None:
+        value = value_of(metric, measurement)
+        if value is None or not is_better(metric, value, self.best_value):
+            return
+        self.best_value = value
+        _save(trainer, self.folder / "best.ckpt")
+        if trainer.is_global_zero:
+            record = {"metric": metric, "value": value, "step": measurement.step}
+            replace_bytes(self.folder / "best.json", json.dumps(record, indent=2).encode())
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        """Write the checkpoint of this step, unless it is written."""
+        step = trainer.global_step
         # Where gradients accumulate, several batches end at the same step.
-        if not due or step == self._saved:
+        if step == self._saved:
             return
         self._saved = step
         path = self.folder / f"{step:08d}.ckpt"
@@ -61,29 +89,6 @@ class Checkpoints(pl.Callback):
         if trainer.is_global_zero:
             _point(self.folder / "last.ckpt", path)
             self._delete_old(step)
-
-    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Keep the checkpoint if it is the best so far.
-
-        Raises:
-            ValueError: When no value of this name is logged.
-        """
-        if self.best is None:
-            return
-        logged = trainer.callback_metrics
-        if self.best not in logged:
-            raise ValueError(
-                f"training.trainer.checkpoint.best is {self.best!r}, which is not logged at a "
-                f"validation; there are {', '.join(sorted(logged))}"
-            )
-        value = float(logged[self.best])
-        if not value < self.lowest:
-            return
-        self.lowest = value
-        _save(trainer, self.folder / "best.ckpt")
-        if trainer.is_global_zero:
-            record = {"metric": self.best, "value": value, "step": trainer.global_step}
-            replace_bytes(self.folder / "best.json", json.dumps(record, indent=2).encode())
 
     def _delete_old(self, step: int) -> None:
         """Keep the newest up to this step; later ones are of a run before and not ours to judge."""

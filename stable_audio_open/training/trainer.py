@@ -28,6 +28,7 @@ def make_trainer(
     checkpoint_every: int,
     checkpoints_kept: int,
     best: str | None = None,
+    first: Sequence[Callback] = (),
     callbacks: Sequence[Callback] = (),
     **settings: Any,
 ) -> Trainer:
@@ -38,7 +39,8 @@ def make_trainer(
         logger: CSV files need nothing; the others their packages.
         checkpoint_every: Steps between checkpoints.
         checkpoints_kept: How many are kept, besides the last.
-        best: Logged value of which the checkpoint with the lowest is kept too.
+        best: Measured value of which the checkpoint with the best is kept too.
+        first: Callbacks that may end the run, before checkpoints are written.
         callbacks: More callbacks.
         settings: Of Lightning's `Trainer`.
     """
@@ -47,6 +49,7 @@ def make_trainer(
         logger=_logger(logger, folder),
         callbacks=[
             StopOnSignal(),
+            *first,
             Checkpoints(
                 folder / "checkpoints", every=checkpoint_every, keep=checkpoints_kept, best=best
             ),

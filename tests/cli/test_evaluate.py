@@ -107,7 +107,7 @@ def test_clap_needs_a_text_side(run: Run, sets: Path) -> None:
     result = run("evaluate", "clap", "clean", "--prompts", "prompts.csv", "--embedder", "musicnn")
     assert result.returncode == 2
     assert result.stderr == (
-        "stable-audio-open: --embedder musicnn: has no text side; use clap:FOLDER or clap:FILE.pt\n"
+        "stable-audio-open: musicnn: has no text side; use clap:FOLDER or clap:FILE.pt\n"
     )
 
 

@@ -75,7 +75,7 @@ def drop(path: str) -> Callable[[Value], None]:
             put("training.lr", 1e-4),
             '$.training: unknown field "lr"; allowed: "trainer", "optimizer", "schedule", '
             '"batch_size", "crop_samples", "loss", "adversarial", "train", "initialize", "ema", '
-            '"initial_scale_bias", "seed"; '
+            '"initial_scale_bias", "evaluation", "seed"; '
             'did you mean "optimizer.lr"?',
         ),
         (

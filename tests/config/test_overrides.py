@@ -89,7 +89,7 @@ def test_one_item_of_a_list_that_the_file_leaves_to_its_default() -> None:
             "training.optimiser.lr=1",
             '$.training: unknown field "optimiser"; allowed: "trainer", "optimizer", "schedule", '
             '"batch_size", "crop_samples", "loss", "adversarial", "train", "initialize", "ema", '
-            '"initial_scale_bias", "seed"; '
+            '"initial_scale_bias", "evaluation", "seed"; '
             'did you mean "optimizer"?',
         ),
         (

@@ -14,16 +14,15 @@ import soundfile
 from stable_audio_open.build.model import TextEncoder
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
+from stable_audio_open.config.trainer import CheckpointConfig, TrainerConfig
 from stable_audio_open.config.training import (
     AdamWConfig,
     AdversarialConfig,
     AutoencoderTrainingConfig,
-    CheckpointConfig,
     DiffusionTrainingConfig,
     EmaConfig,
     InverseLRConfig,
     ReconstructionConfig,
-    TrainerConfig,
 )
 
 RATE = 16000

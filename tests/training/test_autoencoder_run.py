@@ -17,7 +17,7 @@ from stable_audio_open.build.run import run_training
 from stable_audio_open.build.training import autoencoder_task, new_autoencoder
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig
-from stable_audio_open.config.training import CheckpointConfig
+from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.pretrained import load
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 

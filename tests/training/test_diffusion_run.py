@@ -19,7 +19,7 @@ from stable_audio_open.build.training import diffusion_task
 from stable_audio_open.config.data import FolderConfig, PromptsConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig
-from stable_audio_open.config.training import CheckpointConfig
+from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.data.manifest import read_manifest, write_manifest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load

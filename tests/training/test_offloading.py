@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
-from stable_audio_open.config.training import CheckpointConfig, DemoConfig
+from stable_audio_open.config.trainer import CheckpointConfig
+from stable_audio_open.config.training import DemoConfig
 from stable_audio_open.training.ema import OffloadedAverage, averaged_copy, update_average
 from stable_audio_open.training.offloading import OffloadedAdamW
 

@@ -23,7 +23,11 @@ from stable_audio_open.config.model import (
     DiffusionModelConfig,
     ModelConfig,
 )
-from stable_audio_open.config.training import CheckpointConfig, DemoConfig, LoraConfig
+from stable_audio_open.config.trainer import CheckpointConfig
+from stable_audio_open.config.training import (
+    DemoConfig,
+    LoraConfig,
+)
 from stable_audio_open.pretrained import StableAudio, load
 
 Change = Callable[..., DiffusionModelConfig]

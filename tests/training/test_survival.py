@@ -16,7 +16,7 @@ import torch
 
 from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig
-from stable_audio_open.config.training import CheckpointConfig
+from stable_audio_open.config.trainer import CheckpointConfig
 
 Change = Callable[..., AutoencoderModelConfig]
 

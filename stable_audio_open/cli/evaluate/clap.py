@@ -25,16 +25,11 @@ def clap(
     device: shared.Device = "cpu",
 ) -> None:
     """CLAP score: mean cosine between recordings and their prompts."""
-    from stable_audio_open.evaluation.clap import JointEmbedder, evaluate_clap, read_prompts
-    from stable_audio_open.listeners.named import load_embedder
+    from stable_audio_open.evaluation.clap import evaluate_clap, load_joint_embedder, read_prompts
 
     shared.check_output(output)
     texts = read_prompts(prompts)
-    model = load_embedder(embedder, device=device)
-    if not isinstance(model, JointEmbedder):
-        raise ValueError(
-            f"--embedder {embedder}: has no text side; use clap:FOLDER or clap:FILE.pt"
-        )
+    model = load_joint_embedder(embedder, device=device)
     result = evaluate_clap(
         audio,
         texts,

@@ -1,6 +1,6 @@
 """The metrics that `evaluate protocol` measures, with the networks that were named for them."""
 
-from stable_audio_open.evaluation.clap import JointEmbedder, evaluate_clap, read_prompts
+from stable_audio_open.evaluation.clap import evaluate_clap, load_joint_embedder, read_prompts
 from stable_audio_open.evaluation.frechet import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.protocols.comparisons import Comparison, Metric
@@ -47,9 +47,7 @@ def load_metrics(
 
         metrics["kl"] = Metric(("kl_passt",), divergence)
     if clap is not None:
-        joint = load_embedder(clap, device=device)
-        if not isinstance(joint, JointEmbedder):
-            raise ValueError(f"--clap {clap}: has no text side; use clap:FOLDER or clap:FILE.pt")
+        joint = load_joint_embedder(clap, device=device)
 
         def score(made: Comparison) -> bytes:
             prompts = read_prompts(made.prompts)

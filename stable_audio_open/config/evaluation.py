@@ -1,0 +1,71 @@
+"""Metrics that are taken of a model while it is trained."""
+
+from msgspec import Struct
+
+from stable_audio_open.config.fields import (
+    Name,
+    NonNegative,
+    NonNegativeFloat,
+    Positive,
+    PositiveFloat,
+)
+
+
+class ReconstructionEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How well a small fixed set of recordings survives the autoencoder (tables 3 and 4)."""
+
+    path: Name
+    """Folder of the recordings; better none that are trained on."""
+    manifest: Name = "manifest.jsonl"
+    """One JSON object a line, relative to `path`."""
+    count: Positive | None = None
+    """The first so many of the recordings; all when null."""
+    seconds: PositiveFloat = 47.0
+    """Recordings are cut to so many."""
+    every: Positive
+    """Training steps between evaluations; the last step has one too."""
+    at_start: bool = False
+    """Evaluate before the first step too."""
+
+
+class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far generations from a small fixed set of captions are from its recordings (table 1).
+
+    The listeners are named as `stable-audio-open evaluate` takes them: `openl3:FILE.h5`,
+    `passt:FILE.pt`, `clap:FILE.pt`, `musicnn` and others.
+    """
+
+    path: Name
+    """Folder of the recordings; better none that are trained on."""
+    manifest: Name = "manifest.jsonl"
+    """One JSON object a line, with a caption, relative to `path`."""
+    count: Positive | None = None
+    """The first so many of the recordings; all when null."""
+    seconds: PositiveFloat | None = None
+    """Recordings are cut to so many, and generations are as long as they; the window when null."""
+    every: Positive
+    """Training steps between evaluations; the last step has one too."""
+    at_start: bool = False
+    """Evaluate before the first step too."""
+    frechet: Name | None = None
+    """Embedder of the Frechet distance; not taken when null."""
+    kl: Name | None = None
+    """Tagger of the KL divergence; not taken when null."""
+    clap: Name | None = None
+    """Embedder of the CLAP score; not taken when null."""
+    listen_on_cpu: bool = False
+    """Let these networks compute on the CPU, where the GPU's memory is full; slower."""
+    steps: Positive = 100
+    """Sampling steps."""
+    guidance_scale: NonNegativeFloat = 7.0
+    """Of classifier-free guidance."""
+    seed: NonNegative = 0
+    """Of the first generation, the others count up: the same at every evaluation."""
+
+    def __post_init__(self) -> None:
+        """Check that something is measured."""
+        if self.frechet is None and self.kl is None and self.clap is None:
+            raise ValueError(
+                "`frechet`, `kl` and `clap` are all null; name a network for at least one, such as "
+                "`musicnn` for `frechet`"
+            )

@@ -1,0 +1,74 @@
+"""A small set of recordings that every evaluation of a training is about."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from stable_audio_open.audio.files import audio_info, read_audio
+from stable_audio_open.audio.saving import limit_peak, save_audio
+
+
+class FixedRecording(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording and what can be heard in it."""
+
+    path: Path
+    caption: str
+
+    @property
+    def id(self) -> str:
+        """Name without suffix, by which recordings and generations are matched."""
+        return self.path.stem
+
+
+def check_fixed_set(recordings: Sequence[FixedRecording], *, source: str) -> None:
+    """Check that the recordings can be told apart, and that each can be read.
+
+    Args:
+        recordings: At least one.
+        source: Where they are listed, for the error.
+
+    Raises:
+        AudioFileError: One cannot be read.
+        ValueError: Two have the same name.
+    """
+    seen: dict[str, Path] = {}
+    for recording in recordings:
+        audio_info(recording.path)
+        other = seen.setdefault(recording.id, recording.path)
+        if other != recording.path:
+            raise ValueError(
+                f"{source}: {other} and {recording.path} have the same name without suffix; rename "
+                "one, or leave it out"
+            )
+
+
+def write_fixed_set(
+    recordings: Sequence[FixedRecording],
+    folder: Path,
+    *,
+    seconds: float,
+    sample_rate: int,
+    channels: int,
+) -> None:
+    """Write the recordings as a model of this rate and channels could have made them.
+
+    Args:
+        recordings: As `check_fixed_set` wants them.
+        folder: Made where it is missing; `ID.wav` for each.
+        seconds: At most so much of each.
+        sample_rate: In hertz.
+        channels: 1 or 2.
+
+    Raises:
+        AudioFileError: A recording cannot be read.
+        AudioSaveError: The folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for recording in recordings:
+        audio = read_audio(
+            recording.path, sample_rate=sample_rate, channels=channels, duration=seconds
+        ).trim(seconds)
+        # Resampling may exceed full scale by a little; no metric minds the level.
+        samples, _ = limit_peak(audio.samples[0])
+        save_audio(folder / f"{recording.id}.wav", samples, sample_rate, subtype="float")

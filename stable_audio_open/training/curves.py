@@ -1,0 +1,59 @@
+"""The page on which a run's measurements are drawn over its steps."""
+
+from collections.abc import Collection, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.figures import curve
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff }
+svg text { font-size: 13px }
+small { color: #666 }
+"""
+
+
+def write_curves(
+    path: Path,
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    *,
+    higher_is_better: Collection[str],
+) -> None:
+    """Write a page with one curve for each value, its best marked.
+
+    Args:
+        path: HTML file; replaced as a whole.
+        curves: Steps and values, by name.
+        higher_is_better: Names whose best is the highest value; the lowest of the others.
+    """
+    sections = "\n".join(
+        _section(name, points, highest=name in higher_is_better) for name, points in curves.items()
+    )
+    title = escape(f"Measurements of {path.parent.name}")
+    page = (
+        "<!doctype html>\n"
+        f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n'
+        f"<body><h1>{title}</h1>\n{sections}\n</body></html>\n"
+    )
+    replace_bytes(path, page.encode())
+
+
+def _section(name: str, points: Sequence[tuple[int, float]], *, highest: bool) -> str:
+    best = best_place([value for _, value in points], highest=highest)
+    found = ""
+    if best is not None:
+        step, value = points[best]
+        word = "highest" if highest else "lowest"
+        found = f" <small>{word} at step {step:,}: {value:.6g}</small>"
+    return f"<section><h2>{escape(name)}{found}</h2>{curve(name, points, marked=best)}</section>"
+
+
+def best_place(values: Sequence[float], *, highest: bool) -> int | None:
+    """Return the place of the first best value; None where none is a number."""
+    places = [place for place, value in enumerate(values) if value == value]
+    if not places:
+        return None
+    choose = max if highest else min
+    return choose(places, key=lambda place: values[place])

@@ -1,0 +1,130 @@
+"""The metrics of table 1, of generations from the captions of a fixed set."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from stable_audio_open.audio.files import audio_info
+from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.audio.saving import limit_peak, save_audio
+from stable_audio_open.diffusion.samplers import MAX_SEED
+from stable_audio_open.evaluation.clap import JointEmbedder, Prompt, evaluate_clap
+from stable_audio_open.evaluation.fixed_set import FixedRecording, write_fixed_set
+from stable_audio_open.evaluation.frechet import STATISTICS_SUFFIX, evaluate_frechet
+from stable_audio_open.evaluation.kl import evaluate_kl
+from stable_audio_open.evaluation.result import Result, to_json
+from stable_audio_open.generate import generate
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.listeners.clip_tagger import ClipTagger
+from stable_audio_open.listeners.embedder import Embedder
+from stable_audio_open.listeners.tagger import Tagger
+
+GENERATIONS = "generations"
+
+
+class GenerationEvaluation:
+    """One generation for each recording, as long as it, with the same seed at every step.
+
+    Args:
+        recordings: With the captions that are prompts.
+        folder: Where the recordings are written as the model could have made them.
+        seconds: At most so much of each, and of the window.
+        embedder: Of the Frechet distance, `frechet`; None leaves it out.
+        tagger: Of the KL divergence, `kl`; None leaves it out.
+        joint: Of the CLAP score, `clap`; None leaves it out.
+        steps: Of sampling.
+        guidance_scale: Of classifier-free guidance.
+        seed: Of the first recording; the others count up.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[FixedRecording],
+        *,
+        folder: Path,
+        seconds: float,
+        sample_rate: int,
+        channels: int,
+        embedder: Embedder | None,
+        tagger: Tagger | ClipTagger | None,
+        joint: JointEmbedder | None,
+        steps: int,
+        guidance_scale: float,
+        seed: int,
+    ) -> None:
+        self.recordings = recordings
+        self.folder = folder
+        self.seconds = seconds
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.embedder = embedder
+        self.tagger = tagger
+        self.joint = joint
+        self.steps = steps
+        self.guidance_scale = guidance_scale
+        self.seed = seed
+
+    @property
+    def references(self) -> Path:
+        """Folder of the recordings."""
+        return self.folder / "references"
+
+    def prepare(self) -> None:
+        """Write the recordings anew."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        write_fixed_set(
+            self.recordings,
+            self.references,
+            seconds=self.seconds,
+            sample_rate=self.sample_rate,
+            channels=self.channels,
+        )
+
+    def share(self, model: nn.Module, folder: Path, *, rank: int, processes: int) -> None:
+        """Generate what falls to this process, into `folder/generations`."""
+        assert isinstance(model, LatentDiffusion)
+        made = folder / GENERATIONS
+        made.mkdir(parents=True, exist_ok=True)
+        for place in range(rank, len(self.recordings), processes):
+            recording = self.recordings[place]
+            heard = audio_info(self.references / f"{recording.id}.wav").duration
+            audio = generate(
+                model,
+                recording.caption,
+                duration=min(heard, model.window_seconds),
+                steps=self.steps,
+                guidance_scale=self.guidance_scale,
+                seed=(self.seed + place) % (MAX_SEED + 1),
+                progress=False,
+            )
+            # The metrics bring all to one level, so that turning down is worth no warning.
+            samples, _ = limit_peak(audio.samples[0])
+            save_audio(made / f"{recording.id}.wav", samples, audio.sample_rate)
+
+    def values(self, model: nn.Module, folder: Path) -> dict[str, float]:
+        """Compare all generations with the recordings; keep the results and not the sounds."""
+        del model
+        made = folder / GENERATIONS
+        results: dict[str, Result] = {}
+        found: dict[str, float] = {}
+        if self.embedder is not None:
+            # Few recordings: an extrapolation to infinitely many would say nothing.
+            cache = self.folder / f"references{STATISTICS_SUFFIX}"
+            frechet = evaluate_frechet(made, self.references, self.embedder, cache=cache, points=0)
+            results["frechet"], found["frechet"] = frechet, frechet.distance
+        if self.tagger is not None:
+            kl = evaluate_kl(made, self.references, self.tagger)
+            results["kl"], found["kl"] = kl, kl.divergence
+        if self.joint is not None:
+            prompts = [Prompt(id=one.id, prompt=one.caption) for one in self.recordings]
+            clap = evaluate_clap(made, prompts, self.joint, source="captions", seed=self.seed)
+            results["clap"], found["clap"] = clap, clap.score
+        for name, result in results.items():
+            replace_bytes(folder / f"{name}.json", to_json(result))
+        # All of them count the silent ones.
+        found["silent"] = len(next(iter(results.values())).silent) / len(self.recordings)
+        shutil.rmtree(made)
+        return found

@@ -1,0 +1,86 @@
+"""The metrics of tables 3 and 4, of an autoencoder on a fixed set."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.evaluation.fixed_set import FixedRecording, write_fixed_set
+from stable_audio_open.evaluation.reconstruction import evaluate_autoencoder
+from stable_audio_open.evaluation.result import to_json
+
+
+class ReconstructionEvaluation:
+    """STFT and MEL distance and SI-SDR: `stft`, `mel`, `multi_resolution_stft` and `si_sdr`.
+
+    Args:
+        recordings: To encode and decode.
+        folder: Where they are written at the autoencoder's rate and channels.
+        seconds: At most so much of each.
+        sample_rate: Of the autoencoder.
+        channels: Idem.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[FixedRecording],
+        *,
+        folder: Path,
+        seconds: float,
+        sample_rate: int,
+        channels: int,
+    ) -> None:
+        self.recordings = recordings
+        self.folder = folder
+        self.seconds = seconds
+        self.sample_rate = sample_rate
+        self.channels = channels
+
+    def prepare(self) -> None:
+        """Write the recordings anew."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        write_fixed_set(
+            self.recordings,
+            self.folder,
+            seconds=self.seconds,
+            sample_rate=self.sample_rate,
+            channels=self.channels,
+        )
+
+    def share(self, model: nn.Module, folder: Path, *, rank: int, processes: int) -> None:
+        """Make nothing: what takes long is the measuring, which files would make inexact."""
+
+    def values(self, model: nn.Module, folder: Path) -> dict[str, float]:
+        """Decode and compare all recordings, and keep the results."""
+        assert isinstance(model, AudioAutoencoder)
+        weight = next(model.parameters())
+
+        @torch.inference_mode()
+        def decode(audio: Audio) -> Float[Tensor, "channels time"]:
+            decoded = model.decode(model.encode(audio.samples.to(weight)))
+            return decoded[0, :, : audio.samples.shape[-1]].float().cpu()
+
+        result = evaluate_autoencoder(
+            self.folder,
+            decode,
+            sample_rate=self.sample_rate,
+            channels=self.channels,
+            checkpoint=folder.name,
+            checkpoint_hash=None,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_bytes(folder / "reconstruction.json", to_json(result))
+        means = result.mean
+        return {
+            "stft": means.stft,
+            "mel": means.mel,
+            "multi_resolution_stft": means.multi_resolution_stft,
+            "si_sdr": means.si_sdr,
+        }

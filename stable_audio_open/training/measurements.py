@@ -1,0 +1,152 @@
+"""What is measured now and then in a run: validation losses, metrics of an evaluation."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import msgspec
+import pytorch_lightning as pl
+
+from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.training.curves import write_curves
+
+FILE, PAGE = "measurements.jsonl", "measurements.html"
+HIGHER_IS_BETTER = frozenset({"evaluation/clap", "evaluation/si_sdr"})
+"""Of all other values, less is better."""
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values that were measured together, after so many steps."""
+
+    step: int
+    values: dict[str, float]
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A callback that acts upon measurements."""
+
+    def on_measurement(self, trainer: pl.Trainer, measurement: Measurement) -> None:
+        """Act; called in all processes alike, in the order of the callbacks."""
+
+
+def announce(trainer: pl.Trainer, values: Mapping[str, float]) -> None:
+    """Tell all callbacks that follow measurements what was found after the step in hand.
+
+    Args:
+        trainer: Of the run.
+        values: By name; the same in all processes.
+    """
+    measurement = Measurement(step=trainer.global_step, values=dict(values))
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it untyped
+        if isinstance(callback, Follower):
+            callback.on_measurement(trainer, measurement)
+
+
+def is_better(name: str, value: float, than: float, *, least_change: float = 0.0) -> bool:
+    """Say whether a value is better than another by more than `least_change`; NaN never is."""
+    if name in HIGHER_IS_BETTER:
+        return value > than + least_change
+    return value < than - least_change
+
+
+def worst(name: str) -> float:
+    """Return what every value is better than."""
+    return float("-inf" if name in HIGHER_IS_BETTER else "inf")
+
+
+def value_of(name: str, measurement: Measurement) -> float | None:
+    """Return a value of a measurement; None where it is one of another kind.
+
+    Raises:
+        ValueError: When measurements of this kind have no such value.
+    """
+    kind = name.partition("/")[0]
+    if name in measurement.values or not any(k.startswith(f"{kind}/") for k in measurement.values):
+        return measurement.values.get(name)
+    raise ValueError(
+        f"training.trainer goes by {name!r}, which is not logged by the {kind}; there are "
+        f"{', '.join(sorted(measurement.values))}"
+    )
+
+
+class Measurements(pl.Callback):
+    """Keep what is measured in `folder/measurements.jsonl`, and draw it over the steps.
+
+    A resumed run knows by it what was measured before. (Its checkpoint does not: that of a step is
+    written before the step is measured.) What was measured after the step at which a run is resumed
+    is forgotten.
+
+    Args:
+        folder: Of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: list[Measurement] = []
+
+    def on_train_start(self, trainer: pl.Trainer, *_: pl.LightningModule) -> None:
+        """Learn what was measured up to here."""
+        found: list[Measurement] = []
+        if trainer.is_global_zero:
+            found = [m for m in read_measurements(self.folder) if m.step <= trainer.global_step]
+        # The other processes may not see the folder.
+        self.known = trainer.strategy.broadcast(found)
+
+    def on_validation_end(self, trainer: pl.Trainer, *_: pl.LightningModule) -> None:
+        """Announce the losses of a validation."""
+        logged = trainer.callback_metrics
+        losses = {k: float(v) for k, v in logged.items() if k.startswith("validation/")}
+        announce(trainer, losses)
+
+    def on_measurement(self, trainer: pl.Trainer, measurement: Measurement) -> None:
+        """Keep it."""
+        self.known.append(measurement)
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lines = b"".join(msgspec.json.encode(m) + b"\n" for m in self.known)
+            replace_bytes(self.folder / FILE, lines)
+            write_curves(self.folder / PAGE, curves(self.known), higher_is_better=HIGHER_IS_BETTER)
+
+    def has(self, kind: str, step: int) -> bool:
+        """Say whether values of a kind, such as `evaluation/`, are known of a step."""
+        return any(m.step == step and any(k.startswith(kind) for k in m.values) for m in self.known)
+
+
+def read_measurements(folder: Path) -> list[Measurement]:
+    """Return what was measured in a run; nothing where its folder has no such file.
+
+    Raises:
+        ValueError: The file cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return []
+    found = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            kept = msgspec.json.decode(line, type=_Line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path}:{number}: not a measurement ({error}); repair or delete the line"
+            ) from error
+        values = {k: math.nan if v is None else v for k, v in kept.values.items()}
+        found.append(Measurement(step=kept.step, values=values))
+    return found
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    """A measurement as JSON has it: what is not finite is null."""
+
+    step: int
+    values: dict[str, float | None]
+
+
+def curves(measurements: list[Measurement]) -> dict[str, list[tuple[int, float]]]:
+    """Return steps and values of each name."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for measurement in measurements:
+        for name, value in measurement.values.items():
+            found.setdefault(name, []).append((measurement.step, value))
+    return found

@@ -1,0 +1,400 @@
+"""Metrics during training: what is logged, what is kept, and when a run ends by them."""
+
+import importlib.util
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+from stable_audio_open.audio.files import read_audio
+from stable_audio_open.build.run import run_training
+from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.config.evaluation import (
+    GenerationEvaluationConfig,
+    ReconstructionEvaluationConfig,
+)
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.trainer import CheckpointConfig, EarlyStoppingConfig
+from stable_audio_open.evaluation.distances import reconstruction_distances
+from stable_audio_open.evaluation.frechet import evaluate_frechet
+from stable_audio_open.evaluation.kl import evaluate_kl
+from stable_audio_open.generate import generate
+from stable_audio_open.listeners.musicnn import MusicnnEmbedder, load_musicnn
+from stable_audio_open.pretrained import StableAudio, load
+from stable_audio_open.training.measurements import Measurement, read_measurements
+from tests.listeners.test_clap import small_model, write_vocabulary
+from tests.training.test_processes import run_two
+from tests.training.test_validation import rows, same
+
+Change = Callable[..., Any]
+NAMES = ("deep", "soft", "bright")
+
+needs_musicnn = pytest.mark.skipif(
+    importlib.util.find_spec("musicnn") is None,
+    reason="needs the weights: pip install --no-deps musicnn==0.1.0",
+)
+
+
+@pytest.fixture(scope="module")
+def clap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny CLAP with random weights."""
+    folder = tmp_path_factory.mktemp("clap")
+    model, extractor = small_model("rand_trunc")
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    write_vocabulary(folder)
+    return folder
+
+
+def evaluated(config: Any, recordings: Path, **changes: Any) -> Any:
+    """With an evaluation of the first three recordings at every second step."""
+    kind: Any = ReconstructionEvaluationConfig
+    if isinstance(config, DiffusionModelConfig):
+        kind = GenerationEvaluationConfig
+        changes = {"frechet": "musicnn", "steps": 2, "seed": 3} | changes
+    wanted = kind(**({"path": str(recordings), "count": 3, "every": 2} | changes))
+    training = msgspec.structs.replace(config.training, evaluation=wanted)
+    return msgspec.structs.replace(config, training=training)
+
+
+def measured(last: Path) -> list[Measurement]:
+    return read_measurements(last.parents[1])
+
+
+@pytest.fixture(scope="module")
+def run(
+    diffusion_run: DiffusionModelConfig, recordings: Path, clap: Path, change: Change
+) -> tuple[DiffusionModelConfig, Path]:
+    config = evaluated(
+        diffusion_run, recordings, at_start=True, kl="musicnn", clap=f"clap:{clap}", seconds=0.45
+    )
+    keep = CheckpointConfig(every=1, keep=5, best="evaluation/clap")
+    config = change(config, name="evaluated", checkpoint=keep)
+    return config, run_training(config)
+
+
+@needs_musicnn
+def test_evaluating_changes_nothing_of_the_training(
+    run: tuple[DiffusionModelConfig, Path], diffusion_run: DiffusionModelConfig, change: Change
+) -> None:
+    assert same(run[1], run_training(change(diffusion_run, name="not_evaluated")))
+
+
+@needs_musicnn
+def test_the_metrics_are_those_of_the_averaged_model(
+    run: tuple[DiffusionModelConfig, Path], recordings: Path, tmp_path: Path
+) -> None:
+    """Generated, cut and compared by hand from the checkpoint of a step."""
+    _, last = run
+    model = load(last.with_name("00000002.ckpt"))
+    assert isinstance(model, StableAudio)
+    folders = made, references = tmp_path / "made", tmp_path / "references"
+    for folder in folders:
+        folder.mkdir()
+    for place, name in enumerate(NAMES):
+        path = recordings / f"{name}.wav"
+        audio = read_audio(path, duration=0.45, sample_rate=model.sample_rate, channels=2)
+        audio.save(references / path.name, subtype="float")
+        generate(
+            model,
+            f"{name} drum",
+            duration=audio.duration,
+            steps=2,
+            seed=3 + place,
+            progress=False,
+        ).save(made / path.name)
+    tagger = load_musicnn()
+    values = measured(last)[1].values
+    frechet = evaluate_frechet(made, references, MusicnnEmbedder(tagger), points=0)
+    assert values["evaluation/frechet"] == pytest.approx(frechet.distance, rel=1e-4)
+    kl = evaluate_kl(made, references, tagger)
+    assert values["evaluation/kl"] == pytest.approx(kl.divergence, rel=1e-4)
+    assert values["evaluation/silent"] == len(kl.silent) / 3
+    # As long as each recording, at most the seconds asked for.
+    lengths = [round(read_audio(made / f"{name}.wav").duration, 3) for name in NAMES]
+    assert lengths == [0.3, 0.4, 0.45]
+
+
+@needs_musicnn
+def test_curves_are_logged_kept_and_drawn(run: tuple[DiffusionModelConfig, Path]) -> None:
+    _, last = run
+    found = measured(last)
+    assert [m.step for m in found] == [0, 2, 4]
+    names = {f"evaluation/{name}" for name in ("frechet", "kl", "clap", "silent")}
+    assert all(set(m.values) == names for m in found)
+    for name in names:
+        logged = rows(last, name)
+        assert logged[2] == pytest.approx(found[1].values[name])
+        assert logged[4] == pytest.approx(found[2].values[name])
+    assert len({m.values["evaluation/frechet"] for m in found}) == 3
+    page = (last.parents[1] / "measurements.html").read_text()
+    for name in names:
+        assert f"<h2>{name}" in page
+    assert page.count("<circle") == 4 * 3
+    assert "highest at step" in page
+
+
+@needs_musicnn
+def test_results_are_kept_with_their_origin_and_sounds_are_not(
+    run: tuple[DiffusionModelConfig, Path],
+) -> None:
+    folder = run[1].parents[1] / "evaluation"
+    assert sorted(path.name for path in (folder / "step_00000004").iterdir()) == [
+        "clap.json",
+        "frechet.json",
+        "kl.json",
+    ]
+    result = json.loads((folder / "step_00000004" / "frechet.json").read_text())
+    assert result["checkpoint"].startswith("musicnn MTT_musicnn sha256:")
+    assert result["files"] == result["reference_files"] == 3
+
+
+@needs_musicnn
+def test_the_best_is_the_highest_clap_score(run: tuple[DiffusionModelConfig, Path]) -> None:
+    _, last = run
+    scores = {m.step: m.values["evaluation/clap"] for m in measured(last)}
+    best = max(scores, key=lambda step: scores[step])
+    record = json.loads(last.with_name("best.json").read_text())
+    assert record["metric"] == "evaluation/clap"
+    assert (record["step"], record["value"]) == (best, pytest.approx(scores[best]))
+    assert torch.load(last.with_name("best.ckpt"), weights_only=True)["global_step"] == best
+
+
+@needs_musicnn
+def test_a_resumed_run_goes_on_measuring(
+    run: tuple[DiffusionModelConfig, Path], change: Change
+) -> None:
+    config, last = run
+    stopped = run_training(change(config, name="resumed", max_steps=3))
+    # The last step is measured too.
+    assert [m.step for m in measured(stopped)] == [0, 2, 3]
+    file = stopped.parents[1] / "measurements.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    # Cut off before the last evaluation, and with one of a run that was once longer.
+    file.write_text("".join(lines[:-1]) + '{"step":9,"values":{"evaluation/clap":null}}\n')
+    again = run_training(change(config, name="resumed"))
+    assert same(again, last)
+    found, whole = measured(again), measured(last)
+    assert [m.step for m in found] == [0, 2, 4]
+    for name, value in whole[-1].values.items():
+        assert found[-1].values[name] == pytest.approx(value, rel=1e-5)
+
+
+@needs_musicnn
+def test_a_run_that_was_cut_off_amid_an_evaluation_makes_it_again(
+    run: tuple[DiffusionModelConfig, Path], change: Change
+) -> None:
+    config, last = run
+    stopped = run_training(change(config, name="cut_off", max_steps=2))
+    file = stopped.parents[1] / "measurements.jsonl"
+    file.write_text(file.read_text().splitlines(keepends=True)[0])
+    found = measured(run_training(change(config, name="cut_off", max_steps=3)))
+    assert [m.step for m in found] == [0, 2, 3]
+    assert found[1].values == pytest.approx(measured(last)[1].values, rel=1e-5)
+
+
+@needs_musicnn
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_find_the_same(
+    strategy: str,
+    run: tuple[DiffusionModelConfig, Path],
+    change: Change,
+    tmp_path: Path,
+) -> None:
+    config, last = run
+    training = msgspec.structs.replace(config.training, batch_size=1)
+    config = msgspec.structs.replace(config, training=training)
+    two = run_two(
+        change(config, name="two", output=str(tmp_path), max_steps=2, devices=2, strategy=strategy),
+        tmp_path,
+    )
+    found, whole = measured(two), measured(last)
+    assert [m.step for m in found] == [0, 2]
+    for mine, theirs in zip(found, whole[:2], strict=True):
+        # Two steps of other sums apart.
+        assert mine.values == pytest.approx(theirs.values, rel=1e-2, abs=1e-4)
+
+
+def test_an_evaluation_that_fails_does_not_end_the_run(
+    autoencoder_run: AutoencoderModelConfig,
+    recordings: Path,
+    change: Change,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = change(evaluated(autoencoder_run, recordings), name="failing_evaluation")
+    folder = Path(config.training.trainer.output) / "failing_evaluation" / "evaluation"
+    folder.mkdir(parents=True)
+    (folder / "step_00000002").write_text("in the way")
+    last = run_training(config)
+    assert torch.load(last, weights_only=True)["global_step"] == 4
+    assert "the evaluation at step 2 failed" in caplog.text
+    assert [m.step for m in measured(last)] == [4]
+
+
+def test_an_autoencoder_is_evaluated_as_in_table_3(
+    adversarial_run: AutoencoderModelConfig, recordings: Path, change: Change
+) -> None:
+    """Against discriminators, and with an average in CPU memory."""
+    config = change(evaluated(adversarial_run, recordings, seconds=0.35), name="evaluated")
+    training = msgspec.structs.replace(
+        config.training, ema=msgspec.structs.replace(config.training.ema, offload=True)
+    )
+    last = run_training(msgspec.structs.replace(config, training=training))
+    assert same(last, run_training(change(adversarial_run, name="not_evaluated")))
+    [first, second] = measured(last)
+    assert (first.step, second.step) == (2, 4)
+
+    model = load(last.with_name("00000002.ckpt"))
+    sums = dict.fromkeys(("stft", "mel", "multi_resolution_stft", "si_sdr"), 0.0)
+    for name in NAMES:
+        audio = read_audio(recordings / f"{name}.wav", sample_rate=16000, channels=2, duration=0.35)
+        length = audio.samples.shape[-1]
+        with torch.inference_mode():
+            decoded = model.decode(model.encode(audio.samples))[0, :, :length]
+        distances = reconstruction_distances(decoded, audio.samples[0], sample_rate=16000)
+        for key in sums:
+            sums[key] += getattr(distances, key)
+    expected = {f"evaluation/{key}": total / 3 for key, total in sums.items()}
+    assert first.values == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def stopping(
+    autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change
+) -> tuple[AutoencoderModelConfig, Path]:
+    """Not one of the values is better than the first by so much: the third ends the run."""
+    stop = EarlyStoppingConfig(metric="evaluation/stft", patience=2, least_change=1000.0)
+    config = change(
+        evaluated(autoencoder_run, recordings, every=1),
+        name="stopping",
+        max_steps=9,
+        early_stopping=stop,
+        checkpoint=CheckpointConfig(every=100),
+    )
+    return config, run_training(config)
+
+
+def test_a_run_ends_when_it_gets_no_better(
+    stopping: tuple[AutoencoderModelConfig, Path], change: Change
+) -> None:
+    config, last = stopping
+    assert torch.load(last, weights_only=True)["global_step"] == 3
+    assert [m.step for m in measured(last)] == [1, 2, 3]
+    whole = change(config, name="never_stopping", max_steps=3, early_stopping=None)
+    assert same(last, run_training(whole))
+
+
+def test_a_run_that_ended_early_stays_so_and_says_what_to_do(
+    stopping: tuple[AutoencoderModelConfig, Path], change: Change, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, last = stopping
+    caplog.clear()
+    assert run_training(config) == last
+    assert torch.load(last, weights_only=True)["global_step"] == 3
+    best = measured(last)[0].values["evaluation/stft"]
+    assert (
+        f"stopped at step 3: evaluation/stft was best at step 1 ({best:.6g}) and no better in 2 "
+        "measurements since; to go on, raise training.trainer.early_stopping.patience"
+        in caplog.text
+    )
+
+
+def test_a_run_that_ended_early_goes_on_with_more_patience(
+    stopping: tuple[AutoencoderModelConfig, Path], change: Change, tmp_path: Path
+) -> None:
+    """To the very weights of a run that never stopped."""
+    config, _ = stopping
+    here = change(config, output=str(tmp_path))
+    run_training(here)
+    patient = EarlyStoppingConfig(metric="evaluation/stft", patience=4, least_change=1000.0)
+    again = run_training(change(here, early_stopping=patient))
+    assert torch.load(again, weights_only=True)["global_step"] == 5
+    whole = change(config, name="five", max_steps=5, early_stopping=None)
+    assert same(again, run_training(whole))
+
+
+def test_validation_losses_can_end_a_run(
+    autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
+) -> None:
+    """Stopped at the end of a validation, it goes on exactly."""
+    data = msgspec.structs.replace(autoencoder_run.data, validation="manifest.jsonl")
+    config = msgspec.structs.replace(autoencoder_run, data=data)
+    stop = EarlyStoppingConfig(metric="validation/loss", patience=1, least_change=1000.0)
+    settings = {"validate_every": 2, "max_steps": 9, "checkpoint": CheckpointConfig(every=100)}
+    stopped = change(config, **settings, output=str(tmp_path), early_stopping=stop)
+    last = run_training(stopped)
+    assert torch.load(last, weights_only=True)["global_step"] == 4
+    patient = EarlyStoppingConfig(metric="validation/loss", patience=2, least_change=1000.0)
+    again = run_training(change(stopped, early_stopping=patient))
+    assert torch.load(again, weights_only=True)["global_step"] == 6
+    whole = change(autoencoder_run, output=str(tmp_path), name="six", max_steps=6)
+    assert same(again, run_training(whole))
+
+
+def test_two_processes_end_together(
+    stopping: tuple[AutoencoderModelConfig, Path], change: Change, tmp_path: Path
+) -> None:
+    config, _ = stopping
+    training = msgspec.structs.replace(config.training, batch_size=2)
+    config = msgspec.structs.replace(config, training=training)
+    last = run_two(change(config, output=str(tmp_path), devices=2, strategy="ddp"), tmp_path)
+    assert torch.load(last, weights_only=True)["global_step"] == 3
+
+
+def test_what_a_run_goes_by_must_be_measured(
+    diffusion_run: DiffusionModelConfig,
+    autoencoder_run: AutoencoderModelConfig,
+    recordings: Path,
+    change: Change,
+) -> None:
+    stop = EarlyStoppingConfig(metric="evaluation/frechet", patience=1)
+    with pytest.raises(ConfigError, match=r"describe them as `training\.evaluation`"):
+        run_training(change(diffusion_run, name="refused", early_stopping=stop))
+    config = change(evaluated(autoencoder_run, recordings), name="refused", early_stopping=stop)
+    with pytest.raises(
+        ValueError,
+        match=r"'evaluation/frechet', which is not logged by the evaluation; there are eval",
+    ):
+        run_training(config)
+
+
+def test_the_fixed_set_is_checked_before_anything_starts(
+    autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    for folder in (tmp_path, tmp_path / "other"):
+        (folder / "deep.wav").write_bytes((recordings / "deep.wav").read_bytes())
+    lines = [{"file": name, "caption": "a drum"} for name in ("deep.wav", "other/deep.wav")]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    config = change(evaluated(autoencoder_run, tmp_path), name="unprepared")
+    with pytest.raises(ValueError, match="have the same name without suffix; rename one"):
+        run_training(config)
+    (tmp_path / "deep.wav").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"deep\.wav"):
+        run_training(config)
+    assert not (Path(config.training.trainer.output) / "unprepared").exists()
+
+
+def test_judging_by_what_is_trained_on_is_told(
+    stopping: tuple[AutoencoderModelConfig, Path],
+    change: Change,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config, _ = stopping
+    run_training(change(config, output=str(tmp_path), max_steps=1))
+    assert "3 of the 3 recordings of training.evaluation are trained on too" in caplog.text
+
+
+def test_what_is_not_a_number_is_no_better(tmp_path: Path) -> None:
+    (tmp_path / "measurements.jsonl").write_text('{"step":1,"values":{"evaluation/kl":null}}\n')
+    [found] = read_measurements(tmp_path)
+    assert math.isnan(found.values["evaluation/kl"])
+    (tmp_path / "measurements.jsonl").write_text('{"step":1}\n')
+    with pytest.raises(ValueError, match=r"measurements\.jsonl:1: not a measurement .* repair"):
+        read_measurements(tmp_path)
