@@ -1,7 +1,12 @@
 """Small models with random weights, made once per run."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported: several processes of several threads get in each other's way.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
