@@ -1,16 +1,18 @@
 """Prompts drawn from the metadata of a recording (section 3.2).
 
 Training draws them of manifests and shards, curation shows them of catalogues: both describe
-recordings by the same fields.
+recordings by the same fields. Configurations of both have the settings as a section.
 """
 
 import random
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
-import msgspec
+from msgspec import Meta, Struct
 
 Field = Literal["title", "description", "tags", "genres", "album", "artist", "year"]
 Case = Literal["as written", "lower", "upper"]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Name = Annotated[str, Meta(min_length=1)]
 
 
 @runtime_checkable
@@ -50,12 +52,8 @@ class Described(Protocol):
         """Of release or recording."""
 
 
-class PromptSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How prompts are drawn; where the paper gives no number, one is chosen here.
-
-    Raises:
-        ValueError: When nothing can be drawn from, or a share lies outside 0..1.
-    """
+class PromptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How prompts are drawn of all metadata of a recording (section 3.2)."""
 
     fields: tuple[Field, ...] = (
         "title",
@@ -67,13 +65,13 @@ class PromptSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         "year",
     )
     """Metadata that a prompt may hold."""
-    inclusion: float = 0.5
-    """Chance of each field that is known, apart from the others."""
-    named_share: float = 0.5
+    inclusion: Share = 0.5
+    """Chance of each field that is known, apart from the others; at least one is taken."""
+    named_share: Share = 0.5
     """Share of prompts that name their fields, in the catalogues below (the paper's half)."""
-    named_catalogues: tuple[str, ...] = ("fma",)
-    """Catalogues whose prompts may name their fields."""
-    named: str = "{field}: {value}"
+    named_catalogues: tuple[Name, ...] = ("fma",)
+    """Catalogues whose prompts may name their fields: what the manifest's `source` begins with."""
+    named: Name = "{field}: {value}"
     """A field with its name."""
     separator: str = ", "
     """Between fields, and between the values of a list."""
@@ -81,6 +79,12 @@ class PromptSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Drawn evenly; what stands twice is drawn twice as often."""
 
     def __post_init__(self) -> None:
+        """Check that there is something to draw from, and the ranges.
+
+        Raises:
+            ValueError: When there is nothing, a share lies outside 0..1, or `named` has other
+                braces than `{field}` and `{value}`.
+        """
         if not self.fields or len(set(self.fields)) < len(self.fields):
             raise ValueError(f"fields are {self.fields}; give each field once, and at least one")
         if not self.cases:
@@ -88,6 +92,12 @@ class PromptSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         for name in ("inclusion", "named_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie within 0..1, got {getattr(self, name)}")
+        try:
+            self.named.format(field="", value="")
+        except (LookupError, AttributeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"named is {self.named!r}; allowed are {{field}} and {{value}} in braces"
+            ) from error
 
 
 def draw_prompt(

@@ -120,3 +120,11 @@ def test_settings() -> None:
         PromptSettings(fields=("year", "year"))
     with pytest.raises(ValueError, match="cases are empty"):
         PromptSettings(cases=())
+
+
+@pytest.mark.parametrize(
+    "named", ["{title}: {value}", "{}", "{0}", "{field", "{value:d}", "{value.x}", "{value[x]}"]
+)
+def test_how_a_field_is_named_holds_only_what_is_known_then(named: str) -> None:
+    with pytest.raises(ValueError, match=r"^named is .*; allowed are \{field\} and \{value\} in"):
+        PromptSettings(named=named)

@@ -41,7 +41,7 @@ from stable_audio_open.curation.scan import ScanSettings, scan_catalogue
 from stable_audio_open.curation.search_run import search_catalogue
 from stable_audio_open.curation.training_set import build_training_set
 from stable_audio_open.engine.engine import Engine
-from stable_audio_open.prompts import PromptSettings, is_described
+from stable_audio_open.prompts import is_described
 
 SET, REVIEW, PROMPTS, REPORT = "set", "review", "prompts.txt", "report.html"
 
@@ -194,13 +194,12 @@ class _Run:
         return f"{len(cases)} wait for a person in {target}"
 
     def prompts(self, config: PromptExamplesConfig) -> str:
-        settings = PromptSettings(**asdict(config.drawn))
         stands = self._selected()
-        described = [record for record in stands if is_described(record, settings)]
+        described = [record for record in stands if is_described(record, config.drawn)]
         rng = random.Random(config.seed)
         chosen = rng.sample(described, min(config.show, len(described)))
         lines = [
-            f"{r.id}\t{prompt_of_epoch(r, epoch=0, seed=config.seed, settings=settings)}\n"
+            f"{r.id}\t{prompt_of_epoch(r, epoch=0, seed=config.seed, settings=config.drawn)}\n"
             for r in chosen
         ]
         replace_bytes(self.folder / PROMPTS, "".join(lines).encode())

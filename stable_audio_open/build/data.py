@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import assert_never
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.training import run_folder
@@ -27,7 +27,6 @@ from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.latents import EncodedSet, LatentDataset, standard_deviation
 from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.data.shards import Encoding, open_shards, read_index
-from stable_audio_open.prompts import PromptSettings
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ def _windows(
         crops_per_recording=data.crops_per_recording,
         trailing_silence=data.trailing_silence,
         caption_share=data.caption_share,
-        metadata=None if data.prompts is None else PromptSettings(**asdict(data.prompts)),
+        metadata=data.prompts,
         whole_seconds=data.whole_seconds,
         seed=training.seed,
     )

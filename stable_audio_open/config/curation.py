@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from stable_audio_open.config.data import PromptsConfig
 from stable_audio_open.config.fields import Name, Positive, PositiveFloat
+from stable_audio_open.prompts import PromptSettings
 
 Probability = Annotated[float, Meta(gt=0, le=1)]
 
@@ -138,7 +138,7 @@ class PromptExamplesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How many."""
     seed: int = 0
     """Of recordings and prompts."""
-    drawn: PromptsConfig = PromptsConfig()
+    drawn: PromptSettings = PromptSettings()
     """How they are drawn."""
 
 

@@ -1,53 +1,9 @@
 """What is trained on: recordings, or what was encoded of them."""
 
-from typing import Literal
-
 from msgspec import Struct
 
 from stable_audio_open.config.fields import Fraction, Name, NonNegative, NonNegativeFloat, Positive
-
-Field = Literal["title", "description", "tags", "genres", "album", "artist", "year"]
-Case = Literal["as written", "lower", "upper"]
-
-
-class PromptsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How prompts are drawn of all metadata of a recording (section 3.2)."""
-
-    fields: tuple[Field, ...] = (
-        "title",
-        "description",
-        "tags",
-        "genres",
-        "album",
-        "artist",
-        "year",
-    )
-    """Metadata that a prompt may hold."""
-    inclusion: Fraction = 0.5
-    """Chance of each field that is known, apart from the others; at least one is taken."""
-    named_share: Fraction = 0.5
-    """Share of prompts that name their fields, in the catalogues below."""
-    named_catalogues: tuple[Name, ...] = ("fma",)
-    """Catalogues whose prompts may name their fields: what the manifest's `source` begins with."""
-    named: Name = "{field}: {value}"
-    """A field with its name."""
-    separator: str = ", "
-    """Between fields, and between the values of a list."""
-    cases: tuple[Case, ...] = ("as written", "lower", "upper")
-    """Drawn evenly; what stands twice is drawn twice as often."""
-
-    def __post_init__(self) -> None:
-        """Check that there is something to draw from."""
-        if not self.fields or len(set(self.fields)) < len(self.fields):
-            raise ValueError("`fields` must name each field once, and at least one")
-        if not self.cases:
-            raise ValueError("`cases` must hold at least one")
-        try:
-            self.named.format(field="", value="")
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(
-                f"`named` is {self.named!r}; allowed are {{field}} and {{value}} in braces"
-            ) from error
+from stable_audio_open.prompts import PromptSettings
 
 
 class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="folder"):
@@ -69,7 +25,7 @@ class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Share of the recordings that may be unreadable before a run stops; they are left out."""
     caption_share: Fraction = 0.5
     """Share of the prompts that are whole captions; the others are some words and tags."""
-    prompts: PromptsConfig | None = None
+    prompts: PromptSettings | None = None
     """How the others are drawn instead; some words and tags when null."""
     whole_seconds: bool = False
     """Windows of long recordings start at whole seconds, all that `seconds_start` can tell apart.
@@ -94,7 +50,7 @@ class ShardsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Up to so many seconds of the silence after a recording count as part of it, at random."""
     caption_share: Fraction = 0.5
     """Share of the prompts that are whole captions; the others are some words and tags."""
-    prompts: PromptsConfig | None = None
+    prompts: PromptSettings | None = None
     """How the others are drawn instead; some words and tags when null."""
     whole_seconds: bool = False
     """Windows of long recordings start at whole seconds; otherwise they start anywhere."""

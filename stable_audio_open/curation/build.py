@@ -12,6 +12,7 @@ from stable_audio_open.audio.files import AudioFileError, AudioInfo, audio_info
 from stable_audio_open.audio.replace import replace_bytes, written_beside
 from stable_audio_open.curation.decisions import Decision
 from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.manifest import ManifestLine
 
 MANIFEST = "manifest.jsonl"
 SUMMARY = "set.json"
@@ -78,9 +79,10 @@ def open_items(
 
 
 def caption(record: CatalogueRecord) -> str:
-    """Return the description, else the title, the tags, the genres, the name of the file."""
+    """Return the caption, else description, title, tags, genres, or the name of the file."""
     stem = PurePosixPath(record.file or record.id).stem
     texts = (
+        record.caption,
         record.description,
         record.title,
         ", ".join(record.tags),
@@ -91,29 +93,20 @@ def caption(record: CatalogueRecord) -> str:
 
 
 def manifest_line(record: CatalogueRecord, file: str | None = None) -> dict[str, Any]:
-    """Return a recording as a line of a training manifest: the fields of `data.manifest.Recording`.
+    """Return a recording as a line of a training manifest: the known fields of `ManifestLine`.
 
     Args:
         record: With a file.
         file: Where it is, when not in place.
     """
-    line = {
+    known = msgspec.structs.asdict(record)
+    line = {name: known[name] for name in ManifestLine.__struct_fields__ if name in known} | {
         "file": file or record.file,
         "caption": caption(record),
-        "tags": list(record.tags or record.genres),
-        "family": record.family,
-        "title": record.title,
-        "description": record.description,
-        "genres": list(record.genres),
-        "album": record.album,
-        "artist": record.artist,
-        "year": record.year,
+        "tags": record.tags or record.genres,
         "source": record.id,
-        "author": record.author,
-        "licence": record.licence,
-        "page_url": record.page_url,
     }
-    return {name: value for name, value in line.items() if value is not None and value != []}
+    return ManifestLine(**line).known()
 
 
 def write_manifest_lines(path: Path, items: Iterable[Item]) -> None:

@@ -9,25 +9,7 @@ import msgspec
 from stable_audio_open.curation.folder import checked_info
 from stable_audio_open.curation.ingest import Row
 from stable_audio_open.curation.record import CatalogueRecord
-
-
-class Listed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A line of a manifest, with the fields of `data.manifest.Recording`."""
-
-    file: str
-    caption: str | None = None
-    tags: tuple[str, ...] = ()
-    family: str | None = None
-    title: str | None = None
-    description: str | None = None
-    genres: tuple[str, ...] = ()
-    album: str | None = None
-    artist: str | None = None
-    year: int | None = None
-    source: str | None = None
-    author: str | None = None
-    licence: str | None = None
-    page_url: str | None = None
+from stable_audio_open.manifest import ManifestLine
 
 
 class Sourced(msgspec.Struct, frozen=True):
@@ -40,8 +22,9 @@ def read_listed(manifest: Path, audio: Path | None = None) -> Iterator[Row]:
     """Yield a row for each line of a manifest that is not empty.
 
     A record's identifier is the line's `source`. Where several lines name the same one, each gets
-    `#` and its file behind it; without a source it is `folder:` and the file. The description is
-    the line's, or its caption. The end of each file is read, as of a folder's.
+    `#` and its file behind it; without a source it is `folder:` and the file. Where no
+    description is given, the caption is one too, so that prompts can be drawn of it. The end of
+    each file is read, as of a folder's.
 
     Args:
         manifest: One JSON object a line.
@@ -78,7 +61,7 @@ def _sources(manifest: Path) -> Iterator[str]:
 
 
 def _record(text: bytes, audio: Path, sources: Counter[str]) -> CatalogueRecord:
-    line = msgspec.json.decode(text, type=Listed)
+    line = msgspec.json.decode(text, type=ManifestLine)
     file = PurePosixPath(line.file)
     if not file.parts or file.is_absolute() or ".." in file.parts:
         raise ValueError(f"file is {line.file!r}; give a path inside {audio}")
@@ -90,7 +73,7 @@ def _record(text: bytes, audio: Path, sources: Counter[str]) -> CatalogueRecord:
     else:
         name = line.source
     said = msgspec.structs.asdict(line)
-    for field in ("caption", "source", "description"):
+    for field in ("source", "description"):
         del said[field]
     return CatalogueRecord(
         id=name,

@@ -12,6 +12,8 @@ class CatalogueRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Name given by the author."""
     description: str | None = None
     """What the author says about it."""
+    caption: str | None = None
+    """What a listener would say, where a manifest gives it."""
     tags: tuple[str, ...] = ()
     """Words or short phrases, in the author's order."""
     genres: tuple[str, ...] = ()

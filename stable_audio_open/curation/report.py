@@ -4,7 +4,6 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 from stable_audio_open.audio.replace import replace_bytes
@@ -15,6 +14,7 @@ from stable_audio_open.curation.ingest import Reject
 from stable_audio_open.curation.record import CatalogueRecord
 from stable_audio_open.curation.report_faults import faults, read_rejects, reason_pattern
 from stable_audio_open.figures import bars, html_table
+from stable_audio_open.page import html_page
 
 EDGES = (1, 5, 10, 30, 60, 300, 600, 3600)
 BINS: tuple[str, ...] = (
@@ -33,15 +33,8 @@ MOST = 30
 UNKNOWN = "unknown"
 Key = Callable[[CatalogueRecord], str]
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 860px; padding: 0 1rem;
-  color: #1c2430; background: #fff; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #d5dae2; }
-table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left;
-  vertical-align: top; } th { border-bottom: 1px solid #1c2430; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-td { overflow-wrap: anywhere; }
-svg { max-width: 100%; height: auto; } svg text { font-size: 13px; dominant-baseline: middle; }
-svg rect { fill: #3d6fb4; }
+body { max-width: 860px; } td { overflow-wrap: anywhere; }
+svg text { dominant-baseline: middle; } svg rect { fill: #3d6fb4; }
 """
 
 
@@ -103,13 +96,11 @@ def report_page(
         *faults(records, holds, rejects, unusable or {}),
     ]
     body = "".join(f"<section><h2>{name}</h2>{content}</section>" for name, content in sections)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
-        f"<h1>{escape(title)}</h1><p>{len(records):,} recordings, {hours(records):,.2f} hours; "
-        f"{len(stands):,} stand, {hours(stands):,.2f} hours.</p>{body}</body></html>\n"
+    counts = (
+        f"<p>{len(records):,} recordings, {hours(records):,.2f} hours; "
+        f"{len(stands):,} stand, {hours(stands):,.2f} hours.</p>"
     )
+    return html_page(title, counts + body, STYLE)
 
 
 def hours(records: Iterable[CatalogueRecord]) -> float:

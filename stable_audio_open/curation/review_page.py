@@ -8,14 +8,13 @@ from urllib.parse import quote, urlsplit
 
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.curation.review import FILLED, OpenCase
+from stable_audio_open.page import html_page
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; vertical-align: top; padding: .5rem; border-bottom: 1px solid #ccc }
-audio { width: 18rem }
-ul { margin: 0; padding-left: 1.2rem }
-small { color: #666; overflow-wrap: anywhere }
+body { max-width: none; }
+table { width: 100%; } th, td { padding: .5rem; border-bottom: 1px solid #ccc; }
+audio { width: 18rem; }
+ul { margin: 0; padding-left: 1.2rem; }
 """
 
 SCRIPT = """
@@ -47,16 +46,14 @@ def write_page(path: Path, cases: Sequence[OpenCase], *, audio: Path | None) -> 
     """
     rows = "\n".join(_row(case, path.parent, audio) for case in cases)
     script = SCRIPT.replace("HEADER", f'"{",".join(FILLED)}"')
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Review</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n'
-        f"<body><h1>{len(cases)} recordings wait for a decision</h1>\n"
-        '<p><button id="save">Save review.csv</button> What has no verdict stays open.</p>\n'
+    body = (
+        '\n<p><button id="save">Save review.csv</button> What has no verdict stays open.</p>\n'
         "<table><thead><tr><th>Recording</th><th>Audio</th><th>Why it waits</th><th>Verdict</th>"
         f"<th>Note</th></tr></thead><tbody>\n{rows}\n</tbody></table>\n"
-        f"<script>{script}</script></body></html>\n"
+        f"<script>{script}</script>"
     )
-    replace_bytes(path, page.encode())
+    heading = f"{len(cases)} recordings wait for a decision"
+    replace_bytes(path, html_page("Review", body, STYLE, heading=heading).encode())
 
 
 def _row(case: OpenCase, folder: Path, audio: Path | None) -> str:

@@ -6,39 +6,14 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.manifest import ManifestLine
 
 
-class Recording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A recording, what can be heard in it, and where it comes from."""
+class Recording(ManifestLine, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A recording that can be trained on: it has a caption."""
 
-    file: str
-    """Path relative to the folder of the recordings, with forward slashes."""
     caption: str
     """What a listener would say."""
-    tags: tuple[str, ...] = ()
-    """Words or short phrases."""
-    family: str | None = None
-    """Group that evaluation compares within, such as `bd` or `loop`."""
-    title: str | None = None
-    """Name given by the author."""
-    description: str | None = None
-    """What the author says about it."""
-    genres: tuple[str, ...] = ()
-    """Names of genres."""
-    album: str | None = None
-    """Album, where it is a track of one."""
-    artist: str | None = None
-    """Performer."""
-    year: int | None = None
-    """Of release or recording."""
-    source: str | None = None
-    """Identifier in the catalogue it was taken from, such as `freesound:4832`."""
-    author: str | None = None
-    """Who made it."""
-    licence: str | None = None
-    """URL of the licence."""
-    page_url: str | None = None
-    """Page that shows author and licence."""
 
     @property
     def catalogue(self) -> str:
@@ -81,7 +56,7 @@ def read_manifest(folder: str | Path, manifest: str = "manifest.jsonl") -> list[
 
 def write_manifest(path: str | Path, recordings: Sequence[Recording]) -> None:
     """Write the recordings, one a line, replacing `path` in one step."""
-    lines = [msgspec.json.encode(_without_defaults(recording)) for recording in recordings]
+    lines = [msgspec.json.encode(recording.known()) for recording in recordings]
     replace_bytes(Path(path), b"".join(line + b"\n" for line in lines))
 
 
@@ -95,11 +70,3 @@ def _check(recording: Recording, folder: Path, where: str) -> None:
         raise ValueError(f"{where}: the caption of {recording.file!r} is empty; describe the sound")
     if not (folder / file).is_file():
         raise ValueError(f"{where}: {folder / file} is not there; add it or remove the line")
-
-
-def _without_defaults(recording: Recording) -> dict[str, object]:
-    return {
-        name: value
-        for name, value in msgspec.structs.asdict(recording).items()
-        if value is not None and value != ()
-    }

@@ -6,17 +6,11 @@ from urllib.parse import quote
 
 from stable_audio_open.evaluation.memorisation_result import Candidate, Memorisation, Section
 from stable_audio_open.figures import html_table, steps
+from stable_audio_open.page import html_page
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem;
-  color: #1c2430; background: #fff; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #d5dae2; }
-table { border-collapse: collapse; } th, td { padding: .3rem .8rem .3rem 0; text-align: left;
-  vertical-align: top; } th { border-bottom: 1px solid #1c2430; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-audio { width: 17rem; } small { color: #5b6675; overflow-wrap: anywhere; }
+audio { width: 17rem; }
 tr.own td:last-child { border-left: 4px solid #c2452d; padding-left: .6rem; }
-svg { max-width: 100%; height: auto; } svg text { font-size: 13px; }
 """
 
 
@@ -25,15 +19,12 @@ def memorisation_page(result: Memorisation) -> str:
 
     It needs neither network nor scripts; whatever comes from manifests is escaped.
     """
-    title = f"Memorisation of {result.generation.model}"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{_introduction(result)}"
-        f"<h2>How near to the training set</h2>{_distributions(result)}"
+    body = (
+        f"{_introduction(result)}<h2>How near to the training set</h2>{_distributions(result)}"
         f"{''.join(_section(section, result) for section in result.sections)}"
-        f"<h2>Repeated training data</h2>{_repeated(result)}</body></html>\n"
+        f"<h2>Repeated training data</h2>{_repeated(result)}"
     )
+    return html_page(f"Memorisation of {result.generation.model}", body, STYLE)
 
 
 def _introduction(result: Memorisation) -> str:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.listeners.log_mel import MelSpectrogram
+from stable_audio_open.listeners.shapes import check_shapes
 from stable_audio_open.listeners.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
 
 SAMPLE_RATE = 48000
@@ -90,14 +91,8 @@ def read_laion(path: Path) -> tuple[Any, Any]:
         model: Any = ClapModel(config)
     own = model.state_dict()
     renamed = {name: own[name] for name in COMPUTED} | rename(state)
-    for name in sorted(own.keys() | renamed.keys()):
-        wanted = list(own[name].shape) if name in own else "no such tensor"
-        found = list(renamed[name].shape) if name in renamed else "of nothing"
-        if wanted != found:
-            raise ValueError(
-                f"{path}: {name} has the shape {found}, where ClapModel has {wanted} (names as in "
-                "transformers)"
-            )
+    hint = " (names as in transformers)"
+    check_shapes(renamed, own, where=path, network="ClapModel", hint=hint)
     model.load_state_dict(renamed)
     extractor = ClapFeatureExtractor(
         feature_size=bands,

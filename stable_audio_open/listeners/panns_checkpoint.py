@@ -17,6 +17,7 @@ from stable_audio_open.listeners.panns import (
     panns_spectrogram,
 )
 from stable_audio_open.listeners.panns_clip import Cnn14Clip, PannsClipTagger
+from stable_audio_open.listeners.shapes import check_shapes
 from stable_audio_open.listeners.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
 
 CHECKPOINT = "Cnn14_DecisionLevelMax_mAP=0.385.pth"
@@ -110,14 +111,7 @@ def load_network(state: Mapping[str, Tensor], where: object, *, kind: type[Netwo
         ) from error
     with torch.device("meta"):
         network = kind(classes=classes, widths=widths, bands=bands)
-    wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: list(tensor.shape) for name, tensor in state.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise ValueError(
-                f"{where}: {name} has the shape {found.get(name, 'of nothing')}, where "
-                f"Cnn14 has {wanted.get(name, 'no such tensor')}"
-            )
+    check_shapes(state, network.state_dict(), where=where, network="Cnn14")
     check_front_end(front_end, panns_spectrogram(bands), where, FRONT_END)
     network.load_state_dict(state, assign=True)
     return network

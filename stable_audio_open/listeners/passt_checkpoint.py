@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.listeners.checkpoint_hash import checkpoint_hash
 from stable_audio_open.listeners.passt import BANDS, FRAMES, PasstTagger
+from stable_audio_open.listeners.shapes import check_shapes
 
 DOWNLOAD = (
     "download passt-s-f128-p16-s10-ap.476-swa.pt from "
@@ -75,14 +76,8 @@ def load_network(state: Mapping[str, Tensor], where: object) -> nn.Module:
             num_heads=max(1, width // HEAD),
             distilled=True,
         )
-    wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: list(tensor.shape) for name, tensor in state.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise ValueError(
-                f"{where}: {name} has the shape {found.get(name, 'of nothing')}, where PaSST has "
-                f"{wanted.get(name, 'no such tensor')}; {DOWNLOAD}"
-            )
+    wanted = network.state_dict()
+    check_shapes(state, wanted, where=where, network="PaSST", hint=f"; {DOWNLOAD}")
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     # Else it warns of every window.
     patches: Any = network.patch_embed

@@ -6,12 +6,7 @@ from pathlib import Path
 
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.figures import curve
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff }
-svg text { font-size: 13px }
-small { color: #666 }
-"""
+from stable_audio_open.page import html_page
 
 
 def write_curves(
@@ -30,13 +25,7 @@ def write_curves(
     sections = "\n".join(
         _section(name, points, highest=name in higher_is_better) for name, points in curves.items()
     )
-    title = escape(f"Measurements of {path.parent.name}")
-    page = (
-        "<!doctype html>\n"
-        f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n'
-        f"<body><h1>{title}</h1>\n{sections}\n</body></html>\n"
-    )
+    page = html_page(f"Measurements of {path.parent.name}", f"\n{sections}\n")
     replace_bytes(path, page.encode())
 
 

@@ -5,17 +5,19 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
+from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.page import html_page
+
 PAGE = "index.html"
 RECORD = "demos.json"
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff }
-section { margin-bottom: 2.5rem }
-.demos { display: flex; flex-wrap: wrap; gap: 1.5rem }
-figure { margin: 0; width: 30rem; max-width: 100% }
-img, audio { width: 100%; display: block }
-figcaption { margin-bottom: .3rem }
-small { color: #666 }
+body { max-width: none; }
+section { margin-bottom: 2.5rem; }
+.demos { display: flex; flex-wrap: wrap; gap: 1.5rem; }
+figure { margin: 0; width: 30rem; max-width: 100%; }
+img, audio { width: 100%; display: block; }
+figcaption { margin-bottom: .3rem; }
 """
 
 
@@ -32,7 +34,7 @@ class DemoRecord(TypedDict):
 
 def write_record(folder: Path, demos: list[DemoRecord]) -> None:
     """Say what the files in a step's folder are."""
-    (folder / RECORD).write_text(json.dumps(demos, indent=2) + "\n")
+    replace_bytes(folder / RECORD, (json.dumps(demos, indent=2) + "\n").encode())
 
 
 def write_page(folder: Path) -> Path:
@@ -40,14 +42,7 @@ def write_page(folder: Path) -> Path:
     steps = sorted((path.parent for path in folder.glob(f"step_*/{RECORD}")), reverse=True)
     sections = "\n".join(_section(step) for step in steps)
     page = folder / PAGE
-    partial = folder / f".{PAGE}.partial"
-    partial.write_text(
-        "<!doctype html>\n"
-        f'<html lang="en"><head><meta charset="utf-8"><title>Demos</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n'
-        f"<body><h1>Demos</h1>\n{sections}\n</body></html>\n"
-    )
-    partial.replace(page)
+    replace_bytes(page, html_page("Demos", f"\n{sections}\n", STYLE).encode())
     return page
 
 

@@ -367,6 +367,28 @@ def test_fields(change: Callable[[Value], object], expected: str) -> None:
                 "conditions": [{"prompt": "a", "seconds_start": "b", "seconds_total": 1}]}),
             "$: `training.demo.conditions[0]` must give a number for seconds_start, found 'b'",
         ),
+        (
+            "diffusion",
+            put("data.prompts.inclusion", 1.5),
+            "$.data.prompts.inclusion: found 1.5; allowed: a number >= 0 and <= 1",
+        ),
+        (
+            "diffusion",
+            put("data.prompts.fields", ["year", "artists"]),
+            '$.data.prompts.fields[1]: found "artists"; allowed: "album", "artist", "description", '
+            '"genres", "tags", "title", "year"; did you mean "artist"?',
+        ),
+        (
+            "diffusion",
+            put("data.prompts.named", "{title}"),
+            "$.data.prompts: named is '{title}'; allowed are {field} and {value} in braces",
+        ),
+        (
+            "diffusion",
+            put("data.prompts.case", ["lower"]),
+            '$.data.prompts: unknown field "case"; allowed: "fields", "inclusion", "named_share", '
+            '"named_catalogues", "named", "separator", "cases"; did you mean "cases"?',
+        ),
     ],
 )  # fmt: skip
 def test_fields_that_do_not_fit_each_other(

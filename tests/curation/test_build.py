@@ -216,3 +216,7 @@ def test_captions_fall_back() -> None:
         "caption": "kick drum",
         "source": "x:1",
     }
+    assert caption(CatalogueRecord(id="x:1", title="T", description="D", caption="a bell")) == (
+        "a bell"
+    )
+    assert caption(CatalogueRecord(id="x:1", title="T", description="D", caption=" ")) == "D"

@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,6 +12,7 @@ FULL = CatalogueRecord(
     id="freesound:12",
     title="Kick \U0001f941",
     description="two\nlines",
+    caption="a deep kick",
     tags=("kick", "drum machine"),
     genres=("Electronic", "House"),
     album="b",
@@ -43,6 +45,15 @@ def test_a_shorter_catalogue_leaves_nothing_of_the_longer_one(tmp_path: Path) ->
     write_catalogue(tmp_path, records(7), part=3)
     write_catalogue(tmp_path, records(2), part=3)
     assert list(read_catalogue(tmp_path)) == records(2)
+
+
+def test_a_catalogue_from_before_there_were_captions(tmp_path: Path) -> None:
+    write_catalogue(tmp_path, records(2))
+    part = tmp_path / "records" / "part-00000.parquet"
+    pq.write_table(pq.read_table(part).drop_columns(["caption"]), part)
+    first, second = records(2)
+    before = msgspec.structs.replace(first, caption=None)
+    assert list(read_catalogue(tmp_path)) == [before, second]
 
 
 def test_no_catalogue_and_a_damaged_one(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import soundfile
 
 from stable_audio_open.curation.build import manifest_line
+from stable_audio_open.curation.ingest import ingest
 from stable_audio_open.curation.listed import read_listed
+from stable_audio_open.curation.training_set import build_training_set
 from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
 
 ZERO = "http://creativecommons.org/publicdomain/zero/1.0/"
@@ -45,6 +47,23 @@ def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
         Recording(**{**manifest_line(r), "tags": r.tags, "genres": r.genres}) for r in records if r
     ]
     assert written == read_manifest(tmp_path) == lines
+
+
+def test_captions_and_descriptions_reach_the_training_set(tmp_path: Path) -> None:
+    """What is trained on is the given caption, and what the author says stands beside it."""
+    told = {"licence": ZERO, "author": "ann"}
+    lines = [
+        Recording(file="a.wav", caption="deep kick", description="My 909.", source="x:1", **told),
+        Recording(file="b.wav", caption="alone", source="x:2", **told),
+    ]
+    for line in lines:
+        audio(tmp_path / line.file)
+    write_manifest(tmp_path / "manifest.jsonl", lines)
+    ingest(read_listed(tmp_path / "manifest.jsonl"), tmp_path / "catalogue")
+    build_training_set(tmp_path / "catalogue", tmp_path, tmp_path / "set", form="manifest")
+    both, alone = read_manifest(tmp_path, "set/manifest.jsonl")
+    assert both == lines[0]
+    assert (alone.caption, alone.description) == ("alone", "alone")
 
 
 def test_sources_that_several_files_share_and_files_without(tmp_path: Path) -> None:

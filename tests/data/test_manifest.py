@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
+from stable_audio_open.manifest import ManifestLine
 
 
 def folder(tmp_path: Path, *lines: str) -> Path:
@@ -34,6 +35,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8").splitlines()[0] == (
         '{"file":"audio/a.wav","caption":"kick drum, Größe 3"}'
     )
+
+
+def test_fields_stand_in_the_order_of_a_line() -> None:
+    """Checksums of shards depend on it."""
+    assert Recording.__struct_fields__ == ManifestLine.__struct_fields__
+    assert Recording.__struct_fields__[:3] == ("file", "caption", "tags")
 
 
 def test_empty_lines_and_other_names(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ from stable_audio_open.build.data import diffusion_data
 from stable_audio_open.build.initial import initial_model
 from stable_audio_open.build.run import run_training
 from stable_audio_open.build.training import diffusion_task
-from stable_audio_open.config.data import FolderConfig, PromptsConfig
+from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.data.manifest import read_manifest, write_manifest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load
+from stable_audio_open.prompts import PromptSettings
 from stable_audio_open.training.diffusion import DiffusionTraining
 
 Change = Callable[..., DiffusionModelConfig]
@@ -245,7 +246,7 @@ def test_prompts_are_drawn_of_all_metadata_where_they_are_configured(
         for own in read_manifest(folder)
     ]
     write_manifest(folder / "described.jsonl", described)
-    settings = PromptsConfig(fields=("artist",), named_share=1, cases=("as written",))
+    settings = PromptSettings(fields=("artist",), named_share=1, cases=("as written",))
     data = msgspec.structs.replace(
         diffusion_run.data, manifest="described.jsonl", caption_share=0, prompts=settings
     )

@@ -9,14 +9,10 @@ from urllib.parse import quote
 from stable_audio_open.evaluation.protocols.made import Item
 from stable_audio_open.evaluation.report.markdown import describe, heading, name, number
 from stable_audio_open.evaluation.report.tables import Row, Run, Table
+from stable_audio_open.page import html_page
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
-  color: #1c2430; background: #fff; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #d5dae2; }
-table { border-collapse: collapse; } th, td { padding: .2rem .9rem .2rem 0; text-align: left;
-  vertical-align: top; } th { border-bottom: 1px solid #1c2430; }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
+body { max-width: 60rem; }
 tr.ours { font-weight: bold; background: #eef3fa; }
 ul { color: #566; font-size: 13px; overflow-wrap: anywhere; }
 audio { width: 20rem; max-width: 100%; }
@@ -34,11 +30,7 @@ def page(tables: Sequence[Table], runs: Sequence[Run], *, folder: Path, players:
     """
     body = "".join(map(_table, tables)) + "".join(_players(run, folder, players) for run in runs)
     about = "".join(f"<li>{escape(describe(run))}</li>" for run in runs)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Evaluation</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n'
-        f"<body><h1>Evaluation</h1><ul>{about}</ul>\n{body}</body></html>\n"
-    )
+    return html_page("Evaluation", f"<ul>{about}</ul>\n{body}", STYLE)
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
