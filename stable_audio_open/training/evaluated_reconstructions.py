@@ -14,6 +14,7 @@ from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.evaluation.fixed_set import FixedRecording, write_fixed_set
 from stable_audio_open.evaluation.reconstruction import evaluate_autoencoder
 from stable_audio_open.evaluation.result import to_json
+from stable_audio_open.evaluation.weights import module_hash
 
 
 class ReconstructionEvaluation:
@@ -73,7 +74,7 @@ class ReconstructionEvaluation:
             sample_rate=self.sample_rate,
             channels=self.channels,
             checkpoint=folder.name,
-            checkpoint_hash=None,
+            checkpoint_hash=module_hash(model),
         )
         folder.mkdir(parents=True, exist_ok=True)
         replace_bytes(folder / "reconstruction.json", to_json(result))
