@@ -25,7 +25,7 @@ def memorisation_page(result: Memorisation) -> str:
 
     It needs neither network nor scripts; whatever comes from manifests is escaped.
     """
-    title = f"Memorisation of {result.generation.model}"
+    title = f"Memorisation of {' + '.join((result.generation.model, *result.generation.lora))}"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'

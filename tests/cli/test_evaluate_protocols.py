@@ -95,6 +95,57 @@ def test_generate_a_slice_and_go_on(run: Run, here: Path):
     )
 
 
+def test_adapters_are_told_and_others_are_refused(
+    run: Run, here: Path, tiny_model_folder: Path, save_random_adapter: Callable[..., None]
+):
+    save_random_adapter(Path("adapter"))
+    asked = ("--prompts", "test.csv", "--protocol", "audiocaps", "--limit", 1, *FAST)
+    make = ("evaluate", "generate", tiny_model_folder, *asked, "--output", "out")
+    assert run(*make, "--lora", "adapter:0.5").returncode == 0
+    settings = json.loads(Path("out/settings.json").read_text())
+    assert settings["lora"] == ["adapter:0.5"]
+    made = read_audio("out/11.flac").samples
+    assert run(*make[:-1], "plain").returncode == 0
+    assert not torch.equal(read_audio("plain/11.flac").samples, made)
+    weights = settings["weights"], json.loads(Path("plain/settings.json").read_text())["weights"]
+    base = f"{tiny_model_folder}"
+
+    def refused(*lora: object) -> str:
+        before = Path("out/settings.json").read_bytes(), Path("out/11.flac").read_bytes()
+        result = run(*make, *lora)
+        assert result.returncode == 2
+        assert (Path("out/settings.json").read_bytes(), Path("out/11.flac").read_bytes()) == before
+        (line,) = result.stderr.splitlines()
+        return line
+
+    assert refused() == (
+        f"stable-audio-open: out: its files were made with {base} + adapter:0.5, now {base} "
+        f"(weights {weights[0]}, now {weights[1]}); give another folder, or the same settings"
+    )
+    assert f"with {base} + adapter:0.5, now {base} + adapter:0.25 (weights" in refused(
+        "--lora", "adapter:0.25"
+    )
+    # The same under another name is the same; another one under the same name is not.
+    Path("adapter").rename("moved")
+    assert run(*make, "--lora", "moved:0.5").returncode == 0
+    save_random_adapter(Path("adapter"), seed=1)
+    assert f"its files were made with weights {weights[0]}, now" in refused("--lora", "adapter:0.5")
+    assert refused("--lora", "moved:nan") == (
+        "stable-audio-open: --lora moved:nan: the weight must be a finite number, such as 0.5"
+    )
+
+    asked = (*asked, "--references", "clips", "--lora", "moved:0.5")
+    result = run("evaluate", "protocol", tiny_model_folder, *asked, "--output", "whole")
+    assert result.returncode == 0, result.stderr
+    assert Path("whole/generations/11.flac").read_bytes() == Path("out/11.flac").read_bytes()
+    report = json.loads(Path("whole/report.json").read_text())
+    rows = {t["number"]: [r["model"] for r in t["rows"] if r["ours"]] for t in report["tables"]}
+    # The autoencoder has no part in adapters.
+    assert (rows[1], rows[3]) == ([f"{base} + moved:0.5"], [base])
+    page = Path("whole/report.html").read_text()
+    assert f"by {base} + moved:0.5, weights {weights[0]}" in page
+
+
 def test_processes_share_a_slice(here: Path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     command += ["2", "-m", "stable_audio_open.cli.main", *MAKE, "--output", "out"]

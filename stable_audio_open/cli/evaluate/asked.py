@@ -57,6 +57,8 @@ class Asked(NamedTuple):
     sampler: str
     seed: int
     batch: int
+    lora: list[tuple[str, float]]
+    """Folders of adapters, and how much of each is merged."""
 
 
 def check_asked(
@@ -70,6 +72,7 @@ def check_asked(
     sampler: str,
     seed: int,
     batch: int,
+    lora: list[str] | None,
 ) -> Asked:
     """Read the prompts and check what can be checked without a model.
 
@@ -78,6 +81,7 @@ def check_asked(
         ValueError: It is not as documented, the subset is none of this protocol or keeps nothing,
             or an option is out of its range.
     """
+    from stable_audio_open.cli.options import adapters
     from stable_audio_open.diffusion.samplers import get_sampler
     from stable_audio_open.evaluation.protocols.named import PROTOCOLS
     from stable_audio_open.request import check_seeds, check_texts
@@ -92,4 +96,15 @@ def check_asked(
     get_sampler(sampler)
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
-    return Asked(chosen_protocol, prompts, chosen, subset, steps, guidance, sampler, seed, batch)
+    return Asked(
+        protocol=chosen_protocol,
+        prompts=prompts,
+        chosen=chosen,
+        subset=subset,
+        steps=steps,
+        guidance=guidance,
+        sampler=sampler,
+        seed=seed,
+        batch=batch,
+        lora=adapters(lora),
+    )

@@ -51,6 +51,7 @@ def generate(
         sampler=sampler,
         seed=seed,
         batch=batch,
+        lora=lora,
     )
     check_folder(output)
     options.use_threads(threads)
@@ -62,7 +63,7 @@ def generate(
             dtype=dtype,
             text_encoder=text_encoder,
             attention=attention,
-            lora=options.adapters(lora),
+            lora=asked.lora,
         )
         made = make_generations(system, model, asked, output, processes)
     if processes.rank != 0:  # the first process speaks for all

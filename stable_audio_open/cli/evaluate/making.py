@@ -8,6 +8,7 @@ import torch
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.checkpoint.lora import adapter_names
 from stable_audio_open.cli.evaluate.asked import Asked
 from stable_audio_open.data.processes import Processes
 from stable_audio_open.evaluation.protocols.made import (
@@ -86,6 +87,7 @@ def make_generations(
         processes,
         lambda: GenerationSettings(
             model=name,
+            lora=adapter_names(asked.lora),
             weights=module_hash(system),
             protocol=asked.protocol.name,
             prompts=prompts_hash(asked.prompts),

@@ -64,6 +64,7 @@ def protocol(
         str, typer.Option(metavar="cpu|cuda", help="Where these networks compute.")
     ] = "cpu",
     text_encoder: options.TextEncoder = None,
+    lora: options.Lora = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     attention: options.Attention = "sdpa",
@@ -94,6 +95,7 @@ def protocol(
         sampler=sampler,
         seed=seed,
         batch=batch,
+        lora=lora,
     )
     found = find_references(references, asked.chosen)
     if not (allow_missing and found):
@@ -109,6 +111,7 @@ def protocol(
             dtype=dtype,
             text_encoder=text_encoder,
             attention=attention,
+            lora=asked.lora,
         )
         run_protocol(
             loaded,

@@ -22,6 +22,8 @@ class GenerationSettings(
 
     model: str
     """As it was asked for."""
+    lora: tuple[str, ...] = ()
+    """Adapters that were merged, each as FOLDER:WEIGHT; the hash tells them apart."""
     weights: str | None
     """`module_hash` of the model."""
     protocol: str
@@ -55,6 +57,8 @@ class ReconstructionSettings(
 
 
 Settings = GenerationSettings | ReconstructionSettings
+NAMES = ("model", "lora")
+"""Settings that may differ: what they stand for is known by its hash."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +75,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_set(folder: Path, settings: Settings) -> None:
-    """Prepare a folder for files made with these settings; only the model's name may differ.
+    """Prepare a folder for files made with these settings; only names may differ.
 
     Raises:
         ValueError: It holds files that were made otherwise, or that are of something else.
@@ -87,15 +91,23 @@ def open_set(folder: Path, settings: Settings) -> None:
         return
     found = read_settings(folder)
     old, new = msgspec.to_builtins(found), msgspec.to_builtins(settings)
-    other = [name for name in new if name != "model" and old.get(name) != new[name]]
+    other = [name for name in new if name not in NAMES and old.get(name) != new[name]]
     if other:
         changes = ", ".join(
             f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in other
         )
+        if "weights" in other and model_name(found) != model_name(settings):
+            changes = f"{model_name(found)}, now {model_name(settings)} ({changes})"
         raise ValueError(
             f"{folder}: its files were made with {changes}; give another folder, or the same "
             "settings"
         )
+
+
+def model_name(settings: Settings) -> str:
+    """Return the model by name, with its adapters: `tiny + FOLDER:0.5`."""
+    lora = settings.lora if isinstance(settings, GenerationSettings) else ()
+    return " + ".join((settings.model, *lora))
 
 
 def read_settings(folder: Path) -> Settings:
