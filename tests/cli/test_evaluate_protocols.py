@@ -225,6 +225,42 @@ def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     assert again.stdout.endswith("5 figures of 2 folders\n")
 
 
+def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    asked = (*asked, "--references", "clips", "--allow-missing", "--seed", 3, *FAST)
+    folders = ("generations", "reconstructions", "references", "originals")
+
+    def made(output: str) -> dict[str, bytes]:
+        paths = [path for folder in folders for path in Path(output, folder).glob("*.flac")]
+        return {path.relative_to(output).as_posix(): path.read_bytes() for path in paths}
+
+    assert run(*asked, "--output", "out", "--limit", 2).returncode == 0
+    slice_ = made("out")
+    assert len(slice_) == 2 + 1 + 1 + 1  # both captions are of one clip
+    times = {name: Path("out", name).stat().st_mtime_ns for name in slice_}
+    assert "2 generations for audiocaps" in Path("out/report.md").read_text()
+
+    result = run(*asked, "--output", "out")
+    assert result.returncode == 0, result.stderr
+    logged = [line for line in result.stderr.splitlines() if line.endswith("made")]
+    assert logged[:2] == [f"INFO: out/generations: {n} of 4 files made" for n in (3, 4)]
+    assert len(logged) == 2 + 3
+    assert {name: Path("out", name).stat().st_mtime_ns for name in slice_} == times
+    report = json.loads(Path("out/report.json").read_text())
+    assert [len(one["items"]) for one in report["runs"]] == [4, 2]
+    assert {m["files"] for one in report["runs"] for m in one["measurements"]} == {2}
+    assert "4 generations for audiocaps" in Path("out/report.md").read_text()
+
+    assert run(*asked, "--output", "at_once").returncode == 0
+    assert made("at_once") == made("out")
+    figures = Path("results/all/reconstruction.json")
+    one, other = (
+        json.loads((Path(output, "reconstructions") / figures).read_text())["per_file"]
+        for output in ("out", "at_once")
+    )
+    assert one == other
+
+
 def test_an_autoencoder_alone_on_song_describer(
     run: Run, here: Path, tiny_autoencoder_folder: Path
 ):
