@@ -243,8 +243,11 @@ def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
     result = run(*asked, "--output", "out")
     assert result.returncode == 0, result.stderr
     logged = [line for line in result.stderr.splitlines() if line.endswith("made")]
-    assert logged[:2] == [f"INFO: out/generations: {n} of 4 files made" for n in (3, 4)]
-    assert len(logged) == 2 + 3
+    assert logged == [
+        *(f"INFO: out/{name}: 2 of 2 files made" for name in ("references", "originals")),
+        *(f"INFO: out/generations: {n} of 4 files made" for n in (3, 4)),
+        "INFO: out/reconstructions: 2 of 2 files made",
+    ]
     assert {name: Path("out", name).stat().st_mtime_ns for name in slice_} == times
     report = json.loads(Path("out/report.json").read_text())
     assert [len(one["items"]) for one in report["runs"]] == [4, 2]
@@ -311,5 +314,5 @@ def test_mistakes(refuse: Refuse, here: Path):
         *("--references", "tracks", "--output", "out"),
         code=2,
         message="test.csv: the header lacks caption_id, track_id; found: audiocap_id, youtube_id, "
-        "start_time, caption",
+        "start_time, caption; give the table of this data set as it is published",
     )

@@ -1,5 +1,6 @@
 """What the commands that make sets are asked for, checked before a model is loaded."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -82,17 +83,23 @@ def check_asked(
             or an option is out of its range.
     """
     from stable_audio_open.cli.options import adapters
-    from stable_audio_open.diffusion.samplers import get_sampler
+    from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
     from stable_audio_open.evaluation.protocols.named import PROTOCOLS
-    from stable_audio_open.request import check_seeds, check_texts
+    from stable_audio_open.request import check_texts
 
     chosen_protocol = PROTOCOLS[protocol]
     prompts = chosen_protocol.read(table)
     chosen = chosen_protocol.subset(subset, prompts)[:limit]
     if not chosen:
-        raise ValueError(f"{table}: none of {len(prompts)} captions is in the subset {subset}")
+        raise ValueError(
+            f"{table}: none of {len(prompts)} captions is in the subset {subset}; choose "
+            "another one"
+        )
     check_texts([prompt.text for prompt in chosen], "prompt")
-    check_seeds(seed, len(prompts))
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {seed}")
+    if not math.isfinite(guidance):
+        raise ValueError(f"guidance scale must be a finite number, got {guidance}")
     get_sampler(sampler)
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")

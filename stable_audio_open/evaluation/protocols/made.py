@@ -11,6 +11,8 @@ from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.replace import replace_bytes
 
 SETTINGS, MANIFEST = "settings.json", "manifest.jsonl"
+SUFFIX = ".flac"
+"""Of the files."""
 
 logger = logging.getLogger(__name__)
 
@@ -81,18 +83,21 @@ def open_set(folder: Path, settings: Settings) -> None:
         ValueError: It holds files that were made otherwise, or that are of something else.
     """
     path = folder / SETTINGS
+    content = msgspec.json.format(msgspec.json.encode(settings)) + b"\n"
     if not path.is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(
                 f"{folder}: is not empty and holds no {SETTINGS}; give a new or empty folder"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        replace_bytes(path, msgspec.json.format(msgspec.json.encode(settings)) + b"\n")
+        replace_bytes(path, content)
         return
     found = read_settings(folder)
     old, new = msgspec.to_builtins(found), msgspec.to_builtins(settings)
     other = [name for name in new if name not in NAMES and old.get(name) != new[name]]
-    if other:
+    if other and not any(file.suffix == SUFFIX for file in folder.iterdir()):
+        replace_bytes(path, content)  # a run that failed before its first file binds nobody
+    elif other:
         changes = ", ".join(
             f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in other
         )
