@@ -77,7 +77,10 @@ def read_laion(path: Path) -> tuple[Any, Any]:
         front_end = {name: state.pop(AUDIO + name) for name in (REAL, IMAGINARY, FILTERS)}
     except (KeyError, StopIteration) as error:
         missing = error.args[0] if error.args else "audio_branch.layers"
-        raise ValueError(f"{path}: holds no tensor {missing} of LAION-CLAP") from error
+        raise ValueError(
+            f"{path}: holds no tensor {missing} of LAION-CLAP; give 630k-audioset-fusion-best.pt "
+            "or another of its checkpoints"
+        ) from error
     spectrogram = MelSpectrogram(
         sample_rate=SAMPLE_RATE, size=SIZE, hop=HOP, bands=bands, lowest=LOWEST, highest=HIGHEST
     )

@@ -146,20 +146,39 @@ def test_adapters_are_told_and_others_are_refused(
     assert f"by {base} + moved:0.5, weights {weights[0]}" in page
 
 
-def test_processes_share_a_slice(here: Path):
+def run_in_two_processes(*arguments: object) -> CompletedProcess[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    command += ["2", "-m", "stable_audio_open.cli.main", *MAKE, "--output", "out"]
-    result = subprocess.run(
-        [*command, *map(str, FAST), "--limit", "3", "--threads", "1"],
+    command += ["2", "-m", "stable_audio_open.cli.main"]
+    return subprocess.run(
+        [*command, *map(str, (*arguments, *FAST, "--threads", 1))],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+def test_processes_share_a_slice(here: Path):
+    result = run_in_two_processes(*MAKE, "--output", "out", "--limit", 3)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("out: 3 of 4 captions") == 1
     assert "2 of 2 files of process 1 of 2 made" in result.stderr
     assert "1 of 1 files of process 2 of 2 made" in result.stderr
     assert [line["id"] for line in lines("out/manifest.jsonl")] == ["11", "12", "13"]
+
+
+def test_processes_share_a_protocol_and_one_measures(here: Path):
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    result = run_in_two_processes(
+        *asked, "--references", "clips", "--allow-missing", "--output", "out", "--limit", 3
+    )
+    assert result.returncode == 0, result.stderr
+    for folder in ("references", "originals", "reconstructions"):
+        for number in (1, 2):
+            share = f"out/{folder}: 1 of 1 files of process {number} of 2 made"
+            assert result.stderr.count(share) == 1
+    assert result.stdout.count("out/generations, all: 3 files; nothing measured") == 1
+    assert result.stdout.count("out/reconstructions, all: 2 files; reconstruction") == 1
+    assert result.stdout.count("out/report.md") == 1
 
 
 def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
