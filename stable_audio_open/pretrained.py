@@ -31,6 +31,7 @@ from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionMode
 from stable_audio_open.config.nearest import did_you_mean
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.attention import check_backend
+from stable_audio_open.nn.device import find_device
 
 BUNDLED = {"tiny": Path(__file__).parent / "assets" / "tiny"}
 
@@ -40,7 +41,6 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float64": torch.float64,
 }
-DEVICES = ("cpu", "cuda", "mps")
 
 TextEncoderSource = str | os.PathLike[str] | tuple[Tokenizer, nn.Module]
 
@@ -124,7 +124,7 @@ def load(
         ValueError: One line with the fault and the remedy: an unknown source, device or type, a
             damaged file, weights that do not fit the configuration, no text encoder.
     """
-    device, dtype, backend = _device(device), _dtype(dtype), check_backend(attention)
+    device, dtype, backend = find_device(device), _dtype(dtype), check_backend(attention)
     path = _locate(source, text_encoder=text_encoder is None)
     checkpoint = read_checkpoint(path, use_ema=use_ema)
     config = checkpoint.config
@@ -176,7 +176,7 @@ def place(
     Raises:
         ValueError: An unknown or missing device, type or backend.
     """
-    where, kind, backend = _device(device), _dtype(dtype), check_backend(attention)
+    where, kind, backend = find_device(device), _dtype(dtype), check_backend(attention)
     (text,) = model.conditioner.texts.values()
     assert isinstance(text, TextConditioner)
     cast(model, kind, besides=text.encoder)
@@ -219,28 +219,6 @@ def _text_encoder(
             "folder or hub name of the T5 encoder that it was trained with"
         )
     return load_text_encoder(beside if beside.is_dir() else name)
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = None
-    if chosen is None or chosen.type not in DEVICES:
-        raise ValueError(f"unknown device {str(device)!r}; choose from {', '.join(DEVICES)}")
-    available = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }[chosen.type]
-    if (chosen.index or 0) >= available:
-        raise ValueError(
-            f"device {str(device)!r} is not here (found {available} of type {chosen.type}); "
-            "use device='cpu'"
-        )
-    return chosen
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,6 +106,11 @@ def save_adapter(adapter: Adapter, folder: str | os.PathLike[str]) -> None:
             like=scratch / CONFIG,
             metadata={"format": "pt"},
         )
+
+
+def adapter_names(adapters: Sequence[tuple[str | os.PathLike[str], float]]) -> tuple[str, ...]:
+    """Return each adapter as commands take it, weight included: `FOLDER:0.5`."""
+    return tuple(f"{os.fspath(folder)}:{weight:g}" for folder, weight in adapters)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Tensor files: safetensors, and PyTorch's own format with nothing but tensors and plain values."""
 
 import re
+import struct
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,6 +14,11 @@ from torch import Tensor
 TENSOR_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 _CUT_SHORT = "is truncated or not a checkpoint; copy or download it again"
+_UNREADABLE = (
+    *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AssertionError),
+    struct.error,
+)
+"""What torch raises for damaged files and for those of another kind."""
 
 
 class CheckpointError(ValueError):
@@ -77,7 +83,7 @@ def _read_pickle(path: Path) -> TensorFile:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except UnpicklingError as error:
         raise CheckpointError(_refusal(path, error)) from error
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(f"{path} {_CUT_SHORT}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: found {type(content).__name__}; allowed: named tensors")

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -54,14 +55,21 @@ Recording = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, Ogg 
 
 
 def adapters(values: list[str] | None) -> list[tuple[str, float]]:
-    """Split FOLDER[:WEIGHT]."""
+    """Split FOLDER[:WEIGHT].
+
+    Raises:
+        ValueError: A weight is not finite.
+    """
     pairs = []
     for value in values or ():
         folder, colon, weight = value.rpartition(":")
         try:
-            pairs.append((folder, float(weight)) if colon else (value, 1.0))
+            pair = (folder, float(weight)) if colon else (value, 1.0)
         except ValueError:
-            pairs.append((value, 1.0))  # a colon of the folder's name
+            pair = (value, 1.0)  # a colon of the folder's name
+        if not math.isfinite(pair[1]):
+            raise ValueError(f"--lora {value}: the weight must be a finite number, such as 0.5")
+        pairs.append(pair)
     return pairs
 
 

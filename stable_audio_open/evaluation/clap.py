@@ -2,10 +2,11 @@
 
 import csv
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from torch.nn import functional
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.evaluation.levels import PEAK_DB, at_peak, through_16_bits
+from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
@@ -121,6 +123,7 @@ def evaluate_clap(
     seed: int = 0,
     crop: float = CROP,
     allow_missing: bool = False,
+    memory: Memory | None = None,
 ) -> ClapResult:
     """Compare recordings with their prompts.
 
@@ -135,6 +138,7 @@ def evaluate_clap(
         seed: Of the crops.
         crop: Seconds.
         allow_missing: Judge the prompts that have a recording.
+        memory: Of what was heard, for sets that share recordings.
 
     Raises:
         AudioFileError: A recording cannot be read.
@@ -147,24 +151,18 @@ def evaluate_clap(
     ids = match(files, wanted, names=(audio, source), allow_missing=allow_missing)
     if not ids.common:
         raise ValueError(f"{audio}: has no recording of {source}; there is nothing to compare")
-    silent, windows, heard, starts = [], 0, {}, {}
-    for name in ids.common:
-        mono = read_audio(files[name], sample_rate=embedder.sample_rate, channels=1).samples[0, 0]
-        if is_silent(mono):
-            silent.append(name)
-        length = round(crop * embedder.sample_rate)
-        first = random.Random(f"{seed}:{name}").randint(0, max(0, len(mono) - length))
-        # Level first, as the authors do: a crop keeps its place in the recording's dynamics.
-        level = through_16_bits(at_peak(mono))[first : first + length]
-        heard[name] = recording_vector(embedder, level)
-        starts[name] = first / embedder.sample_rate
-        windows += 1
-    judged = [one for one in prompts if one.id in heard]
+    hear: Callable[[Path, str], _Heard] = partial(_hear, embedder, crop, seed)
+    read: Callable[[str], Tensor] = partial(_read, embedder)
+    if memory is not None:
+        hear = memory.of(hear, "crop", embedder.name, crop, seed)
+        read = memory.of(read, "text", embedder.name)
+    heard = {name: hear(files[name], name) for name in ids.common}
     rows = []
-    for one in judged:
-        text = embedder.embed_text([one.prompt])
-        score = float(clap_score(heard[one.id][None], text))
-        rows.append(PromptScore(id=one.id, prompt=one.prompt, start=starts[one.id], score=score))
+    for one in prompts:
+        if one.id in heard:
+            vector, start, _ = heard[one.id]
+            score = float(clap_score(vector[None], read(one.prompt)))
+            rows.append(PromptScore(id=one.id, prompt=one.prompt, start=start, score=score))
     return ClapResult(
         definition=(
             "mean over prompts of the cosine of text and audio; mono, peak "
@@ -177,11 +175,32 @@ def evaluate_clap(
         sample_rate=embedder.sample_rate,
         channels=1,
         files=len(heard),
-        windows=windows,
-        silent=tuple(silent),
+        windows=len(heard),
+        silent=tuple(name for name, one in heard.items() if one.silent),
         missing=ids.missing,
         extra=ids.extra,
         seed=seed,
         score=fmean(row.score for row in rows),
         per_prompt=tuple(rows),
     )
+
+
+class _Heard(NamedTuple):
+    vector: Float[Tensor, "width"]
+    start: float
+    """Seconds."""
+    silent: bool
+
+
+def _hear(embedder: JointEmbedder, crop: float, seed: int, path: Path, name: str) -> _Heard:
+    rate = embedder.sample_rate
+    mono = read_audio(path, sample_rate=rate, channels=1).samples[0, 0]
+    length = round(crop * rate)
+    first = random.Random(f"{seed}:{name}").randint(0, max(0, len(mono) - length))
+    # Level first, as the authors do: a crop keeps its place in the recording's dynamics.
+    level = through_16_bits(at_peak(mono))[first : first + length]
+    return _Heard(recording_vector(embedder, level), first / rate, is_silent(mono))
+
+
+def _read(embedder: JointEmbedder, prompt: str) -> Float[Tensor, "1 width"]:
+    return embedder.embed_text([prompt])

@@ -6,6 +6,7 @@ from pathlib import Path
 from stable_audio_open.evaluation.extrapolation import Extrapolation, extrapolate
 from stable_audio_open.evaluation.gaussian import contributions, fit_gaussian, frechet_distance
 from stable_audio_open.evaluation.levels import PEAK_DB
+from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.statistics import (
@@ -45,6 +46,7 @@ def evaluate_frechet(
     allow_missing: bool = False,
     points: int = 15,
     seed: int = 0,
+    memory: Memory | None = None,
 ) -> FrechetResult:
     """Compare the recordings of a folder with those of another, as sets.
 
@@ -57,6 +59,7 @@ def evaluate_frechet(
         allow_missing: The sets may have different ids.
         points: Of the extrapolation to infinitely many windows; 0 leaves it out.
         seed: Of the extrapolation.
+        memory: Of what was heard, for sets that share recordings.
 
     Raises:
         AudioFileError: A recording cannot be read.
@@ -72,8 +75,10 @@ def evaluate_frechet(
     else:
         found = recordings_by_id(reference)
         ids = match(files, found, names=names, allow_missing=allow_missing)
-        theirs = reference_statistics(found, embedder, digest, channels=channels, cache=cache)
-    own = embed_recordings(files, embedder, channels=channels)
+        theirs = reference_statistics(
+            found, embedder, digest, channels=channels, cache=cache, memory=memory
+        )
+    own = embed_recordings(files, embedder, channels=channels, memory=memory)
     gaussian = fit_gaussian(own.values)
     shares = contributions(own.values, own.owners, len(files), theirs.gaussian)
     return FrechetResult(
@@ -113,6 +118,7 @@ def reference_statistics(
     *,
     channels: Channels = "stereo",
     cache: Path | None = None,
+    memory: Memory | None = None,
 ) -> Statistics:
     """Return the Gaussian of a set of recordings, from the cache where it holds just that.
 
@@ -122,6 +128,7 @@ def reference_statistics(
         embedder_hash: Of its weights.
         channels: See `embed_recordings`.
         cache: Written where it does not exist.
+        memory: Of what was heard.
 
     Raises:
         ValueError: The cache holds something else; it is left as it is.
@@ -142,7 +149,7 @@ def reference_statistics(
                 "first); delete it, or name another cache"
             )
         return kept
-    found = embed_recordings(files, embedder, channels=channels)
+    found = embed_recordings(files, embedder, channels=channels, memory=memory)
     origin = Origin(
         embedder=embedder.name, embedder_hash=embedder_hash, channels=channels, files=hashes
     )

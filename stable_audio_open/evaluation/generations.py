@@ -29,6 +29,10 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     """As `load` takes it."""
+    lora: tuple[str, ...] = ()
+    """Adapters that were merged, each as FOLDER:WEIGHT."""
+    weights: str | None = None
+    """Hash of the model with them."""
     prompts: str
     """`caption` or `metadata`."""
     seed: int

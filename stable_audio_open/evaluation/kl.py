@@ -1,5 +1,7 @@
 """The mean KL divergence between what a tagger hears in pairs of recordings (KL_passt)."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -17,6 +19,7 @@ from stable_audio_open.evaluation.divergence import (
     logits_of,
 )
 from stable_audio_open.evaluation.levels import PEAK_DB, at_peak
+from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
@@ -49,6 +52,7 @@ def evaluate_kl(
     *,
     definition: Definition | None = None,
     allow_missing: bool = False,
+    memory: Memory | None = None,
 ) -> KlResult:
     """Compare each recording of a folder with that of the same id in another.
 
@@ -60,6 +64,7 @@ def evaluate_kl(
         tagger: Of whole clips, or of frames.
         definition: The paper's when None.
         allow_missing: Compare what both folders have.
+        memory: Of what was heard, for sets that share recordings.
 
     Raises:
         AudioFileError: A recording cannot be read.
@@ -70,16 +75,19 @@ def evaluate_kl(
     ids = match(own, theirs, names=(generated, reference), allow_missing=allow_missing)
     if not ids.common:
         raise ValueError(f"{generated}: shares no id with {reference}; there is nothing to compare")
+    hear: Callable[[Path], _Heard] = partial(_heard, tagger)
+    if memory is not None:
+        hear = memory.of(hear, "logits", tagger.name)
     windows, classes, silent, per_file = 0, 0, [], {}
     for name in ids.common:
-        mine = _heard(own[name], tagger)
+        mine = hear(own[name])
         windows += len(mine.logits)
         classes = mine.logits.shape[1]
         if mine.silent:
             silent.append(name)
         pair = [
             distribution(heard.logits, pooling=definition.pooling)
-            for heard in (mine, _heard(theirs[name], tagger))
+            for heard in (mine, hear(theirs[name]))
         ]
         first, second = pair if definition.forward else pair[::-1]
         per_file[name] = float(kl_divergence(first, second, epsilon=definition.epsilon))
@@ -111,7 +119,7 @@ class _Heard(NamedTuple):
     silent: bool
 
 
-def _heard(path: Path, tagger: Tagger | ClipTagger) -> _Heard:
+def _heard(tagger: Tagger | ClipTagger, path: Path) -> _Heard:
     mono = read_audio(path, sample_rate=tagger.sample_rate, channels=1).samples[0, 0]
     level = at_peak(mono)
     if isinstance(tagger, LogitTagger):

@@ -19,12 +19,13 @@ def memorisation_page(result: Memorisation) -> str:
 
     It needs neither network nor scripts; whatever comes from manifests is escaped.
     """
+    title = f"Memorisation of {' + '.join((result.generation.model, *result.generation.lora))}"
     body = (
         f"{_introduction(result)}<h2>How near to the training set</h2>{_distributions(result)}"
         f"{''.join(_section(section, result) for section in result.sections)}"
         f"<h2>Repeated training data</h2>{_repeated(result)}"
     )
-    return html_page(f"Memorisation of {result.generation.model}", body, STYLE)
+    return html_page(title, body, STYLE)
 
 
 def _introduction(result: Memorisation) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, median
+from typing import NamedTuple
 
 import msgspec
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.evaluation.distances import Distances, reconstruction_distances
+from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 
@@ -86,9 +88,15 @@ def evaluate_autoencoder(
 
 
 def evaluate_decoded(
-    decoded: Path, originals: Path, *, allow_missing: bool = False
+    decoded: Path, originals: Path, *, allow_missing: bool = False, memory: Memory | None = None
 ) -> ReconstructionResult:
     """Compare the recordings of a folder with their originals, at the originals' rate and channels.
+
+    Args:
+        decoded: Folder of the recordings that are judged.
+        originals: Folder of those that they are compared with.
+        allow_missing: Compare what both folders have.
+        memory: Of what was measured, for sets that share recordings.
 
     Raises:
         AudioFileError: A recording cannot be read.
@@ -97,38 +105,48 @@ def evaluate_decoded(
     """
     own, theirs = recordings_by_id(decoded), recordings_by_id(originals)
     ids = match(own, theirs, names=(decoded, originals), allow_missing=allow_missing)
-    rows, silent, silent_decoded, seen = {}, [], [], set[tuple[int, int]]()
-    for name in ids.common:
-        original = read_audio(theirs[name])
-        if is_silent(original.samples):
-            silent.append(name)
-            continue
-        rate, channels = original.sample_rate, original.channels
-        seen.add((rate, channels))
-        mine = read_audio(own[name], sample_rate=rate, channels=channels)
-        if abs(mine.duration - original.duration) > MISFIT:
-            raise ValueError(
-                f"{own[name]}: is {mine.duration:.2f} s long, its original "
-                f"{original.duration:.2f} s; decode it at the original length"
-            )
-        length = min(mine.samples.shape[-1], original.samples.shape[-1])
-        if is_silent(mine.samples):
-            silent_decoded.append(name)
-        rows[name] = reconstruction_distances(
-            mine.samples[0, :, :length], original.samples[0, :, :length], sample_rate=rate
-        )
-    rates, counts = {rate for rate, _ in seen}, {count for _, count in seen}
+    measure = _measure if memory is None else memory.of(_measure, "distances")
+    every = {name: measure(own[name], theirs[name]) for name in ids.common}
+    found = {name: one for name, one in every.items() if one is not None}
+    rates = {one.sample_rate for one in found.values()}
+    counts = {one.channels for one in found.values()}
     return _result(
         decoded,
-        rows,
+        {name: one.distances for name, one in found.items()},
         reference=str(originals),
         missing=ids.missing,
         extra=ids.extra,
-        silent_originals=tuple(silent),
-        silent=tuple(silent_decoded),
+        silent_originals=tuple(name for name, one in every.items() if one is None),
+        silent=tuple(name for name, one in found.items() if one.silent),
         sample_rate=rates.pop() if len(rates) == 1 else None,
         channels=counts.pop() if len(counts) == 1 else None,
     )
+
+
+class _Measured(NamedTuple):
+    distances: Distances
+    silent: bool
+    sample_rate: int
+    channels: int
+
+
+def _measure(decoded: Path, original: Path) -> _Measured | None:
+    """Return nothing for a silent original."""
+    wanted = read_audio(original)
+    if is_silent(wanted.samples):
+        return None
+    rate, channels = wanted.sample_rate, wanted.channels
+    mine = read_audio(decoded, sample_rate=rate, channels=channels)
+    if abs(mine.duration - wanted.duration) > MISFIT:
+        raise ValueError(
+            f"{decoded}: is {mine.duration:.2f} s long, its original {wanted.duration:.2f} s; "
+            "decode it at the original length"
+        )
+    length = min(mine.samples.shape[-1], wanted.samples.shape[-1])
+    distances = reconstruction_distances(
+        mine.samples[0, :, :length], wanted.samples[0, :, :length], sample_rate=rate
+    )
+    return _Measured(distances, is_silent(mine.samples), rate, channels)
 
 
 def _result(

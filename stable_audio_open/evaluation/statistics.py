@@ -1,6 +1,5 @@
 """Mean and covariance of a reference set in one file, so that it is embedded once."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from safetensors.torch import save
 
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.evaluation.gaussian import Gaussian
+from stable_audio_open.evaluation.memory import content_hash
 from stable_audio_open.evaluation.vectors import Channels
 
 KEY = "statistics"
@@ -36,11 +36,7 @@ class Statistics(NamedTuple):
 
 def file_hashes(files: Mapping[str, Path]) -> dict[str, str]:
     """Return the SHA-256 of each file."""
-    hashes = {}
-    for name, path in files.items():
-        with path.open("rb") as file:
-            hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+    return {name: content_hash(path) for name, path in files.items()}
 
 
 def write_statistics(path: Path, statistics: Statistics) -> None:

@@ -1,6 +1,7 @@
 """The recordings of a set as vectors of an embedder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,10 +12,18 @@ from torch import Tensor
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.evaluation.levels import at_peak
+from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.listeners.embedder import Embedder
 
 Channels = Literal["stereo", "mono"]
 COUNTS: dict[Channels, int] = {"stereo": 2, "mono": 1}
+
+
+class RecordingVectors(NamedTuple):
+    """All windows of one recording."""
+
+    values: Float[Tensor, "windows width"]
+    silent: bool
 
 
 class Vectors(NamedTuple):
@@ -30,7 +39,11 @@ class Vectors(NamedTuple):
 
 
 def embed_recordings(
-    files: Mapping[str, Path], embedder: Embedder, *, channels: Channels = "stereo"
+    files: Mapping[str, Path],
+    embedder: Embedder,
+    *,
+    channels: Channels = "stereo",
+    memory: Memory | None = None,
 ) -> Vectors:
     """Return the vectors of recordings, each brought to a peak of -1 dB of full scale.
 
@@ -39,21 +52,29 @@ def embed_recordings(
         embedder: Hears left and right apart, or their mean.
         channels: `stereo` joins the vectors of both sides to one of twice the width, and takes mono
             recordings for equal sides, as the paper's evaluation does.
+        memory: Of what was heard, for sets that share recordings.
 
     Raises:
         AudioFileError: A file cannot be read.
         ValueError: An embedding is not finite.
     """
+    embed: Callable[[Path], RecordingVectors] = partial(_embed, embedder, channels)
+    if memory is not None:
+        embed = memory.of(embed, "vectors", embedder.name, channels)
     parts, owners, silent = [], [], []
     for place, (name, path) in enumerate(files.items()):
-        audio = read_audio(path, sample_rate=embedder.sample_rate, channels=COUNTS[channels])
-        samples = audio.samples[0]
-        if is_silent(samples):
+        found = embed(path)
+        if found.silent:
             silent.append(name)
-        sides = [embedder(side) for side in at_peak(samples)]
-        found = torch.cat(sides, dim=1)
-        if not found.isfinite().all():
-            raise ValueError(f"{path}: the embedding is not finite; check the embedder")
-        parts.append(found.float().cpu())
-        owners += [place] * len(found)
+        parts.append(found.values)
+        owners += [place] * len(found.values)
     return Vectors(tuple(files), torch.cat(parts), torch.tensor(owners), tuple(silent))
+
+
+def _embed(embedder: Embedder, channels: Channels, path: Path) -> RecordingVectors:
+    audio = read_audio(path, sample_rate=embedder.sample_rate, channels=COUNTS[channels])
+    samples = audio.samples[0]
+    found = torch.cat([embedder(side) for side in at_peak(samples)], dim=1)
+    if not found.isfinite().all():
+        raise ValueError(f"{path}: the embedding is not finite; check the embedder")
+    return RecordingVectors(found.float().cpu(), is_silent(samples))

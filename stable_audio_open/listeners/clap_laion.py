@@ -7,7 +7,6 @@ weights is read, and gives its vectors (texts, and audio of 3, 10 and 25 s, fuse
 """
 
 import math
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.listeners.log_mel import MelSpectrogram
+from stable_audio_open.listeners.pickles import read_pickle
 from stable_audio_open.listeners.shapes import check_shapes
 from stable_audio_open.listeners.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
 
@@ -78,7 +78,10 @@ def read_laion(path: Path) -> tuple[Any, Any]:
         front_end = {name: state.pop(AUDIO + name) for name in (REAL, IMAGINARY, FILTERS)}
     except (KeyError, StopIteration) as error:
         missing = error.args[0] if error.args else "audio_branch.layers"
-        raise ValueError(f"{path}: holds no tensor {missing} of LAION-CLAP") from error
+        raise ValueError(
+            f"{path}: holds no tensor {missing} of LAION-CLAP; give 630k-audioset-fusion-best.pt "
+            "or another of its checkpoints"
+        ) from error
     spectrogram = MelSpectrogram(
         sample_rate=SAMPLE_RATE, size=SIZE, hop=HOP, bands=bands, lowest=LOWEST, highest=HIGHEST
     )
@@ -187,12 +190,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     scalar: Any = np.float64(0).__reduce__()[0]
     numbers = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
     kinds = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8")]
-    try:
-        with torch.serialization.safe_globals([*numbers, np.dtype, *kinds]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+    with torch.serialization.safe_globals([*numbers, np.dtype, *kinds]):
+        content = read_pickle(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f"{path}: holds no dictionary of tensors as LAION-CLAP saves it")

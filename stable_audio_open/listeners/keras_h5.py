@@ -39,7 +39,10 @@ def read_layers(path: Path) -> dict[str, dict[str, Tensor]]:
                     layers[layer] = tensors
     except (OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: cannot be read as weights of Keras ({reason})") from error
+        raise ValueError(
+            f"{path}: cannot be read as weights of Keras ({reason}); download it again, and unpack "
+            "what ends in .gz"
+        ) from error
     return layers
 
 

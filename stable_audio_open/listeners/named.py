@@ -3,6 +3,7 @@
 from stable_audio_open.listeners.clip_tagger import ClipTagger
 from stable_audio_open.listeners.embedder import Embedder
 from stable_audio_open.listeners.tagger import Tagger
+from stable_audio_open.nn.device import find_device
 
 EMBEDDERS = (
     "clap:FOLDER, clap:FILE.pt, openl3:FILE.h5, passt:FILE.pt, panns:FILE.pth, log-mel, musicnn, "
@@ -21,8 +22,9 @@ def load_embedder(name: str, *, device: str = "cpu") -> Embedder:
         device: Where to compute.
 
     Raises:
-        ValueError: There is no such embedder, or its weights are missing.
+        ValueError: There is no such embedder or device, or its weights are missing.
     """
+    find_device(device)
     kind, _, weights = name.partition(":")
     match kind:
         case "clap" if weights:
@@ -62,8 +64,9 @@ def load_tagger(name: str, *, device: str = "cpu") -> ClipTagger | Tagger:
         device: Where to compute.
 
     Raises:
-        ValueError: There is no such tagger, or its weights are missing.
+        ValueError: There is no such tagger or device, or its weights are missing.
     """
+    find_device(device)
     kind, _, weights = name.partition(":")
     if kind == "musicnn":
         from stable_audio_open.listeners.musicnn import load_musicnn
@@ -82,8 +85,9 @@ def load_clip_tagger(name: str, *, device: str = "cpu") -> ClipTagger:
         device: Where to compute.
 
     Raises:
-        ValueError: There is no such tagger, or its weights are missing.
+        ValueError: There is no such tagger or device, or its weights are missing.
     """
+    find_device(device)
     kind, _, weights = name.partition(":")
     match kind:
         case "passt" if weights:

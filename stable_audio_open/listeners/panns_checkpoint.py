@@ -1,7 +1,6 @@
 """The published checkpoints of PANNs, read strictly, and AudioSet's names beside them."""
 
 import csv
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +16,7 @@ from stable_audio_open.listeners.panns import (
     panns_spectrogram,
 )
 from stable_audio_open.listeners.panns_clip import Cnn14Clip, PannsClipTagger
+from stable_audio_open.listeners.pickles import read_pickle
 from stable_audio_open.listeners.shapes import check_shapes
 from stable_audio_open.listeners.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
 
@@ -152,11 +152,7 @@ def _read(path: Path, published: str) -> dict[str, Tensor]:
         raise ValueError(
             f"{path}: no such file; download {published} of PANNs from {ZENODO} and give its path"
         )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+    content = read_pickle(path)
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f'{path}: holds no "model" with tensors; give {published} of PANNs')

@@ -1,7 +1,6 @@
 """A checkpoint of PaSST from a local file; hear21passt would fetch one by itself."""
 
 import importlib.util
-import pickle
 import re
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.listeners.checkpoint_hash import checkpoint_hash
 from stable_audio_open.listeners.passt import BANDS, FRAMES, PasstTagger
+from stable_audio_open.listeners.pickles import read_pickle
 from stable_audio_open.listeners.shapes import check_shapes
 
 DOWNLOAD = (
@@ -96,11 +96,7 @@ def _package(where: object) -> Any:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+    state = read_pickle(path)
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f"{path}: holds no dictionary of tensors; {DOWNLOAD}")
     return state

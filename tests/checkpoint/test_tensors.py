@@ -93,9 +93,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, kept: int) -> No
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
-def test_garbage_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("garbage", [b"<html>404</html>" * 20, b"rubbish", b"weights"])
+def test_garbage_is_refused(tmp_path: Path, name: str, garbage: bytes) -> None:
     path = tmp_path / name
-    path.write_bytes(b"<html>404</html>" * 20)
+    path.write_bytes(garbage)
     assert refusal(path).startswith(f"{name} {CUT_SHORT}")
 
 

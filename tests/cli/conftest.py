@@ -7,8 +7,12 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 import soundfile
+import torch
+from torch import nn
 
+from stable_audio_open.checkpoint.lora import Adapter, save_adapter
 from stable_audio_open.cli.main import main
+from stable_audio_open.pretrained import StableAudio
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -41,6 +45,26 @@ def refuse(run: Run, tmp_path: Path) -> Callable[..., None]:
         assert files(tmp_path) == before
 
     return refuse
+
+
+@pytest.fixture
+def save_random_adapter(tiny_model_folder: Path) -> Callable[..., None]:
+    """Write an adapter of all linear layers of the small model's transformer, in peft's format."""
+    transformer = StableAudio.from_pretrained(tiny_model_folder, device="cpu").transformer
+    layers = {k: m.weight for k, m in transformer.named_modules() if isinstance(m, nn.Linear)}
+
+    def save(folder: Path, *, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        adapter = Adapter(
+            down={k: torch.randn(2, w.shape[1], generator=generator) for k, w in layers.items()},
+            up={k: torch.randn(w.shape[0], 2, generator=generator) for k, w in layers.items()},
+            scale=1.0,
+            settings={"peft_type": "LORA", "r": 2, "lora_alpha": 2},
+            source=str(folder),
+        )
+        save_adapter(adapter, folder)
+
+    return save
 
 
 def files(folder: Path) -> dict[str, bytes | None]:

@@ -71,6 +71,29 @@ def test_prompts_of_metadata(run: Run, data: Path, tiny_model_folder: Path) -> N
     }
 
 
+def test_adapters(
+    run: Run, data: Path, tiny_model_folder: Path, save_random_adapter: Callable[..., None]
+) -> None:
+    save_random_adapter(Path("adapter"))
+    command = ("evaluate", "memorisation", tiny_model_folder, "--data", data, "--output", "out",
+               "--embedder", "log-mel", "--steps", 1, "--random", 1)  # fmt: skip
+    result = run(*command, "--lora", "adapter:0.5")
+    assert (result.returncode, result.stderr) == (0, "")
+    generation = json.loads(Path("out/memorisation-log-mel.json").read_text())["generation"]
+    assert generation["lora"] == ["adapter:0.5"]
+    title = f"Memorisation of {tiny_model_folder} + adapter:0.5"
+    assert f"<h1>{title}</h1>" in Path("out/memorisation-log-mel.html").read_text()
+    refused = run(*command, "--lora", "adapter")
+    assert (refused.returncode, refused.stderr) == (2, (
+        "stable-audio-open: out/generations: was begun with lora ('adapter:0.5',), got "
+        "('adapter:1',); choose another output folder, or give the same\n"
+    ))  # fmt: skip
+    save_random_adapter(Path("adapter"), seed=1)
+    other = run(*command, "--lora", "adapter:0.5")
+    assert other.returncode == 2
+    assert f"was begun with weights {generation['weights']!r}, got '" in other.stderr
+
+
 @pytest.mark.usefixtures("run")
 def test_mistakes(refuse: Refuse, run: Run, data: Path, tiny_model_folder: Path) -> None:
     command = ("evaluate", "memorisation", tiny_model_folder, "--data", data, "--output", "out",

@@ -95,20 +95,90 @@ def test_generate_a_slice_and_go_on(run: Run, here: Path):
     )
 
 
-def test_processes_share_a_slice(here: Path):
+def test_adapters_are_told_and_others_are_refused(
+    run: Run, here: Path, tiny_model_folder: Path, save_random_adapter: Callable[..., None]
+):
+    save_random_adapter(Path("adapter"))
+    asked = ("--prompts", "test.csv", "--protocol", "audiocaps", "--limit", 1, *FAST)
+    make = ("evaluate", "generate", tiny_model_folder, *asked, "--output", "out")
+    assert run(*make, "--lora", "adapter:0.5").returncode == 0
+    settings = json.loads(Path("out/settings.json").read_text())
+    assert settings["lora"] == ["adapter:0.5"]
+    made = read_audio("out/11.flac").samples
+    assert run(*make[:-1], "plain").returncode == 0
+    assert not torch.equal(read_audio("plain/11.flac").samples, made)
+    weights = settings["weights"], json.loads(Path("plain/settings.json").read_text())["weights"]
+    base = f"{tiny_model_folder}"
+
+    def refused(*lora: object) -> str:
+        before = Path("out/settings.json").read_bytes(), Path("out/11.flac").read_bytes()
+        result = run(*make, *lora)
+        assert result.returncode == 2
+        assert (Path("out/settings.json").read_bytes(), Path("out/11.flac").read_bytes()) == before
+        (line,) = result.stderr.splitlines()
+        return line
+
+    assert refused() == (
+        f"stable-audio-open: out: its files were made with {base} + adapter:0.5, now {base} "
+        f"(weights {weights[0]}, now {weights[1]}); give another folder, or the same settings"
+    )
+    assert f"with {base} + adapter:0.5, now {base} + adapter:0.25 (weights" in refused(
+        "--lora", "adapter:0.25"
+    )
+    # The same under another name is the same; another one under the same name is not.
+    Path("adapter").rename("moved")
+    assert run(*make, "--lora", "moved:0.5").returncode == 0
+    save_random_adapter(Path("adapter"), seed=1)
+    assert f"its files were made with weights {weights[0]}, now" in refused("--lora", "adapter:0.5")
+    assert refused("--lora", "moved:nan") == (
+        "stable-audio-open: --lora moved:nan: the weight must be a finite number, such as 0.5"
+    )
+
+    asked = (*asked, "--references", "clips", "--lora", "moved:0.5")
+    result = run("evaluate", "protocol", tiny_model_folder, *asked, "--output", "whole")
+    assert result.returncode == 0, result.stderr
+    assert Path("whole/generations/11.flac").read_bytes() == Path("out/11.flac").read_bytes()
+    report = json.loads(Path("whole/report.json").read_text())
+    rows = {t["number"]: [r["model"] for r in t["rows"] if r["ours"]] for t in report["tables"]}
+    # The autoencoder has no part in adapters.
+    assert (rows[1], rows[3]) == ([f"{base} + moved:0.5"], [base])
+    page = Path("whole/report.html").read_text()
+    assert f"by {base} + moved:0.5, weights {weights[0]}" in page
+
+
+def run_in_two_processes(*arguments: object) -> CompletedProcess[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    command += ["2", "-m", "stable_audio_open.cli.main", *MAKE, "--output", "out"]
-    result = subprocess.run(
-        [*command, *map(str, FAST), "--limit", "3", "--threads", "1"],
+    command += ["2", "-m", "stable_audio_open.cli.main"]
+    return subprocess.run(
+        [*command, *map(str, (*arguments, *FAST, "--threads", 1))],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+def test_processes_share_a_slice(here: Path):
+    result = run_in_two_processes(*MAKE, "--output", "out", "--limit", 3)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("out: 3 of 4 captions") == 1
     assert "2 of 2 files of process 1 of 2 made" in result.stderr
     assert "1 of 1 files of process 2 of 2 made" in result.stderr
     assert [line["id"] for line in lines("out/manifest.jsonl")] == ["11", "12", "13"]
+
+
+def test_processes_share_a_protocol_and_one_measures(here: Path):
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    result = run_in_two_processes(
+        *asked, "--references", "clips", "--allow-missing", "--output", "out", "--limit", 3
+    )
+    assert result.returncode == 0, result.stderr
+    for folder in ("references", "originals", "reconstructions"):
+        for number in (1, 2):
+            share = f"out/{folder}: 1 of 1 files of process {number} of 2 made"
+            assert result.stderr.count(share) == 1
+    assert result.stdout.count("out/generations, all: 3 files; nothing measured") == 1
+    assert result.stdout.count("out/reconstructions, all: 2 files; reconstruction") == 1
+    assert result.stdout.count("out/report.md") == 1
 
 
 def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
@@ -174,6 +244,45 @@ def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     assert again.stdout.endswith("5 figures of 2 folders\n")
 
 
+def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    asked = (*asked, "--references", "clips", "--allow-missing", "--seed", 3, *FAST)
+    folders = ("generations", "reconstructions", "references", "originals")
+
+    def made(output: str) -> dict[str, bytes]:
+        paths = [path for folder in folders for path in Path(output, folder).glob("*.flac")]
+        return {path.relative_to(output).as_posix(): path.read_bytes() for path in paths}
+
+    assert run(*asked, "--output", "out", "--limit", 2).returncode == 0
+    slice_ = made("out")
+    assert len(slice_) == 2 + 1 + 1 + 1  # both captions are of one clip
+    times = {name: Path("out", name).stat().st_mtime_ns for name in slice_}
+    assert "2 generations for audiocaps" in Path("out/report.md").read_text()
+
+    result = run(*asked, "--output", "out")
+    assert result.returncode == 0, result.stderr
+    logged = [line for line in result.stderr.splitlines() if line.endswith("made")]
+    assert logged == [
+        *(f"INFO: out/{name}: 2 of 2 files made" for name in ("references", "originals")),
+        *(f"INFO: out/generations: {n} of 4 files made" for n in (3, 4)),
+        "INFO: out/reconstructions: 2 of 2 files made",
+    ]
+    assert {name: Path("out", name).stat().st_mtime_ns for name in slice_} == times
+    report = json.loads(Path("out/report.json").read_text())
+    assert [len(one["items"]) for one in report["runs"]] == [4, 2]
+    assert {m["files"] for one in report["runs"] for m in one["measurements"]} == {2}
+    assert "4 generations for audiocaps" in Path("out/report.md").read_text()
+
+    assert run(*asked, "--output", "at_once").returncode == 0
+    assert made("at_once") == made("out")
+    figures = Path("results/all/reconstruction.json")
+    one, other = (
+        json.loads((Path(output, "reconstructions") / figures).read_text())["per_file"]
+        for output in ("out", "at_once")
+    )
+    assert one == other
+
+
 def test_an_autoencoder_alone_on_song_describer(
     run: Run, here: Path, tiny_autoencoder_folder: Path
 ):
@@ -224,5 +333,5 @@ def test_mistakes(refuse: Refuse, here: Path):
         *("--references", "tracks", "--output", "out"),
         code=2,
         message="test.csv: the header lacks caption_id, track_id; found: audiocap_id, youtube_id, "
-        "start_time, caption",
+        "start_time, caption; give the table of this data set as it is published",
     )

@@ -63,14 +63,25 @@ def test_settings_come_back_and_the_model_may_have_another_name(tmp_path: Path):
 )
 def test_other_settings_are_refused(change: dict[str, object], message: str, tmp_path: Path):
     open_set(tmp_path, SETTINGS)
+    (tmp_path / "0.flac").touch()
     with pytest.raises(ValueError, match="its files were made with") as caught:
         open_set(tmp_path, msgspec.structs.replace(SETTINGS, **change))
     assert message in str(caught.value)
     assert read_settings(tmp_path) == SETTINGS
 
 
+def test_settings_without_files_give_way(tmp_path: Path):
+    """A run that failed before its first file must not keep its mistake."""
+    open_set(tmp_path, SETTINGS)
+    write_manifest(tmp_path, [])
+    other = msgspec.structs.replace(SETTINGS, guidance=3.0)
+    open_set(tmp_path, other)
+    assert read_settings(tmp_path) == other
+
+
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path):
     open_set(tmp_path, SETTINGS)
+    (tmp_path / "0.flac").touch()
     other = ReconstructionSettings(
         model="tiny",
         weights=SETTINGS.weights,

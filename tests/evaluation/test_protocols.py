@@ -133,13 +133,18 @@ Read = Callable[[Path], list[Prompt]]
 @pytest.mark.parametrize(
     ("read", "content", "message"),
     [
-        (read_audiocaps, b"", "the header lacks audiocap_id, youtube_id, caption; found: "),
+        (read_audiocaps, b"", "prompts.csv: is empty; give the table as it is published"),
+        (
+            read_audiocaps,
+            b"audiocap_id,youtube_id,caption,caption\n1,a,x,y\n",
+            "the header has caption twice; leave one column",
+        ),
         (
             read_song_describer,
             b"id,caption\n",
-            "the header lacks caption_id, track_id; found: id, caption",
+            "the header lacks caption_id, track_id; found: id, caption; give the table of",
         ),
-        (read_audiocaps, AUDIOCAPS_HEADER.encode(), "holds no captions"),
+        (read_audiocaps, AUDIOCAPS_HEADER.encode(), "holds no captions; give the whole table"),
         (
             read_audiocaps,
             f"{AUDIOCAPS_HEADER}1,a,0,rain,heavy\n".encode(),
@@ -158,7 +163,12 @@ Read = Callable[[Path], list[Prompt]]
         (
             read_audiocaps,
             f"{AUDIOCAPS_HEADER}../1,a,0,x\n".encode(),
-            ":2: identifier '../1'; allowed: ASCII letters, digits, - and _",
+            ":2: identifier '../1'; allowed: ASCII letters, digits, - and _, at most 200",
+        ),
+        (
+            read_audiocaps,
+            f"{AUDIOCAPS_HEADER}{'1' * 201},a,0,x\n".encode(),
+            "1'; allowed: ASCII letters, digits, - and _, at most 200",
         ),
         (read_audiocaps, f"{AUDIOCAPS_HEADER}1,a,0,\xe9\n".encode("latin-1"), "not UTF-8"),
         (read_audiocaps, f'{AUDIOCAPS_HEADER}1,a,0,"x'.encode(), ":2: not CSV"),

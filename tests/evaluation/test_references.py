@@ -1,9 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.evaluation.protocols.protocol import Prompt
 from stable_audio_open.evaluation.protocols.references import (
+    check_references,
     find_references,
     missing_references,
     refuse_missing,
@@ -52,9 +56,26 @@ def test_missing_ones_are_named(tmp_path: Path):
         ValueError, match=r"1 of 2 references are missing: other; add them, or leave them out with"
     ):
         refuse_missing(tmp_path, PROMPTS, {"aB-_": tmp_path})
+    refuse_missing(tmp_path, PROMPTS, {"aB-_": tmp_path}, allowed=True)
+    with pytest.raises(
+        ValueError, match=r"holds none of 2 references; name recordings by their clips, such as aB"
+    ):
+        refuse_missing(tmp_path, PROMPTS, {}, allowed=True)
     many = [Prompt(id=f"{i}", text="x", clip=f"c{i}", references=()) for i in range(1200)]
     with pytest.raises(ValueError, match=r"1,200 of 1,200 .*: c0, .*, c9 and 1,190 more; add"):
         refuse_missing(tmp_path, many, {})
+
+
+def test_damage_shows_in_headers(tmp_path: Path):
+    sound = tmp_path / "sound.wav"
+    soundfile.write(sound, np.zeros((100, 2)), 8000)
+    check_references({"a": sound})
+    soundfile.write(tmp_path / "wide.wav", np.zeros((100, 3)), 8000)
+    with pytest.raises(AudioFileError, match=r"wide\.wav: has 3 channels; mix it down to stereo"):
+        check_references({"a": sound, "b": tmp_path / "wide.wav"})
+    sound.write_bytes(sound.read_bytes()[:-10])
+    with pytest.raises(AudioFileError, match=r"sound\.wav: the file is truncated"):
+        check_references({"a": sound})
 
 
 def test_no_folder(tmp_path: Path):

@@ -1,10 +1,12 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from stable_audio_open.listeners.named import load_clip_tagger, load_embedder
+from stable_audio_open.listeners.named import load_clip_tagger, load_embedder, load_tagger
 
 ALONE = """
 import pkgutil, socket, sys
@@ -42,6 +44,33 @@ def test_what_is_missing_is_named_with_its_download(name: str, message: str) -> 
     if name.startswith("pa"):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
             load_clip_tagger(name)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"weights", b"<html>404</html>", b"\x80\x02]", b"(dp0\n."]
+)
+@pytest.mark.parametrize("name", ["passt", "panns", "clap"])
+def test_files_of_another_kind_are_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.pt"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"^\S+file\.pt: (cannot be read as a chec|holds no )"
+    ) as e:
+        load_embedder(f"{name}:{path}")
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "unknown device 'gpu'; choose from cpu, cuda, mps"),
+        ("cuda:99", "device 'cuda:99' is not here (found "),
+    ],
+)
+@pytest.mark.parametrize("load", [load_embedder, load_tagger, load_clip_tagger])
+def test_devices_that_are_not_here(load: Callable[..., object], device: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        load("panns:none.pth", device=device)
 
 
 def test_taggers_of_clips() -> None:

@@ -1,5 +1,6 @@
 """What the commands that make sets are asked for, checked before a model is loaded."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -57,6 +58,8 @@ class Asked(NamedTuple):
     sampler: str
     seed: int
     batch: int
+    lora: list[tuple[str, float]]
+    """Folders of adapters, and how much of each is merged."""
 
 
 def check_asked(
@@ -70,6 +73,7 @@ def check_asked(
     sampler: str,
     seed: int,
     batch: int,
+    lora: list[str] | None,
 ) -> Asked:
     """Read the prompts and check what can be checked without a model.
 
@@ -78,18 +82,36 @@ def check_asked(
         ValueError: It is not as documented, the subset is none of this protocol or keeps nothing,
             or an option is out of its range.
     """
-    from stable_audio_open.diffusion.samplers import get_sampler
+    from stable_audio_open.cli.options import adapters
+    from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
     from stable_audio_open.evaluation.protocols.named import PROTOCOLS
-    from stable_audio_open.request import check_seeds, check_texts
+    from stable_audio_open.request import check_texts
 
     chosen_protocol = PROTOCOLS[protocol]
     prompts = chosen_protocol.read(table)
     chosen = chosen_protocol.subset(subset, prompts)[:limit]
     if not chosen:
-        raise ValueError(f"{table}: none of {len(prompts)} captions is in the subset {subset}")
+        raise ValueError(
+            f"{table}: none of {len(prompts)} captions is in the subset {subset}; choose "
+            "another one"
+        )
     check_texts([prompt.text for prompt in chosen], "prompt")
-    check_seeds(seed, len(prompts))
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {seed}")
+    if not math.isfinite(guidance):
+        raise ValueError(f"guidance scale must be a finite number, got {guidance}")
     get_sampler(sampler)
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
-    return Asked(chosen_protocol, prompts, chosen, subset, steps, guidance, sampler, seed, batch)
+    return Asked(
+        protocol=chosen_protocol,
+        prompts=prompts,
+        chosen=chosen,
+        subset=subset,
+        steps=steps,
+        guidance=guidance,
+        sampler=sampler,
+        seed=seed,
+        batch=batch,
+        lora=adapters(lora),
+    )

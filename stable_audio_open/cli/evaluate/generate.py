@@ -36,7 +36,12 @@ def generate(
     """
     import logging
 
-    from stable_audio_open.cli.evaluate.making import device_of, make_generations, seconds_of
+    from stable_audio_open.cli.evaluate.making import (
+        device_of,
+        make_generations,
+        open_generations,
+        seconds_of,
+    )
     from stable_audio_open.cli.target import check_folder
     from stable_audio_open.data.processes import joined_processes
     from stable_audio_open.pretrained import StableAudio
@@ -51,6 +56,7 @@ def generate(
         sampler=sampler,
         seed=seed,
         batch=batch,
+        lora=lora,
     )
     check_folder(output)
     options.use_threads(threads)
@@ -62,9 +68,10 @@ def generate(
             dtype=dtype,
             text_encoder=text_encoder,
             attention=attention,
-            lora=options.adapters(lora),
+            lora=asked.lora,
         )
-        made = make_generations(system, model, asked, output, processes)
+        open_generations(system, model, asked, output, processes)
+        made = make_generations(system, asked, output, processes)
     if processes.rank != 0:  # the first process speaks for all
         return
     typer.echo(

@@ -8,6 +8,7 @@ import torch
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.checkpoint.lora import adapter_names
 from stable_audio_open.cli.evaluate.asked import Asked
 from stable_audio_open.data.processes import Processes
 from stable_audio_open.evaluation.protocols.made import (
@@ -21,7 +22,7 @@ from stable_audio_open.evaluation.protocols.made import (
 )
 from stable_audio_open.evaluation.protocols.protocol import prompts_hash
 from stable_audio_open.evaluation.protocols.sources import follow_sources
-from stable_audio_open.evaluation.protocols.work import clip_items, generation_items
+from stable_audio_open.evaluation.protocols.work import clip_items, cut, generation_items
 from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.request import check_seeds
@@ -51,10 +52,10 @@ def seconds_of(asked: Asked, system: StableAudio) -> float:
     return min(asked.protocol.seconds, system.window_seconds)
 
 
-def make_generations(
+def open_generations(
     system: StableAudio, name: str, asked: Asked, folder: Path, processes: Processes
-) -> list[Item]:
-    """Generate what is missing, and return what is there of the whole table.
+) -> None:
+    """Prepare the folder of generations.
 
     Args:
         system: The model.
@@ -65,6 +66,34 @@ def make_generations(
 
     Raises:
         ValueError: The folder holds files of another model or other settings.
+    """
+    _open(
+        folder,
+        processes,
+        lambda: GenerationSettings(
+            model=name,
+            lora=adapter_names(asked.lora),
+            weights=module_hash(system),
+            protocol=asked.protocol.name,
+            prompts=prompts_hash(asked.prompts),
+            seconds=seconds_of(asked, system),
+            sample_rate=system.sample_rate,
+            channels=system.autoencoder.audio_channels,
+            steps=asked.steps,
+            guidance=asked.guidance,
+            sampler=asked.sampler,
+            seed=asked.seed,
+        ),
+    )
+
+
+def make_generations(
+    system: StableAudio, asked: Asked, folder: Path, processes: Processes
+) -> list[Item]:
+    """Generate what is missing in the folder that was opened.
+
+    Returns:
+        What is there of the whole table; for the first process alone.
     """
     seconds = seconds_of(asked, system)
     items = generation_items(asked.prompts, check_seeds(asked.seed, len(asked.prompts)))
@@ -81,23 +110,6 @@ def make_generations(
             progress=False,
         )
 
-    _open(
-        folder,
-        processes,
-        lambda: GenerationSettings(
-            model=name,
-            weights=module_hash(system),
-            protocol=asked.protocol.name,
-            prompts=prompts_hash(asked.prompts),
-            seconds=seconds,
-            sample_rate=system.sample_rate,
-            channels=system.autoencoder.audio_channels,
-            steps=asked.steps,
-            guidance=asked.guidance,
-            sampler=asked.sampler,
-            seed=asked.seed,
-        ),
-    )
     make_missing(
         folder,
         [item for item in items if item.id in chosen],
@@ -109,22 +121,44 @@ def make_generations(
     return _close(folder, items, processes)
 
 
+def open_reconstructions(
+    autoencoder: AudioAutoencoder, name: str, asked: Asked, folder: Path, processes: Processes
+) -> None:
+    """Prepare the folder of reconstructions.
+
+    Raises:
+        ValueError: It holds files of another model or other prompts.
+    """
+    _open(
+        folder,
+        processes,
+        lambda: ReconstructionSettings(
+            model=name,
+            weights=module_hash(autoencoder),
+            protocol=asked.protocol.name,
+            prompts=prompts_hash(asked.prompts),
+            sample_rate=autoencoder.sample_rate,
+            channels=autoencoder.audio_channels,
+            downsampling=autoencoder.downsampling,
+            latent_channels=autoencoder.latent_channels,
+        ),
+    )
+
+
 def make_reconstructions(
     autoencoder: AudioAutoencoder,
-    name: str,
     asked: Asked,
     references: Mapping[str, Path],
     folder: Path,
     processes: Processes,
 ) -> list[Item]:
-    """Encode and decode the chosen references, whole, where they are missing.
+    """Encode and decode the chosen references, whole, where the opened folder lacks them.
 
     Returns:
-        What is there of the whole table.
+        What is there of the whole table; for the first process alone.
 
     Raises:
         AudioFileError: A reference cannot be read.
-        ValueError: The folder holds files of another model or other prompts.
         FloatingPointError: The autoencoder gave NaN.
     """
 
@@ -141,32 +175,7 @@ def make_reconstructions(
             )
         return Audio(decoded, autoencoder.sample_rate)
 
-    _open(
-        folder,
-        processes,
-        lambda: ReconstructionSettings(
-            model=name,
-            weights=module_hash(autoencoder),
-            protocol=asked.protocol.name,
-            prompts=prompts_hash(asked.prompts),
-            sample_rate=autoencoder.sample_rate,
-            channels=autoencoder.audio_channels,
-            downsampling=autoencoder.downsampling,
-            latent_channels=autoencoder.latent_channels,
-        ),
-    )
-    clips = clips_of(asked, references)
-    if processes.rank == 0:
-        follow_sources(folder, clips, references)
-    processes.wait()
-    make_missing(
-        folder,
-        clips,
-        make,
-        batch=1,
-        rank=processes.rank,
-        processes=processes.total,
-    )
+    _follow(folder, clips_of(asked, references), references, make, processes)
     every = clip_items(list(dict.fromkeys(prompt.clip for prompt in asked.prompts)))
     return _close(folder, every, processes)
 
@@ -177,21 +186,76 @@ def clips_of(asked: Asked, references: Mapping[str, Path]) -> list[Item]:
     return clip_items([clip for clip in clips if clip in references])
 
 
-def make_originals(
-    autoencoder: AudioAutoencoder,
-    items: Sequence[Item],
+def cut_references(
+    seconds: float,
+    asked: Asked,
     references: Mapping[str, Path],
     folder: Path,
+    processes: Processes,
 ) -> dict[str, Path]:
-    """Bring references to the autoencoder's rate and channels, at which they are compared.
+    """Cut the chosen references to the length of generations, with which they are compared.
 
     Returns:
         Their files, by clip.
+
+    Raises:
+        AudioFileError: A reference cannot be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    follow_sources(folder, items, references)
-    make_missing(folder, items, lambda group: _whole(autoencoder, references, group), batch=1)
-    return {item.clip: folder / item.file for item in items}
+    clips = clips_of(asked, references)
+    _follow(
+        folder,
+        clips,
+        references,
+        lambda group: cut(references, group, seconds),
+        processes,
+        how=f"the first {seconds} s",
+    )
+    return {item.clip: folder / item.file for item in clips}
+
+
+def make_originals(
+    autoencoder: AudioAutoencoder,
+    asked: Asked,
+    references: Mapping[str, Path],
+    folder: Path,
+    processes: Processes,
+) -> dict[str, Path]:
+    """Bring the chosen references to the autoencoder's rate and channels, for the comparison.
+
+    Returns:
+        Their files, by clip.
+
+    Raises:
+        AudioFileError: A reference cannot be read.
+    """
+    clips = clips_of(asked, references)
+    _follow(
+        folder,
+        clips,
+        references,
+        lambda group: _whole(autoencoder, references, group),
+        processes,
+        how=f"{autoencoder.sample_rate} Hz, {autoencoder.audio_channels} channels",
+    )
+    return {item.clip: folder / item.file for item in clips}
+
+
+def _follow(
+    folder: Path,
+    clips: Sequence[Item],
+    references: Mapping[str, Path],
+    make: Callable[[Sequence[Item]], Audio],
+    processes: Processes,
+    *,
+    how: str = "",
+) -> None:
+    """Make of references what is missing, and what was made otherwise, shared out."""
+    if processes.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        follow_sources(folder, clips, references, how=how)
+    processes.wait()
+    make_missing(folder, clips, make, batch=1, rank=processes.rank, processes=processes.total)
+    processes.wait()
 
 
 def _whole(

@@ -84,6 +84,7 @@ def memorisation(
     seed: Annotated[int, typer.Option(help="Behind all prompts and sounds.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Sounds at once.")] = 8,
     text_encoder: options.TextEncoder = None,
+    lora: options.Lora = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     threads: options.Threads = None,
@@ -102,6 +103,7 @@ def memorisation(
     from stable_audio_open.audio.audio import Audio
     from stable_audio_open.audio.files import read_audio
     from stable_audio_open.audio.replace import replace_bytes
+    from stable_audio_open.checkpoint.lora import adapter_names
     from stable_audio_open.cli.target import check_folder
     from stable_audio_open.data.manifest import read_manifest
     from stable_audio_open.evaluation.generations import GenerationSettings
@@ -109,6 +111,7 @@ def memorisation(
     from stable_audio_open.evaluation.memorisation_page import memorisation_page
     from stable_audio_open.evaluation.memorisation_result import StudySettings, to_json
     from stable_audio_open.evaluation.recording_sets import RecordingSet
+    from stable_audio_open.evaluation.weights import module_hash
     from stable_audio_open.listeners.named import load_embedder
     from stable_audio_open.pretrained import StableAudio
     from stable_audio_open.progress import step_progress
@@ -121,8 +124,15 @@ def memorisation(
         top=top,
         chunk=10.0 if chunk is None else chunk,
     )
+    adapters = options.adapters(lora)
     generation = GenerationSettings(
-        model=model, prompts=prompts, seed=seed, steps=steps, guidance=guidance, duration=duration
+        model=model,
+        lora=adapter_names(adapters),
+        prompts=prompts,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        duration=duration,
     )
     recordings = {recording.file: recording for recording in read_manifest(data, manifest)}
     unseen = None
@@ -134,8 +144,9 @@ def memorisation(
     options.use_threads(threads)
     listener = load_embedder(embedder, device=device or "cpu")
     system = StableAudio.from_pretrained(
-        model, device=device, dtype=dtype, text_encoder=text_encoder
+        model, device=device, dtype=dtype, text_encoder=text_encoder, lora=adapters
     )
+    generation = msgspec.structs.replace(generation, weights=module_hash(system))
     if chunk is None:
         settings = msgspec.structs.replace(settings, chunk=min(10.0, system.window_seconds))
 

@@ -1,12 +1,23 @@
 """The metrics that `evaluate protocol` measures, with the networks that were named for them."""
 
-from stable_audio_open.evaluation.clap import evaluate_clap, load_joint_embedder, read_prompts
+from functools import partial
+
+from stable_audio_open.evaluation.clap import (
+    JointEmbedder,
+    evaluate_clap,
+    load_joint_embedder,
+    read_prompts,
+)
 from stable_audio_open.evaluation.frechet import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
+from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.protocols.comparisons import Comparison, Metric
 from stable_audio_open.evaluation.reconstruction import evaluate_decoded
 from stable_audio_open.evaluation.result import to_json
+from stable_audio_open.listeners.clip_tagger import ClipTagger
+from stable_audio_open.listeners.embedder import Embedder
 from stable_audio_open.listeners.named import load_embedder, load_tagger
+from stable_audio_open.listeners.tagger import Tagger
 
 
 def load_metrics(
@@ -28,34 +39,54 @@ def load_metrics(
     Raises:
         ValueError: There is no such network, or its weights are missing.
     """
-    metrics = {"reconstruction": Metric(("stft_distance", "mel_distance", "si_sdr"), _decoded)}
-    if frechet is not None:
-        embedder = load_embedder(frechet, device=device)
+    embedder = None if frechet is None else load_embedder(frechet, device=device)
+    tagger = None if kl is None else load_tagger(kl, device=device)
+    joint = None if clap is None else load_joint_embedder(clap, device=device)
+    return metrics_by(embedder=embedder, tagger=tagger, joint=joint)
 
-        def distance(made: Comparison) -> bytes:
-            # The paper reports no extrapolation, and slices have too few windows for one.
-            return to_json(
-                evaluate_frechet(made.made, made.references, embedder, allow_missing=True, points=0)
-            )
 
-        metrics["frechet"] = Metric(("fd_openl3",), distance)
-    if kl is not None:
-        tagger = load_tagger(kl, device=device)
+def metrics_by(
+    *,
+    embedder: Embedder | None = None,
+    tagger: Tagger | ClipTagger | None = None,
+    joint: JointEmbedder | None = None,
+) -> dict[str, Metric]:
+    """Return the metrics of these networks, which hear each recording once for all subsets.
 
-        def divergence(made: Comparison) -> bytes:
-            return to_json(evaluate_kl(made.made, made.pairs, tagger, allow_missing=True))
-
-        metrics["kl"] = Metric(("kl_passt",), divergence)
-    if clap is not None:
-        joint = load_joint_embedder(clap, device=device)
-
-        def score(made: Comparison) -> bytes:
-            prompts = read_prompts(made.prompts)
-            return to_json(evaluate_clap(made.made, prompts, joint, source=str(made.prompts)))
-
-        metrics["clap"] = Metric(("clap_score",), score)
+    What they heard stays: vectors of all windows for the Frechet distance (80 KB for 10 s by
+    OpenL3), logits of all windows for KL, one vector for CLAP.
+    """
+    memory = Memory()
+    distances = ("stft_distance", "mel_distance", "si_sdr")
+    metrics = {"reconstruction": Metric(distances, partial(_reconstruction, memory))}
+    if embedder is not None:
+        metrics["frechet"] = Metric(("fd_openl3",), partial(_frechet, memory, embedder))
+    if tagger is not None:
+        metrics["kl"] = Metric(("kl_passt",), partial(_kl, memory, tagger))
+    if joint is not None:
+        metrics["clap"] = Metric(("clap_score",), partial(_clap, memory, joint))
     return metrics
 
 
-def _decoded(made: Comparison) -> bytes:
-    return to_json(evaluate_decoded(made.made, made.pairs, allow_missing=True))
+def _reconstruction(memory: Memory, made: Comparison) -> bytes:
+    return to_json(evaluate_decoded(made.made, made.pairs, allow_missing=True, memory=memory))
+
+
+def _frechet(memory: Memory, embedder: Embedder, made: Comparison) -> bytes:
+    # The paper reports no extrapolation, and slices have too few windows for one.
+    return to_json(
+        evaluate_frechet(
+            made.made, made.references, embedder, allow_missing=True, points=0, memory=memory
+        )
+    )
+
+
+def _kl(memory: Memory, tagger: Tagger | ClipTagger, made: Comparison) -> bytes:
+    return to_json(evaluate_kl(made.made, made.pairs, tagger, allow_missing=True, memory=memory))
+
+
+def _clap(memory: Memory, joint: JointEmbedder, made: Comparison) -> bytes:
+    prompts = read_prompts(made.prompts)
+    return to_json(
+        evaluate_clap(made.made, prompts, joint, source=str(made.prompts), memory=memory)
+    )

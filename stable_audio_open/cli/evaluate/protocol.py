@@ -64,6 +64,7 @@ def protocol(
         str, typer.Option(metavar="cpu|cuda", help="Where these networks compute.")
     ] = "cpu",
     text_encoder: options.TextEncoder = None,
+    lora: options.Lora = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     attention: options.Attention = "sdpa",
@@ -78,10 +79,13 @@ def protocol(
 
     from stable_audio_open.cli.evaluate.making import device_of
     from stable_audio_open.cli.evaluate.metrics import load_metrics
-    from stable_audio_open.cli.evaluate.protocol_run import run_protocol
-    from stable_audio_open.cli.target import check_folder
+    from stable_audio_open.cli.evaluate.protocol_run import check_places, run_protocol
     from stable_audio_open.data.processes import joined_processes
-    from stable_audio_open.evaluation.protocols.references import find_references, refuse_missing
+    from stable_audio_open.evaluation.protocols.references import (
+        check_references,
+        find_references,
+        refuse_missing,
+    )
     from stable_audio_open.pretrained import load
 
     asked = shared.check_asked(
@@ -94,11 +98,12 @@ def protocol(
         sampler=sampler,
         seed=seed,
         batch=batch,
+        lora=lora,
     )
     found = find_references(references, asked.chosen)
-    if not (allow_missing and found):
-        refuse_missing(references, asked.chosen, found)
-    check_folder(output)
+    refuse_missing(references, asked.chosen, found, allowed=allow_missing)
+    check_references(found)
+    check_places(output)
     metrics = load_metrics(frechet=frechet, kl=kl, clap=clap, device=listeners_device)
     options.use_threads(threads)
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
@@ -109,6 +114,7 @@ def protocol(
             dtype=dtype,
             text_encoder=text_encoder,
             attention=attention,
+            lora=asked.lora,
         )
         run_protocol(
             loaded,

@@ -1,6 +1,6 @@
 """The steps of `evaluate protocol`: make, compare, report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,19 +10,20 @@ from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.cli.evaluate.asked import Asked
 from stable_audio_open.cli.evaluate.making import (
-    clips_of,
+    cut_references,
     make_generations,
     make_originals,
     make_reconstructions,
+    open_generations,
+    open_reconstructions,
     seconds_of,
 )
 from stable_audio_open.cli.evaluate.measuring import measure_subsets
+from stable_audio_open.cli.target import check_folder
 from stable_audio_open.data.processes import Processes
 from stable_audio_open.evaluation.protocols.comparisons import Metric
-from stable_audio_open.evaluation.protocols.made import Item, make_missing
+from stable_audio_open.evaluation.protocols.made import Item
 from stable_audio_open.evaluation.protocols.references import missing_references
-from stable_audio_open.evaluation.protocols.sources import follow_sources
-from stable_audio_open.evaluation.protocols.work import cut
 from stable_audio_open.evaluation.report.published import Kind
 from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
@@ -33,6 +34,18 @@ REFERENCES, ORIGINALS, COMPARISONS = "references", "originals", "comparisons"
 MISSING = "missing_references.txt"
 
 Part = Literal["both", "generation", "autoencoder"]
+
+
+def check_places(output: Path) -> None:
+    """Check that all folders can be made or written to.
+
+    Raises:
+        AudioSaveError: One cannot.
+    """
+    check_folder(output)
+    for name in (GENERATIONS, RECONSTRUCTIONS, REFERENCES, ORIGINALS, COMPARISONS):
+        if (output / name).exists():
+            check_folder(output / name)
 
 
 def run_protocol(
@@ -64,17 +77,19 @@ def run_protocol(
         ValueError: Generations of an autoencoder alone are asked for, or a folder holds files that
             were made otherwise.
     """
-    runs = []
+    # What can be refused comes before the long work: folders of other files, damaged references.
+    waiting = []
     if isinstance(model, StableAudio):
         autoencoder = model.autoencoder
         if part != "autoencoder":
-            runs.append(_generate(model, name, asked, references, output, processes))
+            waiting.append(_generations(model, name, asked, references, output, processes))
     else:
         autoencoder = model
         if part == "generation":
             raise ValueError(f"{name} is an autoencoder alone; give --part autoencoder")
     if part != "generation":
-        runs.append(_reconstruct(autoencoder, name, asked, references, output, processes))
+        waiting.append(_reconstructions(autoencoder, name, asked, references, output, processes))
+    runs = [make() for make in waiting]
     if processes.rank != 0:
         return
     _list_missing(asked, references, output)
@@ -101,41 +116,44 @@ _Run = tuple[Kind, Path, Sequence[Item], Mapping[str, Path]]
 """What was made, where, and what it is compared with."""
 
 
-def _generate(
+def _generations(
     system: StableAudio,
     name: str,
     asked: Asked,
     references: Mapping[str, Path],
     output: Path,
     processes: Processes,
-) -> _Run:
+) -> Callable[[], _Run]:
+    """Prepare folder and references, and return what generates."""
     folder = output / GENERATIONS
-    made = make_generations(system, name, asked, folder, processes)
-    if processes.rank != 0:
-        return "generation", folder, made, {}
-    seconds, place = seconds_of(asked, system), output / REFERENCES
-    clips = clips_of(asked, references)
-    place.mkdir(exist_ok=True)
-    follow_sources(place, clips, references)
-    make_missing(place, clips, lambda group: cut(references, group, seconds), batch=1)
-    return "generation", folder, made, {item.clip: place / item.file for item in clips}
+    open_generations(system, name, asked, folder, processes)
+    seconds = seconds_of(asked, system)
+    compared = cut_references(seconds, asked, references, output / REFERENCES, processes)
+
+    def make() -> _Run:
+        return "generation", folder, make_generations(system, asked, folder, processes), compared
+
+    return make
 
 
-def _reconstruct(
+def _reconstructions(
     autoencoder: AudioAutoencoder,
     name: str,
     asked: Asked,
     references: Mapping[str, Path],
     output: Path,
     processes: Processes,
-) -> _Run:
+) -> Callable[[], _Run]:
+    """Prepare folder and originals, and return what reconstructs."""
     folder = output / RECONSTRUCTIONS
-    made = make_reconstructions(autoencoder, name, asked, references, folder, processes)
-    if processes.rank != 0:
-        return "reconstruction", folder, made, {}
-    clips = clips_of(asked, references)
-    originals = make_originals(autoencoder, clips, references, output / ORIGINALS)
-    return "reconstruction", folder, made, originals
+    open_reconstructions(autoencoder, name, asked, folder, processes)
+    compared = make_originals(autoencoder, asked, references, output / ORIGINALS, processes)
+
+    def make() -> _Run:
+        made = make_reconstructions(autoencoder, asked, references, folder, processes)
+        return "reconstruction", folder, made, compared
+
+    return make
 
 
 def _list_missing(asked: Asked, references: Mapping[str, Path], output: Path) -> None:

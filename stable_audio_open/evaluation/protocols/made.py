@@ -11,6 +11,8 @@ from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.replace import replace_bytes
 
 SETTINGS, MANIFEST = "settings.json", "manifest.jsonl"
+SUFFIX = ".flac"
+"""Of the files."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ class GenerationSettings(
 
     model: str
     """As it was asked for."""
+    lora: tuple[str, ...] = ()
+    """Adapters that were merged, each as FOLDER:WEIGHT; the hash tells them apart."""
     weights: str | None
     """`module_hash` of the model."""
     protocol: str
@@ -55,6 +59,8 @@ class ReconstructionSettings(
 
 
 Settings = GenerationSettings | ReconstructionSettings
+NAMES = ("model", "lora")
+"""Settings that may differ: what they stand for is known by its hash."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,31 +77,42 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_set(folder: Path, settings: Settings) -> None:
-    """Prepare a folder for files made with these settings; only the model's name may differ.
+    """Prepare a folder for files made with these settings; only names may differ.
 
     Raises:
         ValueError: It holds files that were made otherwise, or that are of something else.
     """
     path = folder / SETTINGS
+    content = msgspec.json.format(msgspec.json.encode(settings)) + b"\n"
     if not path.is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(
                 f"{folder}: is not empty and holds no {SETTINGS}; give a new or empty folder"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        replace_bytes(path, msgspec.json.format(msgspec.json.encode(settings)) + b"\n")
+        replace_bytes(path, content)
         return
     found = read_settings(folder)
     old, new = msgspec.to_builtins(found), msgspec.to_builtins(settings)
-    other = [name for name in new if name != "model" and old.get(name) != new[name]]
-    if other:
+    other = [name for name in new if name not in NAMES and old.get(name) != new[name]]
+    if other and not any(file.suffix == SUFFIX for file in folder.iterdir()):
+        replace_bytes(path, content)  # a run that failed before its first file binds nobody
+    elif other:
         changes = ", ".join(
             f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in other
         )
+        if "weights" in other and model_name(found) != model_name(settings):
+            changes = f"{model_name(found)}, now {model_name(settings)} ({changes})"
         raise ValueError(
             f"{folder}: its files were made with {changes}; give another folder, or the same "
             "settings"
         )
+
+
+def model_name(settings: Settings) -> str:
+    """Return the model by name, with its adapters: `tiny + FOLDER:0.5`."""
+    lora = settings.lora if isinstance(settings, GenerationSettings) else ()
+    return " + ".join((settings.model, *lora))
 
 
 def read_settings(folder: Path) -> Settings:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.saving import FORMATS
 from stable_audio_open.evaluation.protocols.protocol import Prompt
 
@@ -45,14 +46,27 @@ def missing_references(prompts: Sequence[Prompt], found: Mapping[str, Path]) -> 
     return [clip for clip in dict.fromkeys(prompt.clip for prompt in prompts) if clip not in found]
 
 
-def refuse_missing(folder: Path, prompts: Sequence[Prompt], found: Mapping[str, Path]) -> None:
+def refuse_missing(
+    folder: Path, prompts: Sequence[Prompt], found: Mapping[str, Path], *, allowed: bool = False
+) -> None:
     """Refuse prompts whose clip has no file.
+
+    Args:
+        folder: Of the references.
+        prompts: At least one.
+        found: File of each clip that has one.
+        allowed: Some may be missing, but not all.
 
     Raises:
         ValueError: naming the clips, the first ten of many.
     """
     missing = missing_references(prompts, found)
-    if missing:
+    if allowed and not found:
+        raise ValueError(
+            f"{folder}: holds none of {len(missing):,} references; name recordings by their clips, "
+            f"such as {missing[0]}.wav"
+        )
+    if missing and not allowed:
         names = ", ".join(missing[:SHOWN])
         more = f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
         total = len({prompt.clip for prompt in prompts})
@@ -60,3 +74,15 @@ def refuse_missing(folder: Path, prompts: Sequence[Prompt], found: Mapping[str, 
             f"{folder}: {len(missing):,} of {total:,} references are missing: {names}{more}; add "
             "them, or leave them out with --allow-missing"
         )
+
+
+def check_references(found: Mapping[str, Path]) -> None:
+    """Check by their headers, before any work, that recordings can be read.
+
+    Raises:
+        AudioFileError: One is damaged, or has more than two channels.
+    """
+    for path in found.values():
+        channels = audio_info(path).channels
+        if channels > 2:
+            raise AudioFileError(f"{path}: has {channels} channels; mix it down to stereo first")

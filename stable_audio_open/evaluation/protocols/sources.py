@@ -19,15 +19,20 @@ class Source(msgspec.Struct, frozen=True):
     """Bytes."""
     modified: int
     """Nanoseconds."""
+    how: str = ""
+    """What else the file depends on."""
 
 
-def follow_sources(folder: Path, items: Sequence[Item], sources: Mapping[str, Path]) -> None:
-    """Remove files that were made from other recordings, and note those that will be used.
+def follow_sources(
+    folder: Path, items: Sequence[Item], sources: Mapping[str, Path], *, how: str = ""
+) -> None:
+    """Remove files that were made otherwise, and note the recordings that will be used.
 
     Args:
         folder: Of the files; its `sources.json` remembers.
         items: That will be made where they are missing.
         sources: Recording of each clip.
+        how: What is made of them, in words.
 
     Raises:
         OSError: A recording is gone.
@@ -45,7 +50,7 @@ def follow_sources(folder: Path, items: Sequence[Item], sources: Mapping[str, Pa
     for item in items:
         source = sources[item.clip].resolve()
         status = source.stat()
-        now = Source(str(source), status.st_size, status.st_mtime_ns)
+        now = Source(str(source), status.st_size, status.st_mtime_ns, how)
         if known.get(item.id) != now:
             (folder / item.file).unlink(missing_ok=True)
             known[item.id] = now

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from stable_audio_open.evaluation.protocols.protocol import Prompt
 
-NAME = re.compile(r"[A-Za-z0-9_-]+")
+LONGEST = 200
+NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}")
 """What identifiers may be, as they become names of files."""
 
 
@@ -23,11 +24,17 @@ def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, dict[str
         reader = csv.reader(file, strict=True)
         try:
             header = next(reader, [])
+            if not header:
+                raise ValueError(f"{path}: is empty; give the table as it is published")
             missing = [column for column in needed if column not in header]
             if missing:
                 raise ValueError(
-                    f"{path}: the header lacks {', '.join(missing)}; found: {', '.join(header)}"
+                    f"{path}: the header lacks {', '.join(missing)}; found: {', '.join(header)}; "
+                    "give the table of this data set as it is published"
                 )
+            twice = [column for column in needed if header.count(column) > 1]
+            if twice:
+                raise ValueError(f"{path}: the header has {twice[0]} twice; leave one column")
             for cells in reader:
                 where = f"{path}:{reader.line_num}"
                 if not cells:
@@ -60,7 +67,8 @@ def checked(prompts: Iterator[tuple[str, Prompt]], path: Path) -> list[Prompt]:
         for name in (prompt.id, prompt.clip):
             if not NAME.fullmatch(name):
                 raise ValueError(
-                    f"{where}: identifier {name!r}; allowed: ASCII letters, digits, - and _"
+                    f"{where}: identifier {name!r}; allowed: ASCII letters, digits, - and _, at "
+                    f"most {LONGEST}"
                 )
         if prompt.id in found:
             raise ValueError(
@@ -68,5 +76,5 @@ def checked(prompts: Iterator[tuple[str, Prompt]], path: Path) -> list[Prompt]:
             )
         found[prompt.id] = prompt
     if not found:
-        raise ValueError(f"{path}: holds no captions")
+        raise ValueError(f"{path}: holds no captions; give the whole table")
     return list(found.values())

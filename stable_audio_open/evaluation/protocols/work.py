@@ -5,10 +5,8 @@ from pathlib import Path
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.evaluation.protocols.made import Item
+from stable_audio_open.evaluation.protocols.made import SUFFIX, Item
 from stable_audio_open.evaluation.protocols.protocol import Prompt
-
-SUFFIX = ".flac"
 
 
 def generation_items(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Item]:

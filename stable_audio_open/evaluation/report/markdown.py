@@ -35,7 +35,7 @@ def describe(run: Run) -> str:
     """Say what a run is, in a line."""
     settings = run.settings
     files = f"{len(run.items):,} {run.kind}s"
-    return f"{run.folder}: {files} for {settings.protocol} by {settings.model}, weights " + (
+    return f"{run.folder}: {files} for {settings.protocol} by {run.model}, weights " + (
         settings.weights or "unknown"
     )
 

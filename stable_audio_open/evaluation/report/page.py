@@ -67,7 +67,7 @@ def _players(run: Run, folder: Path, count: int) -> str:
         for item in items
     )
     return (
-        f"<section><h2>{escape(run.settings.model)}: {run.kind}s for "
+        f"<section><h2>{escape(run.model)}: {run.kind}s for "
         f"{escape(run.settings.protocol)}</h2>\n<table><tbody>\n{rows}</tbody></table></section>\n"
     )
 

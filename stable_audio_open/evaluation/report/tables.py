@@ -10,6 +10,7 @@ from stable_audio_open.evaluation.protocols.made import (
     GenerationSettings,
     Item,
     Settings,
+    model_name,
     read_manifest,
     read_settings,
 )
@@ -38,6 +39,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     items: tuple[Item, ...]
     measurements: tuple[Measurement, ...]
+
+    @property
+    def model(self) -> str:
+        """What made them, adapters included."""
+        return model_name(self.settings)
 
     @property
     def kind(self) -> Kind:
@@ -109,7 +115,7 @@ def _table(published: PublishedTable, runs: Sequence[Run]) -> Table:
             known = [of_subset.get(metric.name) for metric in published.metrics]
             rows.append(
                 Row(
-                    model=run.settings.model,
+                    model=run.model,
                     source="ours",
                     about=_about(run, subset, published, known),
                     values=tuple(None if m is None else m.value for m in known),
@@ -163,7 +169,7 @@ def _notes(run: Run, inside: Sequence[Measurement], others: Sequence[Measurement
     for measurement in others:
         name = f"{measurement.metric} {measurement.value:.4g} (not the paper's metric)"
         together.setdefault(_how(measurement), []).append(name)
-    return [f"{run.settings.model}, {', '.join(names)}: {how}" for how, names in together.items()]
+    return [f"{run.model}, {', '.join(names)}: {how}" for how, names in together.items()]
 
 
 def _how(measurement: Measurement) -> str:
