@@ -16,7 +16,7 @@ PIZZA = CatalogueRecord(
     year=2021,
 )
 PLAIN = PromptSettings(cases=("as written",), inclusion=1.0)
-DRAWS = 20_000
+DRAWS = 6_000
 
 
 def chi_square(counts: list[int], expected: list[float]) -> float:
