@@ -108,23 +108,30 @@ class GenerationEvaluation:
         """Compare all generations with the recordings; keep the results and not the sounds."""
         del model
         made = folder / GENERATIONS
-        results: dict[str, Result] = {}
-        found: dict[str, float] = {}
+        try:
+            results = self._results(made)
+        finally:
+            shutil.rmtree(made)
+        for name, (result, _) in results.items():
+            replace_bytes(folder / f"{name}.json", to_json(result))
+        found = {name: value for name, (_, value) in results.items()}
+        # All of them count the silent ones.
+        [(result, _), *_] = results.values()
+        return found | {"silent": len(result.silent) / len(self.recordings)}
+
+    def _results(self, made: Path) -> dict[str, tuple[Result, float]]:
+        """Return each result, and the figure in it."""
+        results: dict[str, tuple[Result, float]] = {}
         if self.embedder is not None:
             # Few recordings: an extrapolation to infinitely many would say nothing.
             cache = self.folder / f"references{STATISTICS_SUFFIX}"
             frechet = evaluate_frechet(made, self.references, self.embedder, cache=cache, points=0)
-            results["frechet"], found["frechet"] = frechet, frechet.distance
+            results["frechet"] = frechet, frechet.distance
         if self.tagger is not None:
             kl = evaluate_kl(made, self.references, self.tagger)
-            results["kl"], found["kl"] = kl, kl.divergence
+            results["kl"] = kl, kl.divergence
         if self.joint is not None:
             prompts = [Prompt(id=one.id, prompt=one.caption) for one in self.recordings]
             clap = evaluate_clap(made, prompts, self.joint, source="captions", seed=self.seed)
-            results["clap"], found["clap"] = clap, clap.score
-        for name, result in results.items():
-            replace_bytes(folder / f"{name}.json", to_json(result))
-        # All of them count the silent ones.
-        found["silent"] = len(next(iter(results.values())).silent) / len(self.recordings)
-        shutil.rmtree(made)
-        return found
+            results["clap"] = clap, clap.score
+        return results

@@ -62,6 +62,7 @@ class Evaluations(pl.Callback):
         self.folder = folder
         self.every = every
         self.at_start = at_start
+        self._tried = -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Get ready; evaluate what a run that was cut off here could not, or the start."""
@@ -74,8 +75,8 @@ class Evaluations(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        """Evaluate if it is time."""
-        if self._is_due(trainer):
+        """Evaluate if it is time; a run that was asked to end does so when it is resumed."""
+        if self._is_due(trainer) and not trainer.should_stop:
             self._evaluate(trainer, pl_module)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
@@ -85,8 +86,9 @@ class Evaluations(pl.Callback):
     def _evaluate(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         step = trainer.global_step
         # Where gradients accumulate, several batches end at the same step.
-        if self.measurements.has(PREFIX, step):
+        if step == self._tried or self.measurements.has(PREFIX, step):
             return
+        self._tried = step
         assert isinstance(module, DiffusionTraining | AutoencoderTraining)
         folder = self.folder / f"step_{step:08d}"
         rank, processes = trainer.global_rank, trainer.world_size

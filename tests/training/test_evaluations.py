@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import math
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.training.measurements import Measurement, read_measurements
 from tests.listeners.test_clap import small_model, write_vocabulary
 from tests.training.test_processes import run_two
+from tests.training.test_survival import start
 from tests.training.test_validation import rows, same
 
 Change = Callable[..., Any]
@@ -344,6 +347,26 @@ def test_two_processes_end_together(
     config = msgspec.structs.replace(config, training=training)
     last = run_two(change(config, output=str(tmp_path), devices=2, strategy="ddp"), tmp_path)
     assert torch.load(last, weights_only=True)["global_step"] == 3
+
+
+def test_a_run_that_is_asked_to_end_evaluates_when_it_goes_on(
+    autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
+) -> None:
+    """A preempted job has not the time."""
+    evaluating = evaluated(autoencoder_run, recordings, every=1)
+    config = change(evaluating, name="asked", output=str(tmp_path), max_steps=10_000)
+    process = start(config, tmp_path)
+    while not read_measurements(tmp_path / "asked"):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    last = tmp_path / "asked" / "checkpoints" / "last.ckpt"
+    step = torch.load(last, weights_only=True)["global_step"]
+    assert [m.step for m in measured(last)] == list(range(1, step))
+    run_training(change(config, max_steps=step + 1))
+    assert [m.step for m in measured(last)] == list(range(1, step + 2))
 
 
 def test_what_a_run_goes_by_must_be_measured(
