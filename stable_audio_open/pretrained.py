@@ -18,6 +18,7 @@ from stable_audio_open.build.model import (
     text_config,
 )
 from stable_audio_open.build.text_encoder import load_text_encoder
+from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.checkpoint.hub import download, is_hub_name
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.lora import merge_adapter, read_adapter
@@ -32,8 +33,6 @@ from stable_audio_open.config.nearest import did_you_mean
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.attention import check_backend
 from stable_audio_open.nn.device import find_device
-
-BUNDLED = {"tiny": Path(__file__).parent / "assets" / "tiny"}
 
 DTYPES = {
     "float32": torch.float32,

@@ -9,8 +9,9 @@ from safetensors import safe_open
 
 import stable_audio_open
 from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.config.read import model_part, read_config
-from stable_audio_open.pretrained import BUNDLED, StableAudio
+from stable_audio_open.pretrained import StableAudio
 
 ROOT = Path(__file__).parent.parent
 

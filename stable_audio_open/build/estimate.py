@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +16,7 @@ from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.build.model import TextEncoder, build_model, text_config
 from stable_audio_open.build.text_encoder import text_encoder_skeleton
 from stable_audio_open.build.training import autoencoder_task, diffusion_task
+from stable_audio_open.checkpoint.bundled import checkpoint_path
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.conditioning.conditioner import Conditioner, Prepared
 from stable_audio_open.conditioning.text import TextConditioner, Tokens
@@ -264,7 +264,7 @@ def _prepared(conditioner: Conditioner, conditions: Sequence[Any]) -> Prepared:
 def _text_encoder(config: DiffusionModelConfig, training: DiffusionTrainingConfig) -> TextEncoder:
     """Return one without weights: of the size that lies beside the model or is named."""
     if training.initialize is not None:
-        beside = Path(training.initialize) / TEXT_ENCODER_FOLDER
+        beside = checkpoint_path(training.initialize) / TEXT_ENCODER_FOLDER
         if beside.is_dir():
             return text_encoder_skeleton(beside)
     return text_encoder_skeleton(text_config(config).model)

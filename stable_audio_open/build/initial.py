@@ -1,13 +1,12 @@
 """Where a diffusion training starts from."""
 
-from pathlib import Path
-
 import torch
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.build.model import build_model, text_config
 from stable_audio_open.build.text_encoder import load_text_encoder
+from stable_audio_open.checkpoint.bundled import checkpoint_path
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.source import TEXT_ENCODER
 from stable_audio_open.checkpoint.strict import load_part_strictly, load_strictly
@@ -27,7 +26,11 @@ def initial_model(
         ValueError: When a checkpoint cannot be read or does not fit.
     """
     _check_sources(config, training)
-    whole = None if training.initialize is None else read_checkpoint(Path(training.initialize))
+    whole = (
+        None
+        if training.initialize is None
+        else read_checkpoint(checkpoint_path(training.initialize))
+    )
     # One that came with the weights may have been trained with them.
     beside = None if whole is None else whole.text_encoder
     text_encoder = load_text_encoder(beside or text_config(config).model)
@@ -57,7 +60,7 @@ def trained_autoencoder(
     if training.autoencoder is not None:
         _load_autoencoder(autoencoder, training.autoencoder)
     elif training.initialize is not None:
-        whole = read_checkpoint(Path(training.initialize))
+        whole = read_checkpoint(checkpoint_path(training.initialize))
         load_part_strictly(
             autoencoder, "autoencoder", whole.tensors, source=str(whole.path), keys=whole.keys
         )
@@ -73,7 +76,7 @@ def _check_sources(config: DiffusionModelConfig, training: DiffusionTrainingConf
 
 
 def _load_autoencoder(autoencoder: AudioAutoencoder, source: str) -> None:
-    part = read_checkpoint(Path(source))
+    part = read_checkpoint(checkpoint_path(source))
     if not isinstance(part.config, AutoencoderModelConfig):
         raise ValueError(
             f"{source} holds a whole model; give it as training.initialize, or "

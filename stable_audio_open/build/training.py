@@ -9,6 +9,7 @@ import torch
 from stable_audio_open.adversarial.discriminator import MultiResolutionDiscriminator
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.checkpoint.bundled import checkpoint_path
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.native import read_discriminator
 from stable_audio_open.checkpoint.strict import load_part_strictly, load_strictly
@@ -53,7 +54,7 @@ def new_autoencoder(
         torch.manual_seed(training.seed)
         model = build_autoencoder(config)
     if training.initialize is not None:
-        start = read_checkpoint(Path(training.initialize))
+        start = read_checkpoint(checkpoint_path(training.initialize))
         source = str(start.path)
         if isinstance(start.config, AutoencoderModelConfig):
             load_strictly(model, start.tensors, source=source, keys=start.keys)
@@ -122,7 +123,7 @@ def _discriminator(
             filters=adversarial.filters,
         )
     if training.initialize is not None:
-        path = Path(training.initialize)
+        path = checkpoint_path(training.initialize)
         tensors = read_discriminator(path)
         if tensors:
             load_strictly(discriminator, tensors, source=str(path))

@@ -37,13 +37,14 @@ def export(
     """Write a model as a folder that `--model` takes, or as other programs read it."""
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
     from stable_audio_open.autoencoder.second_phase import take_decoder
+    from stable_audio_open.checkpoint.bundled import checkpoint_path
     from stable_audio_open.checkpoint.export import save_diffusers, save_stable_audio_tools
     from stable_audio_open.checkpoint.layouts import read_checkpoint
     from stable_audio_open.checkpoint.lora import read_trained_adapter, save_adapter
     from stable_audio_open.checkpoint.native import save_native
     from stable_audio_open.cli.target import check_folder
     from stable_audio_open.config.model import ModelConfig
-    from stable_audio_open.pretrained import BUNDLED, DTYPES, StableAudio, load
+    from stable_audio_open.pretrained import DTYPES, StableAudio, load
 
     check_folder(output)
     if to == "lora":
@@ -57,7 +58,7 @@ def export(
     if isinstance(loaded, StableAudio):
         config = loaded.config
     else:
-        config = read_checkpoint(BUNDLED.get(checkpoint, Path(checkpoint))).config
+        config = read_checkpoint(checkpoint_path(checkpoint)).config
     if decoder is not None:
         trained = load(decoder, device="cpu", text_encoder=text_encoder, use_ema=not online)
         take_decoder(

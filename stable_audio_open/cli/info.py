@@ -56,10 +56,10 @@ def _describe(source: str) -> "tuple[ModelConfig, str | None]":
         config = read_config(path)
         return config, _encoder_beside(config, path.parent)
 
+    from stable_audio_open.checkpoint.bundled import BUNDLED, checkpoint_path
     from stable_audio_open.checkpoint.layouts import read_checkpoint
-    from stable_audio_open.pretrained import BUNDLED
 
-    path = BUNDLED.get(source, path)
+    path = checkpoint_path(source)
     if not path.exists():
         raise ValueError(
             f"{source!r} is neither a file nor a folder; give a configuration, a checkpoint or "

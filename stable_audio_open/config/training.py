@@ -131,7 +131,7 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
     """What is trained; `decoder` keeps the encoder as it is (the second phase)."""
     initialize: Name | None = None
     """Checkpoint to start from: an autoencoder, with its discriminators if it holds any, or a
-    whole model, whose autoencoder is taken."""
+    whole model, whose autoencoder is taken; or the name of a bundled model."""
     ema: EmaConfig | None = EmaConfig()
     """Average of the weights that is used afterwards; none when null."""
     initial_scale_bias: float | None = None
@@ -208,7 +208,7 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     autoencoder: Name | None = None
     """Checkpoint of the trained autoencoder; required unless `initialize` holds one."""
     initialize: Name | None = None
-    """Checkpoint of a whole model to start from."""
+    """Checkpoint of a whole model to start from, or the name of a bundled one."""
     lora: LoraConfig | None = None
     """Train an adapter alone; needs `initialize`. The whole model is trained when null."""
     guidance_dropout: Fraction = 0.1

@@ -10,12 +10,13 @@ import torch
 
 from stable_audio_open.build.run import run_training
 from stable_audio_open.build.training import new_autoencoder
+from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.cli.main import main
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.read import read_config
-from stable_audio_open.pretrained import BUNDLED, load
+from stable_audio_open.pretrained import load
 
 Change = Callable[..., Any]
 FINETUNE = Path(__file__).parents[2] / "configs/finetune"
@@ -100,7 +101,8 @@ def test_a_fine_tune_may_have_another_window(recordings: Path, tmp_path: Path) -
     model = read_config(tiny / "config.json")
     assert isinstance(model, DiffusionModelConfig)
     longer = msgspec.structs.replace(model, window_samples=model.window_samples // 2)
-    last = run_training(shrunk("loops_20s", longer, recordings, tmp_path, tiny))
+    # By its name.
+    last = run_training(shrunk("loops_20s", longer, recordings, tmp_path, Path("tiny")))
     assert steps(last) == 2
     tuned = load(last, device="cpu", text_encoder=str(tiny / "text_encoder"))
     assert tuned.window_samples == model.window_samples // 2  # type: ignore[union-attr]
