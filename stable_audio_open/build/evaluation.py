@@ -1,11 +1,15 @@
 """Evaluation during training, from its configuration."""
 
+import hashlib
 import logging
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import torch
 
-from stable_audio_open.config.data import FolderConfig
+from stable_audio_open.config.data import FolderConfig, ShardsConfig
+from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.evaluation import (
     GenerationEvaluationConfig,
     ReconstructionEvaluationConfig,
@@ -13,11 +17,16 @@ from stable_audio_open.config.evaluation import (
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.data.manifest import read_manifest
+from stable_audio_open.data.shards import INDEX
 from stable_audio_open.evaluation.clap import load_joint_embedder
-from stable_audio_open.evaluation.fixed_set import FixedRecording, check_fixed_set
+from stable_audio_open.evaluation.fixed_set import (
+    FixedRecording,
+    check_fixed_set,
+    fixed_set_hash,
+)
 from stable_audio_open.listeners.named import load_embedder, load_tagger
 from stable_audio_open.training.early_stopping import EarlyStopping
-from stable_audio_open.training.evaluated_generations import GenerationEvaluation
+from stable_audio_open.training.evaluated_generations import GenerationEvaluation, Listeners
 from stable_audio_open.training.evaluated_reconstructions import ReconstructionEvaluation
 from stable_audio_open.training.evaluations import Evaluation, Evaluations
 from stable_audio_open.training.measurements import Measurements
@@ -43,6 +52,32 @@ def early_stopping(trainer: TrainerConfig, measurements: Measurements) -> list[C
     ]
 
 
+def measured(config: ModelConfig) -> dict[str, str]:
+    """Return what a run measures and how, of each kind: a hash, the same for what can be compared.
+
+    Raises:
+        AudioFileError: A recording of the fixed set cannot be read.
+        ValueError: A manifest is not as it should be.
+    """
+    assert config.data is not None
+    assert config.training is not None
+    found = {}
+    if config.data.validation is not None:
+        listing = Path(config.data.path) / config.data.validation
+        if isinstance(config.data, ShardsConfig):
+            listing = Path(config.data.validation) / INDEX
+        loss = getattr(config.training, "loss", None)
+        found["validation"] = _hash(msgspec.json.encode(loss), listing.read_bytes())
+    wanted = config.training.evaluation
+    if wanted is not None:
+        how = msgspec.structs.replace(wanted, every=1, at_start=False)
+        if isinstance(how, GenerationEvaluationConfig):
+            how = msgspec.structs.replace(how, listen_on_cpu=False)
+        recordings = fixed_set_hash(_fixed_set(wanted))
+        found["evaluation"] = _hash(msgspec.json.encode(how), recordings.encode())
+    return found
+
+
 def evaluations(
     config: ModelConfig, folder: Path, measurements: Measurements, device: torch.device
 ) -> list[Callback]:
@@ -56,6 +91,7 @@ def evaluations(
 
     Raises:
         AudioFileError: A recording of the fixed set cannot be read.
+        ConfigError: The run goes by a value that is not measured.
         ValueError: The manifest is not as it should be, or a listener's weights are missing.
     """
     training = config.training
@@ -63,13 +99,13 @@ def evaluations(
     wanted = training.evaluation
     if wanted is None:
         return []
-    recordings = _fixed_set(config, wanted)
+    recordings = _fixed_set(wanted)
+    _warn_of_trained(config, recordings)
     place = folder / FOLDER
     evaluation: Evaluation
     match config, wanted:
         case DiffusionModelConfig(), GenerationEvaluationConfig():
-            with torch.random.fork_rng():  # networks draw weights before theirs are loaded
-                evaluation = _generations(config, wanted, recordings, place / FIXED_SET, device)
+            evaluation = _generations(config, wanted, recordings, place / FIXED_SET, device)
         case AutoencoderModelConfig(), ReconstructionEvaluationConfig():
             evaluation = ReconstructionEvaluation(
                 recordings,
@@ -80,6 +116,7 @@ def evaluations(
             )
         case _:
             raise AssertionError(f"{type(wanted).__name__} does not fit {type(config).__name__}")
+    _check_names(config, evaluation)
     return [
         Evaluations(
             evaluation,
@@ -99,35 +136,80 @@ def _generations(
     device: torch.device,
 ) -> GenerationEvaluation:
     window = config.window_samples / config.sample_rate
-    where = "cpu" if wanted.listen_on_cpu else str(device)
+    named = {"frechet": wanted.frechet, "kl": wanted.kl, "clap": wanted.clap}
+    load_listeners(wanted, torch.device("cpu"))  # what is missing is told now; one process listens
     return GenerationEvaluation(
         recordings,
         folder=folder,
         seconds=window if wanted.seconds is None else min(wanted.seconds, window),
         sample_rate=config.sample_rate,
         channels=config.audio_channels,
-        embedder=None if wanted.frechet is None else load_embedder(wanted.frechet, device=where),
-        tagger=None if wanted.kl is None else load_tagger(wanted.kl, device=where),
-        joint=None if wanted.clap is None else load_joint_embedder(wanted.clap, device=where),
+        metrics=[metric for metric, listener in named.items() if listener is not None],
+        load=partial(load_listeners, wanted, device),
         steps=wanted.steps,
         guidance_scale=wanted.guidance_scale,
         seed=wanted.seed,
     )
 
 
+def load_listeners(wanted: GenerationEvaluationConfig, device: torch.device) -> Listeners:
+    """Load the networks that are named; the training's random numbers stay as they are.
+
+    Raises:
+        ValueError: There is no such network, or its weights are missing.
+    """
+    where = "cpu" if wanted.listen_on_cpu else str(device)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn before theirs are loaded
+        return Listeners(
+            frechet=None if wanted.frechet is None else load_embedder(wanted.frechet, device=where),
+            kl=None if wanted.kl is None else load_tagger(wanted.kl, device=where),
+            clap=None if wanted.clap is None else load_joint_embedder(wanted.clap, device=where),
+        )
+
+
+def _check_names(config: ModelConfig, evaluation: Evaluation) -> None:
+    """Refuse to go by a value of the evaluation that it does not find."""
+    assert config.training is not None
+    assert config.training.trainer is not None
+    for field, name in going_by(config.training.trainer).items():
+        kind, _, value = name.partition("/")
+        if kind == "evaluation" and value not in evaluation.names:
+            names = ", ".join(f"evaluation/{known}" for known in evaluation.names)
+            raise ConfigError(
+                f"{config.name}: `training.trainer.{field}` is {name!r}, which "
+                f"`training.evaluation` does not find; allowed: {names}"
+            )
+
+
+def going_by(trainer: TrainerConfig) -> dict[str, str]:
+    """Return the measured values that a run goes by, by their fields."""
+    found = {}
+    if trainer.checkpoint.best is not None:
+        found["checkpoint.best"] = trainer.checkpoint.best
+    if trainer.early_stopping is not None:
+        found["early_stopping.metric"] = trainer.early_stopping.metric
+    return found
+
+
+def _hash(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:16]
+
+
 def _fixed_set(
-    config: ModelConfig, wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig
+    wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig,
 ) -> list[FixedRecording]:
     folder = Path(wanted.path)
     listed = read_manifest(folder, wanted.manifest)[: wanted.count]
     recordings = [FixedRecording(path=folder / one.file, caption=one.caption) for one in listed]
     check_fixed_set(recordings, source=str(folder / wanted.manifest))
-    _warn_of_trained(config, recordings)
     return recordings
 
 
 def _warn_of_trained(config: ModelConfig, recordings: list[FixedRecording]) -> None:
-    """Tell where the model could learn by heart what it is judged by."""
+    """Tell where the model could learn by heart what it is judged by (shards do not tell)."""
     if not isinstance(config.data, FolderConfig):
         return
     folder = Path(config.data.path)

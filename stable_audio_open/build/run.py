@@ -7,7 +7,12 @@ from pathlib import Path
 import torch
 
 from stable_audio_open.build.data import autoencoder_data, diffusion_data, new_faults
-from stable_audio_open.build.evaluation import early_stopping, evaluations
+from stable_audio_open.build.evaluation import (
+    early_stopping,
+    evaluations,
+    going_by,
+    measured,
+)
 from stable_audio_open.build.initial import initial_model
 from stable_audio_open.build.training import (
     autoencoder_task,
@@ -71,8 +76,7 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
     task: AutoencoderTraining | DiffusionTraining
     faults = new_faults(config, trainer, config.data)
     folder = run_folder(config, trainer)
-    measurements = Measurements(folder)
-    first = [measurements, *early_stopping(trainer, measurements)]
+    measurements = Measurements(folder, measured(config))
     callbacks: list[Callback] = [
         SkipNotFinite(most_in_row=trainer.most_skipped),
         NoteFaults(faults),
@@ -96,7 +100,13 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
             callbacks += demo_writer(training, folder)
     if trainer.compile:
         task.compile_networks()
-    runner = build_trainer(config, trainer, first=first, callbacks=callbacks)
+    runner = build_trainer(
+        config,
+        trainer,
+        measurements,
+        first=early_stopping(trainer, measurements),
+        callbacks=callbacks,
+    )
     last = folder / "checkpoints" / "last.ckpt"
     fit(runner, task, batches, start=start)
     return last
@@ -106,13 +116,8 @@ def _check_measured(config: ModelConfig, trainer: TrainerConfig) -> None:
     """Check that what the run goes by is measured."""
     assert config.data is not None
     assert config.training is not None
-    named = {"checkpoint.best": trainer.checkpoint.best}
-    if trainer.early_stopping is not None:
-        named["early_stopping.metric"] = trainer.early_stopping.metric
-    for field, name in named.items():
+    for field, name in going_by(trainer).items():
         where = f"{config.name}: `training.trainer.{field}`"
-        if name is None:
-            continue
         if name.startswith("validation/") and config.data.validation is None:
             raise ConfigError(
                 f"{where} is taken at validations; give a manifest of recordings for them as "
@@ -130,9 +135,9 @@ def _checkpoint(config: ModelConfig, trainer: TrainerConfig, resume: str) -> Pat
         case "auto":
             return last if last.is_file() else None
         case "none":
-            if last.is_file():
+            for kept in filter(Path.is_file, (last, last.with_name("best.ckpt"))):
                 raise ValueError(
-                    f"{last} exists and would be overwritten; resume with --resume auto, or choose "
+                    f"{kept} exists and would be overwritten; resume with --resume auto, or choose "
                     "another training.trainer.name"
                 )
             return None

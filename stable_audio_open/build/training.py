@@ -41,6 +41,7 @@ from stable_audio_open.training.demos import Demo, DemoWriter
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.lora import add_adapter
+from stable_audio_open.training.measurements import Measurements
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.strategy import ShardedStrategy
 from stable_audio_open.training.trainer import Callback, Trainer, make_trainer
@@ -193,6 +194,7 @@ def item_seconds(config: ModelConfig) -> float:
 def build_trainer(
     config: ModelConfig,
     trainer: TrainerConfig,
+    measurements: Measurements,
     *,
     first: Sequence[Callback] = (),
     callbacks: Sequence[Callback] = (),
@@ -202,11 +204,13 @@ def build_trainer(
     Args:
         config: Of the model.
         trainer: Of the run.
+        measurements: Idem.
         first: Callbacks that may end the run, before checkpoints are written.
         callbacks: Others.
     """
     return make_trainer(
         folder=run_folder(config, trainer),
+        measurements=measurements,
         logger=trainer.logger,
         checkpoint_every=trainer.checkpoint.every,
         checkpoints_kept=trainer.checkpoint.keep,

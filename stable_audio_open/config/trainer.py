@@ -18,7 +18,7 @@ class CheckpointConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep: Positive = 3
     """Older checkpoints than the last so many are deleted."""
     best: Name | None = None
-    """Name value of which the checkpoint with the best is kept too, as `best.ckpt`.
+    """Measured value of which the checkpoint with the best is kept too, as `best.ckpt`.
 
     Such as `validation/loss` or `evaluation/frechet`; the lowest is the best, of `evaluation/clap`
     and `evaluation/si_sdr` the highest."""
@@ -33,7 +33,7 @@ class EarlyStoppingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The end of a run that gets no better."""
 
     metric: Name
-    """Name value to go by, such as `validation/loss` or `evaluation/frechet`."""
+    """Measured value to go by, such as `validation/loss` or `evaluation/frechet`."""
     patience: Positive
     """So many measurements in a row without a better value end the run."""
     least_change: NonNegativeFloat = 0.0

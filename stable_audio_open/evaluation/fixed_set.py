@@ -1,5 +1,7 @@
 """A small set of recordings that every evaluation of a training is about."""
 
+import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import msgspec
 
 from stable_audio_open.audio.files import audio_info, read_audio
 from stable_audio_open.audio.saving import limit_peak, save_audio
+from stable_audio_open.evaluation.memory import content_hash
 
 
 class FixedRecording(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,17 +33,30 @@ def check_fixed_set(recordings: Sequence[FixedRecording], *, source: str) -> Non
 
     Raises:
         AudioFileError: One cannot be read.
-        ValueError: Two have the same name.
+        ValueError: Two have the same name, or are the same.
     """
     seen: dict[str, Path] = {}
     for recording in recordings:
         audio_info(recording.path)
         other = seen.setdefault(recording.id, recording.path)
-        if other != recording.path:
-            raise ValueError(
-                f"{source}: {other} and {recording.path} have the same name without suffix; rename "
-                "one, or leave it out"
-            )
+        if other is recording.path:
+            continue
+        if other == recording.path:
+            raise ValueError(f"{source}: lists {other} twice; leave one line out")
+        raise ValueError(
+            f"{source}: {other} and {recording.path} have the same name without suffix; rename "
+            "one, or leave it out"
+        )
+
+
+def fixed_set_hash(recordings: Sequence[FixedRecording]) -> str:
+    """Return a name of the recordings' bytes and captions, in their order."""
+    digest = hashlib.sha256()
+    for recording in recordings:
+        digest.update(
+            f"{recording.id}\n{recording.caption}\n{content_hash(recording.path)}\n".encode()
+        )
+    return digest.hexdigest()
 
 
 def write_fixed_set(
@@ -55,7 +71,7 @@ def write_fixed_set(
 
     Args:
         recordings: As `check_fixed_set` wants them.
-        folder: Made where it is missing; `ID.wav` for each.
+        folder: Emptied first; `ID.wav` for each.
         seconds: At most so much of each.
         sample_rate: In hertz.
         channels: 1 or 2.
@@ -64,7 +80,9 @@ def write_fixed_set(
         AudioFileError: A recording cannot be read.
         AudioSaveError: The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
     for recording in recordings:
         audio = read_audio(
             recording.path, sample_rate=sample_rate, channels=channels, duration=seconds

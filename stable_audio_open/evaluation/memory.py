@@ -19,6 +19,12 @@ class Memory:
     def __init__(self) -> None:
         self._found: dict[Hashable, Any] = {}
 
+    def copy(self) -> "Memory":
+        """Return one that knows the same, and keeps to itself what it learns from here on."""
+        made = Memory()
+        made._found = dict(self._found)
+        return made
+
     def of(
         self, find: Callable[[*Arguments], Found], *about: Hashable
     ) -> Callable[[*Arguments], Found]:

@@ -1,6 +1,6 @@
 """When checkpoints are written, and which are kept."""
 
-import json
+import logging
 import math
 import os
 import re
@@ -8,12 +8,29 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytorch_lightning as pl
 
 from stable_audio_open.audio.replace import replace_bytes
-from stable_audio_open.training.measurements import Measurement, is_better, value_of, worst
+from stable_audio_open.training.measurements import (
+    Measurement,
+    Measurements,
+    is_better,
+    value_of,
+    worst,
+)
+
+logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(\d{8,})\.ckpt")
+
+
+class Best(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `best.ckpt` is."""
+
+    metric: str
+    value: float
+    step: int
 
 
 class Checkpoints(pl.Callback):
@@ -26,29 +43,39 @@ class Checkpoints(pl.Callback):
 
     Args:
         folder: Created when missing.
+        measurements: Of the run, earlier in the list of callbacks.
         every: Steps between checkpoints.
         keep: How many are kept.
         best: Measured value; the step at which it is best is kept as `folder/best.ckpt`, with
             `folder/best.json` that says how good and when.
     """
 
-    def __init__(self, folder: Path, *, every: int, keep: int, best: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        measurements: Measurements,
+        *,
+        every: int,
+        keep: int,
+        best: str | None = None,
+    ) -> None:
         self.folder = folder
+        self.measurements = measurements
         self.every = every
         self.keep = keep
         self.best = best
         self.best_value = worst(best) if best is not None else math.nan
-        self._saved = 0
+        self._saved: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Take note of where a resumed run starts, and of what it has to beat."""
         self._saved = trainer.global_step
-        record = self.folder / "best.json"
-        if self.best is not None and record.is_file():
-            # Not from the checkpoint: that of a step is written before the step is measured.
-            found = json.loads(record.read_text())
-            if found["metric"] == self.best:
-                self.best_value = found["value"]
+        self._recall_best(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Take note of it where a run was over before it began."""
+        if self._saved is None:
+            self.on_train_start(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save if it is time."""
@@ -64,7 +91,7 @@ class Checkpoints(pl.Callback):
         """
         if self.best is not None:
             self._keep_if_best(trainer, self.best, measurement)
-        if trainer.should_stop:
+        if trainer.should_stop and self._saved is not None:
             self._save(trainer)
 
     def _keep_if_best(self, trainer: pl.Trainer, metric: str, measurement: Measurement) -> None:
@@ -74,8 +101,50 @@ class Checkpoints(pl.Callback):
         self.best_value = value
         _save(trainer, self.folder / "best.ckpt")
         if trainer.is_global_zero:
-            record = {"metric": metric, "value": value, "step": measurement.step}
-            replace_bytes(self.folder / "best.json", json.dumps(record, indent=2).encode())
+            record = Best(metric=metric, value=value, step=measurement.step)
+            content = msgspec.json.format(msgspec.json.encode(record), indent=2)
+            replace_bytes(self.folder / "best.json", content + b"\n")
+
+    def _recall_best(self, trainer: pl.Trainer) -> None:
+        """Learn what was best of what the run knows, and save it where there was no time to."""
+        if self.best is None:
+            return
+        metric, kept, lost = self.best, worst(self.best), None
+        if trainer.is_global_zero:
+            known = {m.step: m for m in self.measurements.known if metric in m.values}
+            record = self._read_best()
+            # Of another metric, another way to measure or another run, it is nothing to beat.
+            if record and record.metric == metric and record.step in known:
+                kept = record.value if known[record.step].values[metric] == record.value else kept
+            best = kept
+            for step, measurement in known.items():
+                if is_better(metric, measurement.values[metric], best):
+                    best, lost = measurement.values[metric], step
+        self.best_value, lost = trainer.strategy.broadcast((kept, lost))
+        if lost == trainer.global_step:
+            [measurement] = [
+                m for m in self.measurements.known if m.step == lost and metric in m.values
+            ]
+            self._keep_if_best(trainer, metric, measurement)
+        elif lost is not None and trainer.is_global_zero:
+            logger.warning(
+                "%s: the checkpoint of step %d, the best by %s so far, is not kept; the best from "
+                "here on will be",
+                self.folder / "best.ckpt",
+                lost,
+                metric,
+            )
+
+    def _read_best(self) -> "Best | None":
+        path = self.folder / "best.json"
+        if not path.is_file() or not path.with_suffix(".ckpt").is_file():
+            return None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Best)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path}: does not say what is best ({error}); repair it, or delete it"
+            ) from error
 
     def _save(self, trainer: pl.Trainer) -> None:
         """Write the checkpoint of this step, unless it is written."""

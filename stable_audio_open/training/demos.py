@@ -1,6 +1,5 @@
 """Sounds generated during training, to listen to."""
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.demo_page import DemoRecord, write_page, write_record
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.failures import failure_logged
 from stable_audio_open.training.modes import in_eval_mode
 from stable_audio_open.training.spectrogram import spectrogram_picture
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +75,7 @@ class DemoWriter(pl.Callback):
         with pl_module.averaged() as model:  # split weights are gathered by all
             if not trainer.is_global_zero:
                 return
-            try:
+            with failure_logged("the demos", step):
                 folder.mkdir(parents=True, exist_ok=True)
                 with in_eval_mode(model):
                     records = [
@@ -89,8 +87,6 @@ class DemoWriter(pl.Callback):
                 write_page(self.folder)
                 for logger in trainer.loggers:
                     show(logger, folder, records, step=step)
-            except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
-                log.warning("the demos at step %d failed: %s", step, error)
 
     def _write(self, model: LatentDiffusion, demo: Demo, scale: float, stem: Path) -> DemoRecord:
         longest = demo.seconds_total - demo.seconds_start

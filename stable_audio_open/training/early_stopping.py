@@ -48,17 +48,21 @@ class EarlyStopping(pl.Callback):
     def _stop_if_exhausted(self, trainer: pl.Trainer) -> None:
         best, best_step, since = worst(self.metric), None, 0
         for measurement in self.measurements.known:
-            value = value_of(self.metric, measurement)
-            if value is None:
+            value = measurement.values.get(self.metric)
+            if value is None or measurement.extra:
                 continue
             if is_better(self.metric, value, best, least_change=self.least_change):
                 best, best_step, since = value, measurement.step, 0
             else:
                 since += 1
-        if since < self.patience:
+        # Before the first step there would be nothing to keep.
+        if since < self.patience or trainer.global_step == 0:
             return
         reached = "never was a number" if best_step is None else f"was best at step {best_step}"
         figure = "" if best_step is None else f" ({best:.6g})"
+        trainer.should_stop = True
+        if not trainer.is_global_zero:
+            return
         logger.warning(
             "stopped at step %d: %s %s%s and no better in %d measurements since; to go on, raise "
             "training.trainer.early_stopping.patience or leave early_stopping out",
@@ -68,4 +72,3 @@ class EarlyStopping(pl.Callback):
             figure,
             since,
         )
-        trainer.should_stop = True

@@ -1,8 +1,9 @@
 """The metrics of table 1, of generations from the captions of a fixed set."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import nn
 
@@ -12,8 +13,9 @@ from stable_audio_open.audio.saving import limit_peak, save_audio
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.evaluation.clap import JointEmbedder, Prompt, evaluate_clap
 from stable_audio_open.evaluation.fixed_set import FixedRecording, write_fixed_set
-from stable_audio_open.evaluation.frechet import STATISTICS_SUFFIX, evaluate_frechet
+from stable_audio_open.evaluation.frechet import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
+from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result, to_json
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
@@ -24,6 +26,14 @@ from stable_audio_open.listeners.tagger import Tagger
 GENERATIONS = "generations"
 
 
+class Listeners(NamedTuple):
+    """Who hears the generations; None leaves a metric out."""
+
+    frechet: Embedder | None
+    kl: Tagger | ClipTagger | None
+    clap: JointEmbedder | None
+
+
 class GenerationEvaluation:
     """One generation for each recording, as long as it, with the same seed at every step.
 
@@ -31,9 +41,10 @@ class GenerationEvaluation:
         recordings: With the captions that are prompts.
         folder: Where the recordings are written as the model could have made them.
         seconds: At most so much of each, and of the window.
-        embedder: Of the Frechet distance, `frechet`; None leaves it out.
-        tagger: Of the KL divergence, `kl`; None leaves it out.
-        joint: Of the CLAP score, `clap`; None leaves it out.
+        sample_rate: Of the model.
+        channels: Idem.
+        metrics: Some of `frechet`, `kl` and `clap`.
+        load: Loads the listeners of these metrics; called by the process that listens.
         steps: Of sampling.
         guidance_scale: Of classifier-free guidance.
         seed: Of the first recording; the others count up.
@@ -47,9 +58,8 @@ class GenerationEvaluation:
         seconds: float,
         sample_rate: int,
         channels: int,
-        embedder: Embedder | None,
-        tagger: Tagger | ClipTagger | None,
-        joint: JointEmbedder | None,
+        metrics: Sequence[str],
+        load: Callable[[], Listeners],
         steps: int,
         guidance_scale: float,
         seed: int,
@@ -59,12 +69,18 @@ class GenerationEvaluation:
         self.seconds = seconds
         self.sample_rate = sample_rate
         self.channels = channels
-        self.embedder = embedder
-        self.tagger = tagger
-        self.joint = joint
+        self.metrics = metrics
+        self.load = load
         self.steps = steps
         self.guidance_scale = guidance_scale
         self.seed = seed
+        self._listeners = Listeners(None, None, None)
+        self._heard = Memory()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `values` finds."""
+        return (*self.metrics, "silent")
 
     @property
     def references(self) -> Path:
@@ -72,9 +88,12 @@ class GenerationEvaluation:
         return self.folder / "references"
 
     def prepare(self) -> None:
-        """Write the recordings anew."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        """Write the recordings anew, load the listeners and let them hear the recordings once.
+
+        Raises:
+            ValueError: They cannot be compared, such as by a covariance of one window.
+        """
+        self._listeners, self._heard = self.load(), Memory()
         write_fixed_set(
             self.recordings,
             self.references,
@@ -82,6 +101,7 @@ class GenerationEvaluation:
             sample_rate=self.sample_rate,
             channels=self.channels,
         )
+        self._results(self.references, self._heard)
 
     def share(self, model: nn.Module, folder: Path, *, rank: int, processes: int) -> None:
         """Generate what falls to this process, into `folder/generations`."""
@@ -108,10 +128,9 @@ class GenerationEvaluation:
         """Compare all generations with the recordings; keep the results and not the sounds."""
         del model
         made = folder / GENERATIONS
-        try:
-            results = self._results(made)
-        finally:
-            shutil.rmtree(made)
+        # What is heard of the generations is of no use again.
+        results = self._results(made, self._heard.copy())
+        shutil.rmtree(made, ignore_errors=True)
         for name, (result, _) in results.items():
             replace_bytes(folder / f"{name}.json", to_json(result))
         found = {name: value for name, (_, value) in results.items()}
@@ -119,19 +138,22 @@ class GenerationEvaluation:
         [(result, _), *_] = results.values()
         return found | {"silent": len(result.silent) / len(self.recordings)}
 
-    def _results(self, made: Path) -> dict[str, tuple[Result, float]]:
+    def _results(self, made: Path, heard: Memory) -> dict[str, tuple[Result, float]]:
         """Return each result, and the figure in it."""
         results: dict[str, tuple[Result, float]] = {}
-        if self.embedder is not None:
+        embedder, tagger, joint = self._listeners
+        references = self.references
+        if embedder is not None:
             # Few recordings: an extrapolation to infinitely many would say nothing.
-            cache = self.folder / f"references{STATISTICS_SUFFIX}"
-            frechet = evaluate_frechet(made, self.references, self.embedder, cache=cache, points=0)
+            frechet = evaluate_frechet(made, references, embedder, points=0, memory=heard)
             results["frechet"] = frechet, frechet.distance
-        if self.tagger is not None:
-            kl = evaluate_kl(made, self.references, self.tagger)
+        if tagger is not None:
+            kl = evaluate_kl(made, references, tagger, memory=heard)
             results["kl"] = kl, kl.divergence
-        if self.joint is not None:
+        if joint is not None:
             prompts = [Prompt(id=one.id, prompt=one.caption) for one in self.recordings]
-            clap = evaluate_clap(made, prompts, self.joint, source="captions", seed=self.seed)
+            clap = evaluate_clap(
+                made, prompts, joint, source="captions", seed=self.seed, memory=heard
+            )
             results["clap"] = clap, clap.score
         return results

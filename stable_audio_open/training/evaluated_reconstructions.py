@@ -1,9 +1,9 @@
 """The metrics of tables 3 and 4, of an autoencoder on a fixed set."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.evaluation.distances import Distances
 from stable_audio_open.evaluation.fixed_set import FixedRecording, write_fixed_set
 from stable_audio_open.evaluation.reconstruction import evaluate_autoencoder
 from stable_audio_open.evaluation.result import to_json
@@ -43,10 +44,13 @@ class ReconstructionEvaluation:
         self.sample_rate = sample_rate
         self.channels = channels
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `values` finds."""
+        return Distances.__struct_fields__
+
     def prepare(self) -> None:
         """Write the recordings anew."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
         write_fixed_set(
             self.recordings,
             self.folder,
@@ -78,10 +82,4 @@ class ReconstructionEvaluation:
         )
         folder.mkdir(parents=True, exist_ok=True)
         replace_bytes(folder / "reconstruction.json", to_json(result))
-        means = result.mean
-        return {
-            "stft": means.stft,
-            "mel": means.mel,
-            "multi_resolution_stft": means.multi_resolution_stft,
-            "si_sdr": means.si_sdr,
-        }
+        return msgspec.structs.asdict(result.mean)

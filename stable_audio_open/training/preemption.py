@@ -20,6 +20,8 @@ class StopOnSignal(pl.Callback):
 
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
+        self.asked = False
+        """Whether a signal has arrived at any process, as all of them know it."""
         self._previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, *_: Any) -> None:
@@ -39,7 +41,7 @@ class StopOnSignal(pl.Callback):
                 name,
                 trainer.global_step,
             )
-            trainer.should_stop = True
+            self.asked = trainer.should_stop = True
 
     def teardown(self, *_: Any, **__: Any) -> None:
         """Give the signals back."""

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
 from stable_audio_open.training.checkpoints import Checkpoints
+from stable_audio_open.training.measurements import Measurements
 from stable_audio_open.training.preemption import StopOnSignal
 
 __all__ = ["Callback", "Trainer", "fit", "make_trainer"]
@@ -24,6 +25,7 @@ LoggerName = Literal["csv", "tensorboard", "wandb"]
 def make_trainer(
     *,
     folder: Path,
+    measurements: Measurements,
     logger: LoggerName,
     checkpoint_every: int,
     checkpoints_kept: int,
@@ -36,6 +38,7 @@ def make_trainer(
 
     Args:
         folder: Of the run; `checkpoints/last.ckpt` in it is where a resumed run goes on.
+        measurements: Of the run.
         logger: CSV files need nothing; the others their packages.
         checkpoint_every: Steps between checkpoints.
         checkpoints_kept: How many are kept, besides the last.
@@ -49,9 +52,14 @@ def make_trainer(
         logger=_logger(logger, folder),
         callbacks=[
             StopOnSignal(),
+            measurements,
             *first,
             Checkpoints(
-                folder / "checkpoints", every=checkpoint_every, keep=checkpoints_kept, best=best
+                folder / "checkpoints",
+                measurements,
+                every=checkpoint_every,
+                keep=checkpoints_kept,
+                best=best,
             ),
             LearningRateMonitor(logging_interval="step"),
             *callbacks,

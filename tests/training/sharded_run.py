@@ -20,6 +20,7 @@ from stable_audio_open.build.training import build_trainer, diffusion_task
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.read import read_config
 from stable_audio_open.training.finite import SkipNotFinite
+from stable_audio_open.training.measurements import Measurements
 from stable_audio_open.training.trainer import fit
 
 
@@ -62,7 +63,9 @@ def main(file: str, folder: str) -> None:
     model = initial_model(config, training)
     batches = diffusion_data(config, training, data, model.autoencoder)
     callbacks = [BreakOnce(), SkipNotFinite(most_in_row=2), Report(Path(folder))]
-    trainer = build_trainer(config, training.trainer, callbacks=callbacks)
+    trainer = build_trainer(
+        config, training.trainer, Measurements(Path(folder), {}), callbacks=callbacks
+    )
     fit(trainer, diffusion_task(config, training, model), batches, start=None)
 
 

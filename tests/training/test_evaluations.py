@@ -179,7 +179,8 @@ def test_a_resumed_run_goes_on_measuring(
     file = stopped.parents[1] / "measurements.jsonl"
     lines = file.read_text().splitlines(keepends=True)
     # Cut off before the last evaluation, and with one of a run that was once longer.
-    file.write_text("".join(lines[:-1]) + '{"step":9,"values":{"evaluation/clap":null}}\n')
+    later = json.dumps(json.loads(lines[1]) | {"step": 9})
+    file.write_text("".join(lines[:-1]) + later + "\n")
     again = run_training(change(config, name="resumed"))
     assert same(again, last)
     found, whole = measured(again), measured(last)
@@ -195,10 +196,14 @@ def test_a_run_that_was_cut_off_amid_an_evaluation_makes_it_again(
     config, last = run
     stopped = run_training(change(config, name="cut_off", max_steps=2))
     file = stopped.parents[1] / "measurements.jsonl"
-    file.write_text(file.read_text().splitlines(keepends=True)[0])
-    found = measured(run_training(change(config, name="cut_off", max_steps=3)))
-    assert [m.step for m in found] == [0, 2, 3]
-    assert found[1].values == pytest.approx(measured(last)[1].values, rel=1e-5)
+    first = file.read_text().splitlines(keepends=True)[0]
+    file.write_text(first)
+    # Whether or not there are steps to come.
+    for steps in (2, 3):
+        found = measured(run_training(change(config, name="cut_off", max_steps=steps)))
+        assert [m.step for m in found] == [0, 2, 3][:steps]
+        assert found[1].values == pytest.approx(measured(last)[1].values, rel=1e-5)
+        file.write_text(first)
 
 
 @needs_musicnn
@@ -369,6 +374,149 @@ def test_a_run_that_is_asked_to_end_evaluates_when_it_goes_on(
     assert [m.step for m in measured(last)] == list(range(1, step + 2))
 
 
+def test_a_signal_does_not_change_when_a_run_ends(
+    autoencoder_run: AutoencoderModelConfig, change: Change, tmp_path: Path
+) -> None:
+    """Lightning validates when it is asked to end; that validation counts for nothing."""
+    data = msgspec.structs.replace(autoencoder_run.data, validation="manifest.jsonl")
+    config = msgspec.structs.replace(autoencoder_run, data=data)
+    config = change(config, output=str(tmp_path), name="asked", max_steps=10_000, validate_every=4)
+    process = start(config, tmp_path)
+    while not read_measurements(tmp_path / "asked"):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    steps = [m.step for m in read_measurements(tmp_path / "asked")]
+    assert steps
+    assert all(step % 4 == 0 for step in steps)
+
+
+def test_a_run_stopped_by_its_validation_is_evaluated_where_it_ends(
+    autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
+) -> None:
+    data = msgspec.structs.replace(autoencoder_run.data, validation="manifest.jsonl")
+    config = evaluated(msgspec.structs.replace(autoencoder_run, data=data), recordings, every=2)
+    stop = EarlyStoppingConfig(metric="validation/loss", patience=1, least_change=1000.0)
+    config = change(
+        config, output=str(tmp_path), validate_every=3, max_steps=9, early_stopping=stop
+    )
+    last = run_training(change(config, max_steps=5))
+    found = [(m.kind, m.step, m.extra) for m in measured(last)]
+    assert found == [
+        ("evaluation", 2, False),
+        ("validation", 3, False),
+        ("evaluation", 4, False),
+        ("evaluation", 5, True),
+    ]
+    assert run_training(config) == last
+    found = [(m.kind, m.step, m.extra) for m in measured(last)]
+    assert found[4:] == [("evaluation", 6, False), ("validation", 6, False)]
+
+
+def test_an_end_beside_the_schedule_does_not_count(
+    stopping: tuple[AutoencoderModelConfig, Path], recordings: Path, change: Change, tmp_path: Path
+) -> None:
+    """A run that was longer at first ends where one does that was never shorter."""
+    config, _ = stopping
+    config = change(evaluated(config, recordings, every=2), output=str(tmp_path))
+    last = run_training(change(config, max_steps=3))
+    assert [(m.step, m.extra) for m in measured(last)] == [(2, False), (3, True)]
+    run_training(config)
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+
+
+def test_what_was_measured_in_another_way_is_forgotten(
+    stopping: tuple[AutoencoderModelConfig, Path],
+    recordings: Path,
+    change: Change,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config, _ = stopping
+    keep = CheckpointConfig(every=1, keep=9, best="evaluation/stft")
+    config = change(config, output=str(tmp_path), checkpoint=keep, early_stopping=None)
+    last = run_training(change(config, max_steps=2))
+    record = last.with_name("best.json")
+    assert json.loads(record.read_text())["step"] in (1, 2)
+    fewer = change(evaluated(config, recordings, every=1, count=1), max_steps=4)
+    run_training(fewer)
+    assert "2 of 2 measurements are forgotten: what is measured, or how, has changed" in caplog.text
+    found = {m.step: m.values["evaluation/stft"] for m in measured(last)}
+    # The step that it was resumed at is measured anew.
+    assert sorted(found) == [2, 3, 4]
+    best = json.loads(record.read_text())
+    assert (best["step"], best["value"]) == min(found.items(), key=lambda item: item[1])
+
+
+def test_the_best_of_what_a_run_knows_is_kept_after_all(
+    stopping: tuple[AutoencoderModelConfig, Path], change: Change, tmp_path: Path
+) -> None:
+    """Cut off before it was saved; or saved by a run that went another way from here."""
+    config, _ = stopping
+    keep = CheckpointConfig(every=1, keep=9, best="evaluation/stft")
+    config = change(config, output=str(tmp_path), checkpoint=keep, early_stopping=None)
+    last = run_training(change(config, max_steps=3))
+    record, best = last.with_name("best.json"), last.with_name("best.ckpt")
+    told = json.loads(record.read_text())
+    # It learns with every step.
+    assert told["step"] == 3
+    best.unlink()
+    run_training(config, resume=str(last))
+    run_training(change(config, max_steps=3))
+    assert best.is_file()
+
+
+def test_a_new_run_knows_nothing_of_an_old_one(
+    stopping: tuple[AutoencoderModelConfig, Path], change: Change, tmp_path: Path
+) -> None:
+    config, _ = stopping
+    config = change(config, output=str(tmp_path), max_steps=1, early_stopping=None)
+    folder = tmp_path / config.training.trainer.name
+    folder.mkdir()
+    line = {"step": 0, "values": {"evaluation/stft": 0.0}}
+    (folder / "measurements.jsonl").write_text(json.dumps(line) + "\n")
+    assert [m.step for m in measured(run_training(config))] == [1]
+    (folder / "checkpoints" / "last.ckpt").rename(folder / "checkpoints" / "best.ckpt")
+    with pytest.raises(
+        ValueError, match=r"best\.ckpt exists and would be overwritten; resume with"
+    ):
+        run_training(config, resume="none")
+
+
+@needs_musicnn
+def test_a_metric_may_be_added_later(
+    run: tuple[DiffusionModelConfig, Path], change: Change, tmp_path: Path
+) -> None:
+    config, _ = run
+    wanted = config.training.evaluation  # type: ignore[union-attr]
+    fewer = msgspec.structs.replace(wanted, clap=None, kl=None)
+    training: Any = config.training
+    keep = CheckpointConfig(every=1, keep=5)
+    first = msgspec.structs.replace(
+        config, training=msgspec.structs.replace(training, evaluation=fewer)
+    )
+    run_training(change(first, output=str(tmp_path), max_steps=2, checkpoint=keep))
+    stop = EarlyStoppingConfig(metric="evaluation/kl", patience=9)
+    again = run_training(
+        change(config, output=str(tmp_path), max_steps=4, checkpoint=keep, early_stopping=stop)
+    )
+    assert [sorted(m.values) for m in measured(again)] == [
+        ["evaluation/clap", "evaluation/frechet", "evaluation/kl", "evaluation/silent"]
+    ] * 2
+
+
+@needs_musicnn
+def test_what_can_never_be_measured_is_told_before_the_first_step(
+    diffusion_run: DiffusionModelConfig, recordings: Path, change: Change
+) -> None:
+    config = change(evaluated(diffusion_run, recordings, count=1), name="one_window")
+    with pytest.raises(ValueError, match="at least 2"):
+        run_training(config)
+    assert not (Path(config.training.trainer.output) / "one_window" / "checkpoints").exists()
+
+
 def test_what_a_run_goes_by_must_be_measured(
     diffusion_run: DiffusionModelConfig,
     autoencoder_run: AutoencoderModelConfig,
@@ -380,10 +528,12 @@ def test_what_a_run_goes_by_must_be_measured(
         run_training(change(diffusion_run, name="refused", early_stopping=stop))
     config = change(evaluated(autoencoder_run, recordings), name="refused", early_stopping=stop)
     with pytest.raises(
-        ValueError,
-        match=r"'evaluation/frechet', which is not logged by the evaluation; there are eval",
+        ConfigError,
+        match=r"`training\.trainer\.early_stopping\.metric` is 'evaluation/frechet', which "
+        r"`training\.evaluation` does not find; allowed: evaluation/stft, evaluation/mel, ",
     ):
         run_training(config)
+    assert not (Path(config.training.trainer.output) / "refused").exists()
 
 
 def test_the_fixed_set_is_checked_before_anything_starts(
@@ -396,6 +546,10 @@ def test_the_fixed_set_is_checked_before_anything_starts(
     (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
     config = change(evaluated(autoencoder_run, tmp_path), name="unprepared")
     with pytest.raises(ValueError, match="have the same name without suffix; rename one"):
+        run_training(config)
+    lines[1]["file"] = "deep.wav"
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(ValueError, match=r"lists .*deep\.wav twice; leave one line out"):
         run_training(config)
     (tmp_path / "deep.wav").write_bytes(b"")
     with pytest.raises(ValueError, match=r"deep\.wav"):

@@ -141,6 +141,12 @@ def test_a_resumed_run_ends_the_same_and_keeps_what_was_better(
     # A value that no later validation can beat.
     told = json.loads(record.read_text()) | {"value": 0.0}
     record.write_text(json.dumps(told))
+    lines = (stopped.parents[1] / "measurements.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    for measurement in found:
+        if measurement["step"] == told["step"]:
+            measurement["values"]["validation/loss"] = 0.0
+    (stopped.parents[1] / "measurements.jsonl").write_text("\n".join(map(json.dumps, found)))
     again = run_training(change(config, name=name))
     assert same(again, last)
     assert json.loads(record.read_text()) == told
