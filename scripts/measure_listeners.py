@@ -13,8 +13,10 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -25,13 +27,16 @@ from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.audio.saving import limit_peak, save_audio
 from stable_audio_open.evaluation.frechet import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
-from stable_audio_open.listeners.named import load_embedder, load_tagger
+from stable_audio_open.evaluation.memory import Memory
+from stable_audio_open.evaluation.sets import recordings_by_id
+from stable_audio_open.listeners.named import EMBEDDERS, TAGGERS, load_embedder, load_tagger
 
 CUTOFF = 2000.0
 """Hertz, of the low-passed recordings: 24 dB an octave."""
 NOISES = (-20.0, -10.0, 0.0)
 """Decibels relative to the recording's power."""
 
+Listener = TypeVar("Listener")
 Spoil = Callable[[Tensor, int, torch.Generator], Tensor]
 
 
@@ -67,13 +72,64 @@ def spoilt(source: Path, folder: Path, spoil: Spoil, *, seed: int) -> Path:
     return folder
 
 
+def measured(
+    data: Path, listener: str, changes: Mapping[str, Spoil], *, seed: int
+) -> dict[str, dict[str, float]]:
+    """Print and return the distances of each set, by the metrics that the listener serves.
+
+    Raises:
+        ValueError: There is no such listener, or it cannot compare the recordings.
+    """
+    recordings_by_id(data)
+    embedder = listener_for(load_embedder, listener, among=EMBEDDERS)
+    tagger = listener_for(load_tagger, listener, among=TAGGERS)
+    if embedder is None and tagger is None:
+        raise ValueError(f"no listener {listener!r}; allowed: {EMBEDDERS}")
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        references = spoilt(data, root / "references", changes["same"], seed=seed)
+        memory = Memory()
+        for name, change in changes.items():
+            made = spoilt(data, root / name, change, seed=seed)
+            shown = f"{name:>14}"
+            if embedder is not None:
+                result = evaluate_frechet(made, references, embedder, points=0, memory=memory)
+                found.setdefault("frechet", {})[name] = result.distance
+                shown += f"  FD {result.distance:12.4f}"
+            if tagger is not None:
+                divergence = evaluate_kl(made, references, tagger, memory=memory).divergence
+                found.setdefault("kl", {})[name] = divergence
+                shown += f"  KL {divergence:10.6f}"
+            print(shown)
+            shutil.rmtree(made)
+    return found
+
+
+def listener_for(load: Callable[[str], Listener], name: str, *, among: str) -> Listener | None:
+    """Load a listener; None where it is none of these kinds."""
+    kinds = {known.partition(":")[0] for known in among.split(", ")}
+    return load(name) if name.partition(":")[0] in kinds else None
+
+
+def in_order(values: Sequence[float]) -> bool:
+    """Say whether each value is above the one before."""
+    return all(first < second for first, second in pairwise(values))
+
+
 def main() -> None:
     """Print the distances of each set, and whether they are in order."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of recordings")
     parser.add_argument("--listener", default="musicnn", help="as `evaluate` takes it")
     parser.add_argument(
-        "--noise", type=float, default=-10.0, choices=NOISES, help="dB, of the order"
+        "--noise",
+        type=float,
+        default=-10.0,
+        choices=NOISES,
+        help="dB of the noisy ones in the order",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
     parser.add_argument("--output", type=Path, help="JSON file")
@@ -84,26 +140,12 @@ def main() -> None:
         **{f"noise {decibels:g} dB": noisy(decibels) for decibels in NOISES},
         "silent": silent,
     }
-    embedder, tagger = load_embedder(options.listener), load_tagger(options.listener)
-    found: dict[str, dict[str, float]] = {"frechet": {}, "kl": {}}
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        references = root / "references"
-        for name, change in changes.items():
-            made = spoilt(options.data, root / name, change, seed=options.seed)
-            if name == "same":
-                made.rename(references)
-                shutil.copytree(references, made)
-            cache = root / "references.safetensors"
-            frechet = evaluate_frechet(made, references, embedder, cache=cache, points=0)
-            found["frechet"][name] = frechet.distance
-            found["kl"][name] = evaluate_kl(made, references, tagger).divergence
-            print(f"{name:>14}  FD {frechet.distance:12.4f}  KL {found['kl'][name]:10.6f}")
-            shutil.rmtree(made)
+    try:
+        found = measured(options.data, options.listener, changes, seed=options.seed)
+    except ValueError as error:
+        parser.error(str(error))
     order = ["same", "low-passed", f"noise {options.noise:g} dB", "silent"]
-    kept = {
-        metric: sorted(order, key=values.__getitem__) == order for metric, values in found.items()
-    }
+    kept = {metric: in_order([values[name] for name in order]) for metric, values in found.items()}
     for metric, right in kept.items():
         print(f"{metric}: {'in order' if right else 'NOT in order'} ({' < '.join(order)})")
     if options.output is not None:

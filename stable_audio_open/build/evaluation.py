@@ -2,8 +2,10 @@
 
 import hashlib
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import torch
@@ -34,6 +36,7 @@ from stable_audio_open.training.trainer import Callback
 
 logger = logging.getLogger(__name__)
 
+Listener = TypeVar("Listener")
 FOLDER, FIXED_SET = "evaluation", "fixed_set"
 
 
@@ -53,7 +56,9 @@ def early_stopping(trainer: TrainerConfig, measurements: Measurements) -> list[C
 
 
 def measured(config: ModelConfig) -> dict[str, str]:
-    """Return what a run measures and how, of each kind: a hash, the same for what can be compared.
+    """Return what a run measures and how, of each kind.
+
+    Each is some words and a hash, the same for what can be compared.
 
     Raises:
         AudioFileError: A recording of the fixed set cannot be read.
@@ -67,14 +72,16 @@ def measured(config: ModelConfig) -> dict[str, str]:
         if isinstance(config.data, ShardsConfig):
             listing = Path(config.data.validation) / INDEX
         loss = getattr(config.training, "loss", None)
-        found["validation"] = _hash(msgspec.json.encode(loss), listing.read_bytes())
+        digest = _hash(msgspec.json.encode(loss), listing.read_bytes())
+        found["validation"] = f"{listing} ({digest})"
     wanted = config.training.evaluation
     if wanted is not None:
         how = msgspec.structs.replace(wanted, every=1, at_start=False)
         if isinstance(how, GenerationEvaluationConfig):
-            how = msgspec.structs.replace(how, listen_on_cpu=False)
-        recordings = fixed_set_hash(_fixed_set(wanted))
-        found["evaluation"] = _hash(msgspec.json.encode(how), recordings.encode())
+            how = msgspec.structs.replace(how, listen_on_cpu=False, keep_sounds=False)
+        recordings = _fixed_set(wanted)
+        digest = _hash(msgspec.json.encode(how), fixed_set_hash(recordings).encode())
+        found["evaluation"] = f"{_words(wanted, len(recordings))} ({digest})"
     return found
 
 
@@ -149,6 +156,7 @@ def _generations(
         steps=wanted.steps,
         guidance_scale=wanted.guidance_scale,
         seed=wanted.seed,
+        keep_sounds=wanted.keep_sounds,
     )
 
 
@@ -161,10 +169,19 @@ def load_listeners(wanted: GenerationEvaluationConfig, device: torch.device) -> 
     where = "cpu" if wanted.listen_on_cpu else str(device)
     with torch.random.fork_rng(devices=[]):  # weights are drawn before theirs are loaded
         return Listeners(
-            frechet=None if wanted.frechet is None else load_embedder(wanted.frechet, device=where),
-            kl=None if wanted.kl is None else load_tagger(wanted.kl, device=where),
-            clap=None if wanted.clap is None else load_joint_embedder(wanted.clap, device=where),
+            frechet=_load(load_embedder, "frechet", wanted.frechet, where),
+            kl=_load(load_tagger, "kl", wanted.kl, where),
+            clap=_load(load_joint_embedder, "clap", wanted.clap, where),
         )
+
+
+def _load(
+    load: Callable[..., Listener], field: str, name: str | None, device: str
+) -> Listener | None:
+    try:
+        return None if name is None else load(name, device=device)
+    except ValueError as error:
+        raise ValueError(f"training.evaluation.{field}: {error}") from error
 
 
 def _check_names(config: ModelConfig, evaluation: Evaluation) -> None:
@@ -189,6 +206,21 @@ def going_by(trainer: TrainerConfig) -> dict[str, str]:
     if trainer.early_stopping is not None:
         found["early_stopping.metric"] = trainer.early_stopping.metric
     return found
+
+
+def _words(
+    wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig, recordings: int
+) -> str:
+    """Say what is measured, as a reader of curves wants to know."""
+    listing = Path(wanted.path) / wanted.manifest
+    if isinstance(wanted, ReconstructionEvaluationConfig):
+        return f"{recordings} recordings of {listing}, at most {wanted.seconds:g} s of each"
+    named = {"frechet": wanted.frechet, "kl": wanted.kl, "clap": wanted.clap}
+    listeners = ", ".join(f"{metric} by {name}" for metric, name in named.items() if name)
+    return (
+        f"{recordings} captions of {listing}; {listeners}; {wanted.steps} steps, guidance scale "
+        f"{wanted.guidance_scale:g}, seed {wanted.seed}"
+    )
 
 
 def _hash(*parts: bytes) -> str:

@@ -18,8 +18,8 @@ def train(
         str,
         typer.Option(
             metavar="auto|none|PATH",
-            help="Continue from the run's last checkpoint if there is one, start again, or "
-            "continue from this one.",
+            help="Continue from the run's last checkpoint if there is one, start where there must "
+            "be none, or continue from this one.",
         ),
     ] = "auto",
     estimate: Annotated[

@@ -61,6 +61,8 @@ class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unkno
     """Of classifier-free guidance."""
     seed: NonNegative = 0
     """Of the first generation, the others count up: the same at every evaluation."""
+    keep_sounds: bool = False
+    """Keep the generations of every evaluation in the run's folder, to listen to."""
 
     def __post_init__(self) -> None:
         """Check that something is measured."""

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from stable_audio_open.evaluation.gaussian import Gaussian, fit_gaussian, frechet_distance
 
+WINDOWS_PER_POINT = 4
+"""At least, for subsets that differ."""
 LEAST_SHARE = 4
 """The smallest subset has one window of so many."""
 
@@ -46,7 +48,7 @@ def extrapolate(
         ValueError: There are fewer than 3 points, or too few windows for subsets of different size.
     """
     count = len(vectors)
-    if points < 3 or count < 4 * points:
+    if points < 3 or count < WINDOWS_PER_POINT * points:
         raise ValueError(
             f"{points} subsets of {count} windows make no line; give at least 3 points, and 4 "
             "windows for each (or 0 points for no extrapolation)"

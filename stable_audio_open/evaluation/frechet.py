@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from stable_audio_open.evaluation.extrapolation import Extrapolation, extrapolate
+from stable_audio_open.evaluation.extrapolation import (
+    WINDOWS_PER_POINT,
+    Extrapolation,
+    extrapolate,
+)
 from stable_audio_open.evaluation.gaussian import contributions, fit_gaussian, frechet_distance
 from stable_audio_open.evaluation.levels import PEAK_DB
 from stable_audio_open.evaluation.memory import Memory
@@ -21,6 +25,8 @@ from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.listeners.embedder import Embedder
 
 STATISTICS_SUFFIX = ".safetensors"
+POINTS = 15
+"""Of an extrapolation."""
 
 
 class FrechetResult(Result, frozen=True, kw_only=True):
@@ -44,7 +50,7 @@ def evaluate_frechet(
     channels: Channels = "stereo",
     cache: Path | None = None,
     allow_missing: bool = False,
-    points: int = 15,
+    points: int | None = None,
     seed: int = 0,
     memory: Memory | None = None,
 ) -> FrechetResult:
@@ -57,7 +63,8 @@ def evaluate_frechet(
         channels: See `embed_recordings`.
         cache: Statistics of the reference; read where it exists, written where it does not.
         allow_missing: The sets may have different ids.
-        points: Of the extrapolation to infinitely many windows; 0 leaves it out.
+        points: Of the extrapolation to infinitely many windows; 0 leaves it out. None takes 15,
+            where there are the 60 windows that these need.
         seed: Of the extrapolation.
         memory: Of what was heard, for sets that share recordings.
 
@@ -79,6 +86,8 @@ def evaluate_frechet(
             found, embedder, digest, channels=channels, cache=cache, memory=memory
         )
     own = embed_recordings(files, embedder, channels=channels, memory=memory)
+    if points is None:
+        points = POINTS if len(own.values) >= WINDOWS_PER_POINT * POINTS else 0
     gaussian = fit_gaussian(own.values)
     shares = contributions(own.values, own.owners, len(files), theirs.gaussian)
     return FrechetResult(

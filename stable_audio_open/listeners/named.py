@@ -10,6 +10,7 @@ EMBEDDERS = (
     "musicnn:WEIGHTS"
 )
 CLIP_TAGGERS = "passt:FILE.pt, panns:FILE.pth"
+TAGGERS = f"{CLIP_TAGGERS}, musicnn, musicnn:WEIGHTS"
 
 
 def load_embedder(name: str, *, device: str = "cpu") -> Embedder:
@@ -74,7 +75,7 @@ def load_tagger(name: str, *, device: str = "cpu") -> ClipTagger | Tagger:
         return load_musicnn(weights or "MTT_musicnn", device=device)
     if kind in ("passt", "panns") and weights:
         return load_clip_tagger(name, device=device)
-    raise ValueError(f"no tagger {name!r}; allowed: {CLIP_TAGGERS}, musicnn, musicnn:WEIGHTS")
+    raise ValueError(f"no tagger {name!r}; allowed: {TAGGERS}")
 
 
 def load_clip_tagger(name: str, *, device: str = "cpu") -> ClipTagger:

@@ -13,6 +13,7 @@ def write_curves(
     path: Path,
     curves: Mapping[str, Sequence[tuple[int, float]]],
     *,
+    about: Sequence[str],
     higher_is_better: Collection[str],
 ) -> None:
     """Write a page with one curve for each value, its best marked.
@@ -20,12 +21,16 @@ def write_curves(
     Args:
         path: HTML file; replaced as a whole.
         curves: Steps and values, by name.
+        about: What was measured and how, to stand above the curves.
         higher_is_better: Names whose best is the highest value; the lowest of the others.
     """
     sections = "\n".join(
         _section(name, points, highest=name in higher_is_better) for name, points in curves.items()
     )
-    page = html_page(f"Measurements of {path.parent.name}", f"\n{sections}\n")
+    page = html_page(
+        f"Measurements of {path.parent.name}",
+        f"<ul>{''.join(f'<li>{escape(words)}</li>' for words in about)}</ul>\n{sections}\n",
+    )
     replace_bytes(path, page.encode())
 
 

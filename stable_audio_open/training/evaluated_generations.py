@@ -48,6 +48,7 @@ class GenerationEvaluation:
         steps: Of sampling.
         guidance_scale: Of classifier-free guidance.
         seed: Of the first recording; the others count up.
+        keep_sounds: Leave the generations where they are made.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class GenerationEvaluation:
         steps: int,
         guidance_scale: float,
         seed: int,
+        keep_sounds: bool = False,
     ) -> None:
         self.recordings = recordings
         self.folder = folder
@@ -74,6 +76,7 @@ class GenerationEvaluation:
         self.steps = steps
         self.guidance_scale = guidance_scale
         self.seed = seed
+        self.keep_sounds = keep_sounds
         self._listeners = Listeners(None, None, None)
         self._heard = Memory()
 
@@ -125,12 +128,13 @@ class GenerationEvaluation:
             save_audio(made / f"{recording.id}.wav", samples, audio.sample_rate)
 
     def values(self, model: nn.Module, folder: Path) -> dict[str, float]:
-        """Compare all generations with the recordings; keep the results and not the sounds."""
+        """Compare all generations with the recordings, and keep the results."""
         del model
         made = folder / GENERATIONS
         # What is heard of the generations is of no use again.
         results = self._results(made, self._heard.copy())
-        shutil.rmtree(made, ignore_errors=True)
+        if not self.keep_sounds:
+            shutil.rmtree(made, ignore_errors=True)
         for name, (result, _) in results.items():
             replace_bytes(folder / f"{name}.json", to_json(result))
         found = {name: value for name, (_, value) in results.items()}

@@ -80,7 +80,7 @@ class Measurements(pl.Callback):
 
     Args:
         folder: Of the run.
-        about: What is measured and how, of each kind.
+        about: What is measured and how, of each kind, in words.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, str]) -> None:
@@ -159,7 +159,12 @@ class Measurements(pl.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = b"".join(msgspec.json.encode(m) + b"\n" for m in self.known)
         replace_bytes(self.folder / FILE, lines)
-        write_curves(self.folder / PAGE, curves(self.known), higher_is_better=HIGHER_IS_BETTER)
+        write_curves(
+            self.folder / PAGE,
+            curves(self.known),
+            about=[f"{kind}: {words}" for kind, words in self.about.items()],
+            higher_is_better=HIGHER_IS_BETTER,
+        )
 
     def has(self, kind: str, step: int) -> bool:
         """Say whether values of a kind are known of a step."""

@@ -15,7 +15,7 @@ class Throughput(pl.Callback):
     """Log speed and memory with every line of the log.
 
     `train/steps_per_second` and `train/audio_seconds_per_second` (of all processes together) count
-    all that the run did since the last line: validation, demos and checkpoints too.
+    all that the run did since the last line: validation, evaluations, demos and checkpoints too.
     `train/memory_gib` is the most memory that tensors took on the GPU so far, or, on the CPU, the
     process.
 

@@ -3,6 +3,7 @@ import json
 import math
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,27 @@ def test_distances_of_spoilt_recordings(tmp_path: Path) -> None:
     order = ["same", "low-passed", "noise -10 dB", "silent"]
     for metric, values in report["found"].items():
         assert len(values) == 6
-        in_order = sorted(order, key=values.__getitem__) == order
+        in_order = all(values[one] < values[two] for one, two in pairwise(order))
         assert report["in order"][metric] == in_order
         assert f"{metric}: {'in order' if in_order else 'NOT in order'}" in done.stdout
     frechet, kl = report["found"]["frechet"], report["found"]["kl"]
     assert frechet["same"] == pytest.approx(0, abs=1e-3)
     assert min(frechet, key=frechet.__getitem__) == min(kl, key=kl.__getitem__) == "same"
     assert kl["noise -20 dB"] < kl["noise 0 dB"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "nowhere"], "nowhere: no such folder; check the path"),
+        (["--data", ".", "--listener", "nosuch"], "no listener 'nosuch'; allowed: clap:FOLDER"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(options: list[str], message: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "tone.wav", torch.zeros(1600).numpy(), 16000)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *options], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

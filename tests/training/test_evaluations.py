@@ -140,6 +140,10 @@ def test_curves_are_logged_kept_and_drawn(run: tuple[DiffusionModelConfig, Path]
         assert f"<h2>{name}" in page
     assert page.count("<circle") == 4 * 3
     assert "highest at step" in page
+    # How it was measured stands above.
+    assert "3 captions of " in page
+    assert "frechet by musicnn, kl by musicnn, clap by clap:" in page
+    assert "2 steps, guidance scale 7, seed 3" in page
 
 
 @needs_musicnn
@@ -155,6 +159,17 @@ def test_results_are_kept_with_their_origin_and_sounds_are_not(
     result = json.loads((folder / "step_00000004" / "frechet.json").read_text())
     assert result["checkpoint"].startswith("musicnn MTT_musicnn sha256:")
     assert result["files"] == result["reference_files"] == 3
+
+
+@needs_musicnn
+def test_sounds_are_kept_on_request(
+    diffusion_run: DiffusionModelConfig, recordings: Path, change: Change
+) -> None:
+    config = evaluated(diffusion_run, recordings, keep_sounds=True)
+    last = run_training(change(config, name="heard", max_steps=2))
+    folder = last.parents[1] / "evaluation" / "step_00000002" / "generations"
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(NAMES)
+    assert read_audio(folder / "deep.wav").duration == pytest.approx(0.3)
 
 
 @needs_musicnn

@@ -18,7 +18,9 @@ Model = Annotated[
 Prompts = Annotated[
     Path,
     typer.Option(
-        metavar="CSV", help="AudioCaps' test.csv, or song_describer.csv, as they are published."
+        metavar="CSV",
+        help="AudioCaps' test.csv, or song_describer.csv, as they are published: with the columns "
+        "audiocap_id, youtube_id and caption, or caption_id, track_id and caption.",
     ),
 ]
 ProtocolName = Annotated[

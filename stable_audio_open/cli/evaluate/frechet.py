@@ -32,8 +32,13 @@ def frechet(
         typer.Option(help="Join the embeddings of left and right, as the paper does, or mix."),
     ] = "stereo",
     points: Annotated[
-        int, typer.Option(help="Subsets that extrapolate to infinitely many windows; 0 for none.")
-    ] = 15,
+        int | None,
+        typer.Option(
+            help="Subsets that extrapolate to infinitely many windows, with 4 windows for each at "
+            "least; 0 for none.",
+            show_default="15, none below 60 windows",
+        ),
+    ] = None,
     seed: shared.Seed = 0,
     allow_missing: shared.AllowMissing = False,
     output: shared.Output = None,
@@ -60,7 +65,10 @@ def frechet(
     )
     if result.extrapolated:
         found = result.extrapolated
-        typer.echo(f"with infinitely many windows {found.distance:.6g} (R2 {found.r_squared:.3f})")
+        doubt = "; below 0: the sets share recordings, or it is noise" * (found.distance < 0)
+        typer.echo(
+            f"with infinitely many windows {found.distance:.6g} (R2 {found.r_squared:.3f}{doubt})"
+        )
     most = sorted(result.contributions.items(), key=lambda entry: -entry[1])[:SHOWN]
     typer.echo("raised most by " + ", ".join(f"{name} ({share:+.3g})" for name, share in most))
     shared.report(result, output)

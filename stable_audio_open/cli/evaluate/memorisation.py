@@ -60,7 +60,10 @@ def memorisation(
     ] = None,
     held_out: Annotated[
         Path | None,
-        typer.Option(metavar="MANIFEST", help="Recordings that were not trained on, to compare."),
+        typer.Option(
+            metavar="MANIFEST",
+            help="Recordings that were not trained on, to compare; their files lie beside it.",
+        ),
     ] = None,
     reconstructions: Annotated[
         bool,

@@ -48,13 +48,16 @@ def protocol(
         str | None,
         typer.Option(
             metavar="openl3:FILE.h5",
-            help="Embedder of the Frechet distance; the paper's is OpenL3, env for AudioCaps, "
-            "music for Song Describer.",
+            help="Embedder of the Frechet distance, any of `evaluate frechet`; the paper's is "
+            "OpenL3, env for AudioCaps, music for Song Describer.",
         ),
     ] = None,
     kl: Annotated[
         str | None,
-        typer.Option(metavar="passt:FILE.pt", help="Tagger of KL; the paper's is PaSST."),
+        typer.Option(
+            metavar="passt:FILE.pt",
+            help="Tagger of KL, any of `evaluate kl`; the paper's is PaSST.",
+        ),
     ] = None,
     clap: Annotated[
         str | None,

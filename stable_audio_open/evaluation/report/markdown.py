@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from stable_audio_open.evaluation.protocols.made import GenerationSettings
 from stable_audio_open.evaluation.report.published import Metric
 from stable_audio_open.evaluation.report.tables import Row, Run, Table
 
@@ -32,12 +33,17 @@ def markdown(tables: Sequence[Table], runs: Sequence[Run]) -> str:
 
 
 def describe(run: Run) -> str:
-    """Say what a run is, in a line."""
+    """Say what a run is and how it was made, in a line."""
     settings = run.settings
     files = f"{len(run.items):,} {run.kind}s"
-    return f"{run.folder}: {files} for {settings.protocol} by {run.model}, weights " + (
-        settings.weights or "unknown"
-    )
+    weights = settings.weights or "unknown"
+    how = ""
+    if isinstance(settings, GenerationSettings):
+        how = (
+            f"; {settings.seconds:g} s, {settings.steps} steps of {settings.sampler}, guidance "
+            f"scale {settings.guidance:g}, seed {settings.seed}"
+        )
+    return f"{run.folder}: {files} for {settings.protocol} by {run.model}, weights {weights}{how}"
 
 
 def _table(table: Table) -> str:
