@@ -41,5 +41,10 @@ def train(
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
 
     from stable_audio_open.build.run import run_training
+    from stable_audio_open.training.measurements import PAGE
 
-    typer.echo(f"last checkpoint: {run_training(settings, resume=resume)}")
+    last = run_training(settings, resume=resume)
+    typer.echo(f"last checkpoint: {last}")
+    page = last.parents[1] / PAGE
+    if page.is_file():
+        typer.echo(f"measurements: {page}")

@@ -232,15 +232,18 @@ def test_two_processes_find_the_same(
     config, last = run
     training = msgspec.structs.replace(config.training, batch_size=1)
     config = msgspec.structs.replace(config, training=training)
-    two = run_two(
-        change(config, name="two", output=str(tmp_path), max_steps=2, devices=2, strategy=strategy),
-        tmp_path,
+    config = change(
+        config, name="two", output=str(tmp_path), max_steps=2, devices=2, strategy=strategy
     )
-    found, whole = measured(two), measured(last)
-    assert [m.step for m in found] == [0, 2]
-    for mine, theirs in zip(found, whole[:2], strict=True):
-        # Two steps of other sums apart.
-        assert mine.values == pytest.approx(theirs.values, rel=1e-2, abs=1e-4)
+    file = tmp_path / "two" / "measurements.jsonl"
+    for _ in range(2):
+        found, whole = measured(run_two(config, tmp_path)), measured(last)
+        assert [m.step for m in found] == [0, 2]
+        for mine, theirs in zip(found, whole[:2], strict=True):
+            # Two steps of other sums apart.
+            assert mine.values == pytest.approx(theirs.values, rel=1e-2, abs=1e-4)
+        # As if cut off after the last step: the same command measures what is missing.
+        file.write_text(file.read_text().splitlines(keepends=True)[0])
 
 
 def test_an_evaluation_that_fails_does_not_end_the_run(
@@ -382,6 +385,7 @@ def test_a_run_that_is_asked_to_end_evaluates_when_it_goes_on(
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate()
     assert process.returncode == 0, output
+    assert f"measurements: {tmp_path / 'asked' / 'measurements.html'}" in output
     last = tmp_path / "asked" / "checkpoints" / "last.ckpt"
     step = torch.load(last, weights_only=True)["global_step"]
     assert [m.step for m in measured(last)] == list(range(1, step))
