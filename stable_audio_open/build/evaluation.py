@@ -23,6 +23,7 @@ from stable_audio_open.data.shards import INDEX
 from stable_audio_open.evaluation.clap import load_joint_embedder
 from stable_audio_open.evaluation.fixed_set import (
     FixedRecording,
+    FixedSet,
     check_fixed_set,
     fixed_set_hash,
 )
@@ -109,18 +110,21 @@ def evaluations(
     recordings = _fixed_set(wanted)
     _warn_of_trained(config, recordings)
     place = folder / FOLDER
+    fixed = partial(
+        FixedSet,
+        recordings=recordings,
+        folder=place / FIXED_SET,
+        sample_rate=config.sample_rate,
+        channels=config.audio_channels,
+    )
     evaluation: Evaluation
     match config, wanted:
         case DiffusionModelConfig(), GenerationEvaluationConfig():
-            evaluation = _generations(config, wanted, recordings, place / FIXED_SET, device)
+            window = config.window_samples / config.sample_rate
+            fixed_set = fixed(seconds=min(wanted.seconds or window, window))
+            evaluation = _generations(wanted, fixed_set, device)
         case AutoencoderModelConfig(), ReconstructionEvaluationConfig():
-            evaluation = ReconstructionEvaluation(
-                recordings,
-                folder=place / FIXED_SET,
-                seconds=wanted.seconds,
-                sample_rate=config.sample_rate,
-                channels=config.audio_channels,
-            )
+            evaluation = ReconstructionEvaluation(fixed(seconds=wanted.seconds))
         case _:
             raise AssertionError(f"{type(wanted).__name__} does not fit {type(config).__name__}")
     _check_names(config, evaluation)
@@ -136,21 +140,12 @@ def evaluations(
 
 
 def _generations(
-    config: DiffusionModelConfig,
-    wanted: GenerationEvaluationConfig,
-    recordings: list[FixedRecording],
-    folder: Path,
-    device: torch.device,
+    wanted: GenerationEvaluationConfig, fixed: FixedSet, device: torch.device
 ) -> GenerationEvaluation:
-    window = config.window_samples / config.sample_rate
     named = {"frechet": wanted.frechet, "kl": wanted.kl, "clap": wanted.clap}
     load_listeners(wanted, torch.device("cpu"))  # what is missing is told now; one process listens
     return GenerationEvaluation(
-        recordings,
-        folder=folder,
-        seconds=window if wanted.seconds is None else min(wanted.seconds, window),
-        sample_rate=config.sample_rate,
-        channels=config.audio_channels,
+        fixed,
         metrics=[metric for metric, listener in named.items() if listener is not None],
         load=partial(load_listeners, wanted, device),
         steps=wanted.steps,

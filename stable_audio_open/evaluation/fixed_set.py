@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -49,6 +50,50 @@ def check_fixed_set(recordings: Sequence[FixedRecording], *, source: str) -> Non
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class FixedSet:
+    """Recordings, and how a model could have made them.
+
+    Args:
+        recordings: As `check_fixed_set` wants them.
+        folder: Where they are written, `ID.wav` for each.
+        seconds: At most so much of each.
+        sample_rate: In hertz.
+        channels: 1 or 2.
+    """
+
+    recordings: Sequence[FixedRecording]
+    folder: Path
+    seconds: float
+    sample_rate: int
+    channels: int
+
+    def file(self, recording: FixedRecording) -> Path:
+        """Return where a recording is written."""
+        return self.folder / f"{recording.id}.wav"
+
+    def write(self) -> None:
+        """Empty the folder, and write the recordings at the model's rate and channels.
+
+        Raises:
+            AudioFileError: A recording cannot be read.
+            AudioSaveError: The folder cannot be written.
+        """
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True)
+        for recording in self.recordings:
+            audio = read_audio(
+                recording.path,
+                sample_rate=self.sample_rate,
+                channels=self.channels,
+                duration=self.seconds,
+            ).trim(self.seconds)
+            # Resampling may exceed full scale by a little; no metric minds the level.
+            samples, _ = limit_peak(audio.samples[0])
+            save_audio(self.file(recording), samples, self.sample_rate, subtype="float")
+
+
 def fixed_set_hash(recordings: Sequence[FixedRecording]) -> str:
     """Return a name of the recordings' bytes and captions, in their order."""
     digest = hashlib.sha256()
@@ -57,36 +102,3 @@ def fixed_set_hash(recordings: Sequence[FixedRecording]) -> str:
             f"{recording.id}\n{recording.caption}\n{content_hash(recording.path)}\n".encode()
         )
     return digest.hexdigest()
-
-
-def write_fixed_set(
-    recordings: Sequence[FixedRecording],
-    folder: Path,
-    *,
-    seconds: float,
-    sample_rate: int,
-    channels: int,
-) -> None:
-    """Write the recordings as a model of this rate and channels could have made them.
-
-    Args:
-        recordings: As `check_fixed_set` wants them.
-        folder: Emptied first; `ID.wav` for each.
-        seconds: At most so much of each.
-        sample_rate: In hertz.
-        channels: 1 or 2.
-
-    Raises:
-        AudioFileError: A recording cannot be read.
-        AudioSaveError: The folder cannot be written.
-    """
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    for recording in recordings:
-        audio = read_audio(
-            recording.path, sample_rate=sample_rate, channels=channels, duration=seconds
-        ).trim(seconds)
-        # Resampling may exceed full scale by a little; no metric minds the level.
-        samples, _ = limit_peak(audio.samples[0])
-        save_audio(folder / f"{recording.id}.wav", samples, sample_rate, subtype="float")

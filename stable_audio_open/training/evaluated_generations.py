@@ -12,7 +12,7 @@ from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.audio.saving import limit_peak, save_audio
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.evaluation.clap import JointEmbedder, Prompt, evaluate_clap
-from stable_audio_open.evaluation.fixed_set import FixedRecording, write_fixed_set
+from stable_audio_open.evaluation.fixed_set import FixedSet
 from stable_audio_open.evaluation.frechet import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.memory import Memory
@@ -38,11 +38,7 @@ class GenerationEvaluation:
     """One generation for each recording, as long as it, with the same seed at every step.
 
     Args:
-        recordings: With the captions that are prompts.
-        folder: Where the recordings are written as the model could have made them.
-        seconds: At most so much of each, and of the window.
-        sample_rate: Of the model.
-        channels: Idem.
+        fixed: Recordings, whose captions are the prompts.
         metrics: Some of `frechet`, `kl` and `clap`.
         load: Loads the listeners of these metrics; called by the process that listens.
         steps: Of sampling.
@@ -53,12 +49,8 @@ class GenerationEvaluation:
 
     def __init__(
         self,
-        recordings: Sequence[FixedRecording],
+        fixed: FixedSet,
         *,
-        folder: Path,
-        seconds: float,
-        sample_rate: int,
-        channels: int,
         metrics: Sequence[str],
         load: Callable[[], Listeners],
         steps: int,
@@ -66,11 +58,7 @@ class GenerationEvaluation:
         seed: int,
         keep_sounds: bool = False,
     ) -> None:
-        self.recordings = recordings
-        self.folder = folder
-        self.seconds = seconds
-        self.sample_rate = sample_rate
-        self.channels = channels
+        self.fixed = fixed
         self.metrics = metrics
         self.load = load
         self.steps = steps
@@ -85,11 +73,6 @@ class GenerationEvaluation:
         """What `values` finds."""
         return (*self.metrics, "silent")
 
-    @property
-    def references(self) -> Path:
-        """Folder of the recordings."""
-        return self.folder / "references"
-
     def prepare(self) -> None:
         """Write the recordings anew, load the listeners and let them hear the recordings once.
 
@@ -97,23 +80,17 @@ class GenerationEvaluation:
             ValueError: They cannot be compared, such as by a covariance of one window.
         """
         self._listeners, self._heard = self.load(), Memory()
-        write_fixed_set(
-            self.recordings,
-            self.references,
-            seconds=self.seconds,
-            sample_rate=self.sample_rate,
-            channels=self.channels,
-        )
-        self._results(self.references, self._heard)
+        self.fixed.write()
+        self._results(self.fixed.folder, self._heard)
 
     def share(self, model: nn.Module, folder: Path, *, rank: int, processes: int) -> None:
         """Generate what falls to this process, into `folder/generations`."""
         assert isinstance(model, LatentDiffusion)
         made = folder / GENERATIONS
         made.mkdir(parents=True, exist_ok=True)
-        for place in range(rank, len(self.recordings), processes):
-            recording = self.recordings[place]
-            heard = audio_info(self.references / f"{recording.id}.wav").duration
+        for place in range(rank, len(self.fixed.recordings), processes):
+            recording = self.fixed.recordings[place]
+            heard = audio_info(self.fixed.file(recording)).duration
             audio = generate(
                 model,
                 recording.caption,
@@ -140,13 +117,13 @@ class GenerationEvaluation:
         found = {name: value for name, (_, value) in results.items()}
         # All of them count the silent ones.
         [(result, _), *_] = results.values()
-        return found | {"silent": len(result.silent) / len(self.recordings)}
+        return found | {"silent": len(result.silent) / len(self.fixed.recordings)}
 
     def _results(self, made: Path, heard: Memory) -> dict[str, tuple[Result, float]]:
         """Return each result, and the figure in it."""
         results: dict[str, tuple[Result, float]] = {}
         embedder, tagger, joint = self._listeners
-        references = self.references
+        references = self.fixed.folder
         if embedder is not None:
             # Few recordings: an extrapolation to infinitely many would say nothing.
             frechet = evaluate_frechet(made, references, embedder, points=0, memory=heard)
@@ -155,7 +132,7 @@ class GenerationEvaluation:
             kl = evaluate_kl(made, references, tagger, memory=heard)
             results["kl"] = kl, kl.divergence
         if joint is not None:
-            prompts = [Prompt(id=one.id, prompt=one.caption) for one in self.recordings]
+            prompts = [Prompt(id=one.id, prompt=one.caption) for one in self.fixed.recordings]
             clap = evaluate_clap(
                 made, prompts, joint, source="captions", seed=self.seed, memory=heard
             )

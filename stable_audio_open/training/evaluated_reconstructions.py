@@ -1,6 +1,5 @@
 """The metrics of tables 3 and 4, of an autoencoder on a fixed set."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +11,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.evaluation.distances import Distances
-from stable_audio_open.evaluation.fixed_set import FixedRecording, write_fixed_set
+from stable_audio_open.evaluation.fixed_set import FixedSet
 from stable_audio_open.evaluation.reconstruction import evaluate_autoencoder
 from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import module_hash
@@ -22,27 +21,11 @@ class ReconstructionEvaluation:
     """STFT and MEL distance and SI-SDR: `stft`, `mel`, `multi_resolution_stft` and `si_sdr`.
 
     Args:
-        recordings: To encode and decode.
-        folder: Where they are written at the autoencoder's rate and channels.
-        seconds: At most so much of each.
-        sample_rate: Of the autoencoder.
-        channels: Idem.
+        fixed: Recordings to encode and decode.
     """
 
-    def __init__(
-        self,
-        recordings: Sequence[FixedRecording],
-        *,
-        folder: Path,
-        seconds: float,
-        sample_rate: int,
-        channels: int,
-    ) -> None:
-        self.recordings = recordings
-        self.folder = folder
-        self.seconds = seconds
-        self.sample_rate = sample_rate
-        self.channels = channels
+    def __init__(self, fixed: FixedSet) -> None:
+        self.fixed = fixed
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,13 +34,7 @@ class ReconstructionEvaluation:
 
     def prepare(self) -> None:
         """Write the recordings anew."""
-        write_fixed_set(
-            self.recordings,
-            self.folder,
-            seconds=self.seconds,
-            sample_rate=self.sample_rate,
-            channels=self.channels,
-        )
+        self.fixed.write()
 
     def share(self, model: nn.Module, folder: Path, *, rank: int, processes: int) -> None:
         """Make nothing: what takes long is the measuring, which files would make inexact."""
@@ -73,10 +50,10 @@ class ReconstructionEvaluation:
             return decoded[0, :, : audio.samples.shape[-1]].float().cpu()
 
         result = evaluate_autoencoder(
-            self.folder,
+            self.fixed.folder,
             decode,
-            sample_rate=self.sample_rate,
-            channels=self.channels,
+            sample_rate=self.fixed.sample_rate,
+            channels=self.fixed.channels,
             checkpoint=folder.name,
             checkpoint_hash=module_hash(model),
         )

@@ -372,19 +372,25 @@ def test_two_processes_end_together(
     assert torch.load(last, weights_only=True)["global_step"] == 3
 
 
+def stop_by_a_signal(config: Any, folder: Path) -> str:
+    """Start a run, end it once it has measured something, and return what it printed."""
+    process = start(config, folder)
+    while not read_measurements(folder / config.training.trainer.name):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output
+
+
 def test_a_run_that_is_asked_to_end_evaluates_when_it_goes_on(
     autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
 ) -> None:
     """A preempted job has not the time."""
     evaluating = evaluated(autoencoder_run, recordings, every=1)
     config = change(evaluating, name="asked", output=str(tmp_path), max_steps=10_000)
-    process = start(config, tmp_path)
-    while not read_measurements(tmp_path / "asked"):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
+    output = stop_by_a_signal(config, tmp_path)
     assert f"measurements: {tmp_path / 'asked' / 'measurements.html'}" in output
     last = tmp_path / "asked" / "checkpoints" / "last.ckpt"
     step = torch.load(last, weights_only=True)["global_step"]
@@ -400,13 +406,7 @@ def test_a_signal_does_not_change_when_a_run_ends(
     data = msgspec.structs.replace(autoencoder_run.data, validation="manifest.jsonl")
     config = msgspec.structs.replace(autoencoder_run, data=data)
     config = change(config, output=str(tmp_path), name="asked", max_steps=10_000, validate_every=4)
-    process = start(config, tmp_path)
-    while not read_measurements(tmp_path / "asked"):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
+    stop_by_a_signal(config, tmp_path)
     steps = [m.step for m in read_measurements(tmp_path / "asked")]
     assert steps
     assert all(step % 4 == 0 for step in steps)

@@ -201,16 +201,14 @@ def cut_references(
     Raises:
         AudioFileError: A reference cannot be read.
     """
-    clips = clips_of(asked, references)
-    _follow(
+    return _follow(
         folder,
-        clips,
+        clips_of(asked, references),
         references,
         lambda group: cut(references, group, seconds),
         processes,
         how=f"the first {seconds} s",
     )
-    return {item.clip: folder / item.file for item in clips}
 
 
 def make_originals(
@@ -228,16 +226,14 @@ def make_originals(
     Raises:
         AudioFileError: A reference cannot be read.
     """
-    clips = clips_of(asked, references)
-    _follow(
+    return _follow(
         folder,
-        clips,
+        clips_of(asked, references),
         references,
         lambda group: _whole(autoencoder, references, group),
         processes,
         how=f"{autoencoder.sample_rate} Hz, {autoencoder.audio_channels} channels",
     )
-    return {item.clip: folder / item.file for item in clips}
 
 
 def _follow(
@@ -248,14 +244,19 @@ def _follow(
     processes: Processes,
     *,
     how: str = "",
-) -> None:
-    """Make of references what is missing, and what was made otherwise, shared out."""
+) -> dict[str, Path]:
+    """Make of references what is missing, and what was made otherwise, shared out.
+
+    Returns:
+        The files, by clip.
+    """
     if processes.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
         follow_sources(folder, clips, references, how=how)
     processes.wait()
     make_missing(folder, clips, make, batch=1, rank=processes.rank, processes=processes.total)
     processes.wait()
+    return {item.clip: folder / item.file for item in clips}
 
 
 def _whole(
