@@ -1,6 +1,7 @@
 """Trainings and encodings of recordings in shards are those of the same recordings as files."""
 
 import csv
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from stable_audio_open.build.encoding import run_encoding
 from stable_audio_open.build.run import run_training
 from stable_audio_open.config.data import FolderConfig
+from stable_audio_open.config.evaluation import ReconstructionEvaluationConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.curation.catalogue import write_catalogue
 from stable_audio_open.curation.record import CatalogueRecord
@@ -26,6 +28,7 @@ from stable_audio_open.data.shards import Encoding, ShardedLatents, open_shards,
 
 Change = Callable[..., Any]
 RATE = 16000
+LOGGED = re.compile("train/loss|validation/|evaluation/")
 
 
 class Sets(NamedTuple):
@@ -78,29 +81,38 @@ def state(checkpoint: Path) -> dict[str, Tensor]:
     return weights
 
 
-def losses(checkpoint: Path) -> dict[str, list[str]]:
+def logged(checkpoint: Path) -> dict[str, list[str]]:
     """What was logged but for speed, by column."""
     with (checkpoint.parents[1] / "logs" / "version_0" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    return {name: [row[name] for row in rows] for name in rows[0] if "loss" in name}
+    return {name: [row[name] for row in rows] for name in rows[0] if LOGGED.match(name)}
 
 
 def assert_same_runs(one: Path, other: Path) -> None:
     ours, theirs = state(one), state(other)
     assert ours.keys() == theirs.keys()
     assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
-    assert any(name.startswith("validation/") for name in losses(one))
-    assert losses(one) == losses(other)
+    assert any(name.startswith("validation/") for name in logged(one))
+    assert logged(one) == logged(other)
 
 
 def test_two_steps_of_an_autoencoder(
     autoencoder_run: AutoencoderModelConfig, sets: Sets, change: Change, tmp_path: Path
 ) -> None:
-    config = change(autoencoder_run, output=str(tmp_path), max_steps=2, validate_every=1)
-    runs = [
-        run_training(on(change(config, name=name), data, workers=workers))
-        for name, data, workers in (("shards", sets.shards, 1), ("files", sets.files, 0))
-    ]
+    runs = []
+    for name, data, workers in (("shards", sets.shards, 1), ("files", sets.files, 0)):
+        config = on(autoencoder_run, data, workers=workers)
+        judged = ReconstructionEvaluationConfig(
+            path=data.path, manifest=str(data.validation), every=2
+        )
+        training = msgspec.structs.replace(config.training, evaluation=judged)
+        config = msgspec.structs.replace(config, training=training)
+        runs.append(
+            run_training(
+                change(config, name=name, output=str(tmp_path), max_steps=2, validate_every=1)
+            )
+        )
+    assert any(name.startswith("evaluation/") for name in logged(runs[0]))
     assert_same_runs(*runs)
 
 
