@@ -29,6 +29,8 @@ class Span(NamedTuple):
 
 def tar_of(path: Path) -> Path | None:
     """Return the tar file that `path` leads into; None for a path of files and folders alone."""
+    if ".tar" not in str(path):
+        return None
     tars = (parent for parent in path.parents if parent.suffix == ".tar")
     return next((tar for tar in tars if tar.is_file()), None)
 
