@@ -23,7 +23,7 @@ from stable_audio_open.curation.record import CatalogueRecord
 from stable_audio_open.curation.training_set import build_training_set
 from stable_audio_open.data.cache import CachedLatents, encode_recordings
 from stable_audio_open.data.dataset import CropDataset
-from stable_audio_open.data.faults import Faults
+from stable_audio_open.data.faults import Fault, Faults
 from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
 from stable_audio_open.data.recordings import holds_recordings, read_recordings
 from stable_audio_open.data.shards import read_index
@@ -196,15 +196,33 @@ def test_lines_of_a_manifest_may_name_files_in_tars(shards: Path) -> None:
         read_recordings(shards, "some.jsonl")
 
 
-def test_a_damaged_recording_is_left_out(shards: Path, rewrite: Rewrite, tmp_path: Path) -> None:
-    rewrite(lambda held: held | {"000000001.flac": held["000000001.flac"][:20]})
+def test_a_damaged_recording_is_left_out(
+    shards: Path, rewrite: Rewrite, autoencoder: AudioAutoencoder, tmp_path: Path
+) -> None:
+    """The second cannot be opened; the end of the first is missing, which decoding tells."""
+    names = ("000000000.flac", "000000001.flac")
+    rewrite(lambda held: held | {names[0]: held[names[0]][:-900], names[1]: held[names[1]][:20]})
     found = read_recordings(shards, "index.json")
-    faults = Faults(tmp_path / "faults.csv", recordings=5, most=0.5)
+    faults = Faults(tmp_path / "crops.csv", recordings=5, most=0.5)
     data = crops(shards, found, faults)
     assert set(data.owners) == {0, 2, 3, 4}
-    ((name, reason),) = faults.reasons.items()
-    assert name == "shard-000000.tar/000000001.flac"
-    assert f"{shards / name}: " in reason
+    items = [data[index] for index in range(len(data))]
+    unread = faults.reasons | dict(item for item in items if isinstance(item, Fault))
+    inside = {f"shard-000000.tar/{name}" for name in names}
+    assert unread.keys() == inside
+    assert all(f"{shards / name}: " in reason for name, reason in unread.items())
+    faults = Faults(tmp_path / "latents.csv", recordings=5, most=0.5)
+    made = encode_recordings(
+        autoencoder=autoencoder,
+        recordings=found,
+        folder=shards,
+        cache=tmp_path / "cache",
+        channels=2,
+        window_samples=RATE,
+        faults=faults,
+    )
+    assert [one is None for one in made] == [True, True, False, False, False]
+    assert faults.reasons.keys() == inside
 
 
 def test_a_set_that_is_not_whole(shards: Path, rewrite: Rewrite) -> None:
