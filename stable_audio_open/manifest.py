@@ -1,6 +1,9 @@
-"""A line of a manifest: training reads them, curation reads and writes them."""
+"""A line of a manifest and the index of shards: what curation writes and training reads."""
 
 import msgspec
+
+INDEX = "index.json"
+"""Name of the index of a set of shards."""
 
 
 class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,3 +45,25 @@ class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             for name, value in msgspec.structs.asdict(self).items()
             if value is not None and value != ()
         }
+
+
+class SetShard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tar of recordings: KEY.flac and KEY.json of each."""
+
+    file: str
+    """Name in the folder."""
+    sha256: str
+    """Of its bytes."""
+    bytes: int
+    """Size."""
+    recordings: int
+    """How many it holds."""
+
+
+class SetIndex(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All shards of a set of recordings."""
+
+    recordings: int
+    """In all."""
+    shards: tuple[SetShard, ...]
+    """In order."""

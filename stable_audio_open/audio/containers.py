@@ -1,7 +1,7 @@
 """Containers whose cut ends libsndfile does not report: WAV and Ogg."""
 
 import struct
-from typing import BinaryIO
+from io import BufferedReader
 
 UNKNOWN_LENGTH = (0, 0xFFFFFFFF)
 """Lengths that programs writing to a pipe leave in the data chunk of a WAV file."""
@@ -9,7 +9,7 @@ LARGEST_OGG_PAGE = 65307
 END_OF_STREAM = 4
 
 
-def is_cut_off(file: BinaryIO) -> bool:
+def is_cut_off(file: BufferedReader) -> bool:
     """True when a WAV or Ogg file ends before its own structure says; False for other files.
 
     libsndfile shortens a cut WAV or Ogg file silently, and reports a cut FLAC or MP3 file by
@@ -25,7 +25,7 @@ def is_cut_off(file: BinaryIO) -> bool:
     return False
 
 
-def _wav_is_cut_off(file: BinaryIO, size: int) -> bool:
+def _wav_is_cut_off(file: BufferedReader, size: int) -> bool:
     position = 12
     while position + 8 <= size:
         file.seek(position)
@@ -36,7 +36,7 @@ def _wav_is_cut_off(file: BinaryIO, size: int) -> bool:
     return True
 
 
-def _ogg_is_cut_off(file: BinaryIO, size: int) -> bool:
+def _ogg_is_cut_off(file: BufferedReader, size: int) -> bool:
     file.seek(max(0, size - LARGEST_OGG_PAGE))
     tail = file.read()
     page = tail.rfind(b"OggS")

@@ -1,8 +1,13 @@
-"""Audio files to tensors: seeks, reads only what is asked for, and refuses what is damaged."""
+"""Audio files to tensors: seeks, reads only what is asked for, and refuses what is damaged.
+
+A path such as `set/shard-000000.tar/KEY.flac` names a file inside a tar, which is read in place.
+"""
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 import soundfile
@@ -10,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.audio.archives import ArchiveError, open_bytes, tar_of
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.channels import to_channels
 from stable_audio_open.audio.containers import is_cut_off
@@ -109,36 +115,52 @@ def _refuse_nan(samples: Float[Tensor, "1 channels time"], path: Path) -> None:
         )
 
 
-def _open(path: Path) -> soundfile.SoundFile:
+@contextmanager
+def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+    with _open_whole(path) as raw:
+        try:
+            # libsndfile opens what it can by itself, which spares it calls into Python.
+            file = soundfile.SoundFile(path if tar_of(path) is None else raw)
+        except soundfile.LibsndfileError as error:
+            raise AudioFileError(
+                f"{path}: not a readable audio file ({error.error_string.rstrip('.')}); use WAV, "
+                "FLAC, Ogg or MP3"
+            ) from error
+        with file:
+            if file.frames <= 0:
+                raise AudioFileError(f"{path}: holds no audio (0 samples); leave it out")
+            yield file
+
+
+def _open_whole(path: Path) -> BufferedReader:
+    """Open the bytes of a file that is not empty or visibly cut off, at their start."""
     try:
-        with path.open("rb") as raw:
-            if not raw.read(1):
-                raise AudioFileError(
-                    f"{path}: the file is empty (0 bytes); download or export it again"
-                )
-            cut = is_cut_off(raw)
+        raw = open_bytes(path)
+        try:
+            _refuse_cut(raw, path)
+        except BaseException:
+            raw.close()
+            raise
+    except ArchiveError as error:
+        raise AudioFileError(str(error)) from error
     except FileNotFoundError as error:
         raise AudioFileError(f"{path}: no such file; check the path") from error
     except OSError as error:
         raise AudioFileError(
             f"{path}: cannot be opened ({error.strerror}); check the path and its permissions"
         ) from error
-    if cut:
+    return raw
+
+
+def _refuse_cut(raw: BufferedReader, path: Path) -> None:
+    if not raw.read(1):
+        raise AudioFileError(f"{path}: the file is empty (0 bytes); download or export it again")
+    if is_cut_off(raw):
         raise AudioFileError(
             f"{path}: the file is truncated (it ends before its header says); download or export "
             "it again"
         )
-    try:
-        file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as error:
-        raise AudioFileError(
-            f"{path}: not a readable audio file ({error.error_string.rstrip('.')}); use WAV, FLAC, "
-            "Ogg or MP3"
-        ) from error
-    if file.frames <= 0:
-        file.close()
-        raise AudioFileError(f"{path}: holds no audio (0 samples); leave it out")
-    return file
+    raw.seek(0)
 
 
 def _read_excerpt(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from stable_audio_open.audio.archives import ArchiveError, size_and_time
 from stable_audio_open.audio.files import AudioFileError, audio_blocks
 from stable_audio_open.engine.engine import Engine, Serial, Stage
 
@@ -75,13 +76,16 @@ def hash_files(
     unknown: list[_File] = []
     for name in names:
         try:
-            stat = (audio / name).stat()
+            size, modified = size_and_time(audio / name)
         except FileNotFoundError:
             unusable[name] = "no such file"
             continue
+        except ArchiveError as error:
+            unusable[name] = str(error)
+            continue
         line = known.get(name)
-        if line is None or (line.size, line.modified) != (stat.st_size, stat.st_mtime_ns):
-            unknown.append(_File(name, stat.st_size, stat.st_mtime_ns))
+        if line is None or (line.size, line.modified) != (size, modified):
+            unknown.append(_File(name, size, modified))
     folder.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as list_:
         if list_.tell():

@@ -25,7 +25,7 @@ from stable_audio_open.data.dataset import CropDataset
 from stable_audio_open.data.encoding import fingerprint
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.latents import EncodedSet, LatentDataset, standard_deviation
-from stable_audio_open.data.manifest import read_manifest
+from stable_audio_open.data.recordings import read_recordings
 from stable_audio_open.data.shards import Encoding, open_shards, read_index
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def autoencoder_data(
 
     def dataset(manifest: str, faults: Faults | None) -> CropDataset:
         return CropDataset(
-            recordings=read_manifest(Path(data.path), manifest),
+            recordings=read_recordings(Path(data.path), manifest),
             folder=Path(data.path),
             sample_rate=config.sample_rate,
             channels=config.audio_channels,
@@ -163,7 +163,7 @@ def _encoded_now(
     faults: Faults | None,
 ) -> EncodedSet:
     folder = Path(data.path)
-    recordings = read_manifest(folder, data.manifest)
+    recordings = read_recordings(folder, data.manifest)
     latents = encode_recordings(
         autoencoder=autoencoder,
         recordings=recordings,
@@ -185,7 +185,7 @@ def new_faults(config: ModelConfig, trainer: TrainerConfig, data: DataConfig) ->
     """
     match data:
         case FolderConfig():
-            count = len(read_manifest(Path(data.path), data.manifest))
+            count = len(read_recordings(Path(data.path), data.manifest))
             most = data.most_unusable
         case ShardsConfig():
             # They were left out when the shards were written.

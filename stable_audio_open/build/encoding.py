@@ -10,8 +10,8 @@ from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.training import DiffusionTrainingConfig
-from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.data.processes import Processes, joined_processes
+from stable_audio_open.data.recordings import holds_recordings, read_recordings
 from stable_audio_open.data.shard_writing import Plan, encode_shards, write_index
 from stable_audio_open.data.shards import Index, verify_shards
 
@@ -35,12 +35,18 @@ def run_encoding(
     Raises:
         ConfigError: When the configuration is of no diffusion training on a folder.
         AudioFileError: When too many recordings cannot be read.
-        ValueError: When a checkpoint cannot be read, or a checksum is wrong.
+        ValueError: When a checkpoint cannot be read, a checksum is wrong, or the output holds
+            recordings.
     """
     if per_shard < 1:
         raise ValueError(f"recordings per shard must be at least 1, got {per_shard}")
     config, training, data = _parts(config)
-    recordings = read_manifest(Path(data.path), data.manifest)
+    if holds_recordings(output):
+        raise ValueError(
+            f"{output}: holds recordings in shards, which those of latents would replace; give "
+            "another folder as --output"
+        )
+    recordings = read_recordings(Path(data.path), data.manifest)
     with joined_processes() as processes:
         autoencoder = trained_autoencoder(config, training).to(_device(training, processes))
         plan = Plan(

@@ -18,7 +18,7 @@ from stable_audio_open.config.evaluation import (
 )
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.trainer import TrainerConfig
-from stable_audio_open.data.manifest import read_manifest
+from stable_audio_open.data.recordings import read_recordings
 from stable_audio_open.data.shards import INDEX
 from stable_audio_open.evaluation.clap import load_joint_embedder
 from stable_audio_open.evaluation.fixed_set import (
@@ -229,7 +229,7 @@ def _fixed_set(
     wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig,
 ) -> list[FixedRecording]:
     folder = Path(wanted.path)
-    listed = read_manifest(folder, wanted.manifest)[: wanted.count]
+    listed = read_recordings(folder, wanted.manifest)[: wanted.count]
     recordings = [FixedRecording(path=folder / one.file, caption=one.caption) for one in listed]
     check_fixed_set(recordings, source=str(folder / wanted.manifest))
     return recordings
@@ -240,7 +240,9 @@ def _warn_of_trained(config: ModelConfig, recordings: list[FixedRecording]) -> N
     if not isinstance(config.data, FolderConfig):
         return
     folder = Path(config.data.path)
-    trained = {(folder / one.file).resolve() for one in read_manifest(folder, config.data.manifest)}
+    trained = {
+        (folder / one.file).resolve() for one in read_recordings(folder, config.data.manifest)
+    }
     both = sum(one.path.resolve() in trained for one in recordings)
     if both:
         logger.warning(

@@ -7,14 +7,18 @@ from stable_audio_open.prompts import PromptSettings
 
 
 class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="folder"):
-    """A folder of recordings with a manifest of captions beside them."""
+    """A folder of recordings with a manifest of captions beside them, or shards of recordings."""
 
     path: Name
     """The folder; relative paths start at the current directory."""
     manifest: Name = "manifest.jsonl"
-    """One JSON object a line, relative to `path`."""
+    """One JSON object a line, or the `index.json` of a set that `stable-audio-open curate build
+    --form shards` wrote, whose recordings are read inside its tars; relative to `path`.
+
+    Files of a manifest may lie in tars too: `shard-000000.tar/000000012.flac`."""
     validation: Name | None = None
-    """Manifest of recordings to validate on, relative to `path`; no validation when null."""
+    """Manifest, or `index.json`, of recordings to validate on, relative to `path`; no validation
+    when null."""
     crops_per_recording: Positive = 3
     """Up to so many random crops of each recording per epoch (section 3.1)."""
     trailing_silence: NonNegativeFloat = 0.0

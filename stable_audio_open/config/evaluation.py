@@ -17,7 +17,7 @@ class ReconstructionEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_u
     path: Name
     """Folder of the recordings; better none that are trained on."""
     manifest: Name = "manifest.jsonl"
-    """One JSON object a line, relative to `path`."""
+    """One JSON object a line, or the `index.json` of a set in shards; relative to `path`."""
     count: Positive | None = None
     """The first so many of the recordings; all when null."""
     seconds: PositiveFloat = 47.0
@@ -38,7 +38,8 @@ class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unkno
     path: Name
     """Folder of the recordings; better none that are trained on."""
     manifest: Name = "manifest.jsonl"
-    """One JSON object a line, with a caption, relative to `path`."""
+    """One JSON object a line, with a caption, or the `index.json` of a set in shards; relative to
+    `path`."""
     count: Positive | None = None
     """The first so many of the recordings; all when null."""
     seconds: PositiveFloat | None = None

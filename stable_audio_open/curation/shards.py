@@ -14,32 +14,9 @@ from stable_audio_open.audio.files import AudioFileError, read_audio
 from stable_audio_open.audio.replace import replace_bytes, written_beside
 from stable_audio_open.audio.saving import encode, limit_peak
 from stable_audio_open.curation.build import Item, manifest_line
-
-INDEX = "index.json"
+from stable_audio_open.manifest import INDEX, SetIndex, SetShard
 
 logger = logging.getLogger(__name__)
-
-
-class SetShard(msgspec.Struct, frozen=True, kw_only=True):
-    """One tar file."""
-
-    file: str
-    """Name in the folder."""
-    sha256: str
-    """Of its bytes."""
-    bytes: int
-    """Size."""
-    recordings: int
-    """How many it holds."""
-
-
-class SetIndex(msgspec.Struct, frozen=True, kw_only=True):
-    """All shards of a set."""
-
-    recordings: int
-    """In all."""
-    shards: tuple[SetShard, ...]
-    """In order."""
 
 
 def write_shards(

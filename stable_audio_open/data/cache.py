@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from stable_audio_open.audio.archives import open_bytes
 from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.data.encoding import Encoded, LatentEncoder, encode_recording, fingerprint
@@ -78,7 +79,8 @@ def encode_recordings(
         path = target / f"{recording.file}.safetensors"
         try:
             audio_info(source)  # says in one line what is wrong with a file that cannot be used
-            content = hashlib.sha256(source.read_bytes()).hexdigest()
+            with open_bytes(source) as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
             key = f"{content} {weights} {autoencoder.sample_rate} {channels} {window_samples}"
             if _stored_key(path) != key:
                 made = encode_recording(

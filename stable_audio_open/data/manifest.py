@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from stable_audio_open.audio.archives import is_there
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.manifest import ManifestLine
 
@@ -68,5 +69,5 @@ def _check(recording: Recording, folder: Path, where: str) -> None:
         )
     if not recording.caption.strip():
         raise ValueError(f"{where}: the caption of {recording.file!r} is empty; describe the sound")
-    if not (folder / file).is_file():
+    if not is_there(folder / file):
         raise ValueError(f"{where}: {folder / file} is not there; add it or remove the line")

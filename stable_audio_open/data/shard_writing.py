@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 from webdataset import TarWriter
 
+from stable_audio_open.audio.archives import size_and_time
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.audio.replace import replace_bytes, written_beside
 from stable_audio_open.data.encoding import LatentEncoder, encode_recording
@@ -71,8 +72,7 @@ class Plan(NamedTuple):
         """Return the checksum of all that decides a shard; it opens no recording."""
         rows = []
         for recording in self.rows(number):
-            found = (self.folder / recording.file).stat()
-            rows.append((recording, found.st_size, found.st_mtime_ns))
+            rows.append((recording, *size_and_time(self.folder / recording.file)))
         content = (FORMAT, self.encoding, number * self.per_shard, rows)
         return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 

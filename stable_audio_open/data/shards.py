@@ -17,6 +17,7 @@ from torch import Tensor
 from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.latents import EncodedSet, Moments
 from stable_audio_open.data.manifest import Recording
+from stable_audio_open.data.recordings import holds_recordings
 
 FORMAT = 1
 INDEX = "index.json"
@@ -143,6 +144,11 @@ def read_index(folder: Path) -> Index:
         ValueError: When there is none, or none of ours.
     """
     path = folder / INDEX
+    if holds_recordings(folder):
+        raise ValueError(
+            f"{path}: lists recordings, not latents; encode them, or train on them with "
+            f'{{"type": "folder", "path": ..., "manifest": "{INDEX}"}}'
+        )
     index, _ = read_json(path, Index)
     if index.format != FORMAT:
         raise ValueError(f"{path}: has format {index.format}; allowed: {FORMAT}; {AGAIN}")

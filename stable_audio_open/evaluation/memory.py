@@ -5,6 +5,8 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
+from stable_audio_open.audio.archives import open_bytes
+
 Arguments = TypeVarTuple("Arguments")
 Found = TypeVar("Found")
 
@@ -47,6 +49,6 @@ class Memory:
 
 
 def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a file, in a tar or not."""
+    with open_bytes(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,21 @@ def test_known_hashes_are_not_computed_again(tmp_path: Path, integers: np.ndarra
     soundfile.write(tmp_path / "a.wav", integers[:100], 44100)
     again, _ = hash_files(files[:2], tmp_path, tmp_path / "list")
     assert again == {name: audio_hash(tmp_path / name) for name in files[:2]}
+
+
+def test_files_in_tars(tmp_path: Path, integers: np.ndarray) -> None:
+    soundfile.write(tmp_path / "a.flac", integers, 44100)
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.add(tmp_path / "a.flac", "b.flac")
+    (tmp_path / "bad.tar").write_bytes(b"words" * 200)
+    names = ("a.flac", "set.tar/b.flac", "set.tar/gone.flac", "bad.tar/b.flac")
+    found, unusable = hash_files(names, tmp_path, tmp_path / "list")
+    assert found.keys() == {"a.flac", "set.tar/b.flac"}
+    assert found["set.tar/b.flac"] == found["a.flac"]
+    assert "set.tar/gone.flac: the tar holds no such file" in unusable["set.tar/gone.flac"]
+    assert "bad.tar: not an uncompressed tar" in unusable["bad.tar/b.flac"]
+    assert hash_files(names, tmp_path, tmp_path / "list") == (found, unusable)
+    assert (tmp_path / "list" / "hashes.jsonl").read_bytes().count(b"\n") <= 3
 
 
 def test_damage_is_an_error(tmp_path: Path, integers: np.ndarray) -> None:

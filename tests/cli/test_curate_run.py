@@ -236,11 +236,12 @@ def test_a_persons_answers_are_taken_over_once(run: Run, sounds: Path, config: P
     assert len([d for d in read_decisions(Path("out")) if d.stage == "review"]) == 1
 
 
+@pytest.mark.parametrize("form", ["manifest", "shards"])
 def test_the_set_trains(
-    run: Run, sounds: Path, config: Path, tiny_autoencoder_config: AutoencoderModelConfig
+    run: Run, sounds: Path, config: Path, tiny_autoencoder_config: AutoencoderModelConfig, form: str
 ) -> None:
     """Two steps, with the options that the command prints."""
-    line = run("curate", "run", config).stdout.splitlines()[-1]
+    line = run("curate", "run", config, f"set.form={form}").stdout.splitlines()[-1]
     overrides = line.removeprefix("train with ").split()
     settings: dict[str, Any] = msgspec.json.decode(encode_config(tiny_autoencoder_config))
     settings["data"] = {"type": "folder", "path": "."}

@@ -1,10 +1,13 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
+import msgspec
 import pytest
 
+from stable_audio_open.config.model import DiffusionModelConfig
+from stable_audio_open.config.read import encode_config
 from stable_audio_open.curation.catalogue import write_catalogue
 from stable_audio_open.curation.record import CatalogueRecord
 from stable_audio_open.data.manifest import read_manifest
@@ -50,14 +53,78 @@ def test_a_manifest_that_training_reads(run: Run, catalogue: Path):
     assert Path("set/chunks.jsonl").read_text().count("\n") == 2
 
 
-@pytest.mark.usefixtures("empty_folder")
-def test_shards(run: Run, catalogue: Path):
+@pytest.fixture
+def shards(run: Run, catalogue: Path) -> list[str]:
+    """Two shards of a recording each, and how to train on them."""
     result = run(
         "curate", "build", catalogue, "--audio", ".", "-o", "set", "--form", "shards",
         "--allow-unlicensed", "--recordings-per-shard", 1,
     )  # fmt: skip
-    assert (result.returncode, result.stdout) == (0, "set: 2 recordings, 0.00 h\n")
-    assert len(json.loads(Path("set/index.json").read_text())["shards"]) == 2
+    assert result.returncode == 0, result.stderr
+    start, _, words = result.stdout.partition("; train with ")
+    assert start == "set: 2 recordings, 0.00 h"
+    for name in ("good.wav", "mono_8k.wav"):
+        Path(name).unlink()  # the set needs them no more
+    return words.split()
+
+
+@pytest.fixture
+def encode_shards(
+    run: Run, tiny_model_config: DiffusionModelConfig, tiny_autoencoder_folder: Path
+) -> Run:
+    """Run `encode` with some words."""
+    settings: dict[str, Any] = msgspec.json.decode(encode_config(tiny_model_config))
+    settings["data"] = {"type": "folder", "path": "."}
+    settings["training"] = {
+        "autoencoder": str(tiny_autoencoder_folder),
+        "trainer": {"max_steps": 1, "accelerator": "cpu"},
+        "optimizer": {"type": "adamw", "lr": 1e-3, "betas": [0.9, 0.999], "weight_decay": 0},
+        "schedule": {"type": "inverse_lr", "inv_gamma": 1000, "power": 1, "warmup": 0},
+        "batch_size": 1,
+    }
+    Path("run.json").write_bytes(msgspec.json.encode(settings))
+    return lambda *words: run("encode", "--config", "run.json", *words)
+
+
+def test_shards_are_encoded_with_the_words_that_are_printed(shards: list[str], encode_shards: Run):
+    result = encode_shards("-o", "latents", *shards)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("latents: 2 recordings in 1 shards")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (Path.unlink, "is missing; copy the set again, or build it again with"),
+        (lambda tar: tar.write_bytes(tar.read_bytes()[:9000]), "holds 9000 bytes instead of "),
+        (
+            lambda tar: tar.write_bytes(b"x" * tar.stat().st_size),
+            "not an uncompressed tar (",
+        ),
+    ],
+)
+def test_damaged_shards(
+    shards: list[str], encode_shards: Run, damage: Callable[[Path], object], message: str
+):
+    tar = Path("set/shard-000001.tar")
+    damage(tar)
+    result = encode_shards("-o", "latents", *shards)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"stable-audio-open: {tar}: {message}")
+    assert result.stderr.count("\n") == 1
+    assert not Path("latents").exists()
+
+
+def test_wrong_words_for_shards(shards: list[str], encode_shards: Run):
+    path, _ = shards
+    for words, message in (
+        ((path,), "set/manifest.jsonl: is not there, but the index.json of a set in shards is; set "
+        "manifest=index.json"),
+        ((*shards, "-o", "set"), "set: holds recordings in shards, which those of latents would "
+        "replace; give another folder as --output"),
+    ):  # fmt: skip
+        result = encode_shards("-o", "latents", *words)
+        assert (result.returncode, result.stderr) == (2, f"stable-audio-open: {message}\n")
 
 
 @pytest.mark.usefixtures("empty_folder")

@@ -1,13 +1,16 @@
 import json
+import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.data.manifest import Recording, write_manifest
+from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
 from stable_audio_open.listeners.named import EMBEDDERS
 
 Run = Callable[..., CompletedProcess[str]]
@@ -55,6 +58,30 @@ def test_the_bundled_model(run: Run, data: Path) -> None:
     assert run(*command).stdout == result.stdout
     assert Path("out/memorisation-log-mel.json").read_bytes() == written
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_training_set_in_a_tar_is_studied_as_its_files(
+    run: Run, data: Path, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    lines = [
+        msgspec.structs.replace(line, file=f"set.tar/{line.file}") for line in read_manifest(data)
+    ]
+    files, inside = tmp_path / "files", tmp_path / "inside"
+    shutil.copytree(data, files / "set.tar")
+    inside.mkdir()
+    with tarfile.open(inside / "set.tar", "w") as tar:
+        for path in sorted(data.glob("*.wav")):
+            tar.add(path, path.name)
+    studied = []
+    for folder in (files, inside):
+        write_manifest(folder / "manifest.jsonl", lines)
+        result = run("evaluate", "memorisation", tiny_model_folder, "--data", folder, "--output",
+                     f"{folder}_out", "--embedder", "log-mel", "--steps", 1, "--random", 1,
+                     "--reconstructions")  # fmt: skip
+        assert (result.returncode, result.stderr) == (0, "")
+        found = json.loads(Path(f"{folder}_out", "memorisation-log-mel.json").read_text())
+        studied.append((found["repeated"], found["sections"]))
+    assert studied[0] == studied[1]
 
 
 def test_prompts_of_metadata(run: Run, data: Path, tiny_model_folder: Path) -> None:

@@ -37,6 +37,7 @@ def build(
     """Write the recordings that stand as a training set, with its numbers in set.json."""
     from stable_audio_open.curation.build import MANIFEST
     from stable_audio_open.curation.training_set import build_training_set
+    from stable_audio_open.manifest import INDEX
 
     items = build_training_set(
         catalogue,
@@ -50,8 +51,8 @@ def build(
         engine=make_engine(engine, workers, address),
     )
     hours = sum(item.info.duration for item in items) / 3600
-    line = f"{output}: {len(items)} recordings, {hours:.2f} h"
     if form == "manifest":
-        manifest = (output / MANIFEST).resolve()
-        line += f"; train with data.path={audio} data.manifest={manifest}"
-    typer.echo(line)
+        train = f"data.path={audio} data.manifest={(output / MANIFEST).resolve()}"
+    else:
+        train = f"data.path={output} data.manifest={INDEX}"
+    typer.echo(f"{output}: {len(items)} recordings, {hours:.2f} h; train with {train}")

@@ -45,10 +45,14 @@ def run(
 
     from stable_audio_open.build.curation import SET, run_curation
     from stable_audio_open.curation.build import MANIFEST
+    from stable_audio_open.manifest import INDEX
 
     runs = make_engine(engine, workers, address, gpus_per_worker)
     for done in run_curation(settings, engine=runs):
         typer.echo(f"{done.stage:<13}{done.counts}")
+    target = Path(settings.output) / SET
     if settings.set.form == "manifest":
-        manifest = (Path(settings.output) / SET / MANIFEST).resolve()
-        typer.echo(f"train with data.path={settings.audio} data.manifest={manifest}")
+        train = f"data.path={settings.audio} data.manifest={(target / MANIFEST).resolve()}"
+    else:
+        train = f"data.path={target} data.manifest={INDEX}"
+    typer.echo(f"train with {train}")

@@ -33,7 +33,8 @@ def memorisation(
         ),
     ],
     manifest: Annotated[
-        str, typer.Option(metavar="FILE", help="Manifest within the folder.")
+        str,
+        typer.Option(metavar="FILE", help="Manifest, or index.json of shards, within the folder."),
     ] = "manifest.jsonl",
     threshold: Annotated[
         float | None,
@@ -108,7 +109,7 @@ def memorisation(
     from stable_audio_open.audio.replace import replace_bytes
     from stable_audio_open.checkpoint.lora import adapter_names
     from stable_audio_open.cli.target import check_folder
-    from stable_audio_open.data.manifest import read_manifest
+    from stable_audio_open.data.recordings import read_recordings
     from stable_audio_open.evaluation.generations import GenerationSettings
     from stable_audio_open.evaluation.memorisation import Generator, study_memorisation
     from stable_audio_open.evaluation.memorisation_page import memorisation_page
@@ -137,10 +138,10 @@ def memorisation(
         guidance=guidance,
         duration=duration,
     )
-    recordings = {recording.file: recording for recording in read_manifest(data, manifest)}
+    recordings = {recording.file: recording for recording in read_recordings(data, manifest)}
     unseen = None
     if held_out is not None:
-        lines = read_manifest(held_out.parent, held_out.name)
+        lines = read_recordings(held_out.parent, held_out.name)
         unseen = RecordingSet(held_out.parent, {one.file: one.caption for one in lines})
     sounds = RecordingSet(given, _sounds(given)) if given else None
     check_folder(output)

@@ -1,0 +1,149 @@
+"""The recordings of a training: lines of a manifest, or the shards that `curate build` wrote."""
+
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from stable_audio_open.audio.archives import ArchiveError, members
+from stable_audio_open.data.manifest import Recording, read_manifest
+from stable_audio_open.manifest import INDEX, SetIndex, SetShard
+
+AGAIN = "copy the set again, or build it again with `stable-audio-open curate build --form shards`"
+
+
+class _Described(Recording, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """KEY.json of a shard."""
+
+    seconds: float
+    sample_rate: int
+    channels: int
+    record: msgspec.Raw
+    """The whole record of the catalogue."""
+
+
+def read_recordings(folder: str | Path, manifest: str = "manifest.jsonl") -> list[Recording]:
+    """Read the recordings of a folder, in their order.
+
+    Those of shards have files such as `shard-000000.tar/000000012.flac`, which are read in place.
+
+    Args:
+        folder: Of the recordings.
+        manifest: Relative to the folder: one JSON object a line, or the `index.json` of shards.
+
+    Raises:
+        ValueError: Naming the file: it is missing, damaged, or not what it should be.
+    """
+    folder = Path(folder)
+    path = folder / manifest
+    if path.name == INDEX:
+        inside = PurePosixPath(manifest).parent
+        # Latents are kept by the names of recordings, so these stay below the folder.
+        if inside.is_absolute() or ".." in inside.parts:
+            raise ValueError(
+                f"manifest is {manifest!r}; give the path of an {INDEX} inside {folder}, or a "
+                "folder that holds it"
+            )
+        return _read_shards(path, inside)
+    if not path.exists() and holds_recordings(folder):
+        raise ValueError(
+            f"{path}: is not there, but the {INDEX} of a set in shards is; set manifest={INDEX}"
+        )
+    return read_manifest(folder, manifest)
+
+
+def holds_recordings(folder: Path) -> bool:
+    """Return whether a folder holds a set of recordings in shards, and not one of latents."""
+    try:
+        msgspec.json.decode((folder / INDEX).read_bytes(), type=SetIndex)
+    except (OSError, msgspec.DecodeError):
+        return False
+    return True
+
+
+def _read_shards(path: Path, inside: PurePosixPath) -> list[Recording]:
+    """Read the shards of an index, which lie in `inside`, relative to the folder."""
+    index = _read_index(path)
+    found: list[Recording] = []
+    for shard in index.shards:
+        found += _read_shard(path, shard, inside / shard.file)
+    if len(found) != index.recordings or not found:
+        raise ValueError(
+            f"{path}: lists {index.recordings} recordings, its shards {len(found)}; {AGAIN}"
+        )
+    return found
+
+
+def _read_index(path: Path) -> SetIndex:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"{path}: cannot be read ({error.strerror}); give the folder of a set in shards"
+        ) from error
+    try:
+        return msgspec.json.decode(content, type=SetIndex)
+    except msgspec.DecodeError as error:
+        if b'"encoding"' in content:
+            raise ValueError(
+                f"{path}: lists latents, not recordings; train on them with "
+                '{"type": "shards", "path": ...}'
+            ) from error
+        raise ValueError(f"{path}: not the index of a set in shards ({error}); {AGAIN}") from error
+
+
+def _read_shard(index: Path, shard: SetShard, inside: PurePosixPath) -> list[Recording]:
+    """Read what a tar says of its recordings, after a look at its size.
+
+    Args:
+        index: Its path.
+        shard: As the index knows it.
+        inside: The tar, relative to the folder of the recordings.
+    """
+    if PurePosixPath(shard.file).name != shard.file or inside.suffix != ".tar":
+        raise ValueError(
+            f"{index}: a shard is named {shard.file!r}; allowed: names of .tar files beside it"
+        )
+    tar = index.with_name(shard.file)
+    try:
+        size = tar.stat().st_size
+        if size != shard.bytes:
+            raise ValueError(f"{tar}: holds {size} bytes instead of {shard.bytes}; {AGAIN}")
+        held = members(tar)
+        with tar.open("rb") as file:
+            described: list[_Described] = []
+            for name, span in held.items():
+                if name.endswith(".json"):
+                    file.seek(span.offset)
+                    described.append(_decode(file.read(span.size), f"{tar}/{name}"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{tar}: is missing; {AGAIN}") from error
+    except OSError as error:
+        raise ValueError(f"{tar}: cannot be read ({error.strerror}); {AGAIN}") from error
+    except ArchiveError as error:
+        raise ValueError(str(error)) from error
+    for one in described:
+        if one.file not in held:
+            raise ValueError(f"{tar}/{one.file}: is described in the tar but missing; {AGAIN}")
+    if len(described) != shard.recordings:
+        raise ValueError(
+            f"{tar}: holds {len(described)} recordings instead of {shard.recordings}; {AGAIN}"
+        )
+    names = Recording.__struct_fields__
+    return [
+        Recording(**{n: getattr(one, n) for n in names} | {"file": str(inside / one.file)})
+        for one in described
+    ]
+
+
+_decoder = msgspec.json.Decoder(_Described)
+
+
+def _decode(content: bytes, where: str) -> _Described:
+    try:
+        one = _decoder.decode(content)
+    except msgspec.DecodeError as error:
+        allowed = ", ".join(_Described.__struct_fields__)
+        raise ValueError(f"{where}: {error}; the fields are {allowed}") from error
+    if not one.caption.strip():
+        raise ValueError(f"{where}: the caption is empty; {AGAIN}")
+    return one
