@@ -188,7 +188,7 @@ def test_a_resumed_run_goes_on_measuring(
     run: tuple[DiffusionModelConfig, Path], change: Change
 ) -> None:
     config, last = run
-    stopped = run_training(change(config, name="resumed", max_steps=3))
+    stopped = run_training(change(config, name="goes_on_measuring", max_steps=3))
     # The last step is measured too.
     assert [m.step for m in measured(stopped)] == [0, 2, 3]
     file = stopped.parents[1] / "measurements.jsonl"
@@ -196,7 +196,7 @@ def test_a_resumed_run_goes_on_measuring(
     # Cut off before the last evaluation, and with one of a run that was once longer.
     later = json.dumps(json.loads(lines[1]) | {"step": 9})
     file.write_text("".join(lines[:-1]) + later + "\n")
-    again = run_training(change(config, name="resumed"))
+    again = run_training(change(config, name="goes_on_measuring"))
     assert same(again, last)
     found, whole = measured(again), measured(last)
     assert [m.step for m in found] == [0, 2, 4]
@@ -544,15 +544,17 @@ def test_what_a_run_goes_by_must_be_measured(
 ) -> None:
     stop = EarlyStoppingConfig(metric="evaluation/frechet", patience=1)
     with pytest.raises(ConfigError, match=r"describe them as `training\.evaluation`"):
-        run_training(change(diffusion_run, name="refused", early_stopping=stop))
-    config = change(evaluated(autoencoder_run, recordings), name="refused", early_stopping=stop)
+        run_training(change(diffusion_run, name="not_measured", early_stopping=stop))
+    config = change(
+        evaluated(autoencoder_run, recordings), name="not_measured", early_stopping=stop
+    )
     with pytest.raises(
         ConfigError,
         match=r"`training\.trainer\.early_stopping\.metric` is 'evaluation/frechet', which "
         r"`training\.evaluation` does not find; allowed: evaluation/stft, evaluation/mel, ",
     ):
         run_training(config)
-    assert not (Path(config.training.trainer.output) / "refused").exists()
+    assert not (Path(config.training.trainer.output) / "not_measured").exists()
 
 
 def test_the_fixed_set_is_checked_before_anything_starts(
