@@ -26,6 +26,8 @@ def recordings_by_id(folder: Path) -> dict[str, Path]:
     Raises:
         ValueError: The folder is missing or holds no audio, or two files have one stem.
     """
+    if folder.is_file():
+        raise ValueError(f"{folder}: is a file; give the folder of the recordings")
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; check the path")
     found: dict[str, Path] = {}

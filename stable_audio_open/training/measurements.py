@@ -126,7 +126,8 @@ class Measurements(pl.Callback):
         if every is not None and batches % every == 0:
             logged = trainer.callback_metrics
             losses = {k: float(v) for k, v in logged.items() if k.startswith("validation/")}
-            self.announce(trainer, losses)
+            if losses:
+                self.announce(trainer, losses)
 
     def announce(
         self, trainer: pl.Trainer, values: Mapping[str, float], *, extra: bool = False
@@ -135,7 +136,7 @@ class Measurements(pl.Callback):
 
         Args:
             trainer: Of the run.
-            values: By name; the same in all processes.
+            values: By name, at least one; the same in all processes.
             extra: Beside the schedule.
         """
         kind = next(iter(values)).partition("/")[0]

@@ -27,6 +27,8 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no audio; use WAV, FLAC, Ogg or MP3"):
         recordings_by_id(tmp_path)
     recording(tmp_path / "a.wav")
+    with pytest.raises(ValueError, match=r"a\.wav: is a file; give the folder of the recordings"):
+        recordings_by_id(tmp_path / "a.wav")
     recording(tmp_path / "a.flac")
     with pytest.raises(ValueError, match=r"a\.flac and a\.wav have the same id .*; rename one"):
         recordings_by_id(tmp_path)
