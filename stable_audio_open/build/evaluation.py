@@ -19,7 +19,7 @@ from stable_audio_open.config.evaluation import (
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.data.recordings import read_recordings
-from stable_audio_open.data.shards import INDEX
+from stable_audio_open.manifest import INDEX
 from stable_audio_open.evaluation.clap import load_joint_embedder
 from stable_audio_open.evaluation.fixed_set import (
     FixedRecording,

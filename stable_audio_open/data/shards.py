@@ -18,9 +18,9 @@ from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.latents import EncodedSet, Moments
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import holds_recordings
+from stable_audio_open.manifest import INDEX
 
 FORMAT = 1
-INDEX = "index.json"
 AGAIN = "run `stable-audio-open encode` again with this folder as --output"
 
 

@@ -7,6 +7,32 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+def slaney_filters(
+    *, size: int, bands: int, sample_rate: int, lowest: float = 0.0, highest: float | None = None
+) -> Float[Tensor, "bins bands"]:
+    """Return triangles of equal area on Slaney's mel scale, as librosa has them by default.
+
+    Args:
+        size: Of the window, in samples.
+        bands: How many.
+        sample_rate: In hertz.
+        lowest: Hertz.
+        highest: Hertz; half the sample rate when None.
+    """
+    from torchaudio.functional import melscale_fbanks
+
+    filters: Tensor = melscale_fbanks(
+        size // 2 + 1,
+        lowest,
+        sample_rate / 2 if highest is None else highest,
+        bands,
+        sample_rate,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return filters
+
+
 class MelSpectrogram(nn.Module):
     """Power per mel band under a periodic Hann window, frame i about sample i * hop.
 
@@ -36,22 +62,14 @@ class MelSpectrogram(nn.Module):
         highest: float | None = None,
         padding: Literal["reflect", "constant"] = "reflect",
     ) -> None:
-        from torchaudio.functional import melscale_fbanks
-
         super().__init__()
         self.hop = hop
         self.padding = padding
-        filters = melscale_fbanks(
-            size // 2 + 1,
-            lowest,
-            sample_rate / 2 if highest is None else highest,
-            bands,
-            sample_rate,
-            norm="slaney",
-            mel_scale="slaney",
+        filters = slaney_filters(
+            size=size, bands=bands, sample_rate=sample_rate, lowest=lowest, highest=highest
         )
         self.register_buffer("window", torch.hann_window(size), persistent=False)
-        self.register_buffer("filters", torch.as_tensor(filters), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, audio: Float[Tensor, "batch time"]) -> Float[Tensor, "batch frames bands"]:
         """Return 1 + time // hop frames; `reflect` needs more than half a window of audio."""

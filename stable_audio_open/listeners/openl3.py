@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from stable_audio_open.listeners.log_mel import slaney_filters
+
 SAMPLE_RATE = 48000
 SIZE = 2048
 HOP = 242
@@ -44,20 +46,10 @@ class OpenL3Spectrogram(nn.Module):
     filters: Tensor
 
     def __init__(self) -> None:
-        from torchaudio.functional import melscale_fbanks
-
         super().__init__()
-        filters = melscale_fbanks(
-            SIZE // 2 + 1,
-            0.0,
-            SAMPLE_RATE / 2,
-            BANDS,
-            SAMPLE_RATE,
-            norm="slaney",
-            mel_scale="slaney",
-        )
+        filters = slaney_filters(size=SIZE, bands=BANDS, sample_rate=SAMPLE_RATE)
         self.register_buffer("window", torch.hann_window(SIZE), persistent=False)
-        self.register_buffer("filters", torch.as_tensor(filters), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, windows: Float[Tensor, "batch 48000"]) -> Float[Tensor, "batch 256 199"]:
         """Return decibels within -80..0."""

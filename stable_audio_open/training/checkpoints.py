@@ -169,7 +169,8 @@ class Checkpoints(pl.Callback):
 
 def _save(trainer: pl.Trainer, path: Path) -> None:
     """Write weights, optimisers and counters."""
-    # Lightning's flag leaves optimisers out of what is written. Reading has weights_only=True.
+    # In writing, Lightning's flag leaves optimisers out (unset, it logs a line each time); it says
+    # nothing of unpickling. What reads checkpoints has weights_only=True.
     trainer.save_checkpoint(path, weights_only=False)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -12,6 +14,8 @@ from torch import nn
 
 from stable_audio_open.checkpoint.lora import Adapter, save_adapter
 from stable_audio_open.cli.main import main
+from stable_audio_open.config.model import AutoencoderModelConfig
+from stable_audio_open.config.read import encode_config
 from stable_audio_open.pretrained import StableAudio
 
 Run = Callable[..., CompletedProcess[str]]
@@ -111,3 +115,21 @@ DAMAGED = {
 def damaged(request: pytest.FixtureRequest, recordings: Path) -> tuple[str, str]:
     """A recording that cannot be used, and what is said about it."""
     return request.param, DAMAGED[request.param]
+
+
+@pytest.fixture
+def two_steps(run: Run, tiny_autoencoder_config: AutoencoderModelConfig) -> Path:
+    """A configuration of two steps of an autoencoder, on the manifest of the folder."""
+    settings: dict[str, Any] = msgspec.json.decode(encode_config(tiny_autoencoder_config))
+    settings["data"] = {"type": "folder", "path": "."}
+    settings["training"] = {
+        "trainer": {"max_steps": 2, "accelerator": "cpu", "log_every": 1},
+        "optimizer": {"type": "adamw", "lr": 1e-3, "betas": [0.9, 0.999], "weight_decay": 0},
+        "schedule": {"type": "inverse_lr", "inv_gamma": 1000, "power": 1, "warmup": 0},
+        "batch_size": 1,
+        "crop_samples": 2048,
+        "loss": {"fft_sizes": [256, 64]},
+    }
+    path = Path("run.json")
+    path.write_bytes(msgspec.json.encode(settings))
+    return path

@@ -11,13 +11,10 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.config.model import AutoencoderModelConfig
-from stable_audio_open.config.read import encode_config
 from stable_audio_open.curation.decisions import read_decisions
 from stable_audio_open.data.manifest import read_manifest
 
@@ -237,24 +234,11 @@ def test_a_persons_answers_are_taken_over_once(run: Run, sounds: Path, config: P
 
 
 @pytest.mark.parametrize("form", ["manifest", "shards"])
-def test_the_set_trains(
-    run: Run, sounds: Path, config: Path, tiny_autoencoder_config: AutoencoderModelConfig, form: str
-) -> None:
+def test_the_set_trains(run: Run, sounds: Path, config: Path, two_steps: Path, form: str) -> None:
     """Two steps, with the options that the command prints."""
     line = run("curate", "run", config, f"set.form={form}").stdout.splitlines()[-1]
     overrides = line.removeprefix("train with ").split()
-    settings: dict[str, Any] = msgspec.json.decode(encode_config(tiny_autoencoder_config))
-    settings["data"] = {"type": "folder", "path": "."}
-    settings["training"] = {
-        "trainer": {"max_steps": 2, "accelerator": "cpu", "log_every": 1},
-        "optimizer": {"type": "adamw", "lr": 1e-3, "betas": [0.9, 0.999], "weight_decay": 0},
-        "schedule": {"type": "inverse_lr", "inv_gamma": 1000, "power": 1, "warmup": 0},
-        "batch_size": 2,
-        "crop_samples": 2048,
-        "loss": {"fft_sizes": [256, 64]},
-    }
-    Path("model.json").write_bytes(msgspec.json.encode(settings))
-    result = run("train", "--config", "model.json", *overrides)
+    result = run("train", "--config", two_steps, *overrides, "training.batch_size=2")
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1].startswith("last checkpoint: ")
 

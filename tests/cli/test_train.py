@@ -4,13 +4,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
 
-import msgspec
 import pytest
 
-from stable_audio_open.config.model import AutoencoderModelConfig
-from stable_audio_open.config.read import encode_config
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 
 Run = Callable[..., CompletedProcess[str]]
@@ -20,22 +16,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def config(recordings: Path, tiny_autoencoder_config: AutoencoderModelConfig) -> Path:
+def config(recordings: Path, two_steps: Path) -> Path:
     """Two steps of an autoencoder on one recording."""
     Path("manifest.jsonl").write_text('{"file": "good.wav", "caption": "noise"}\n')
-    settings: dict[str, Any] = msgspec.json.decode(encode_config(tiny_autoencoder_config))
-    settings["data"] = {"type": "folder", "path": "."}
-    settings["training"] = {
-        "trainer": {"max_steps": 2, "accelerator": "cpu", "log_every": 1},
-        "optimizer": {"type": "adamw", "lr": 1e-3, "betas": [0.9, 0.999], "weight_decay": 0},
-        "schedule": {"type": "inverse_lr", "inv_gamma": 1000, "power": 1, "warmup": 0},
-        "batch_size": 1,
-        "crop_samples": 2048,
-        "loss": {"fft_sizes": [256, 64]},
-    }
-    path = Path("run.json")
-    path.write_bytes(msgspec.json.encode(settings))
-    return path
+    return two_steps
 
 
 @pytest.fixture

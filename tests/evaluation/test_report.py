@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from stable_audio_open.evaluation.protocols.made import (
-    GenerationSettings,
     Item,
     ReconstructionSettings,
     open_set,
@@ -18,6 +18,7 @@ from stable_audio_open.evaluation.report.page import spread
 from stable_audio_open.evaluation.report.results import read_result, read_results
 from stable_audio_open.evaluation.report.tables import Row, read_runs, tables
 from stable_audio_open.evaluation.report.writing import write_report
+from tests.evaluation.test_made import SETTINGS
 
 COMMON: dict[str, Any] = {"definition": "as the paper", "audio": "x", "files": 3, "version": "0.1"}
 FRECHET = {"checkpoint": "openl3-mel256-env", "checkpoint_hash": "abc", "distance": 88.125}
@@ -36,19 +37,7 @@ def put(folder: Path, subset: str, name: str, result: dict[str, Any]) -> Path:
 @pytest.fixture
 def generations(tmp_path: Path) -> Path:
     folder = tmp_path / "out" / "generations"
-    settings = GenerationSettings(
-        model="my_model",
-        weights="0123456789abcdef",
-        protocol="audiocaps",
-        prompts="ab" * 32,
-        seconds=10.0,
-        sample_rate=44100,
-        channels=2,
-        steps=100,
-        guidance=7.0,
-        sampler="dpmpp-2m",
-        seed=0,
-    )
+    settings = replace(SETTINGS, model="my_model", sample_rate=44100)
     open_set(folder, settings)
     items = [
         Item(id=f"{i}", file=f"{i} %.flac", clip="c", prompt=f"rain <b>{i}</b>", seed=i)
