@@ -19,7 +19,6 @@ from stable_audio_open.config.evaluation import (
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.data.recordings import read_recordings
-from stable_audio_open.manifest import INDEX
 from stable_audio_open.evaluation.clap import load_joint_embedder
 from stable_audio_open.evaluation.fixed_set import (
     FixedRecording,
@@ -28,6 +27,7 @@ from stable_audio_open.evaluation.fixed_set import (
     fixed_set_hash,
 )
 from stable_audio_open.listeners.named import load_embedder, load_tagger
+from stable_audio_open.manifest import INDEX
 from stable_audio_open.training.early_stopping import EarlyStopping
 from stable_audio_open.training.evaluated_generations import GenerationEvaluation, Listeners
 from stable_audio_open.training.evaluated_reconstructions import ReconstructionEvaluation

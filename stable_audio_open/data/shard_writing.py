@@ -25,7 +25,6 @@ from stable_audio_open.data.latents import Moments
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.shards import (
     FORMAT,
-    INDEX,
     Encoding,
     Index,
     ListedShard,
@@ -37,6 +36,7 @@ from stable_audio_open.data.shards import (
     sidecar_path,
     size_of,
 )
+from stable_audio_open.manifest import INDEX
 
 REPORT = "unusable_recordings.csv"
 
