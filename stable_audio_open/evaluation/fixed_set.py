@@ -10,6 +10,7 @@ import msgspec
 
 from stable_audio_open.audio.files import audio_info, read_audio
 from stable_audio_open.audio.saving import limit_peak, save_audio
+from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.evaluation.memory import content_hash
 
 
@@ -78,10 +79,12 @@ class FixedSet:
         Raises:
             AudioFileError: A recording cannot be read.
             AudioSaveError: The folder cannot be written.
+            ValueError: All of them are silent: nothing can be told by them.
         """
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
+        silent = 0
         for recording in self.recordings:
             audio = read_audio(
                 recording.path,
@@ -92,6 +95,10 @@ class FixedSet:
             # Resampling may exceed full scale by a little; no metric minds the level.
             samples, _ = limit_peak(audio.samples[0])
             save_audio(self.file(recording), samples, self.sample_rate, subtype="float")
+            silent += is_silent(samples)
+        if silent == len(self.recordings):
+            first = self.recordings[0].path
+            raise ValueError(f"{first}: is silent, as all of the fixed set; give sound to judge by")
 
 
 def fixed_set_hash(recordings: Sequence[FixedRecording]) -> str:

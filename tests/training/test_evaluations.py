@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import soundfile
 import torch
 
 from stable_audio_open.audio.files import read_audio
@@ -306,6 +307,18 @@ def test_a_metric_may_be_added_later(
     assert [sorted(m.values) for m in measured(again)] == [
         ["evaluation/clap", "evaluation/frechet", "evaluation/kl", "evaluation/silent"]
     ] * 2
+
+
+def test_a_silent_set_is_told_before_the_first_step(
+    autoencoder_run: AutoencoderModelConfig, change: Change, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "nothing.wav", torch.zeros(8000, 2).numpy(), 16000)
+    line = {"file": "nothing.wav", "caption": "nothing"}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    config = change(evaluated(autoencoder_run, tmp_path), name="nothing")
+    with pytest.raises(ValueError, match=r"nothing\.wav: is silent, as all of the fixed set; give"):
+        run_training(config)
+    assert not (Path(config.training.trainer.output) / "nothing" / "checkpoints").exists()
 
 
 @needs_musicnn
