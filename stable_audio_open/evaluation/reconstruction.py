@@ -1,10 +1,9 @@
 """How well recordings survive an autoencoder (section 4.1, tables 3 and 4)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, median
-from typing import NamedTuple
 
 import msgspec
 from jaxtyping import Float
@@ -27,6 +26,18 @@ MISFIT = 0.1
 """Seconds by which a decoded recording may be longer or shorter: the rest is cut off."""
 
 Decode = Callable[[Audio], Float[Tensor, "channels time"]]
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording that was decoded."""
+
+    distances: Distances
+    silent: bool
+    """What came out never exceeds -60 dB of full scale."""
+    sample_rate: int
+    """Hertz, at which it was compared."""
+    channels: int
+    """Idem."""
 
 
 class ReconstructionResult(Result, frozen=True, kw_only=True):
@@ -61,27 +72,39 @@ def evaluate_autoencoder(
 
     Raises:
         AudioFileError: A recording cannot be read.
+        FloatingPointError: One is decoded to NaN or infinite samples.
         ValueError: All recordings are silent.
     """
-    rows, silent, silent_decoded = {}, [], []
-    for name, path in recordings_by_id(folder).items():
-        original = read_audio(path, sample_rate=sample_rate, channels=channels)
-        if is_silent(original.samples):
-            silent.append(name)
-            continue
-        decoded = decode(original)
-        if not decoded.isfinite().all():
-            raise FloatingPointError(f"{path}: decoded to NaN or infinite samples; check the model")
-        if is_silent(decoded):
-            silent_decoded.append(name)
-        rows[name] = reconstruction_distances(decoded, original.samples[0], sample_rate=sample_rate)
-    return _result(
-        folder,
-        rows,
-        silent_originals=tuple(silent),
-        silent=tuple(silent_decoded),
-        checkpoint=checkpoint,
-        checkpoint_hash=checkpoint_hash,
+    measured = {
+        name: measure_decoding(path, decode, sample_rate=sample_rate, channels=channels)
+        for name, path in recordings_by_id(folder).items()
+    }
+    return reconstruction_result(
+        folder, measured, checkpoint=checkpoint, checkpoint_hash=checkpoint_hash
+    )
+
+
+def measure_decoding(
+    path: Path, decode: Decode, *, sample_rate: int, channels: int
+) -> Measured | None:
+    """Send a recording through an autoencoder and compare; see `evaluate_autoencoder`.
+
+    Returns:
+        None for a silent recording.
+
+    Raises:
+        AudioFileError: The recording cannot be read.
+        FloatingPointError: It is decoded to NaN or infinite samples.
+    """
+    original = read_audio(path, sample_rate=sample_rate, channels=channels)
+    if is_silent(original.samples):
+        return None
+    decoded = decode(original)
+    if not decoded.isfinite().all():
+        raise FloatingPointError(f"{path}: decoded to NaN or infinite samples; check the model")
+    return Measured(
+        distances=reconstruction_distances(decoded, original.samples[0], sample_rate=sample_rate),
+        silent=is_silent(decoded),
         sample_rate=sample_rate,
         channels=channels,
     )
@@ -106,31 +129,13 @@ def evaluate_decoded(
     own, theirs = recordings_by_id(decoded), recordings_by_id(originals)
     ids = match(own, theirs, names=(decoded, originals), allow_missing=allow_missing)
     measure = _measure if memory is None else memory.of(_measure, "distances")
-    every = {name: measure(own[name], theirs[name]) for name in ids.common}
-    found = {name: one for name, one in every.items() if one is not None}
-    rates = {one.sample_rate for one in found.values()}
-    counts = {one.channels for one in found.values()}
-    return _result(
-        decoded,
-        {name: one.distances for name, one in found.items()},
-        reference=str(originals),
-        missing=ids.missing,
-        extra=ids.extra,
-        silent_originals=tuple(name for name, one in every.items() if one is None),
-        silent=tuple(name for name, one in found.items() if one.silent),
-        sample_rate=rates.pop() if len(rates) == 1 else None,
-        channels=counts.pop() if len(counts) == 1 else None,
+    measured = {name: measure(own[name], theirs[name]) for name in ids.common}
+    return reconstruction_result(
+        decoded, measured, reference=str(originals), missing=ids.missing, extra=ids.extra
     )
 
 
-class _Measured(NamedTuple):
-    distances: Distances
-    silent: bool
-    sample_rate: int
-    channels: int
-
-
-def _measure(decoded: Path, original: Path) -> _Measured | None:
+def _measure(decoded: Path, original: Path) -> Measured | None:
     """Return nothing for a silent original."""
     wanted = read_audio(original)
     if is_silent(wanted.samples):
@@ -146,39 +151,56 @@ def _measure(decoded: Path, original: Path) -> _Measured | None:
     distances = reconstruction_distances(
         mine.samples[0, :, :length], wanted.samples[0, :, :length], sample_rate=rate
     )
-    return _Measured(distances, is_silent(mine.samples), rate, channels)
+    return Measured(
+        distances=distances, silent=is_silent(mine.samples), sample_rate=rate, channels=channels
+    )
 
 
-def _result(
+def reconstruction_result(
     audio: Path,
-    rows: dict[str, Distances],
+    measured: Mapping[str, Measured | None],
     *,
-    sample_rate: int | None,
-    channels: int | None,
-    silent: tuple[str, ...],
-    silent_originals: tuple[str, ...],
     reference: str | None = None,
     missing: tuple[str, ...] = (),
     extra: tuple[str, ...] = (),
     checkpoint: str | None = None,
     checkpoint_hash: str | None = None,
 ) -> ReconstructionResult:
-    if not rows:
+    """Return the mean and median of what was measured.
+
+    Args:
+        audio: Folder of the recordings that are judged.
+        measured: By id; None for a silent original.
+        reference: See `Result`, as for the rest.
+        missing: Idem.
+        extra: Idem.
+        checkpoint: Idem.
+        checkpoint_hash: Idem.
+
+    Raises:
+        ValueError: All originals are silent.
+    """
+    found = {name: one for name, one in measured.items() if one is not None}
+    silent_originals = tuple(name for name, one in measured.items() if one is None)
+    if not found:
         raise ValueError(
             f"{audio}: there is nothing to measure ({len(silent_originals)} originals are silent); "
             "give recordings with sound"
         )
+    rows = {name: one.distances for name, one in found.items()}
+    rates = {one.sample_rate for one in found.values()}
+    counts = {one.channels for one in found.values()}
     return ReconstructionResult(
         definition=DEFINITION,
         audio=str(audio),
         reference=reference,
         checkpoint=checkpoint,
         checkpoint_hash=checkpoint_hash,
-        sample_rate=sample_rate,
-        channels=channels,
+        sample_rate=rates.pop() if len(rates) == 1 else None,
+        channels=counts.pop() if len(counts) == 1 else None,
         files=len(rows),
         windows=len(rows),
-        silent=silent,
+        silent=tuple(name for name, one in found.items() if one.silent),
         silent_originals=silent_originals,
         missing=missing,
         extra=extra,
