@@ -1,5 +1,6 @@
 """The metrics of tables 3 and 4, of an autoencoder on a fixed set."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -12,9 +13,15 @@ from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.evaluation.distances import Distances
 from stable_audio_open.evaluation.fixed_set import FixedSet
-from stable_audio_open.evaluation.reconstruction import evaluate_autoencoder
+from stable_audio_open.evaluation.reconstruction import (
+    Measured,
+    measure_decoding,
+    reconstruction_result,
+)
 from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import module_hash
+
+SHARES = "shares"
 
 
 class ReconstructionEvaluation:
@@ -37,10 +44,7 @@ class ReconstructionEvaluation:
         self.fixed.write()
 
     def share(self, model: nn.Module, folder: Path, *, rank: int, processes: int) -> None:
-        """Make nothing: what takes long is the measuring, which files would make inexact."""
-
-    def values(self, model: nn.Module, folder: Path) -> dict[str, float]:
-        """Decode and compare all recordings, and keep the results."""
+        """Decode and compare what falls to this process, into `folder/shares`."""
         assert isinstance(model, AudioAutoencoder)
         weight = next(model.parameters())
 
@@ -49,14 +53,32 @@ class ReconstructionEvaluation:
             decoded = model.decode(model.encode(audio.samples.to(weight)))
             return decoded[0, :, : audio.samples.shape[-1]].float().cpu()
 
-        result = evaluate_autoencoder(
+        mine = {
+            recording.id: measure_decoding(
+                self.fixed.file(recording),
+                decode,
+                sample_rate=self.fixed.sample_rate,
+                channels=self.fixed.channels,
+            )
+            for recording in self.fixed.recordings[rank::processes]
+        }
+        shares = folder / SHARES
+        shares.mkdir(parents=True, exist_ok=True)
+        # JSON has no word for infinity, which a ratio in dB may be.
+        replace_bytes(shares / f"{rank}.msgpack", msgspec.msgpack.encode(mine))
+
+    def values(self, model: nn.Module, folder: Path) -> dict[str, float]:
+        """Draw the result from all shares, and keep it."""
+        shares = folder / SHARES
+        measured: dict[str, Measured | None] = {}
+        for share in shares.iterdir():
+            measured |= msgspec.msgpack.decode(share.read_bytes(), type=dict[str, Measured | None])
+        result = reconstruction_result(
             self.fixed.folder,
-            decode,
-            sample_rate=self.fixed.sample_rate,
-            channels=self.fixed.channels,
+            {recording.id: measured[recording.id] for recording in self.fixed.recordings},
             checkpoint=folder.name,
             checkpoint_hash=module_hash(model),
         )
-        folder.mkdir(parents=True, exist_ok=True)
         replace_bytes(folder / "reconstruction.json", to_json(result))
+        shutil.rmtree(shares, ignore_errors=True)
         return msgspec.structs.asdict(result.mean)

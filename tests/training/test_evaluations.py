@@ -285,6 +285,33 @@ def test_an_autoencoder_is_evaluated_as_in_table_3(
             sums[key] += getattr(distances, key)
     expected = {f"evaluation/{key}": total / 3 for key, total in sums.items()}
     assert first.values == pytest.approx(expected, rel=1e-4)
+    # The result is kept, what each process found is not.
+    kept = last.parents[1] / "evaluation" / "step_00000002"
+    assert [path.name for path in kept.iterdir()] == ["reconstruction.json"]
+    result = json.loads((kept / "reconstruction.json").read_text())
+    assert sorted(result["per_file"]) == sorted(NAMES)
+    assert result["sample_rate"] == 16000
+
+
+def test_two_processes_share_out_an_autoencoders_recordings(
+    autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
+) -> None:
+    """Three recordings, measured before the first step, where both have the same weights."""
+    config = evaluated(autoencoder_run, recordings, at_start=True, every=1)
+    alone = run_training(change(config, name="alone", max_steps=1))
+    config = change(config, name="shared_out", output=str(tmp_path), max_steps=1, devices=2)
+    found = run_two(config, tmp_path)
+    for step, exact in ((0, 1e-5), (1, 0.1)):
+        mine, theirs = (
+            json.loads(
+                (
+                    last.parents[1] / "evaluation" / f"step_{step:08d}" / "reconstruction.json"
+                ).read_text()
+            )
+            for last in (found, alone)
+        )
+        assert list(mine["per_file"]) == list(theirs["per_file"])
+        assert mine["mean"] == pytest.approx(theirs["mean"], rel=exact)
 
 
 @needs_musicnn
