@@ -38,6 +38,10 @@ class FrechetResult(Result, frozen=True, kw_only=True):
     """To infinitely many windows; None where it was not asked for."""
     reference_files: int
     reference_windows: int
+    dimensions: int
+    """Numbers in a vector."""
+    caution: str | None
+    """What to mind when the distance is read; None where there is nothing."""
     contributions: dict[str, float]
     """By how much each file raises the distance, to first order; below 0 it lowers it."""
 
@@ -109,6 +113,8 @@ def evaluate_frechet(
         missing=ids.missing,
         extra=ids.extra,
         seed=seed if points else None,
+        dimensions=own.values.shape[1],
+        caution=_caution(len(own.values), theirs.gaussian.windows, own.values.shape[1]),
         distance=frechet_distance(gaussian, theirs.gaussian),
         extrapolated=(
             extrapolate(own.values, theirs.gaussian, points=points, seed=seed) if points else None
@@ -166,6 +172,16 @@ def reference_statistics(
     if cache is not None:
         write_statistics(cache, made)
     return made
+
+
+def _caution(windows: int, reference_windows: int, dimensions: int) -> str | None:
+    """Say what becomes of a covariance that its windows do not fill."""
+    if min(windows, reference_windows) > dimensions:
+        return None
+    return (
+        f"{windows:,} windows, {reference_windows:,} of the reference, are few for vectors of "
+        f"{dimensions:,} numbers, which raises the distance: compare it only with those of as many"
+    )
 
 
 def _checked(path: Path, name: str, digest: str | None, channels: Channels) -> Statistics:

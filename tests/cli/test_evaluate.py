@@ -41,6 +41,7 @@ def test_frechet_prints_and_writes_its_result(run: Run, sets: Path) -> None:
     lines = result.stdout.splitlines()
     assert lines[0].startswith("Frechet distance ")
     assert lines[0].endswith("(8 files, 8 windows; reference 8 files, 8 windows)")
+    assert lines[2].startswith("caution: 8 windows, 8 of the reference, are few for vectors of ")
     assert lines[-1].startswith("checkpoint: musicnn MTT_musicnn sha256:")
     written = json.loads((sets / "fd.json").read_text())
     assert written["distance"] > 0

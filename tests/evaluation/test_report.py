@@ -114,6 +114,12 @@ def test_notes_say_what_measured_and_on_how_much(generations: Path):
     )
 
 
+def test_notes_say_what_to_mind(generations: Path):
+    put(generations, "all", "frechet", FRECHET | {"caution": "few windows"})
+    (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
+    assert table.notes[-1].endswith("3 files; as the paper; few windows")
+
+
 def test_sets_have_no_pairs_to_miss(generations: Path):
     put(generations, "all", "frechet", FRECHET | {"extra": ["7"], "missing": ["8"]})
     (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)

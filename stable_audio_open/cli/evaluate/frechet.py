@@ -71,4 +71,6 @@ def frechet(
         )
     most = sorted(result.contributions.items(), key=lambda entry: -entry[1])[:SHOWN]
     typer.echo("raised most by " + ", ".join(f"{name} ({share:+.3g})" for name, share in most))
+    if result.caution:
+        typer.echo(f"caution: {result.caution}")
     shared.report(result, output)

@@ -18,6 +18,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     files: int
     """That were measured."""
     definition: str
+    caution: str | None = None
+    """What to mind when the number is read."""
     by: str | None = None
     """Network behind it, checkpoint included; None where there is none."""
     by_hash: str | None = None
@@ -42,6 +44,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_hash: str | None = None
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    caution: str | None = None
     distance: float | None = None
     divergence: float | None = None
     score: float | None = None
@@ -85,6 +88,7 @@ def read_result(path: Path, subset: str) -> list[Measurement]:
             subset=subset,
             files=result.files,
             definition=result.definition,
+            caution=result.caution,
             by=result.checkpoint,
             by_hash=result.checkpoint_hash,
             missing=() if of_sets else result.missing,

@@ -184,7 +184,8 @@ def _how(measurement: Measurement) -> str:
         )
         if ids
     )
-    return f"{by}{digits}{files}{lacking}; {measurement.definition}"
+    caution = f"; {measurement.caution}" if measurement.caution else ""
+    return f"{by}{digits}{files}{lacking}; {measurement.definition}{caution}"
 
 
 def _counted(count: int, name: str) -> str:

@@ -1,0 +1,47 @@
+"""The Frechet distance by a user's own function of recordings."""
+
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from stable_audio_open.evaluation.frechet import evaluate_frechet
+from stable_audio_open.listeners.embedder import FunctionEmbedder
+
+RATE = 8000
+
+
+def windows(mono: torch.Tensor) -> torch.Tensor:
+    """Two numbers of each tenth of a second, and as many again of the other channel."""
+    tenths = mono.unfold(0, RATE // 10, RATE // 10)
+    return torch.stack([tenths.std(dim=1), tenths.diff(dim=1).std(dim=1)], dim=1)
+
+
+EMBEDDER = FunctionEmbedder(name="levels", sample_rate=RATE, function=windows)
+
+
+def noise(folder: Path, seed: int, tenths: int) -> Path:
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(seed)
+    samples = 0.1 * torch.randn(tenths * RATE // 10, 2, generator=generator)
+    soundfile.write(folder / "noise.wav", samples.numpy(), RATE, subtype="FLOAT")
+    return folder
+
+
+@pytest.mark.parametrize(("own", "theirs"), [(2, 9), (9, 4)])
+def test_windows_that_do_not_fill_a_covariance_are_told(
+    own: int, theirs: int, tmp_path: Path
+) -> None:
+    made, reference = noise(tmp_path / "made", 0, own), noise(tmp_path / "reference", 1, theirs)
+    result = evaluate_frechet(made, reference, EMBEDDER)
+    assert (result.windows, result.reference_windows, result.dimensions) == (own, theirs, 4)
+    assert result.caution is not None
+    assert result.caution.startswith(
+        f"{own} windows, {theirs} of the reference, are few for vectors of 4 numbers"
+    )
+
+
+def test_enough_windows_need_no_caution(tmp_path: Path) -> None:
+    made, reference = noise(tmp_path / "made", 0, 5), noise(tmp_path / "reference", 1, 5)
+    assert evaluate_frechet(made, reference, EMBEDDER).caution is None
