@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import requires, version
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -96,10 +96,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(code)
 
 
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to standard error as it is when a line comes: a progress bar takes its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 @contextmanager
 def _log_shown() -> Iterator[None]:
     """Show what the library logs, and leave other libraries' logs to them."""
-    logger, handler = logging.getLogger("stable_audio_open"), logging.StreamHandler()
+    logger, handler = logging.getLogger("stable_audio_open"), _StandardError()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logger.addHandler(handler)
     try:

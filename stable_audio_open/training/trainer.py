@@ -1,5 +1,6 @@
 """The Lightning trainer of a run."""
 
+import logging
 import secrets
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,18 @@ from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
 from stable_audio_open.training.checkpoints import Checkpoints
 from stable_audio_open.training.measurements import Measurements
 from stable_audio_open.training.preemption import StopOnSignal
+from stable_audio_open.training.steps_shown import StepsShown
 
 __all__ = ["Callback", "Trainer", "fit", "make_trainer"]
+
+NEEDLESS = (
+    r"Found \d+ module\(s\) in eval mode",  # averaged weights, a frozen text encoder
+    "The 'train_dataloader' does not have many workers",  # `data.workers` says how many
+    r"You defined a `validation_step` but have no `val_dataloader`",  # it is a choice
+    r"The number of training batches \(\d+\) is smaller than the logging",  # steps count
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+"""Warnings."""
 
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 
@@ -47,33 +58,35 @@ def make_trainer(
         callbacks: More callbacks.
         settings: Of Lightning's `Trainer`.
     """
-    return Trainer(
-        max_epochs=-1,
-        logger=_logger(logger, folder),
-        callbacks=[
-            StopOnSignal(),
-            measurements,
-            *first,
-            Checkpoints(
-                folder / "checkpoints",
+    with _without_needless_words():
+        return Trainer(
+            max_epochs=-1,
+            logger=_logger(logger, folder),
+            callbacks=[
+                StopOnSignal(),
                 measurements,
-                every=checkpoint_every,
-                keep=checkpoints_kept,
-                best=best,
-            ),
-            LearningRateMonitor(logging_interval="step"),
-            *callbacks,
-        ],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=folder,
-        enable_checkpointing=False,  # ours are
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        check_val_every_n_epoch=None,  # every so many batches, whatever the epoch
-        # The data module brings its own sampler.
-        use_distributed_sampler=False,
-        **settings,
-    )
+                *first,
+                Checkpoints(
+                    folder / "checkpoints",
+                    measurements,
+                    every=checkpoint_every,
+                    keep=checkpoints_kept,
+                    best=best,
+                ),
+                StepsShown(),
+                LearningRateMonitor(logging_interval="step"),
+                *callbacks,
+            ],
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=folder,
+            enable_checkpointing=False,  # ours are
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            check_val_every_n_epoch=None,  # every so many batches, whatever the epoch
+            # The data module brings its own sampler.
+            use_distributed_sampler=False,
+            **settings,
+        )
 
 
 def fit(
@@ -84,22 +97,26 @@ def fit(
     start: Path | None,
 ) -> None:
     """Train to the last step, from a checkpoint where one is given."""
-    with _without_needless_warnings():
+    with _without_needless_words():
         trainer.fit(task, datamodule=batches, ckpt_path=start, weights_only=True)
 
 
 @contextmanager
-def _without_needless_warnings() -> Iterator[None]:
-    """Hide warnings of Lightning about what is meant to be so here, and about its own code."""
-    with warnings.catch_warnings():
-        for message in (
-            r"Found \d+ module\(s\) in eval mode",  # averaged weights, a frozen text encoder
-            "The 'train_dataloader' does not have many workers",  # `data.workers` says how many
-            r"You defined a `validation_step` but have no `val_dataloader`",  # it is a choice
-            r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-        ):
-            warnings.filterwarnings("ignore", message)
-        yield
+def _without_needless_words() -> Iterator[None]:
+    """Hide warnings of Lightning about what is meant to be so here, and what we say ourselves.
+
+    Its log tells of stops, restored states and devices that are not there; warnings stay.
+    """
+    log = logging.getLogger("pytorch_lightning")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in NEEDLESS:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _logger(name: LoggerName, folder: Path) -> Logger:

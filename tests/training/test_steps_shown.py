@@ -1,0 +1,100 @@
+"""What a run shows while one waits for it."""
+
+import io
+import logging
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from stable_audio_open.training.measurements import Measurements
+from stable_audio_open.training.steps_shown import StepsShown
+from stable_audio_open.training.trainer import Trainer, fit, make_trainer
+
+LINE = r"step {} of 1,005: loss [\d.e-]+, [\d.]+ (steps/s|s/step), 0:\d\d:\d\d left"
+
+
+class Line(pl.LightningModule):
+    """A line through ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(1, 1)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        loss: Tensor = (self.line(batch) - 1).square().mean()
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _as_the_command_does(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="stable_audio_open")
+
+
+def new_run(folder: Path, *, every: float, steps: int) -> tuple[Trainer, StepsShown]:
+    trainer = make_trainer(
+        folder=folder,
+        measurements=Measurements(folder, {}),
+        logger="csv",
+        checkpoint_every=10_000,
+        checkpoints_kept=1,
+        accelerator="cpu",
+        max_steps=steps,
+    )
+    shown = trainer.progress_bar_callback
+    assert isinstance(shown, StepsShown)
+    shown.every = every
+    return trainer, shown
+
+
+def train(trainer: Trainer) -> None:
+    data = pl.LightningDataModule.from_datasets(torch.ones(3, 1))  # type: ignore[arg-type]
+    fit(trainer, Line(), data, start=None)
+
+
+def test_lines_tell_the_steps_of_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(new_run(tmp_path, every=0, steps=1005)[0])
+    first, *lines = caplog.messages
+    assert first == "training on the CPU, 32-true, from step 0 to 1,005"
+    for step, line in enumerate(lines, start=1):
+        assert re.fullmatch(LINE.format(f"{step:,}"), line)
+    assert len(lines) == 1005
+    assert lines[-1].endswith(" 0:00:00 left")
+
+
+def test_lines_come_at_times(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(new_run(tmp_path, every=1000, steps=9)[0])
+    assert len(caplog.messages) == 1
+
+
+def test_a_terminal_has_a_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    train(new_run(tmp_path, every=0, steps=5)[0])
+    written = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", terminal.getvalue()).split("\n")
+    assert re.match(r"\rtraining .*5/5.* loss [\d.]+", written[-2])
+    assert sys.stderr is terminal
+    assert len(caplog.messages) == 1
+
+
+def test_nothing_is_shown_on_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer, shown = new_run(tmp_path, every=0, steps=3)
+    shown.disable()
+    train(trainer)
+    assert caplog.messages == []
