@@ -100,7 +100,8 @@ def evaluations(
     Raises:
         AudioFileError: A recording of the fixed set cannot be read.
         ConfigError: The run goes by a value that is not measured.
-        ValueError: The manifest is not as it should be, or a listener's weights are missing.
+        ValueError: The manifest is not as it should be, all recordings of the fixed set are silent,
+            or a listener's weights are missing.
     """
     training = config.training
     assert training is not None
@@ -124,10 +125,12 @@ def evaluations(
             fixed_set = fixed(seconds=min(wanted.seconds or window, window))
             evaluation = _generations(wanted, fixed_set, device)
         case AutoencoderModelConfig(), ReconstructionEvaluationConfig():
-            evaluation = ReconstructionEvaluation(fixed(seconds=wanted.seconds))
+            fixed_set = fixed(seconds=wanted.seconds)
+            evaluation = ReconstructionEvaluation(fixed_set)
         case _:
             raise AssertionError(f"{type(wanted).__name__} does not fit {type(config).__name__}")
     _check_names(config, evaluation)
+    fixed_set.check()
     return [
         Evaluations(
             evaluation,

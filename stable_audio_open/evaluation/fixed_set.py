@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from jaxtyping import Float
+from torch import Tensor
 
 from stable_audio_open.audio.files import audio_info, read_audio
 from stable_audio_open.audio.saving import limit_peak, save_audio
@@ -73,32 +75,47 @@ class FixedSet:
         """Return where a recording is written."""
         return self.folder / f"{recording.id}.wav"
 
+    def read(self, recording: FixedRecording) -> Float[Tensor, "channels time"]:
+        """Return a recording at the model's rate and channels.
+
+        Raises:
+            AudioFileError: It cannot be read.
+        """
+        audio = read_audio(
+            recording.path,
+            sample_rate=self.sample_rate,
+            channels=self.channels,
+            duration=self.seconds,
+        ).trim(self.seconds)
+        # Resampling may exceed full scale by a little; no metric minds the level.
+        samples, _ = limit_peak(audio.samples[0])
+        return samples
+
+    def check(self) -> None:
+        """Check that there is something to judge by, before anything is written.
+
+        Raises:
+            AudioFileError: A recording cannot be read.
+            ValueError: All of them are silent: nothing can be told by them.
+        """
+        silent = [is_silent(self.read(recording)) for recording in self.recordings]
+        if all(silent):
+            first = self.recordings[0].path
+            raise ValueError(f"{first}: is silent, as all of the fixed set; give sound to judge by")
+
     def write(self) -> None:
-        """Empty the folder, and write the recordings at the model's rate and channels.
+        """Empty the folder, and write the recordings.
 
         Raises:
             AudioFileError: A recording cannot be read.
             AudioSaveError: The folder cannot be written.
-            ValueError: All of them are silent: nothing can be told by them.
         """
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
-        silent = 0
         for recording in self.recordings:
-            audio = read_audio(
-                recording.path,
-                sample_rate=self.sample_rate,
-                channels=self.channels,
-                duration=self.seconds,
-            ).trim(self.seconds)
-            # Resampling may exceed full scale by a little; no metric minds the level.
-            samples, _ = limit_peak(audio.samples[0])
+            samples = self.read(recording)
             save_audio(self.file(recording), samples, self.sample_rate, subtype="float")
-            silent += is_silent(samples)
-        if silent == len(self.recordings):
-            first = self.recordings[0].path
-            raise ValueError(f"{first}: is silent, as all of the fixed set; give sound to judge by")
 
 
 def fixed_set_hash(recordings: Sequence[FixedRecording]) -> str:

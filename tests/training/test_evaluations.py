@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 
-from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.files import AudioFileError, read_audio
 from stable_audio_open.build.run import run_training
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.evaluation import (
@@ -345,7 +345,22 @@ def test_a_silent_set_is_told_before_the_first_step(
     config = change(evaluated(autoencoder_run, tmp_path), name="nothing")
     with pytest.raises(ValueError, match=r"nothing\.wav: is silent, as all of the fixed set; give"):
         run_training(config)
-    assert not (Path(config.training.trainer.output) / "nothing" / "checkpoints").exists()
+    assert not (Path(config.training.trainer.output) / "nothing").exists()
+
+
+def test_a_recording_that_cannot_be_read_is_told_before_anything_is_written(
+    autoencoder_run: AutoencoderModelConfig, change: Change, tmp_path: Path
+) -> None:
+    """Its header is as it should be."""
+    samples = torch.ones(8000, 2)
+    samples[4000] = torch.nan
+    soundfile.write(tmp_path / "broken.wav", samples.numpy(), 16000, subtype="FLOAT")
+    line = {"file": "broken.wav", "caption": "broken"}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    config = change(evaluated(autoencoder_run, tmp_path), name="broken")
+    with pytest.raises(AudioFileError, match=r"broken\.wav: "):
+        run_training(config)
+    assert not (Path(config.training.trainer.output) / "broken").exists()
 
 
 @needs_musicnn
