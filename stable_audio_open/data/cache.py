@@ -96,7 +96,7 @@ def encode_recordings(
             cached.append(None)
         if progress is not None:
             progress(number, len(recordings))
-    logger.info("%d of %d recordings encoded into %s", encoded, len(recordings), target)
+    logger.info("%s: %d recordings are encoded, %d of them now", target, len(recordings), encoded)
     return cached
 
 

@@ -34,7 +34,7 @@ class StepsShown(ProgressBar):
         self._enabled = True
         self._bar = ExitStack()
         self._show: RunProgress | None = None
-        self._last = (0.0, 0)
+        self._start = self._last = (0.0, 0)
 
     def enable(self) -> None:
         """Show."""
@@ -47,7 +47,7 @@ class StepsShown(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start at the step at which the run goes on."""
         super().on_train_start(trainer, pl_module)
-        self._last = time.perf_counter(), trainer.global_step
+        self._start = self._last = time.perf_counter(), trainer.global_step
         if not (self._enabled and trainer.is_global_zero):
             return
         log.info(
@@ -83,7 +83,10 @@ class StepsShown(ProgressBar):
             self._show(step, ", ".join(values))
             return
         speed = (step - before) / (now - since)
-        left = timedelta(seconds=round((trainer.max_steps - step) / speed))
+        # With validations and evaluations, of which not every line has one.
+        started, first = self._start
+        a_step = (now - started) / (step - first)
+        left = timedelta(seconds=round((trainer.max_steps - step) * a_step))
         words = ", ".join([*values, speed_words(speed), f"{left} left"])
         log.info("step %s of %s: %s", f"{step:,}", f"{trainer.max_steps:,}", words)
 
