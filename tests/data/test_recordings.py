@@ -184,7 +184,7 @@ def test_latents_are_those_of_the_files(
         assert torch.equal(one.read(0, one.frames), other.read(0, other.frames))
     caplog.set_level("INFO")
     encode(*files, "ours")
-    assert "0 of 5 recordings encoded" in caplog.text
+    assert "5 recordings are encoded, 0 of them now" in caplog.text
 
 
 def test_lines_of_a_manifest_may_name_files_in_tars(shards: Path) -> None:
