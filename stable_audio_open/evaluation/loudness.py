@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from scipy.signal import sosfilt
 from torch import Tensor
@@ -17,7 +18,11 @@ SHELF = ((1.53512485958697, -2.69169618940638, 1.19839281085285),
 """What a head adds: numerator and denominator."""
 HIGH_PASS = ((1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621))
 K_WEIGHTING = np.array([[*top, *bottom] for top, bottom in (SHELF, HIGH_PASS)])
-BLOCK, STEP = RATE * 4 // 10, RATE // 10
+STEP = RATE // 10
+STEPS = 4
+BLOCK = STEPS * STEP
+PIECE = 100 * STEP
+"""Samples that are filtered at once."""
 OFFSET = -0.691
 ABSOLUTE_GATE = -70.0
 RELATIVE_GATE = -10.0
@@ -32,10 +37,16 @@ def integrated_loudness(samples: Float[Tensor, "channels time"], sample_rate: in
         samples: Within -1..1.
         sample_rate: In hertz; the audio is brought to 48 kHz.
     """
-    audio = resample(samples, sample_rate, RATE).double().numpy()
-    audio = np.pad(audio, ((0, 0), (0, max(0, BLOCK - audio.shape[1]))))
-    weighted = torch.from_numpy(sosfilt(K_WEIGHTING, audio, axis=1))
-    power = weighted.unfold(1, BLOCK, STEP).square().mean(dim=2).sum(dim=0)
+    audio = resample(samples, sample_rate, RATE)
+    audio = F.pad(audio, (0, max(0, BLOCK - audio.shape[1])))
+    state = np.zeros((len(K_WEIGHTING), len(audio), 2))
+    energies = []
+    for piece in audio.split(PIECE, dim=1):
+        weighted, state = sosfilt(K_WEIGHTING, piece.double().numpy(), axis=1, zi=state)
+        if piece.shape[1] >= STEP:
+            steps = torch.from_numpy(weighted).unfold(1, STEP, STEP)
+            energies.append(steps.square().sum(dim=(0, 2)))
+    power = torch.cat(energies).unfold(0, STEPS, 1).sum(dim=1) / BLOCK
     power = power[power > _power(ABSOLUTE_GATE)]
     if not len(power):
         return None

@@ -3,9 +3,11 @@
 import math
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import msgspec
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,6 +19,9 @@ from stable_audio_open.evaluation.sets import recordings_by_id
 
 SIZE = 2048
 """Samples in a spectrum."""
+HOP = SIZE // 2
+BLOCK = 256
+"""Spectra that are held at once, in each channel."""
 ROLLOFF = 0.99
 EMPTY_DB = -80.0
 """Below the strongest bin: where nothing is."""
@@ -40,7 +45,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     rolloff: float | None
     """Hertz below which 99 % of the energy lies."""
     bandwidth: float | None
-    """Hertz: the highest frequency of the mean spectrum within 80 dB of its strongest."""
+    """Hertz: the highest frequency within 80 dB of the strongest, on the mean of the frames that
+    lie inside the recording; of all frames where these miss its sound."""
     width: float | None
     """Energy of the side over that of mid and side: 0 mono, 0.5 unrelated sides, 1 opposite."""
     clipped: int
@@ -71,41 +77,73 @@ def facts(samples: Float[Tensor, "channels time"], sample_rate: int) -> Facts:
     """Measure one recording of one or two channels."""
     silent = is_silent(samples)
     peak = float(samples.abs().max())
-    power = _mean_spectrum(samples)
+    whole, inside = spectra(samples)
     return Facts(
         seconds=samples.shape[1] / sample_rate,
         sample_rate=sample_rate,
         channels=len(samples),
         peak_db=20 * math.log10(peak) if peak else None,
         loudness=integrated_loudness(samples, sample_rate),
-        rolloff=None if silent else rolloff(power, sample_rate),
-        bandwidth=None if silent else bandwidth(power, sample_rate),
+        rolloff=None if silent else rolloff(whole, sample_rate),
+        bandwidth=None if silent else bandwidth(inside if inside.any() else whole, sample_rate),
         width=None if silent else stereo_width(samples),
         clipped=clipped_samples(samples),
         silent=silent,
     )
 
 
-def rolloff(power: Float[Tensor, "bins"], sample_rate: int) -> float:
-    """Return the frequency below which 99 % of the energy of a spectrum lies, in hertz."""
+class Spectra(NamedTuple):
+    """Power of each bin in float64, summed over frames and channels."""
+
+    whole: Float[Tensor, "bins"]
+    """Of frames that reach beyond both ends, into silence, so that every sample counts."""
+    inside: Float[Tensor, "bins"]
+    """Of those that end where the recording does: a recording that is cut off in full sound, which
+    is a click in all bins, is no wider than it was."""
+
+
+def spectra(samples: Float[Tensor, "channels time"]) -> Spectra:
+    """Return the spectra of a recording, a block at a time; silence follows one of under 2048."""
+    audio = F.pad(samples, (0, max(0, SIZE - samples.shape[1])))
+    last = audio.shape[1] // HOP - 1
+    frames = math.ceil(audio.shape[1] / HOP) + 1
+    audio = F.pad(audio, (HOP, frames * HOP - audio.shape[1]))
+    window = torch.hann_window(SIZE, dtype=torch.float64)
+    whole, inside = torch.zeros(2, SIZE // 2 + 1, dtype=torch.float64)
+    for start in range(0, frames, BLOCK):
+        block = audio[:, start * HOP : (min(start + BLOCK, frames) + 1) * HOP]
+        spectrum = torch.fft.rfft(block.double().unfold(1, SIZE, HOP) * window)
+        power = (spectrum.real.square() + spectrum.imag.square()).sum(dim=0)
+        whole += power.sum(dim=0)
+        inside += power[max(1 - start, 0) : max(last + 1 - start, 0)].sum(dim=0)
+    return Spectra(whole, inside)
+
+
+def rolloff(power: Float[Tensor, "bins"], sample_rate: int) -> float | None:
+    """Return the hertz below which 99 % of the energy of a spectrum lies; None where is none."""
+    if not power.any():
+        return None
     below = power.cumsum(dim=0)
     place = int((below < ROLLOFF * below[-1]).sum())
     return place * sample_rate / 2 / (len(power) - 1)
 
 
-def bandwidth(power: Float[Tensor, "bins"], sample_rate: int) -> float:
-    """Return the highest frequency within 80 dB of the strongest of a spectrum, in hertz."""
+def bandwidth(power: Float[Tensor, "bins"], sample_rate: int) -> float | None:
+    """Return the highest hertz within 80 dB of the strongest of a spectrum; None without power."""
+    if not power.any():
+        return None
     heard = power > power.max() * 10 ** (EMPTY_DB / 10)
     return int(heard.nonzero().max()) * sample_rate / 2 / (len(power) - 1)
 
 
-def stereo_width(samples: Float[Tensor, "channels time"]) -> float:
-    """Return the share of the side's energy, 0 for one channel."""
-    if len(samples) == 1:
-        return 0.0
-    left, right = samples.double()
-    mid, side = (left + right).square().sum(), (left - right).square().sum()
-    return float(side / (mid + side))
+def stereo_width(samples: Float[Tensor, "channels time"]) -> float | None:
+    """Return the share of the side's energy, 0 for one channel; None where there is no energy."""
+    mid = side = 0.0
+    for block in samples.split(BLOCK * HOP, dim=1):
+        left, right = block[0].double(), block[-1].double()
+        mid += float((left + right).square().sum())
+        side += float((left - right).square().sum())
+    return side / (mid + side) if mid + side else None
 
 
 def clipped_samples(samples: Float[Tensor, "channels time"]) -> int:
@@ -171,16 +209,6 @@ def _faults(
     if len(rates) > 1:
         found.append(f"sample rates differ: {', '.join(map(str, rates))} Hz")
     return tuple(found)
-
-
-def _mean_spectrum(samples: Float[Tensor, "channels time"]) -> Float[Tensor, "bins"]:
-    """Return the power of each bin, mean over frames and channels."""
-    padded = torch.nn.functional.pad(samples, (0, max(0, SIZE - samples.shape[1]))).double()
-    window = torch.hann_window(SIZE, dtype=torch.float64)
-    frames = padded.unfold(1, SIZE, SIZE // 2) * window
-    spectrum = torch.fft.rfft(frames)
-    power: Tensor = (spectrum.real.square() + spectrum.imag.square()).mean(dim=(0, 1))
-    return power
 
 
 def _median(values: list[float | None]) -> float | None:
