@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torchaudio.functional import melscale_fbanks
 
+from stable_audio_open.audio.silence import is_silent
+
 SHORTEST = 2048
 """Samples; auraloss cannot measure less than its longest window."""
 
@@ -28,7 +30,8 @@ class Distances(msgspec.Struct, frozen=True, kw_only=True):
     multi_resolution_stft: float
     """`MultiResolutionSTFTLoss`: mean over windows of 600, 1200 and 240 samples."""
     si_sdr: float
-    """Scale-invariant signal-to-distortion ratio in dB, mean over channels: more is better."""
+    """Scale-invariant signal-to-distortion ratio in dB: more is better. Mean over the channels of
+    the original that have sound, since no ratio to silence means anything."""
 
 
 def reconstruction_distances(
@@ -41,18 +44,25 @@ def reconstruction_distances(
 
     Args:
         decoded: Of the same shape.
-        original: What is shorter than 2048 samples is followed by silence, on both sides.
+        original: What is shorter than 2048 samples is followed by silence, on both sides. Of one
+            that is silent throughout, all channels count.
         sample_rate: In hertz, of both.
     """
     assert decoded.shape == original.shape
     padding = max(0, SHORTEST - original.shape[-1])
     ours, theirs = (F.pad(one, (0, padding))[None] for one in (decoded, original))
+    heard = sounding_channels(original) or list(range(len(original)))
     return Distances(
         stft=float(auraloss.freq.STFTLoss()(ours, theirs)),
         mel=float(mel_distance(sample_rate)(ours, theirs)),
         multi_resolution_stft=float(auraloss.freq.MultiResolutionSTFTLoss()(ours, theirs)),
-        si_sdr=-float(auraloss.time.SISDRLoss()(ours, theirs)),
+        si_sdr=-float(auraloss.time.SISDRLoss()(ours[:, heard], theirs[:, heard])),
     )
+
+
+def sounding_channels(samples: Float[Tensor, "channels time"]) -> list[int]:
+    """Return the numbers of the channels that exceed -60 dB of full scale."""
+    return [place for place, channel in enumerate(samples) if not is_silent(channel)]
 
 
 @cache

@@ -12,7 +12,11 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
-from stable_audio_open.evaluation.distances import Distances, reconstruction_distances
+from stable_audio_open.evaluation.distances import (
+    Distances,
+    reconstruction_distances,
+    sounding_channels,
+)
 from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
@@ -20,7 +24,7 @@ from stable_audio_open.evaluation.sets import match, recordings_by_id
 DEFINITION = (
     f"auraloss {version('auraloss')} with its defaults, one file at a time: STFT distance "
     "(1024/256), MEL distance (128 bands), multi-resolution STFT distance, SI-SDR in dB; silent "
-    "originals are left out"
+    "originals are left out, and SI-SDR leaves out the silent channels of an original"
 )
 MISFIT = 0.1
 """Seconds by which a decoded recording may be longer or shorter: the rest is cut off."""
@@ -38,6 +42,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Hertz, at which it was compared."""
     channels: int
     """Idem."""
+    silent_channel: bool
+    """A channel of the original never exceeds -60 dB, while another one does."""
 
 
 class ReconstructionResult(Result, frozen=True, kw_only=True):
@@ -47,6 +53,8 @@ class ReconstructionResult(Result, frozen=True, kw_only=True):
     median: Distances
     silent_originals: tuple[str, ...]
     """Ids that are in no figure: distances to silence mean nothing."""
+    silent_channels: tuple[str, ...]
+    """Ids of originals with a silent channel, which SI-SDR leaves out."""
     per_file: dict[str, Distances]
     """By id."""
 
@@ -107,6 +115,7 @@ def measure_decoding(
         silent=is_silent(decoded),
         sample_rate=sample_rate,
         channels=channels,
+        silent_channel=len(sounding_channels(original.samples[0])) < channels,
     )
 
 
@@ -152,7 +161,11 @@ def _measure(decoded: Path, original: Path) -> Measured | None:
         mine.samples[0, :, :length], wanted.samples[0, :, :length], sample_rate=rate
     )
     return Measured(
-        distances=distances, silent=is_silent(mine.samples), sample_rate=rate, channels=channels
+        distances=distances,
+        silent=is_silent(mine.samples),
+        sample_rate=rate,
+        channels=channels,
+        silent_channel=len(sounding_channels(wanted.samples[0])) < channels,
     )
 
 
@@ -202,6 +215,7 @@ def reconstruction_result(
         windows=len(rows),
         silent=tuple(name for name, one in found.items() if one.silent),
         silent_originals=silent_originals,
+        silent_channels=tuple(name for name, one in found.items() if one.silent_channel),
         missing=missing,
         extra=extra,
         mean=_over(rows, fmean),

@@ -80,9 +80,17 @@ def test_reconstruction_of_two_folders(run: Run, sets: Path) -> None:
     result = run("evaluate", "reconstruction", "noisy", "clean", "-o", "result.json")
     assert result.stdout.splitlines()[0].split() == ["STFT", "MEL", "multi-res.", "SI-SDR", "dB"]
     assert result.stdout.splitlines()[3] == "8 files"
+    assert "silent channel" not in result.stdout.replace("silent channels of an original", "")
     written = json.loads((sets / "result.json").read_text())
     assert written["mean"]["stft"] > 0.1
     assert written["checkpoint"] is None
+
+    samples, rate = soundfile.read(sets / "clean" / "3.wav")
+    soundfile.write(sets / "clean" / "3.wav", samples * [0, 1], rate, subtype="FLOAT")
+    result = run("evaluate", "reconstruction", "noisy", "clean")
+    assert (
+        "warning: 1 originals have a silent channel, '3' first, which SI-SDR leaves out"
+    ) in result.stdout.splitlines()
 
 
 def test_reconstruction_through_a_model(

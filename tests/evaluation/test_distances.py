@@ -21,6 +21,8 @@ def test_agrees_with_auraloss_and_torchmetrics() -> None:
     assert found.stft == pytest.approx(float(stft), rel=1e-5)
     assert found.multi_resolution_stft == pytest.approx(float(multi), rel=1e-5)
     centred = [one - one.mean(dim=1, keepdim=True) for one in (decoded, original)]
+    theirs = auraloss.time.SISDRLoss()(decoded[None], original[None])
+    assert found.si_sdr == -float(theirs)
     si_sdr = scale_invariant_signal_distortion_ratio(*centred).mean()
     assert found.si_sdr == pytest.approx(float(si_sdr), rel=1e-5)
 
@@ -81,3 +83,20 @@ def test_short_audio_is_followed_by_silence() -> None:
     padded = [torch.nn.functional.pad(one, (0, 1548)) for one in (decoded, original)]
     found = reconstruction_distances(decoded, original, sample_rate=16000)
     assert found == reconstruction_distances(*padded, sample_rate=16000)
+
+
+def test_a_silent_channel_of_the_original_is_not_in_si_sdr() -> None:
+    original, error = noise(0), 0.01 * noise(1)
+    whole, left, right = (
+        reconstruction_distances(sound + error[: len(sound)], sound, sample_rate=16000).si_sdr
+        for sound in (original, original[:1], original[1:])
+    )
+    assert whole == pytest.approx((left + right) / 2, abs=0.5)
+    half = original * torch.tensor([[1.0], [0.0]])
+    found = reconstruction_distances(half + error, half, sample_rate=16000)
+    assert found.si_sdr == pytest.approx(left, abs=1e-4)
+    swapped = reconstruction_distances((half + error).flip(0), half.flip(0), sample_rate=16000)
+    assert swapped.si_sdr == pytest.approx(left, abs=1e-4)
+    # The spectral distances are those of auraloss, over both channels.
+    wanted = auraloss.freq.STFTLoss()((half + error)[None], half[None])
+    assert found.stft == pytest.approx(float(wanted), rel=1e-5)

@@ -88,6 +88,23 @@ def test_silent_decoding_is_told_and_scores_badly(originals: Path) -> None:
     assert found.mean.si_sdr < -70
 
 
+def test_a_silent_channel_is_told(originals: Path) -> None:
+    def decode(audio: Audio) -> Tensor:
+        return audio.samples[0] + 0.01 * noise(9)
+
+    left = noise(0) * torch.tensor([[1.0], [0.0]])
+    save(originals, "left", left)
+    ours = evaluate_autoencoder(
+        originals, decode, sample_rate=RATE, channels=2, checkpoint="x", checkpoint_hash=None
+    )
+    save(originals.parent / "decoded", "left", left + 0.01 * noise(9))
+    theirs = evaluate_decoded(originals.parent / "decoded", originals, allow_missing=True)
+    assert "SI-SDR leaves out the silent channels of an original" in ours.definition
+    for found in (ours, theirs):
+        assert found.silent_channels == ("left",)
+        assert found.per_file["left"].si_sdr == pytest.approx(40, abs=1)
+
+
 def test_nan_is_no_figure(originals: Path) -> None:
     with pytest.raises(FloatingPointError, match=r"noise_0\.wav: decoded to NaN or infinite samp"):
         evaluate_autoencoder(

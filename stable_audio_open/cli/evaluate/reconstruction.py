@@ -49,6 +49,11 @@ def reconstruction(
     typer.echo(
         f"{result.files} files" + (f", {silent} silent originals left out" if silent else "")
     )
+    if result.silent_channels:
+        typer.echo(
+            f"warning: {len(result.silent_channels)} originals have a silent channel, "
+            f"{result.silent_channels[0]!r} first, which SI-SDR leaves out"
+        )
     shared.report(result, output)
 
 
