@@ -13,6 +13,7 @@ from stable_audio_open.evaluation.gaussian import Gaussian, fit_gaussian, freche
 
 WINDOWS_PER_POINT = 4
 """At least, for subsets that differ."""
+LEAST_POINTS = 3
 LEAST_SHARE = 4
 """The smallest subset has one window of so many."""
 
@@ -33,6 +34,18 @@ class Extrapolation(msgspec.Struct, frozen=True, kw_only=True):
     """Of each subset."""
 
 
+def check_points(points: int) -> None:
+    """Check a number of points before the recordings are heard.
+
+    Raises:
+        ValueError: No line goes through so few.
+    """
+    if points < LEAST_POINTS:
+        raise ValueError(
+            f"{points} points make no line; give at least {LEAST_POINTS}, or 0 for no extrapolation"
+        )
+
+
 def extrapolate(
     vectors: Float[Tensor, "windows width"], reference: Gaussian, *, points: int = 15, seed: int = 0
 ) -> Extrapolation:
@@ -48,7 +61,8 @@ def extrapolate(
         ValueError: There are fewer than 3 points, or too few windows for subsets of different size.
     """
     count = len(vectors)
-    if points < 3 or count < WINDOWS_PER_POINT * points:
+    check_points(points)
+    if count < WINDOWS_PER_POINT * points:
         raise ValueError(
             f"{points} subsets of {count} windows make no line; give at least 3 points, and 4 "
             "windows for each (or 0 points for no extrapolation)"

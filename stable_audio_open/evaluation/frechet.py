@@ -6,6 +6,7 @@ from pathlib import Path
 from stable_audio_open.evaluation.extrapolation import (
     WINDOWS_PER_POINT,
     Extrapolation,
+    check_points,
     extrapolate,
 )
 from stable_audio_open.evaluation.gaussian import contributions, fit_gaussian, frechet_distance
@@ -75,8 +76,10 @@ def evaluate_frechet(
     Raises:
         AudioFileError: A recording cannot be read.
         ValueError: The ids differ, the statistics are of another set or embedder, or there are too
-            few windows.
+            few windows for the points.
     """
+    if points:
+        check_points(points)
     files = recordings_by_id(generated)
     names = (generated, reference)
     digest = weights_hash(embedder)

@@ -23,16 +23,20 @@ def module_hash(module: nn.Module) -> str:
 
 
 def weights_hash(part: object) -> str | None:
-    """Return the hash of the modules that a part holds, or None where there are none.
+    """Return the hash of the modules that a part holds, or None where nothing in them is learnt.
 
     Args:
         part: A module, or an object with modules among its attributes, or in theirs. Where they
             hang makes no difference: an embedder and a tagger of one network have one hash, that of
-            the network where it is the only one.
+            the network where it is the only one. A spectrogram alone has none: it has neither
+            parameters nor buffers that are saved.
     """
-    hashes = sorted(module_hash(module) for module in _modules(part, set()))
-    if len(hashes) < 2:
-        return hashes[0] if hashes else None
+    modules = list(_modules(part, set()))
+    if not any(module.state_dict() for module in modules):
+        return None
+    hashes = sorted(map(module_hash, modules))
+    if len(hashes) == 1:
+        return hashes[0]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 

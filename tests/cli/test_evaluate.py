@@ -46,6 +46,14 @@ def test_frechet_prints_and_writes_its_result(run: Run, sets: Path) -> None:
     written = json.loads((sets / "fd.json").read_text())
     assert written["distance"] > 0
     assert sorted(written["contributions"]) == [str(index) for index in range(8)]
+    (sets / "clean.safetensors").rename(sets / "kept.safetensors")
+    # A cache that is there is only read.
+    (sets / "linked.safetensors").symlink_to("kept.safetensors")
+    before = (sets / "kept.safetensors").stat().st_mtime_ns
+    again = run(*arguments, "--points", 0, "--cache", "linked.safetensors")
+    assert again.stdout.splitlines()[:2] == lines[:2]
+    assert (sets / "kept.safetensors").stat().st_mtime_ns == before
+    (sets / "kept.safetensors").rename(sets / "clean.safetensors")
     shutil.rmtree(sets / "clean")
     again = run("evaluate", "frechet", "noisy", "clean.safetensors", *arguments[4:], "--points", 0)
     assert again.stdout.splitlines()[:2] == lines[:2]
@@ -144,6 +152,19 @@ def test_wrong_use_is_one_line_and_leaves_nothing(
     refuse: Callable[..., None], sets: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     refuse("evaluate", *arguments, code=code, message=message)
+
+
+def test_the_place_of_a_cache_is_checked_before_the_embedder_is_loaded(
+    refuse: Callable[..., None], sets: Path
+) -> None:
+    asked = ("evaluate", "frechet", "noisy", "clean", "--embedder")
+    (sets / "file").write_text("x")
+    for folder in ("gone", "file"):
+        refuse(
+            *(*asked, "panns:gone.pth", "--cache", f"{folder}/c.safetensors"), code=2,
+            message=f"{folder}/c.safetensors: the folder {folder} does not exist; create it or "
+            "choose another one",
+        )  # fmt: skip
 
 
 def test_missing_ids_fail_unless_allowed(run: Run, sets: Path) -> None:

@@ -45,3 +45,20 @@ def test_windows_that_do_not_fill_a_covariance_are_told(
 def test_enough_windows_need_no_caution(tmp_path: Path) -> None:
     made, reference = noise(tmp_path / "made", 0, 5), noise(tmp_path / "reference", 1, 5)
     assert evaluate_frechet(made, reference, EMBEDDER).caution is None
+
+
+@pytest.mark.parametrize("points", [-1, 1, 2])
+def test_points_that_make_no_line_are_refused_before_anything_is_heard(
+    points: int, tmp_path: Path
+) -> None:
+    made, reference = noise(tmp_path / "made", 0, 9), noise(tmp_path / "reference", 1, 9)
+    heard = []
+
+    def hear(mono: torch.Tensor) -> torch.Tensor:
+        heard.append(mono)
+        return windows(mono)
+
+    embedder = FunctionEmbedder(name="levels", sample_rate=RATE, function=hear)
+    with pytest.raises(ValueError, match=f"^{points} points make no line; give at least 3, or 0 f"):
+        evaluate_frechet(made, reference, embedder, points=points)
+    assert not heard

@@ -12,6 +12,7 @@ from stable_audio_open.evaluation.protocols.references import (
     missing_references,
     refuse_missing,
 )
+from stable_audio_open.evaluation.sets import recordings_by_id
 
 PROMPTS = [
     Prompt(id="1", text="x", clip="aB-_", references=("aB-_", "1")),
@@ -33,6 +34,24 @@ def test_names_and_depth(tmp_path: Path):
         "aB-_": tmp_path / "deep/aB-_.2min.MP3",
         "other": tmp_path / "3.flac",
     }
+
+
+def test_every_recording_that_other_commands_read_is_found(tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "clips").mkdir()
+    noise = 0.1 * np.random.default_rng(0).standard_normal((48000, 2))
+    soundfile.write(tmp_path / "elsewhere/other.oga", noise, 48000, format="OGG")
+    soundfile.write(tmp_path / "clips/2.opus", noise, 48000, format="OGG", subtype="OPUS")
+    (tmp_path / "clips/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/loop").symlink_to(tmp_path / "clips")
+    found = find_references(tmp_path / "clips", PROMPTS)
+    assert found == {
+        "aB-_": tmp_path / "clips/2.opus",
+        "other": tmp_path / "clips/linked/other.oga",
+    }
+    check_references(found)
+    by_id = recordings_by_id(tmp_path / "clips")
+    assert sorted(by_id.values()) == sorted(found.values())
 
 
 def test_the_name_of_the_clip_comes_first_and_any_caption_will_do(tmp_path: Path):

@@ -49,6 +49,8 @@ def frechet(
     from stable_audio_open.listeners.named import load_embedder
 
     shared.check_output(output)
+    if cache is not None and not cache.exists():
+        shared.check_output(cache)
     result = evaluate_frechet(
         generated,
         reference,

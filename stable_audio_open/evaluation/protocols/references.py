@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stable_audio_open.audio.files import AudioFileError, audio_info
-from stable_audio_open.audio.saving import FORMATS
+from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.evaluation.protocols.protocol import Prompt
 
 SHOWN = 10
@@ -14,8 +14,8 @@ SHOWN = 10
 def find_references(folder: Path, prompts: Sequence[Prompt]) -> dict[str, Path]:
     """Return the file of each clip that has one, in the order of the prompts.
 
-    A file may lie at any depth; its name up to the first dot counts, and its suffix must be that of
-    audio.
+    A file may lie at any depth, in linked folders too; its name up to the first dot counts, and its
+    suffix must be that of audio.
 
     Raises:
         ValueError: The folder does not exist, or two files have the name of one clip.
@@ -23,8 +23,8 @@ def find_references(folder: Path, prompts: Sequence[Prompt]) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; give that of the reference recordings")
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in FORMATS and not path.name.startswith("."):
+    for path in audio_files(folder):
+        if not path.name.startswith("."):
             files.setdefault(path.name.partition(".")[0], []).append(path)
     found: dict[str, Path] = {}
     for prompt in prompts:
