@@ -1,6 +1,7 @@
 """The Frechet distance between two sets of recordings (FD_openl3 in the paper)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from stable_audio_open.evaluation.extrapolation import (
@@ -12,7 +13,7 @@ from stable_audio_open.evaluation.extrapolation import (
 from stable_audio_open.evaluation.gaussian import contributions, fit_gaussian, frechet_distance
 from stable_audio_open.evaluation.levels import PEAK_DB
 from stable_audio_open.evaluation.memory import Memory
-from stable_audio_open.evaluation.result import Result
+from stable_audio_open.evaluation.result import Result, UnmeasurableError
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.statistics import (
     Origin,
@@ -75,6 +76,7 @@ def evaluate_frechet(
 
     Raises:
         AudioFileError: A recording cannot be read.
+        UnmeasurableError: A set has fewer than two windows.
         ValueError: The ids differ, the statistics are of another set or embedder, or there are too
             few windows for the points.
     """
@@ -89,13 +91,15 @@ def evaluate_frechet(
     else:
         found = recordings_by_id(reference)
         ids = match(files, found, names=names, allow_missing=allow_missing)
-        theirs = reference_statistics(
-            found, embedder, digest, channels=channels, cache=cache, memory=memory
-        )
+        with _named(reference):
+            theirs = reference_statistics(
+                found, embedder, digest, channels=channels, cache=cache, memory=memory
+            )
     own = embed_recordings(files, embedder, channels=channels, memory=memory)
     if points is None:
         points = POINTS if len(own.values) >= WINDOWS_PER_POINT * POINTS else 0
-    gaussian = fit_gaussian(own.values)
+    with _named(generated):
+        gaussian = fit_gaussian(own.values)
     shares = contributions(own.values, own.owners, len(files), theirs.gaussian)
     return FrechetResult(
         definition=(
@@ -149,6 +153,7 @@ def reference_statistics(
         memory: Of what was heard.
 
     Raises:
+        UnmeasurableError: There are fewer than two windows.
         ValueError: The cache holds something else; it is left as it is.
     """
     if cache is not None and cache.suffix != STATISTICS_SUFFIX:
@@ -175,6 +180,15 @@ def reference_statistics(
     if cache is not None:
         write_statistics(cache, made)
     return made
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Say which set has too few windows."""
+    try:
+        yield
+    except UnmeasurableError as error:
+        raise UnmeasurableError(f"{folder}: {error}") from error
 
 
 def _caution(windows: int, reference_windows: int, dimensions: int) -> str | None:

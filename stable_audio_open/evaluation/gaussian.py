@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from stable_audio_open.evaluation.result import UnmeasurableError
+
 BLOCK = 1 << 16
 """Vectors widened to float64 at once."""
 WIDEST = 8192
@@ -33,7 +35,8 @@ def fit_gaussian(vectors: Float[Tensor, "windows width"]) -> Gaussian:
     """Return the mean and covariance of vectors.
 
     Raises:
-        ValueError: There are fewer than two, they are too wide, or one is not finite.
+        UnmeasurableError: There are fewer than two.
+        ValueError: They are too wide, or one is not finite.
     """
     count, width = vectors.shape
     if width > WIDEST:
@@ -42,7 +45,9 @@ def fit_gaussian(vectors: Float[Tensor, "windows width"]) -> Gaussian:
             f"{WIDEST}; use another embedder"
         )
     if count < 2:
-        raise ValueError(f"a covariance needs at least 2 vectors, got {count}; add recordings")
+        raise UnmeasurableError(
+            f"a covariance needs at least 2 windows, there is {count}; add recordings"
+        )
     mean = vectors.mean(dim=0, dtype=torch.float64)
     if not mean.isfinite().all():
         raise ValueError("vectors must be finite, got NaN or infinity; check the embedder")

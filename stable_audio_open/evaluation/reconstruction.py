@@ -18,7 +18,7 @@ from stable_audio_open.evaluation.distances import (
     sounding_channels,
 )
 from stable_audio_open.evaluation.memory import Memory
-from stable_audio_open.evaluation.result import Result
+from stable_audio_open.evaluation.result import Result, UnmeasurableError
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 
 DEFINITION = (
@@ -81,7 +81,7 @@ def evaluate_autoencoder(
     Raises:
         AudioFileError: A recording cannot be read.
         FloatingPointError: One is decoded to NaN or infinite samples.
-        ValueError: All recordings are silent.
+        UnmeasurableError: All recordings are silent.
     """
     measured = {
         name: measure_decoding(path, decode, sample_rate=sample_rate, channels=channels)
@@ -132,8 +132,8 @@ def evaluate_decoded(
 
     Raises:
         AudioFileError: A recording cannot be read.
-        ValueError: The ids differ, two recordings differ in length by more than 0.1 s, or all
-            originals are silent.
+        UnmeasurableError: All originals are silent.
+        ValueError: The ids differ, or two recordings differ in length by more than 0.1 s.
     """
     own, theirs = recordings_by_id(decoded), recordings_by_id(originals)
     ids = match(own, theirs, names=(decoded, originals), allow_missing=allow_missing)
@@ -191,12 +191,12 @@ def reconstruction_result(
         checkpoint_hash: Idem.
 
     Raises:
-        ValueError: All originals are silent.
+        UnmeasurableError: All originals are silent.
     """
     found = {name: one for name, one in measured.items() if one is not None}
     silent_originals = tuple(name for name, one in measured.items() if one is None)
     if not found:
-        raise ValueError(
+        raise UnmeasurableError(
             f"{audio}: there is nothing to measure ({len(silent_originals)} originals are silent); "
             "give recordings with sound"
         )

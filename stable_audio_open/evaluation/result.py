@@ -7,6 +7,10 @@ import msgspec
 VERSION = version("stable-audio-open")
 
 
+class UnmeasurableError(ValueError):
+    """Recordings that give no figure: they are too few, or silent. The message is one line."""
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What all results have; JSON through `msgspec.json.encode`."""
 

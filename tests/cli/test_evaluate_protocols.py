@@ -244,6 +244,32 @@ def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     assert again.stdout.endswith("5 figures of 2 folders\n")
 
 
+def test_what_one_clip_cannot_tell_leaves_the_rest(run: Run, here: Path):
+    """One window has no covariance, and silence no distance; the run made all the rest."""
+    pytest.importorskip("musicnn")
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    asked = (*asked, "--references", "clips", "--limit", 1, "--output", "out", *FAST)
+    soundfile.write("clips/aaaaaaaaaaa.wav", torch.zeros(48000).numpy(), 48000)
+    result = run(*asked, "--frechet", "musicnn", "--kl", "musicnn")
+    assert result.returncode == 0, result.stderr
+    made = "out/comparisons/generation-all"
+    lines = result.stdout.splitlines()
+    assert lines[:2] == [
+        "out/generations, all: 1 files; kl",
+        f"warning: no frechet of all: {made}/references: a covariance needs at least 2 windows, "
+        "there is 1; add recordings",
+    ]
+    assert lines[-5:-3] == [
+        "out/reconstructions, all: 1 files; nothing measured",
+        "warning: no reconstruction of all: out/comparisons/reconstruction-all/made: there is "
+        "nothing to measure (1 originals are silent); give recordings with sound",
+    ]
+    assert not Path("out/generations/results/all/frechet.json").exists()
+    report = json.loads(Path("out/report.json").read_text())
+    figures = [one["metric"] for made in report["runs"] for one in made["measurements"]]
+    assert figures == ["kl_divergence"]
+
+
 def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
     asked = (*asked, "--references", "clips", "--allow-missing", "--seed", 3, *FAST)

@@ -7,6 +7,7 @@ import soundfile
 import torch
 
 from stable_audio_open.evaluation.frechet import evaluate_frechet
+from stable_audio_open.evaluation.result import UnmeasurableError
 from stable_audio_open.listeners.embedder import FunctionEmbedder
 
 RATE = 8000
@@ -62,3 +63,11 @@ def test_points_that_make_no_line_are_refused_before_anything_is_heard(
     with pytest.raises(ValueError, match=f"^{points} points make no line; give at least 3, or 0 f"):
         evaluate_frechet(made, reference, embedder, points=points)
     assert not heard
+
+
+@pytest.mark.parametrize(("own", "theirs", "short"), [(1, 9, "made"), (9, 1, "reference")])
+def test_a_set_of_one_window_is_named(own: int, theirs: int, short: str, tmp_path: Path) -> None:
+    made, reference = noise(tmp_path / "made", 0, own), noise(tmp_path / "reference", 1, theirs)
+    message = rf"/{short}: a covariance needs at least 2 windows, there is 1; add recordings$"
+    with pytest.raises(UnmeasurableError, match=message):
+        evaluate_frechet(made, reference, EMBEDDER)

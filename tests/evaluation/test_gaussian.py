@@ -98,7 +98,7 @@ def test_float32_vectors_give_the_distance_of_float64_ones() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (torch.zeros(1, 3), "a covariance needs at least 2 vectors, got 1; add recordings"),
+        (torch.zeros(1, 3), "a covariance needs at least 2 windows, there is 1; add recordings"),
         (torch.full((3, 3), torch.nan), "vectors must be finite, got NaN or infinity; "),
     ],
 )

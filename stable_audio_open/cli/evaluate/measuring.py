@@ -9,6 +9,7 @@ from stable_audio_open.evaluation.protocols.comparisons import Metric, compare, 
 from stable_audio_open.evaluation.protocols.made import Item
 from stable_audio_open.evaluation.protocols.protocol import ALL, Prompt
 from stable_audio_open.evaluation.report.published import Kind, wanted
+from stable_audio_open.evaluation.result import UnmeasurableError
 
 
 class Measured(NamedTuple):
@@ -20,6 +21,8 @@ class Measured(NamedTuple):
     unpaired: int
     """Of them, those without a reference."""
     results: tuple[Path, ...]
+    unmeasured: Mapping[str, str]
+    """Why there is no result, by metric: its recordings give no figure."""
 
 
 def measure_subsets(
@@ -53,7 +56,7 @@ def measure_subsets(
         compared = [item for item in items if item.id in ids]
         unpaired = sum(item.clip not in references for item in compared)
         if len(compared) == unpaired:
-            yield Measured(subset, len(compared), unpaired, ())
+            yield Measured(subset, len(compared), unpaired, (), {})
             continue
         comparison = write_comparison(
             scratch / f"{kind}-{subset}",
@@ -63,8 +66,14 @@ def measure_subsets(
             protocol=asked.protocol.name,
         )
         fitting = {k: metric for k, metric in metrics.items() if {*metric.finds} & {*names}}
-        written = compare(comparison, fitting, folder=folder, subset=subset)
-        yield Measured(subset, len(compared), unpaired, tuple(written))
+        written: list[Path] = []
+        unmeasured = {}
+        for name, metric in fitting.items():
+            try:
+                written += compare(comparison, {name: metric}, folder=folder, subset=subset)
+            except UnmeasurableError as error:  # of a slice; the other metrics are none the worse
+                unmeasured[name] = str(error)
+        yield Measured(subset, len(compared), unpaired, tuple(written), unmeasured)
 
 
 def _id(kind: Kind, prompt: Prompt) -> str:

@@ -103,10 +103,12 @@ def run_protocol(
             scratch=output / COMPARISONS,
             metrics=metrics,
         )
-        for subset, files, unpaired, results in found:
+        for subset, files, unpaired, results, unmeasured in found:
             without = f", {unpaired} without a reference" if unpaired else ""
             names = ", ".join(path.stem for path in results) or "nothing measured"
             typer.echo(f"{folder}, {subset}: {files} files{without}; {names}")
+            for metric, reason in unmeasured.items():
+                typer.echo(f"warning: no {metric} of {subset}: {reason}")
     folders = [folder for _, folder, _, _ in runs]
     for path in write_report(output, read_runs(folders), players=players):
         typer.echo(str(path))
