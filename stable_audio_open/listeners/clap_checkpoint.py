@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError
 
@@ -11,6 +12,13 @@ from stable_audio_open.listeners.clap import ClapEmbedder
 from stable_audio_open.listeners.clap_laion import read_laion
 
 FILES = ("config.json", "preprocessor_config.json")
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Of those that are there transformers reads the first, whatever else lies beside it."""
 DOWNLOAD = (
     "download 630k-audioset-fusion-best.pt from https://huggingface.co/lukewys/laion_clap, and "
     "vocab.json and merges.txt of https://huggingface.co/FacebookAI/roberta-base beside it; or the "
@@ -32,7 +40,7 @@ def load_clap(
         device: Where to compute.
 
     Raises:
-        ValueError: There is no such model.
+        ValueError: There is no such model, or its tensors are not just those of `ClapModel`.
     """
     path = Path(path)
     if path.is_dir():
@@ -54,8 +62,8 @@ def load_clap(
 
 
 def _transformers(folder: Path) -> tuple[Any, Any, list[Path]]:
+    weights = _weights(folder)
     missing = [name for name in FILES if not (folder / name).is_file()]
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
     if missing or not weights:
         raise ValueError(
             f"{folder}: holds no CLAP model ({', '.join(missing) or 'no weights'} missing); "
@@ -72,7 +80,44 @@ def _transformers(folder: Path) -> tuple[Any, Any, list[Path]]:
         reason = " ".join(str(error).split())
         raise ValueError(f"{folder}: not a checkpoint of ClapModel ({reason})") from error
     model, loading = loaded
-    absent = sorted(loading["missing_keys"])
+    absent, unknown = sorted(loading["missing_keys"]), sorted(loading["unexpected_keys"])
     if absent:
         raise ValueError(f"{folder}: lacks {len(absent)} weights of ClapModel, {absent[0]} first")
+    if unknown:
+        raise ValueError(
+            f"{folder}: has {len(unknown)} tensors that ClapModel has not, {unknown[0]} first; "
+            "give the folder of a ClapModel alone"
+        )
     return model, extractor, weights
+
+
+def _weights(folder: Path) -> list[Path]:
+    """Return the files that transformers reads, in its order of preference; none where none is.
+
+    Raises:
+        ValueError: The index of a checkpoint in parts is damaged, or a part is missing.
+    """
+    for name in WEIGHTS:
+        path = folder / name
+        if not path.is_file():
+            continue
+        if path.suffix != ".json":
+            return [path]
+        try:
+            parts = sorted(
+                set(msgspec.json.decode(path.read_bytes(), type=_Index).weight_map.values())
+            )
+        except msgspec.DecodeError as error:
+            raise ValueError(
+                f"{path}: not an index of weights ({error}); download it again"
+            ) from error
+        missing = [part for part in parts if not (folder / part).is_file()]
+        if missing:
+            raise ValueError(f"{folder}: lacks {missing[0]}, which {name} names; {DOWNLOAD}")
+        return [folder / part for part in parts]
+    return []
+
+
+class _Index(msgspec.Struct):
+    weight_map: dict[str, str]
+    """File by tensor."""

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import re
@@ -189,6 +190,46 @@ def test_missing_weights_are_not_made_up(folder: Path, tmp_path: Path) -> None:
     message = r"less: lacks 1 weights of ClapModel, audio_projection\.linear1\.weight first"
     with pytest.raises(ValueError, match=message):
         load_clap(tmp_path / "less")
+
+
+def test_tensors_of_another_model_are_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "more")
+    path = tmp_path / "more" / "model.safetensors"
+    weights = load_file(path) | {"audio_model.other.weight": torch.zeros(3)}
+    save_file(weights, path, {"format": "pt"})
+    message = (
+        r"more: has 1 tensors that ClapModel has not, audio_model\.other\.weight first; give the"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_clap(tmp_path / "more")
+
+
+def test_the_hash_is_of_the_weights_that_are_read(folder: Path, tmp_path: Path) -> None:
+    plain = load_clap(folder)
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
+    assert plain.name == f"clap:{folder.name}:{digest}"
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy)
+    for stray in ("training_args.bin", "pytorch_model.bin", "optimizer.safetensors"):
+        (copy / stray).write_bytes(b"x")
+    assert load_clap(copy).name == plain.name
+
+    # In parts: their order is that of their names, and each counts.
+    (copy / "model.safetensors").unlink()
+    plain.model.save_pretrained(copy, max_shard_size="8KB")
+    parts = sorted(copy.glob("model-*.safetensors"))
+    assert len(parts) > 1
+    digests = b"".join(hashlib.sha256(part.read_bytes()).digest() for part in parts)
+    found = load_clap(copy)
+    assert found.name == f"clap:{folder.name}:{hashlib.sha256(digests).hexdigest()[:12]}"
+    torch.testing.assert_close(found(noise(1)), plain(noise(1)))
+    parts[0].unlink()
+    message = rf"lacks {parts[0].name}, which model\.safetensors\.index\.json names; download"
+    with pytest.raises(ValueError, match=message):
+        load_clap(copy)
+    (copy / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"index\.json: not an index of weights \(.*weight_map"):
+        load_clap(copy)
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
