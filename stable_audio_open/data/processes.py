@@ -1,15 +1,17 @@
 """Processes that share out a work, as torchrun starts them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch.distributed
 
 PATIENCE = timedelta(days=30)
 """Processes end at different times; that of gloo is half an hour."""
+
+Result = TypeVar("Result")
 
 
 class Processes(NamedTuple):
@@ -26,6 +28,30 @@ class Processes(NamedTuple):
         """Wait until all processes are here."""
         if self.total > 1:
             torch.distributed.barrier()
+
+    def in_first(self, work: Callable[[], Result]) -> Result | None:
+        """Let the first process work, such as load what it alone needs, while the others wait.
+
+        Returns:
+            What the work returns; None in the other processes.
+
+        Raises:
+            ValueError: In the others, where the work failed; in the first, what it raised.
+        """
+        found, fault = None, None
+        if self.rank == 0:
+            try:
+                found = work()
+            except Exception as error:  # noqa: BLE001, raised below once the others know
+                fault = error
+        told = [None if fault is None else str(fault)]
+        if self.total > 1:
+            torch.distributed.broadcast_object_list(told)
+        if fault is not None:
+            raise fault
+        if told[0] is not None:
+            raise ValueError(f"the first process cannot go on: {told[0]}")
+        return found
 
 
 @contextmanager

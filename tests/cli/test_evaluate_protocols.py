@@ -181,6 +181,19 @@ def test_processes_share_a_protocol_and_one_measures(here: Path):
     assert result.stdout.count("out/report.md") == 1
 
 
+def test_the_first_process_alone_loads_what_it_measures_with(here: Path):
+    Path("rubbish.pt").write_bytes(b"rubbish")
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    asked = (*asked, "--references", "clips", "--output", "out", "--limit", 1)
+    result = run_in_two_processes(*asked, "--kl", "passt:rubbish.pt")
+    assert result.returncode != 0
+    assert result.stderr.count("stable-audio-open: rubbish.pt: cannot be read as a checkpoint") == 1
+    others = "stable-audio-open: the first process cannot go on: rubbish.pt: cannot be read"
+    assert result.stderr.count(others) <= 1  # torchrun may end the other one before it speaks
+    assert "Connection closed" not in result.stderr
+    assert not Path("out").exists()
+
+
 def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     pytest.importorskip("musicnn")
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")

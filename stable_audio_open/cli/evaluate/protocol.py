@@ -79,6 +79,7 @@ def protocol(
     shares out what the model makes over GPUs.
     """
     import logging
+    from functools import partial
 
     from stable_audio_open.cli.evaluate.making import device_of
     from stable_audio_open.cli.evaluate.metrics import load_metrics
@@ -107,10 +108,13 @@ def protocol(
     refuse_missing(references, asked.chosen, found, allowed=allow_missing)
     check_references(found)
     check_places(output)
-    metrics = load_metrics(frechet=frechet, kl=kl, clap=clap, device=listeners_device)
     options.use_threads(threads)
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
     with joined_processes() as processes:
+        # The first process alone measures; what is wrong with a network is told before any work.
+        metrics = processes.in_first(
+            partial(load_metrics, frechet=frechet, kl=kl, clap=clap, device=listeners_device)
+        )
         loaded = load(
             model,
             device=device_of(device, processes),
@@ -128,5 +132,5 @@ def protocol(
             processes,
             part=part,
             players=players,
-            metrics=metrics,
+            metrics=metrics or {},
         )
