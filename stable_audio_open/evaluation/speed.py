@@ -10,6 +10,8 @@ from typing import NamedTuple
 import msgspec
 import torch
 
+from stable_audio_open.evaluation.result import VERSION
+
 GB = 1e9
 
 
@@ -36,6 +38,8 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     """What a machine does."""
 
     model: str
+    checkpoint_hash: str | None
+    """SHA-256 over its weights, the first 16 digits; None where they are random."""
     machine: str
     torch: str
     """Version."""
@@ -51,6 +55,8 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[Stage, ...]
     process_memory: int | None
     """Bytes of CPU memory that the process held at most, loading included; None where unknown."""
+    version: str = VERSION
+    """Of this package."""
 
 
 class Published(NamedTuple):
@@ -144,6 +150,7 @@ def speed_table(result: Speed) -> str:
     threads = f", {result.threads} threads" if result.threads else ""
     lines = [
         f"{result.model} on {result.machine}{threads}, {result.dtype}, torch {result.torch}",
+        f"weights {result.checkpoint_hash or 'random'}, stable-audio-open {result.version}",
         f"{result.batch} x {result.seconds:.2f} s = {result.frames} latents, median of "
         f"{result.repeats}",
         "",

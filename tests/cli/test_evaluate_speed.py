@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -10,6 +11,8 @@ import torch
 from stable_audio_open.build.random_model import full_prompts, random_model
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.evaluation.speed import measure_stage
+from stable_audio_open.evaluation.weights import module_hash
+from stable_audio_open.pretrained import StableAudio
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -30,6 +33,19 @@ def test_the_table(run: Run, source: list[object]) -> None:
     assert found["frames"] == 44
     assert found["seconds"] == pytest.approx(44 * 1024 / 44100)
     assert found["dtype"] == "float32"
+    assert found["version"] == version("stable-audio-open")
+    if source == ["tiny"]:
+        wanted = module_hash(StableAudio.from_pretrained("tiny", device="cpu"))
+        assert found["checkpoint_hash"] == wanted
+        assert f"\nweights {wanted}, stable-audio-open {found['version']}\n" in result.stdout
+    else:
+        assert found["checkpoint_hash"] is None
+        assert "\nweights random, stable-audio-open " in result.stdout
+    assert result.stdout.startswith(
+        "warning: --chunk 64 is left out: the 44 latents of the window are one chunk, which is "
+        "decoding as a whole\n"
+    )
+    assert result.stdout.count("left out") == 1
     for stage in found["stages"]:
         assert stage["seconds"] > 0
         assert stage["memory"] is None

@@ -31,7 +31,7 @@ def test_alone_it_works_and_fails_as_it_is() -> None:
         raise OSError("no weights")
 
     assert Processes().in_first(lambda: 7) == 7
-    with pytest.raises(OSError, match="^no weights$"):
+    with pytest.raises(OSError, match=r"^no weights$"):
         Processes().in_first(fail)
 
 

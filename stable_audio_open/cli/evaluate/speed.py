@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stable_audio_open.latent_diffusion import LatentDiffusion
 
 CHUNKS = (32, 64, 128, 256, 512)
-"""Latents; what is not below the window is left out."""
+"""Latents; of these, what is not below the window is left out."""
 
 
 def speed(
@@ -65,12 +65,14 @@ def speed(
         speed_table,
         to_json,
     )
+    from stable_audio_open.evaluation.weights import module_hash
     from stable_audio_open.pretrained import StableAudio
 
     if output is not None:
         check_folder(output.parent)
     options.use_threads(threads)
-    if model.endswith(".json"):
+    random = model.endswith(".json")
+    if random:
         system = _random(model, text_encoder, device=device, dtype=dtype, attention=attention)
     else:
         system = StableAudio.from_pretrained(
@@ -84,6 +86,12 @@ def speed(
     hop = system.autoencoder.downsampling
     frames = math.ceil((window or longest) * system.sample_rate / hop)
     frames = min(frames, system.window_frames)
+    for core in chunk or ():
+        if core >= frames:
+            typer.echo(
+                f"warning: --chunk {core} is left out: the {frames} latents of the window are "
+                "one chunk, which is decoding as a whole"
+            )
     weight = next(system.transformer.parameters())
     stages = measure_stages(
         system,
@@ -93,8 +101,10 @@ def speed(
         chunks=[core for core in chunk or CHUNKS if core < frames],
         repeats=repeats,
     )
+    peak = process_memory()  # hashing copies weights from the GPU
     result = Speed(
         model=model,
+        checkpoint_hash=None if random else module_hash(system),
         machine=machine_name(weight.device),
         torch=str(torch.__version__),
         dtype=str(weight.dtype).removeprefix("torch."),
@@ -104,7 +114,7 @@ def speed(
         frames=frames,
         repeats=repeats,
         stages=tuple(stages),
-        process_memory=process_memory(),
+        process_memory=peak,
     )
     if output is not None:
         replace_bytes(output, to_json(result))
