@@ -157,15 +157,14 @@ def _measure(decoded: Path, original: Path) -> Measured | None:
             "decode it at the original length"
         )
     length = min(mine.samples.shape[-1], wanted.samples.shape[-1])
-    distances = reconstruction_distances(
-        mine.samples[0, :, :length], wanted.samples[0, :, :length], sample_rate=rate
-    )
+    heard = wanted.samples[0, :, :length]
+    distances = reconstruction_distances(mine.samples[0, :, :length], heard, sample_rate=rate)
     return Measured(
         distances=distances,
         silent=is_silent(mine.samples),
         sample_rate=rate,
         channels=channels,
-        silent_channel=len(sounding_channels(wanted.samples[0])) < channels,
+        silent_channel=len(sounding_channels(heard)) < channels,
     )
 
 
