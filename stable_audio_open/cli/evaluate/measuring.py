@@ -66,7 +66,7 @@ def measure_subsets(
             protocol=asked.protocol.name,
         )
         fitting = {k: metric for k, metric in metrics.items() if {*metric.finds} & {*names}}
-        written: list[Path] = []
+        written = compare(comparison, {}, folder=folder, subset=subset)  # makes its folder ready
         unmeasured = {}
         for name, metric in fitting.items():
             try:
