@@ -167,7 +167,7 @@ def test_reconstructions_are_measured_once_for_all_subsets(
     alone = {}
     for subset, files in ((ALL, 4), (NO_SINGING, 3)):
         folder = tmp_path / "compared" / f"reconstruction-{subset}"
-        result = evaluate_decoded(folder / "made", folder / "pairs")
+        result = evaluate_decoded(folder / "made", folder / "pairs", sample_rate=44100, channels=2)
         assert result.files == files
         alone[f"{subset}/reconstruction.json"] = to_json(result)
     assert found == alone

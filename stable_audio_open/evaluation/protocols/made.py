@@ -9,10 +9,13 @@ import msgspec
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.audio.saving import save_audio
 
 SETTINGS, MANIFEST = "settings.json", "manifest.jsonl"
 SUFFIX = ".flac"
-"""Of the files."""
+"""Of what is generated, and of references: their level makes no difference to any metric."""
+DECODED_SUFFIX = ".wav"
+"""Of what is decoded: float samples, as loud as they came, for distances that hear level."""
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +98,7 @@ def open_set(folder: Path, settings: Settings) -> None:
     found = read_settings(folder)
     old, new = msgspec.to_builtins(found), msgspec.to_builtins(settings)
     other = [name for name in new if name not in NAMES and old.get(name) != new[name]]
-    if other and not any(file.suffix == SUFFIX for file in folder.iterdir()):
+    if other and not any(file.suffix in (SUFFIX, DECODED_SUFFIX) for file in folder.iterdir()):
         replace_bytes(path, content)  # a run that failed before its first file binds nobody
     elif other:
         changes = ", ".join(
@@ -161,7 +164,7 @@ def make_missing(
     for start in range(0, len(waiting), batch):
         group = waiting[start : start + batch]
         for item, sound in zip(group, make(group), strict=True):
-            sound.save(folder / item.file)
+            _save(sound, folder / item.file)
         done = len(mine) - len(waiting) + start + len(group)
         share = f" of process {rank + 1} of {processes}" if processes > 1 else ""
         logger.info("%s: %d of %d files%s made", folder, done, len(mine), share)
@@ -197,6 +200,17 @@ def read_manifest(folder: Path) -> list[Item]:
             )
         items.append(item)
     return items
+
+
+def _save(sound: Audio, path: Path) -> None:
+    decoded = path.suffix == DECODED_SUFFIX
+    save_audio(
+        path,
+        sound.samples[0],
+        sound.sample_rate,
+        subtype="float" if decoded else "pcm24",
+        keep_level=decoded,
+    )
 
 
 def _is_whole(path: Path) -> bool:
