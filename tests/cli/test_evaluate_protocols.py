@@ -284,6 +284,35 @@ def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
     assert one == other
 
 
+def test_silence_is_told_and_nothing_stays_of_other_files(run: Run, here: Path):
+    pytest.importorskip("musicnn")
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    asked = (*asked, "--references", "clips", "--part", "generation", "--allow-missing", *FAST)
+    asked = (*asked, "--output", "out")
+    first = run(*asked, "--frechet", "musicnn")
+    assert first.returncode == 0, first.stderr
+    assert "silent" not in first.stdout
+    results = Path("out/generations/results/all")
+    assert (results / "frechet.json").is_file()
+
+    for path in Path("out/generations").glob("*.flac"):
+        samples, rate = soundfile.read(path)
+        soundfile.write(path, 0 * samples, rate)
+    again = run(*asked, "--frechet", "musicnn")
+    assert again.returncode == 0, again.stderr
+    assert "warning: 4 of 4 files are silent" in again.stdout
+    for name in ("report.md", "report.html"):
+        assert "4 files against 2, 4 of them silent; " in Path("out", name).read_text()
+
+    # No caption of these is about something else than speech, and nobody listens.
+    fewer = run(*asked, "--limit", 2, "--subset", "no-speech")
+    assert fewer.returncode == 0, fewer.stderr
+    last = run(*asked, "--limit", 2)
+    assert last.returncode == 0, last.stderr
+    assert not (results / "frechet.json").exists()
+    assert "silent" not in last.stdout
+
+
 def test_distances_are_those_of_sounds_as_loud_as_they_are(run: Run, here: Path):
     """A recording above full scale, as MP3 gives them, whose decoding is above it too."""
     Path("loud").mkdir()

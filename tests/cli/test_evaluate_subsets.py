@@ -138,7 +138,7 @@ def test_generations_are_heard_once_for_all_subsets(tmp_path: Path) -> None:
         made, table = folder / "made", folder / "prompts.csv"
         judged: dict[str, Result] = {
             "frechet": evaluate_frechet(
-                made, folder / "references", embedder, allow_missing=True, points=0
+                made, folder / "references", embedder, paired=False, points=0
             ),
             "kl": evaluate_kl(made, folder / "pairs", tagger, allow_missing=True),
             "clap": evaluate_clap(made, read_prompts(table), joint, source=str(table)),

@@ -74,9 +74,11 @@ def test_settings_without_files_give_way(tmp_path: Path):
     """A run that failed before its first file must not keep its mistake."""
     open_set(tmp_path, SETTINGS)
     write_manifest(tmp_path, [])
+    (tmp_path / "results" / "all").mkdir(parents=True)
     other = msgspec.structs.replace(SETTINGS, guidance=3.0)
     open_set(tmp_path, other)
     assert read_settings(tmp_path) == other
+    assert not (tmp_path / "results").exists()  # of files that are gone
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path):

@@ -88,7 +88,7 @@ def _frechet(memory: Memory, embedder: Embedder, made: Comparison) -> bytes:
     # The paper reports no extrapolation, and slices have too few windows for one.
     return to_json(
         evaluate_frechet(
-            made.made, made.references, embedder, allow_missing=True, points=0, memory=memory
+            made.made, made.references, embedder, paired=False, points=0, memory=memory
         )
     )
 

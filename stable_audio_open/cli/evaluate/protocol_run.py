@@ -24,6 +24,7 @@ from stable_audio_open.evaluation.protocols.comparisons import Metric
 from stable_audio_open.evaluation.protocols.made import Item
 from stable_audio_open.evaluation.protocols.references import missing_references
 from stable_audio_open.evaluation.report.published import Kind
+from stable_audio_open.evaluation.report.results import read_result
 from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
 from stable_audio_open.pretrained import StableAudio
@@ -107,6 +108,16 @@ def run_protocol(
             without = f", {unpaired} without a reference" if unpaired else ""
             names = ", ".join(path.stem for path in results) or "nothing measured"
             typer.echo(f"{folder}, {subset}: {files} files{without}; {names}")
+            silent = max(
+                (
+                    measurement.silent
+                    for path in results
+                    for measurement in read_result(path, subset, asked.protocol.name)
+                ),
+                default=0,
+            )
+            if silent:
+                typer.echo(f"warning: {silent} of {files} files are silent")
     folders = [folder for _, folder, _, _ in runs]
     for path in write_report(output, read_runs(folders), players=players):
         typer.echo(str(path))

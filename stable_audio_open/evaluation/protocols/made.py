@@ -1,6 +1,7 @@
 """Folders of generations or reconstructions, of one model with one set of settings."""
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.audio.saving import save_audio
 
-SETTINGS, MANIFEST = "settings.json", "manifest.jsonl"
+SETTINGS, MANIFEST, RESULTS = "settings.json", "manifest.jsonl", "results"
 SUFFIX = ".flac"
 """Of what is generated, and of references: their level makes no difference to any metric."""
 DECODED_SUFFIX = ".wav"
@@ -99,7 +100,9 @@ def open_set(folder: Path, settings: Settings) -> None:
     old, new = msgspec.to_builtins(found), msgspec.to_builtins(settings)
     other = [name for name in new if name not in NAMES and old.get(name) != new[name]]
     if other and not any(file.suffix in (SUFFIX, DECODED_SUFFIX) for file in folder.iterdir()):
-        replace_bytes(path, content)  # a run that failed before its first file binds nobody
+        # A run that failed before its first file binds nobody, nor does what was measured of it.
+        shutil.rmtree(folder / RESULTS, ignore_errors=True)
+        replace_bytes(path, content)
     elif other:
         changes = ", ".join(
             f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in other
