@@ -128,6 +128,22 @@ def test_what_is_there_is_kept_and_damage_is_made_again(tmp_path: Path):
         torch.testing.assert_close(sound.samples, tones([item]).samples, rtol=0, atol=2**-23)
 
 
+@pytest.mark.parametrize("left", [0.1, 0.5, 0.95])
+def test_a_file_that_was_cut_off_is_made_again(left: float, tmp_path: Path):
+    """The header of a FLAC file says nothing of where the file ends."""
+
+    def noise(group: Sequence[Item]) -> Audio:
+        generator = torch.Generator().manual_seed(0)
+        return Audio(torch.rand(len(group), 2, 20000, generator=generator), 8000)
+
+    make_missing(tmp_path, ITEMS[:1], noise, batch=1)
+    path = tmp_path / "0.flac"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(left * len(whole))])
+    assert make_missing(tmp_path, ITEMS[:1], noise, batch=1) == 1
+    assert path.read_bytes() == whole
+
+
 def test_processes_share_the_items(tmp_path: Path):
     shares = []
     for rank in range(3):

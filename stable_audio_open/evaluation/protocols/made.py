@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.audio.saving import save_audio
+from stable_audio_open.evaluation.whole import is_whole
 
 SETTINGS, MANIFEST, RESULTS = "settings.json", "manifest.jsonl", "results"
 SUFFIX = ".flac"
@@ -163,7 +163,7 @@ def make_missing(
         AudioSaveError: A file could not be written.
     """
     mine = items[rank::processes]
-    waiting = [item for item in mine if not _is_whole(folder / item.file)]
+    waiting = [item for item in mine if not is_whole(folder / item.file)]
     for start in range(0, len(waiting), batch):
         group = waiting[start : start + batch]
         for item, sound in zip(group, make(group), strict=True):
@@ -214,17 +214,6 @@ def _save(sound: Audio, path: Path) -> None:
         subtype="float" if decoded else "pcm24",
         keep_level=decoded,
     )
-
-
-def _is_whole(path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        audio_info(path)
-    except AudioFileError as error:
-        logger.warning("made again: %s", error)
-        return False
-    return True
 
 
 def _short(value: object) -> str:
