@@ -29,6 +29,8 @@ FORMATS: dict[str, tuple[str, str]] = {
 LOSSY = frozenset({".ogg", ".mp3"})
 LOSSLESS_PEAK = 1.0
 LOSSY_PEAK = 0.999
+HEADER_BYTES = 256
+"""In which the chunks before the samples lie."""
 BLOCK = 65536
 """Frames given to the encoder at once (libsndfile's Vorbis encoder needs stack in proportion)."""
 
@@ -61,7 +63,20 @@ def encode(
     ) as file:
         for start in range(0, len(frames), BLOCK):
             file.write(frames[start : start + BLOCK])
-    return buffer.getbuffer()
+    content = buffer.getbuffer()
+    if subtype == "float":
+        _forget_time(content)
+    return content
+
+
+def _forget_time(content: memoryview) -> None:
+    """Clear the time of writing, so that the same samples give the same file.
+
+    libsndfile notes it behind the version of the chunk with the peaks of float samples.
+    """
+    place = bytes(content[:HEADER_BYTES]).find(b"PEAK")
+    if place >= 0:
+        content[place + 12 : place + 16] = bytes(4)
 
 
 def check_target(path: Path, subtype: Subtype) -> str:
@@ -92,17 +107,22 @@ def save_audio(
     sample_rate: int,
     *,
     subtype: Subtype = "pcm24",
+    keep_level: bool = False,
 ) -> Path:
     """Write one item to `path`, in the format of its suffix, and return the path.
 
-    An item louder than full scale is scaled down as a whole, with a warning. The file is written
+    An item louder than full scale is scaled down as a whole, with a warning, or left as loud as it
+    is for who measures rather than listens (`keep_level`, float samples only). The file is written
     beside its place and renamed, so a failure leaves an earlier file untouched.
 
     Raises:
-        ValueError: unknown suffix or subtype, or samples that are empty or not finite.
+        ValueError: unknown suffix or subtype, a subtype that cannot keep the level, or samples that
+            are empty or not finite.
         AudioSaveError: the folder is missing or cannot be written, or the disk is full.
     """
     suffix = check_target(path, subtype)
+    if keep_level and subtype != "float":
+        raise ValueError(f"{path}: only float samples keep their level; pass subtype='float'")
     samples = samples.detach().to("cpu", torch.float32)
     if samples.numel() == 0:
         raise ValueError(f"{path}: there are no samples to save; generate or read some first")
@@ -112,7 +132,8 @@ def save_audio(
             f"{path}: {bad} of {samples.numel()} samples are NaN or infinite; nothing was saved: "
             "try dtype float32 or another checkpoint"
         )
-    samples, decibels = limit_peak(samples, LOSSY_PEAK if suffix in LOSSY else LOSSLESS_PEAK)
+    peak = LOSSY_PEAK if suffix in LOSSY else LOSSLESS_PEAK
+    samples, decibels = (samples, 0.0) if keep_level else limit_peak(samples, peak)
     if decibels:
         logger.warning(
             "%s: the peak exceeded full scale; turned down by %.2f dB to avoid clipping",

@@ -1,6 +1,6 @@
 """Sounds beside the training recordings that they are nearest to (section 5.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from stable_audio_open.evaluation.chunk_vectors import Neighbours, nearest, simi
 from stable_audio_open.evaluation.generations import Wanted
 from stable_audio_open.evaluation.memorisation_result import Candidate, Section, StudySettings
 from stable_audio_open.evaluation.recording_sets import EmbeddedSet, RecordingSet
+from stable_audio_open.evaluation.whole import is_whole
 
 EXCERPTS = "recordings"
 
@@ -22,12 +23,12 @@ class Sounds(NamedTuple):
 
     title: str
     embedded: EmbeddedSet
-    places: Sequence[int]
-    """Which sounds of the set."""
-    prompts: Sequence[str]
-    """Of all sounds of the set."""
-    origins: Sequence[Wanted] | None
-    """Of all sounds of the set; None where they were given."""
+    files: Collection[str]
+    """Which sounds of the set; those that it leaves out are not compared."""
+    prompts: Mapping[str, str]
+    """By file."""
+    origins: Mapping[str, Wanted] | None
+    """By file; None where they were given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +43,27 @@ class Comparison:
     output: Path
 
     def section(self, sounds: Sounds) -> tuple[Section, Float[Tensor, "sounds"]]:
-        """Return the section of some sounds, and how near each of them is."""
+        """Return the section of some sounds, and how near each is that is not silent."""
         near = nearest(sounds.embedded.vectors, self.library.vectors)
-        files, places = sounds.embedded.files, list(sounds.places)
+        files = sounds.embedded.files
+        places = [place for place, file in enumerate(files) if file in sounds.files]
         ranked = sorted(places, key=lambda place: (-float(near.similarity[place]), files[place]))
         similarities = near.similarity[places]
-        origins = [sounds.origins[place] for place in places] if sounds.origins else None
+        origins = None
+        if sounds.origins is not None:
+            origins = [sounds.origins[files[place]] for place in places]
         own = [
             self.library.hashes[self._recording(near, place)] == self.library.hashes[o.recording]
-            for place, o in zip(places, origins or (), strict=bool(origins))
+            for place, o in zip(places, origins or (), strict=origins is not None)
         ]
         return Section(
             title=sounds.title,
             sounds=len(places),
-            prompted_recordings=len({o.recording for o in origins}) if origins else None,
-            nearest_is_prompted=sum(own) if origins else None,
+            silent=tuple(file for file in sounds.embedded.silent if file in sounds.files),
+            prompted_recordings=(
+                None if origins is None else len({origin.recording for origin in origins})
+            ),
+            nearest_is_prompted=None if origins is None else sum(own),
             above_baseline=int((similarities > self.baseline).sum()),
             candidates=tuple(
                 self._candidate(rank, place, sounds, near)
@@ -69,22 +76,23 @@ class Comparison:
 
     def _candidate(self, rank: int, place: int, sounds: Sounds, near: Neighbours) -> Candidate:
         embedded, file = sounds.embedded, self._recording(near, place)
+        sound = embedded.files[place]
         start = float(self.library.vectors.starts[near.other[place]])
-        origin, own = sounds.origins[place] if sounds.origins else None, None
+        origin, own = None if sounds.origins is None else sounds.origins[sound], None
         if origin is not None:
             prompted = self.library.files.index(origin.recording)
             own = similarity(embedded.vectors, place, self.library.vectors, prompted)
-        path = embedded.folder / embedded.files[place]
+        path = embedded.folder / sound
         if path.is_relative_to(self.output):
             shown = path.relative_to(self.output).as_posix()
         else:
             first = float(embedded.vectors.starts[near.own[place]])
-            shown = self._excerpt(embedded, embedded.files[place], first)
+            shown = self._excerpt(embedded, sound, first)
         return Candidate(
             rank=rank,
             similarity=round(float(near.similarity[place]), 6),
             sound=shown,
-            prompt=sounds.prompts[place],
+            prompt=sounds.prompts[sound],
             seed=origin.seed if origin else None,
             prompted_recording=origin.recording if origin else None,
             prompted_similarity=None if own is None else round(own, 6),
@@ -96,10 +104,11 @@ class Comparison:
 
     def _excerpt(self, embedded: EmbeddedSet, file: str, start: float) -> str:
         """Write the chunk of a recording that was compared; return its path in the folder."""
-        name = f"{EXCERPTS}/{embedded.hashes[file][:16]}_{round(start * 1000)}.flac"
+        chunk = self.settings.chunk
+        micros = "_".join(f"{round(seconds * 1e6)}" for seconds in (start, chunk))
+        name = f"{EXCERPTS}/{embedded.hashes[file][:16]}_{micros}.flac"
         path = self.output / name
-        if not path.is_file():
+        if not is_whole(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            chunk = self.settings.chunk
             read_audio(embedded.folder / file, start=start, duration=chunk).save(path)
         return name

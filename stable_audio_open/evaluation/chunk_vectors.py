@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from stable_audio_open.audio.files import audio_info, read_audio
+from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.listeners.embedder import Embedder, recording_vector
 from stable_audio_open.listeners.embeddings import EmbeddingCache
 
@@ -30,7 +31,19 @@ class ChunkVectors(NamedTuple):
     @property
     def recordings(self) -> int:
         """How many there are."""
-        return int(self.owners[-1]) + 1
+        return int(self.owners[-1]) + 1 if len(self.owners) else 0
+
+
+class EmbeddedChunks(NamedTuple):
+    """The chunks of recordings that can be compared, and what is left out."""
+
+    vectors: ChunkVectors
+    files: tuple[str, ...]
+    """The recordings that own them, in order."""
+    silent: tuple[str, ...]
+    """The other recordings: all their chunks are silent."""
+    silent_chunks: int
+    """Of all recordings."""
 
 
 class Neighbours(NamedTuple):
@@ -61,11 +74,15 @@ def embed_chunks(
     cache: EmbeddingCache,
     *,
     chunk: float,
-) -> ChunkVectors:
-    """Return the vectors of all chunks of files, from the cache where it has them.
+) -> EmbeddedChunks:
+    """Return the vectors of the chunks of files, from the cache where it has them.
+
+    Chunks that never exceed -60 dB of full scale are left out: for an embedder, one silence is as
+    good as another, so that they would count as copies. They are read anew each time, which costs
+    little beside embedding.
 
     Args:
-        files: Relative to `folder`; at least one.
+        files: Relative to `folder`.
         hashes: Of the audio of each file.
         folder: Of the recordings.
         embedder: Gets each chunk at its rate, as the mean of the channels.
@@ -74,30 +91,38 @@ def embed_chunks(
 
     Raises:
         AudioFileError: When a file cannot be read.
-        ValueError: When an embedding is zero or not finite, or there is no file.
+        ValueError: When an embedding is zero or not finite.
     """
-    if not files:
-        raise ValueError(f"{folder}: there is nothing to embed; add recordings")
-    keys, owners, starts = [], [], []
+    heard: list[str] = []
+    silent: list[str] = []
+    keys: list[str] = []
+    owners: list[int] = []
+    starts: list[float] = []
+    silent_chunks = 0
     try:
-        for place, file in enumerate(files):
+        for file in files:
+            before = len(keys)
             for start in chunk_starts(audio_info(folder / file).duration, chunk):
-                key = f"{hashes[file]} {start:.6f} {chunk:g}"
+                # Vectors under keys without the last word may be those of silence.
+                key = f"{hashes[file]} {start:.6f} {chunk:.6f} heard"
                 if key not in cache:
-                    found = read_audio(
-                        folder / file,
-                        sample_rate=embedder.sample_rate,
-                        start=start,
-                        duration=chunk,
-                    )
-                    cache.add(key, recording_vector(embedder, found.samples[0].mean(dim=0)))
+                    mono = _heard(folder / file, embedder.sample_rate, start, chunk)
+                    if mono is None:
+                        silent_chunks += 1
+                        continue
+                    cache.add(key, recording_vector(embedder, mono))
                 keys.append(key)
-                owners.append(place)
+                owners.append(len(heard))
                 starts.append(start)
+            (heard if len(keys) > before else silent).append(file)
     finally:
         cache.flush()
-    values = torch.stack([cache[key] for key in keys])
-    return ChunkVectors(values, torch.tensor(owners), torch.tensor(starts))
+    vectors = ChunkVectors(
+        torch.stack([cache[key] for key in keys]) if keys else torch.empty(0, 0),
+        torch.tensor(owners, dtype=torch.long),
+        torch.tensor(starts, dtype=torch.float64),
+    )
+    return EmbeddedChunks(vectors, tuple(heard), tuple(silent), silent_chunks)
 
 
 def nearest(
@@ -132,7 +157,8 @@ def nearest(
         [
             first + int(best[first:last].argmax())
             for first, last in _spans(queries.owners, queries.recordings)
-        ]
+        ],
+        dtype=torch.long,
     )
     return Neighbours(best[own].clamp(-1, 1), own, where[own])
 
@@ -142,6 +168,22 @@ def similarity(queries: ChunkVectors, query: int, library: ChunkVectors, place: 
     own = queries.values[queries.owners == query]
     other = library.values[library.owners == place]
     return float((own @ other.T).max().clamp(-1, 1))
+
+
+def _heard(
+    path: Path, sample_rate: int, start: float, duration: float
+) -> Float[Tensor, "time"] | None:
+    """Return the mean of the channels at a rate; None where it is silent.
+
+    At the recording's own rate it must be heard too: resampled, a sound rings into the silence next
+    to it.
+    """
+    for rate in (None, sample_rate):
+        found = read_audio(path, sample_rate=rate, start=start, duration=duration)
+        mono = found.samples[0].mean(dim=0)
+        if is_silent(mono):
+            return None
+    return mono
 
 
 def _blocks(rows: int, columns: int, block: int) -> Iterator[tuple[slice, slice]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from jaxtyping import Float
@@ -25,7 +25,12 @@ from stable_audio_open.listeners.named import load_embedder
 
 CROP = 10.0
 """Seconds that CLAP hears at once."""
+FUSED = "a random 10 s of each third fused with the whole"
+"""How a model that fuses hears a longer recording."""
 COLUMNS = ("id", "prompt")
+
+Part = float | Literal["whole"]
+"""Seconds that are heard, or all of a recording by a model that fuses."""
 
 
 @runtime_checkable
@@ -34,6 +39,18 @@ class JointEmbedder(Embedder, Protocol):
 
     def embed_text(self, prompts: Sequence[str]) -> Float[Tensor, "prompts width"]:
         """Return one vector for each text."""
+
+
+@runtime_checkable
+class FusingEmbedder(JointEmbedder, Protocol):
+    """An embedder that may hear excerpts of a longer recording and the whole of it at once."""
+
+    @property
+    def fuses(self) -> bool:
+        """Whether it does."""
+
+    def embed_once(self, mono: Float[Tensor, "time"], *, seed: int) -> Float[Tensor, "width"]:
+        """Return one vector for a recording of any length."""
 
 
 def load_joint_embedder(name: str, *, device: str = "cpu") -> JointEmbedder:
@@ -65,7 +82,7 @@ class PromptScore(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     prompt: str
     start: float
-    """Seconds into the recording where the crop starts."""
+    """Seconds into the recording where the crop starts; 0 where the model fuses."""
     score: float
     """Cosine."""
 
@@ -121,14 +138,16 @@ def evaluate_clap(
     *,
     source: str,
     seed: int = 0,
-    crop: float = CROP,
+    crop: float | None = None,
     allow_missing: bool = False,
     memory: Memory | None = None,
 ) -> ClapResult:
     """Compare recordings with their prompts.
 
     Recordings are heard as the mean of their channels, at a peak of -1 dB of full scale, through 16
-    bits. Of those longer than `crop` a random part is heard, which the seed and the id determine.
+    bits. A model that fuses, as the paper's does, hears a random 10 s of each third of those that
+    are longer, with the whole; of another model's, and with `crop`, a random part is heard. The
+    seed and the id determine what is random.
 
     Args:
         audio: Folder of the recordings.
@@ -136,7 +155,7 @@ def evaluate_clap(
         embedder: Has both in one space.
         source: Where the prompts come from, for the result.
         seed: Of the crops.
-        crop: Seconds.
+        crop: Seconds of longer recordings; None for what the model was made for, 10 s.
         allow_missing: Judge the prompts that have a recording.
         memory: Of what was heard, for sets that share recordings.
 
@@ -144,17 +163,19 @@ def evaluate_clap(
         AudioFileError: A recording cannot be read.
         ValueError: The ids differ, or none is common.
     """
-    if not crop > 0:
+    if crop is not None and not crop > 0:
         raise ValueError(f"crop must be above 0 s, got {crop}")
     files = recordings_by_id(audio)
     wanted = {one.id: one for one in prompts}
     ids = match(files, wanted, names=(audio, source), allow_missing=allow_missing)
     if not ids.common:
         raise ValueError(f"{audio}: has no recording of {source}; there is nothing to compare")
-    hear: Callable[[Path, str], _Heard] = partial(_hear, embedder, crop, seed)
+    fused = crop is None and isinstance(embedder, FusingEmbedder) and embedder.fuses
+    part: Part = "whole" if fused else crop or CROP
+    hear: Callable[[Path, str], _Heard] = partial(_hear, embedder, part, seed)
     read: Callable[[str], Tensor] = partial(_read, embedder)
     if memory is not None:
-        hear = memory.of(hear, "crop", embedder.name, crop, seed)
+        hear = memory.of(hear, "crop", embedder.name, part, seed)
         read = memory.of(read, "text", embedder.name)
     heard = {name: hear(files[name], name) for name in ids.common}
     rows = []
@@ -166,7 +187,7 @@ def evaluate_clap(
     return ClapResult(
         definition=(
             "mean over prompts of the cosine of text and audio; mono, peak "
-            f"{PEAK_DB:g} dBFS, 16 bits, a random {crop:g} s of longer recordings"
+            f"{PEAK_DB:g} dBFS, 16 bits, {_longer(part)}"
         ),
         audio=str(audio),
         reference=source,
@@ -185,6 +206,12 @@ def evaluate_clap(
     )
 
 
+def _longer(part: Part) -> str:
+    if part == "whole":
+        return f"{FUSED}, of longer recordings"
+    return f"a random {part:g} s of longer recordings"
+
+
 class _Heard(NamedTuple):
     vector: Float[Tensor, "width"]
     start: float
@@ -192,14 +219,19 @@ class _Heard(NamedTuple):
     silent: bool
 
 
-def _hear(embedder: JointEmbedder, crop: float, seed: int, path: Path, name: str) -> _Heard:
-    rate = embedder.sample_rate
+def _hear(embedder: JointEmbedder, part: Part, seed: int, path: Path, name: str) -> _Heard:
+    rate, chance = embedder.sample_rate, random.Random(f"{seed}:{name}")
     mono = read_audio(path, sample_rate=rate, channels=1).samples[0, 0]
-    length = round(crop * rate)
-    first = random.Random(f"{seed}:{name}").randint(0, max(0, len(mono) - length))
     # Level first, as the authors do: a crop keeps its place in the recording's dynamics.
-    level = through_16_bits(at_peak(mono))[first : first + length]
-    return _Heard(recording_vector(embedder, level), first / rate, is_silent(mono))
+    level = through_16_bits(at_peak(mono))
+    if part == "whole":
+        assert isinstance(embedder, FusingEmbedder)
+        vector = embedder.embed_once(level, seed=chance.randrange(2**32))
+        return _Heard(vector, 0.0, is_silent(mono))
+    length = round(part * rate)
+    first = chance.randint(0, max(0, len(mono) - length))
+    vector = recording_vector(embedder, level[first : first + length])
+    return _Heard(vector, first / rate, is_silent(mono))
 
 
 def _read(embedder: JointEmbedder, prompt: str) -> Float[Tensor, "1 width"]:

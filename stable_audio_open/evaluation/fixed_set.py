@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.files import audio_info, read_audio
-from stable_audio_open.audio.saving import limit_peak, save_audio
+from stable_audio_open.audio.saving import save_audio
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.evaluation.memory import content_hash
 
@@ -86,10 +86,8 @@ class FixedSet:
             sample_rate=self.sample_rate,
             channels=self.channels,
             duration=self.seconds,
-        ).trim(self.seconds)
-        # Resampling may exceed full scale by a little; no metric minds the level.
-        samples, _ = limit_peak(audio.samples[0])
-        return samples
+        )
+        return audio.trim(self.seconds).samples[0]
 
     def check(self) -> None:
         """Check that there is something to judge by, before anything is written.
@@ -115,7 +113,9 @@ class FixedSet:
         self.folder.mkdir(parents=True)
         for recording in self.recordings:
             samples = self.read(recording)
-            save_audio(self.file(recording), samples, self.sample_rate, subtype="float")
+            save_audio(
+                self.file(recording), samples, self.sample_rate, subtype="float", keep_level=True
+            )
 
 
 def fixed_set_hash(recordings: Sequence[FixedRecording]) -> str:

@@ -1,7 +1,8 @@
 """The Frechet distance between two sets of recordings (FD_openl3 in the paper)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from stable_audio_open.evaluation.extrapolation import (
@@ -14,7 +15,7 @@ from stable_audio_open.evaluation.gaussian import contributions, fit_gaussian, f
 from stable_audio_open.evaluation.levels import PEAK_DB
 from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result, UnmeasurableError
-from stable_audio_open.evaluation.sets import match, recordings_by_id
+from stable_audio_open.evaluation.sets import Match, match, recordings_by_id
 from stable_audio_open.evaluation.statistics import (
     Origin,
     Statistics,
@@ -22,7 +23,7 @@ from stable_audio_open.evaluation.statistics import (
     read_statistics,
     write_statistics,
 )
-from stable_audio_open.evaluation.vectors import COUNTS, Channels, embed_recordings
+from stable_audio_open.evaluation.vectors import COUNTS, Channels, embed_recordings, through
 from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.listeners.embedder import Embedder
 
@@ -56,6 +57,7 @@ def evaluate_frechet(
     channels: Channels = "stereo",
     cache: Path | None = None,
     allow_missing: bool = False,
+    paired: bool = True,
     points: int | None = None,
     seed: int = 0,
     memory: Memory | None = None,
@@ -69,6 +71,7 @@ def evaluate_frechet(
         channels: See `embed_recordings`.
         cache: Statistics of the reference; read where it exists, written where it does not.
         allow_missing: The sets may have different ids.
+        paired: A recording has the id of its reference; else ids are not compared.
         points: Of the extrapolation to infinitely many windows; 0 leaves it out. None takes 15,
             where there are the 60 windows that these need.
         seed: Of the extrapolation.
@@ -83,14 +86,18 @@ def evaluate_frechet(
     if points:
         check_points(points)
     files = recordings_by_id(generated)
-    names = (generated, reference)
+    matched: Callable[[Mapping[str, object], Mapping[str, object]], Match] = partial(
+        match, names=(generated, reference), allow_missing=allow_missing
+    )
+    if not paired:
+        matched = _unmatched
     digest = weights_hash(embedder)
     if reference.suffix == STATISTICS_SUFFIX:
-        theirs = _checked(reference, embedder.name, digest, channels)
-        ids = match(files, theirs.origin.files, names=names, allow_missing=allow_missing)
+        theirs = _checked(reference, embedder, digest, channels)
+        ids = matched(files, theirs.origin.files)
     else:
         found = recordings_by_id(reference)
-        ids = match(files, found, names=names, allow_missing=allow_missing)
+        ids = matched(files, found)
         with _named(reference):
             theirs = reference_statistics(
                 found, embedder, digest, channels=channels, cache=cache, memory=memory
@@ -104,7 +111,7 @@ def evaluate_frechet(
     return FrechetResult(
         definition=(
             "squared Frechet distance of Gaussians over all windows of all files; peak "
-            f"{PEAK_DB:g} dBFS, {_HEARD[channels]}"
+            f"{PEAK_DB:g} dBFS, {_HEARD[channels]}{_by_way(embedder)}"
         ),
         audio=str(generated),
         reference=str(reference),
@@ -131,6 +138,15 @@ def evaluate_frechet(
 
 
 _HEARD: dict[Channels, str] = {"stereo": "left and right joined", "mono": "mean of the channels"}
+
+
+def _unmatched(_own: Mapping[str, object], _reference: Mapping[str, object]) -> Match:
+    return Match((), (), ())
+
+
+def _by_way(embedder: Embedder) -> str:
+    rate = through(embedder)
+    return f", through {rate / 1000:g} kHz" if rate else ""
 
 
 def reference_statistics(
@@ -160,7 +176,7 @@ def reference_statistics(
         raise ValueError(f"{cache}: a cache of statistics must end in {STATISTICS_SUFFIX}")
     hashes = file_hashes(files) if cache is not None else dict.fromkeys(files, "")
     if cache is not None and cache.exists():
-        kept = _checked(cache, embedder.name, embedder_hash, channels)
+        kept = _checked(cache, embedder, embedder_hash, channels)
         changed = sorted(
             name
             for name in hashes.keys() | kept.origin.files.keys()
@@ -174,7 +190,11 @@ def reference_statistics(
         return kept
     found = embed_recordings(files, embedder, channels=channels, memory=memory)
     origin = Origin(
-        embedder=embedder.name, embedder_hash=embedder_hash, channels=channels, files=hashes
+        embedder=embedder.name,
+        embedder_hash=embedder_hash,
+        channels=channels,
+        through=through(embedder),
+        files=hashes,
     )
     made = Statistics(fit_gaussian(found.values), origin)
     if cache is not None:
@@ -201,11 +221,12 @@ def _caution(windows: int, reference_windows: int, dimensions: int) -> str | Non
     )
 
 
-def _checked(path: Path, name: str, digest: str | None, channels: Channels) -> Statistics:
+def _checked(path: Path, embedder: Embedder, digest: str | None, channels: Channels) -> Statistics:
     """Return statistics of this very embedder."""
     found = read_statistics(path)
-    wanted = (name, digest, channels)
-    made = (found.origin.embedder, found.origin.embedder_hash, found.origin.channels)
+    wanted = (embedder.name, digest, channels, through(embedder))
+    origin = found.origin
+    made = (origin.embedder, origin.embedder_hash, origin.channels, origin.through)
     if made != wanted:
         raise ValueError(
             f"{path}: was made by {_words(*made)}, not by {_words(*wanted)}; name another file"
@@ -213,5 +234,6 @@ def _checked(path: Path, name: str, digest: str | None, channels: Channels) -> S
     return found
 
 
-def _words(name: str, digest: str | None, channels: Channels) -> str:
-    return f"{name} (weights {digest or 'unknown'}, {channels})"
+def _words(name: str, digest: str | None, channels: Channels, rate: int | None) -> str:
+    by_way = f", through {rate} Hz" if rate else ""
+    return f"{name} (weights {digest or 'unknown'}, {channels}{by_way})"

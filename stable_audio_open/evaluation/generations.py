@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
@@ -12,6 +12,7 @@ import msgspec
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.audio.saving import limit_peak, save_audio
+from stable_audio_open.evaluation.whole import is_whole
 
 MANIFEST = "generations.jsonl"
 SETTINGS = "settings.json"
@@ -94,31 +95,39 @@ def make_generations(
 ) -> None:
     """Generate the sounds that the folder does not hold, as FLAC of 24 bits.
 
+    Of what it holds, what is damaged or was made of another prompt, seed or length is made anew.
     The sounds for one recording are made together, in batches; a batch of which a file is missing
     is made again as a whole, so that a resumed run gives what an uninterrupted one does.
 
     Args:
         wanted: The sounds for one recording one after the other.
-        folder: Made where it is missing; its manifest lists what was wanted last.
+        folder: Made where it is missing; its manifest lists what was wanted last, then what else
+            is there.
         generate: The model.
         settings: Those of the folder's sounds.
         batch: At most so many at once.
         progress: Called after each sound that is there.
 
     Raises:
-        ValueError: When the folder was begun with other settings.
+        ValueError: When the folder was begun with other settings, or its manifest cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     check_settings(folder, settings)
+    known = _read_manifest(folder / MANIFEST)
+    # Sounds of something else go before the manifest says that they are what is wanted.
+    for sound in wanted:
+        if known.pop(sound.file, None) != sound:
+            (folder / sound.file).unlink(missing_ok=True)
+    others = [sound for sound in known.values() if (folder / sound.file).is_file()]
     described = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
     replace_bytes(folder / SETTINGS, described)
-    lines = b"".join(msgspec.json.encode(sound) + b"\n" for sound in wanted)
+    lines = b"".join(msgspec.json.encode(sound) + b"\n" for sound in (*wanted, *others))
     replace_bytes(folder / MANIFEST, lines)
     for _, same in groupby(wanted, key=lambda sound: (sound.recording, sound.seconds)):
         sounds = list(same)
         for first in range(0, len(sounds), batch):
             together = sounds[first : first + batch]
-            if not all((folder / sound.file).is_file() for sound in together):
+            if not all(is_whole(folder / sound.file) for sound in together):
                 audio = generate(
                     [sound.prompt for sound in together],
                     [sound.seed for sound in together],
@@ -133,12 +142,17 @@ def make_generations(
 
 
 def make_reconstructions(
-    files: Sequence[str], source: Path, folder: Path, *, reconstruct: Callable[[Path], Audio]
+    hashes: Mapping[str, str],
+    source: Path,
+    folder: Path,
+    *,
+    reconstruct: Callable[[Path], Audio],
 ) -> list[Wanted]:
     """Write recordings as the autoencoder gives them back, those that the folder does not hold.
 
     Args:
-        files: Relative to `source`.
+        hashes: Of the audio of each file, which is relative to `source`; another recording of the
+            same name is another sound.
         source: Folder of the recordings.
         folder: Made where it is missing.
         reconstruct: The autoencoder: path of a recording -> what comes back.
@@ -148,10 +162,10 @@ def make_reconstructions(
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for file in files:
-        digest = hashlib.sha256(file.encode()).hexdigest()
+    for file, audio_hash in hashes.items():
+        digest = hashlib.sha256(f"{audio_hash} {file}".encode()).hexdigest()
         name = f"{_words(file)}_{digest[:8]}.flac"
-        if not (folder / name).is_file():
+        if not is_whole(folder / name):
             audio = reconstruct(source / file)
             samples, _ = limit_peak(audio.samples[0])
             save_audio(folder / name, samples, audio.sample_rate)
@@ -179,6 +193,20 @@ def check_settings(folder: Path, settings: GenerationSettings) -> None:
                 f"{folder}: was begun with {name} {old!r}, got {new!r}; choose another output "
                 "folder, or give the same"
             )
+
+
+def _read_manifest(path: Path) -> dict[str, Wanted]:
+    """Return what was wanted of each file; nothing where there is no manifest."""
+    known: dict[str, Wanted] = {}
+    for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else (), 1):
+        try:
+            sound = msgspec.json.decode(line, type=Wanted)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path}:{number}: not a sound ({error}); delete the file to make all sounds again"
+            ) from error
+        known[sound.file] = sound
+    return known
 
 
 def _words(recording: str) -> str:

@@ -3,13 +3,16 @@
 As in the paper: repeated recordings of the training set are found in the space of an embedder, by a
 threshold that a person sets; sounds are generated with their prompts and with random prompts of
 the training set; those that are nearest to a training recording are candidates for a person to
-listen to. Beside them stands how near other recordings are to the training set.
+listen to. Beside them stands how near other recordings are to the training set. Silence is compared
+with nothing, and silent recordings give no prompts.
 """
 
+import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,6 +34,7 @@ from stable_audio_open.evaluation.generations import (
 )
 from stable_audio_open.evaluation.memorisation_result import (
     Memorisation,
+    StudiedSet,
     StudySettings,
     distribution,
     edges_of,
@@ -42,12 +46,15 @@ from stable_audio_open.evaluation.recording_sets import (
     refuse_shared,
     repeated_groups,
 )
+from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.listeners.embedder import Embedder
 from stable_audio_open.listeners.embeddings import EmbeddingCache
 from stable_audio_open.progress import step_progress
 
 GENERATIONS = "generations"
 RECONSTRUCTIONS = "reconstructions"
+
+logger = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[int], AbstractContextManager[Callable[[], None]]]
 """Number of sounds -> what to call after each."""
@@ -113,29 +120,35 @@ def study_memorisation(
         given: Other generations, such as outstanding ones; their captions are their prompts.
 
     Raises:
-        ValueError: A set has too few readable recordings, a held-out recording is one of the
-            training set, or the folder was begun with other settings.
+        ValueError: A set has too few recordings that can be read and are not silent, a held-out
+            recording is one of the training set, or the folder was begun with other settings.
     """
     check_settings(output / GENERATIONS, generator.settings)
     cache = EmbeddingCache(output / "embeddings", embedder.name)
     embed = SetEmbedder(output, embedder, cache, settings.chunk)
     library = embed("training", training.folder, training.captions)
+    library.refuse_empty()
+    embedded = [library]
     near = nearest(library.vectors, library.vectors, same_set=True)
     similarities: dict[str, Tensor] = {"training set against itself": near.similarity}
     if held_out is not None:
         unseen = embed("held_out", held_out.folder, held_out.captions)
+        unseen.refuse_empty()
+        embedded.append(unseen)
         refuse_shared(unseen, library)
         near = nearest(unseen.vectors, library.vectors)
         similarities["held-out against training set"] = near.similarity
+    others = None
+    if given is not None:
+        others = embed("given", given.folder, given.captions)
+        others.refuse_empty()
     repeated = repeated_groups(library, settings.threshold)
     of_repeated = [place for group in repeated for place in group][: settings.repeated]
     sets = _generated(of_repeated, library, output, embed, generator, settings)
     if generator.reconstruct is not None and settings.random:
         sets.append(_reconstructed(library, output, embed, generator, settings))
-    if given is not None:
-        others = embed("given", given.folder, given.captions)
-        prompts = [given.captions[file] for file in others.files]
-        sets.append(Sounds("given sounds", others, range(len(prompts)), prompts, None))
+    if given is not None and others is not None:
+        sets.append(Sounds("given sounds", others, given.captions.keys(), given.captions, None))
     comparison = Comparison(
         training=training,
         library=library,
@@ -145,16 +158,24 @@ def study_memorisation(
     )
     sections = []
     for sounds in sets:
-        section, similarities[sounds.title] = comparison.section(sounds)
+        section, near_to = comparison.section(sounds)
         sections.append(section)
+        if section.sounds:
+            similarities[sounds.title] = near_to
     edges = edges_of(torch.cat(list(similarities.values())))
+    judged = list({sounds.embedded.name: sounds.embedded for sounds in sets}.values())
     return Memorisation(
-        embedder=embedder.name,
-        training=str(training.folder),
-        recordings=len(library.files),
-        chunks=len(library.vectors.values),
-        unreadable=len(training.captions) - len(library.files),
-        held_out=str(held_out.folder) if held_out else None,
+        audio=str(output),
+        checkpoint=embedder.name,
+        checkpoint_hash=weights_hash(embedder),
+        sample_rate=embedder.sample_rate,
+        channels=1,
+        files=sum(len(found.files) for found in judged),
+        windows=sum(len(found.vectors.values) for found in judged),
+        silent=tuple(file for found in judged for file in found.silent),
+        reference=str(training.folder),
+        seed=generator.settings.seed,
+        sets=tuple(map(_studied, (*embedded, *judged))),
         settings=settings,
         generation=generator.settings,
         repeated=tuple(tuple(library.files[place] for place in group) for group in repeated),
@@ -185,26 +206,30 @@ def _generated(
         for place in places
         for copy in range(settings.per_prompt)
     ]
-    with generator.progress(len(wanted)) as advance:
-        make_generations(
-            wanted,
-            output / GENERATIONS,
-            generate=generator.generate,
-            settings=generator.settings,
-            batch=generator.batch,
-            progress=advance,
-        )
-    made = embed(GENERATIONS, output / GENERATIONS, [sound.file for sound in wanted])
-    prompts = [sound.prompt for sound in wanted]
+
+    def make() -> list[Wanted]:
+        with generator.progress(len(wanted)) as advance:
+            make_generations(
+                wanted,
+                output / GENERATIONS,
+                generate=generator.generate,
+                settings=generator.settings,
+                batch=generator.batch,
+                progress=advance,
+            )
+        return wanted
+
+    made, origins = _made(output / GENERATIONS, embed, make)
+    prompts = {file: sound.prompt for file, sound in origins.items()}
     sets = []
     for title, chosen in (
         ("prompts of repeated training data", of_repeated),
         ("random prompts of the training set", at_random),
     ):
-        files = {library.files[place] for place in chosen}
-        own = [i for i, sound in enumerate(wanted) if sound.recording in files]
+        recordings = {library.files[place] for place in chosen}
+        own = {file for file, sound in origins.items() if sound.recording in recordings}
         if own:
-            sets.append(Sounds(title, made, own, prompts, wanted))
+            sets.append(Sounds(title, made, own, prompts, origins))
     return sets
 
 
@@ -219,10 +244,44 @@ def _reconstructed(
     assert generator.reconstruct is not None
     files = [library.files[place] for place in _at_random(library, generator, settings)]
     folder = output / RECONSTRUCTIONS
-    made = make_reconstructions(files, library.folder, folder, reconstruct=generator.reconstruct)
-    embedded = embed(RECONSTRUCTIONS, folder, [sound.file for sound in made])
+    make = partial(
+        make_reconstructions,
+        {file: library.hashes[file] for file in files},
+        library.folder,
+        folder,
+        reconstruct=generator.reconstruct,
+    )
+    made, origins = _made(folder, embed, make)
+    prompts = {file: sound.prompt for file, sound in origins.items()}
     title = "training recordings through the autoencoder"
-    return Sounds(title, embedded, range(len(files)), files, made)
+    return Sounds(title, made, origins.keys(), prompts, origins)
+
+
+def _made(
+    folder: Path, embed: SetEmbedder, make: Callable[[], Iterable[Wanted]]
+) -> tuple[EmbeddedSet, dict[str, Wanted]]:
+    """Return sounds and what they are by their files, once those that are damaged are made anew."""
+    origins = {sound.file: sound for sound in make()}
+    found = embed(folder.name, folder, origins)
+    if found.unreadable:
+        for file in found.unreadable:
+            logger.warning("made again: %s", folder / file)
+            (folder / file).unlink(missing_ok=True)
+        make()
+        found = embed(folder.name, folder, origins)
+    return found, origins
+
+
+def _studied(found: EmbeddedSet) -> StudiedSet:
+    return StudiedSet(
+        name=found.name.replace("_", "-"),
+        folder=str(found.folder),
+        files=len(found.files),
+        windows=len(found.vectors.values),
+        silent=found.silent,
+        silent_windows=found.silent_chunks,
+        unreadable=found.unreadable,
+    )
 
 
 def _at_random(library: EmbeddedSet, generator: Generator, settings: StudySettings) -> list[int]:

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
-from stable_audio_open.evaluation.memorisation_result import Candidate, Memorisation, Section
+from stable_audio_open.evaluation.memorisation_result import (
+    Candidate,
+    Memorisation,
+    Section,
+    StudiedSet,
+)
 from stable_audio_open.figures import html_table, steps
 from stable_audio_open.page import html_page
 
@@ -21,7 +26,8 @@ def memorisation_page(result: Memorisation) -> str:
     """
     title = f"Memorisation of {' + '.join((result.generation.model, *result.generation.lora))}"
     body = (
-        f"{_introduction(result)}<h2>How near to the training set</h2>{_distributions(result)}"
+        f"{_introduction(result)}{_sets(result)}"
+        f"<h2>How near to the training set</h2>{_distributions(result)}"
         f"{''.join(_section(section, result) for section in result.sections)}"
         f"<h2>Repeated training data</h2>{_repeated(result)}"
     )
@@ -32,17 +38,31 @@ def _introduction(result: Memorisation) -> str:
     made = result.generation
     seconds = "each as long as its recording" if made.duration is None else f"{made.duration:g} s"
     return (
-        f"<p>{escape(result.definition)} Embedder: {escape(result.embedder)}. Training set: "
-        f"{result.recordings:,} recordings in {result.chunks:,} chunks of at most "
-        f"{result.settings.chunk:g} s{_unreadable(result)}. Sounds: {made.steps} steps, guidance "
-        f"scale {made.guidance:g}, {seconds}, seed {made.seed}, prompts from the {made.prompts}."
-        "</p><p>A high cosine is no copy: listen. A red line marks the recording that gave the "
-        "prompt.</p>"
+        f"<p>{escape(result.definition)} Embedder: {escape(str(result.checkpoint))}, weights "
+        f"{result.checkpoint_hash or 'none'}, {result.sample_rate:,} Hz. Chunks of at most "
+        f"{result.settings.chunk:g} s. Sounds: {made.steps} steps, guidance scale "
+        f"{made.guidance:g}, {seconds}, seed {made.seed}, prompts from the {made.prompts}. "
+        f"stable-audio-open {result.version}.</p><p>A high cosine is no copy: listen. A red "
+        "line marks the recording that gave the prompt.</p>"
     )
 
 
-def _unreadable(result: Memorisation) -> str:
-    return f", {result.unreadable:,} more could not be read" if result.unreadable else ""
+def _sets(result: Memorisation) -> str:
+    head = ("set", "compared", "chunks", "silent chunks", "silent from start to end", "unreadable")
+    rows = [
+        (s.name, s.files, s.windows, s.silent_windows, len(s.silent), len(s.unreadable))
+        for s in result.sets
+    ]
+    return f"{html_table(head, rows)}{''.join(map(_left_out, result.sets))}"
+
+
+def _left_out(found: StudiedSet) -> str:
+    """Name what was not compared."""
+    return "".join(
+        f"<p>{word} in {escape(found.name)}: {escape(', '.join(files))}.</p>"
+        for word, files in (("Silent", found.silent), ("Unreadable", found.unreadable))
+        if files
+    )
 
 
 def _distributions(result: Memorisation) -> str:
@@ -65,6 +85,8 @@ def _section(section: Section, result: Memorisation) -> str:
         f"than {result.baseline:.3f}, the {result.settings.baseline_quantile:.0%} quantile of the "
         "last baseline."
     ]
+    if section.silent:
+        facts.append(f"{len(section.silent):,} more are silent and were compared with nothing.")
     if section.nearest_is_prompted is not None:
         facts.insert(
             0,

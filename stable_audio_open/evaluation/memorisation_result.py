@@ -1,7 +1,6 @@
 """What a study of memorisation comes to."""
 
 import math
-from importlib.metadata import version
 
 import msgspec
 import torch
@@ -9,13 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.evaluation.generations import GenerationSettings
+from stable_audio_open.evaluation.result import Result
 
-VERSION = version("stable-audio-open")
 BINS = 40
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 DEFINITION = (
     "Cosine of the mean embeddings of chunks, the largest over the chunks of a sound and of all "
-    "training recordings; one nearest recording for each sound (section 5.3)."
+    "training recordings; one nearest recording for each sound (section 5.3). Chunks that never "
+    "exceed -60 dB of full scale, as the mean of their channels, are left out."
 )
 
 
@@ -59,6 +59,23 @@ class StudySettings(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
+class StudiedSet(msgspec.Struct, frozen=True, kw_only=True):
+    """What there was to compare."""
+
+    name: str
+    folder: str
+    files: int
+    """That were compared."""
+    windows: int
+    """Their chunks that were compared."""
+    silent: tuple[str, ...]
+    """Files that were left out, since they are silent from start to end."""
+    silent_windows: int
+    """Chunks that were left out, in these files and in others."""
+    unreadable: tuple[str, ...]
+    """Files that were left out."""
+
+
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A sound and the training recording that is nearest to it."""
 
@@ -88,8 +105,11 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     sounds: int
+    """That were compared."""
+    silent: tuple[str, ...]
+    """Sounds that were left out."""
     prompted_recordings: int | None
-    """Training recordings that gave prompts."""
+    """Training recordings that gave prompts for the sounds that were compared."""
     nearest_is_prompted: int | None
     """Sounds whose nearest recording is the one that gave the prompt, or has its samples."""
     above_baseline: int
@@ -108,22 +128,16 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     """Between the edges of the result."""
 
 
-class Memorisation(msgspec.Struct, frozen=True, kw_only=True):
-    """The result; nothing in it depends on when or in how many runs it was computed."""
+class Memorisation(Result, frozen=True, kw_only=True):
+    """The result; nothing in it depends on when or in how many runs it was computed.
+
+    The checkpoint is that of the embedder; judged are all sounds, the reference is the training
+    set.
+    """
 
     definition: str = DEFINITION
-    embedder: str
-    """Name, with its checkpoint."""
-    training: str
-    """Folder."""
-    recordings: int
-    """Of the training set, readable ones."""
-    chunks: int
-    """Of them."""
-    unreadable: int
-    """Recordings left out."""
-    held_out: str | None
-    """Folder."""
+    sets: tuple[StudiedSet, ...]
+    """The training set, held-out recordings where there are any, then what was judged."""
     settings: StudySettings
     generation: GenerationSettings
     repeated: tuple[tuple[str, ...], ...]
@@ -135,13 +149,6 @@ class Memorisation(msgspec.Struct, frozen=True, kw_only=True):
     distributions: tuple[Distribution, ...]
     """Baselines, then sections."""
     sections: tuple[Section, ...]
-    version: str = VERSION
-    """Of this package."""
-
-
-def to_json(result: Memorisation) -> bytes:
-    """Return indented JSON, ending in a line break."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
 
 
 def edges_of(values: Float[Tensor, "values"]) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """How well recordings survive an autoencoder (section 4.1, tables 3 and 4)."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, median
@@ -120,13 +121,21 @@ def measure_decoding(
 
 
 def evaluate_decoded(
-    decoded: Path, originals: Path, *, allow_missing: bool = False, memory: Memory | None = None
+    decoded: Path,
+    originals: Path,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    allow_missing: bool = False,
+    memory: Memory | None = None,
 ) -> ReconstructionResult:
-    """Compare the recordings of a folder with their originals, at the originals' rate and channels.
+    """Compare the recordings of a folder with their originals.
 
     Args:
         decoded: Folder of the recordings that are judged.
         originals: Folder of those that they are compared with.
+        sample_rate: In hertz, at which they are compared; None for that of each original.
+        channels: Idem.
         allow_missing: Compare what both folders have.
         memory: Of what was measured, for sets that share recordings.
 
@@ -137,20 +146,24 @@ def evaluate_decoded(
     """
     own, theirs = recordings_by_id(decoded), recordings_by_id(originals)
     ids = match(own, theirs, names=(decoded, originals), allow_missing=allow_missing)
-    measure = _measure if memory is None else memory.of(_measure, "distances")
+    measure: Callable[[Path, Path], Measured | None] = partial(_measure, sample_rate, channels)
+    if memory is not None:
+        measure = memory.of(measure, "distances", sample_rate, channels)
     measured = {name: measure(own[name], theirs[name]) for name in ids.common}
     return reconstruction_result(
         decoded, measured, reference=str(originals), missing=ids.missing, extra=ids.extra
     )
 
 
-def _measure(decoded: Path, original: Path) -> Measured | None:
+def _measure(
+    sample_rate: int | None, channels: int | None, decoded: Path, original: Path
+) -> Measured | None:
     """Return nothing for a silent original."""
-    wanted = read_audio(original)
+    wanted = read_audio(original, sample_rate=sample_rate, channels=channels)
     if is_silent(wanted.samples):
         return None
-    rate, channels = wanted.sample_rate, wanted.channels
-    mine = read_audio(decoded, sample_rate=rate, channels=channels)
+    rate, count = wanted.sample_rate, wanted.channels
+    mine = read_audio(decoded, sample_rate=rate, channels=count)
     if abs(mine.duration - wanted.duration) > MISFIT:
         raise ValueError(
             f"{decoded}: is {mine.duration:.2f} s long, its original {wanted.duration:.2f} s; "
@@ -163,8 +176,8 @@ def _measure(decoded: Path, original: Path) -> Measured | None:
         distances=distances,
         silent=is_silent(mine.samples),
         sample_rate=rate,
-        channels=channels,
-        silent_channel=len(sounding_channels(heard)) < channels,
+        channels=count,
+        silent_channel=len(sounding_channels(heard)) < count,
     )
 
 

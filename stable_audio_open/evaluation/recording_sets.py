@@ -24,13 +24,32 @@ class RecordingSet(NamedTuple):
 
 
 class EmbeddedSet(NamedTuple):
-    """The readable recordings of a folder and their vectors, in the same order."""
+    """The recordings of a folder that can be compared and their vectors, in the same order."""
 
+    name: str
     folder: Path
     files: tuple[str, ...]
     hashes: Mapping[str, str]
     """Of the audio, by file."""
     vectors: ChunkVectors
+    silent: tuple[str, ...]
+    """Files that are left out, since all of their chunks are silent."""
+    silent_chunks: int
+    """That are left out, of all files."""
+    unreadable: tuple[str, ...]
+    """Files that are left out."""
+
+    def refuse_empty(self) -> None:
+        """Check that there is something to compare.
+
+        Raises:
+            ValueError: Every file is silent or cannot be read.
+        """
+        if not self.files:
+            raise ValueError(
+                f"{self.folder}: holds nothing to compare: {len(self.silent)} recordings are "
+                f"silent, {len(self.unreadable)} cannot be read; add others"
+            )
 
 
 @dataclass(frozen=True)
@@ -44,21 +63,27 @@ class SetEmbedder:
     """Seconds."""
 
     def __call__(self, name: str, folder: Path, files: Iterable[str]) -> EmbeddedSet:
-        """Return a set; files that cannot be read are left out, with a warning.
+        """Return a set without silence and without files that cannot be read (with a warning).
 
         Args:
-            name: Of the list of hashes.
+            name: Of the set, and of its list of hashes.
             folder: Of the recordings.
             files: Relative to it.
-
-        Raises:
-            ValueError: When no file can be read.
         """
-        hashes, _ = hash_files(files, folder, self.output / "hashes" / name)
-        vectors = embed_chunks(
+        hashes, unreadable = hash_files(files, folder, self.output / "hashes" / name)
+        found = embed_chunks(
             tuple(hashes), hashes, folder, self.embedder, self.cache, chunk=self.chunk
         )
-        return EmbeddedSet(folder, tuple(hashes), hashes, vectors)
+        return EmbeddedSet(
+            name,
+            folder,
+            found.files,
+            hashes,
+            found.vectors,
+            found.silent,
+            found.silent_chunks,
+            tuple(unreadable),
+        )
 
 
 def repeated_groups(library: EmbeddedSet, threshold: float | None) -> list[list[int]]:

@@ -23,6 +23,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     embedder: str
     embedder_hash: str | None
     channels: Channels
+    through: int | None = None
+    """Hertz that the files were brought to before the embedder's own rate."""
     files: dict[str, str]
     """SHA-256 of each file, by id."""
 

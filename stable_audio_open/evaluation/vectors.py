@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.resample import resample
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.evaluation.levels import at_peak
 from stable_audio_open.evaluation.memory import Memory
@@ -17,6 +18,10 @@ from stable_audio_open.listeners.embedder import Embedder
 
 Channels = Literal["stereo", "mono"]
 COUNTS: dict[Channels, int] = {"stereo": 2, "mono": 1}
+
+
+RATE = 44_100
+"""Hertz, of all recordings that the paper compares as sets."""
 
 
 class RecordingVectors(NamedTuple):
@@ -36,6 +41,14 @@ class Vectors(NamedTuple):
     """Places in `ids`."""
     silent: tuple[str, ...]
     """Ids of the recordings that are silent."""
+
+
+def through(embedder: Embedder) -> int | None:
+    """Return the rate that recordings are brought to before an embedder's own, if any.
+
+    The paper's 44.1 kHz: what lies above, recordings at 48 kHz have and its models cannot.
+    """
+    return RATE if embedder.sample_rate > RATE else None
 
 
 def embed_recordings(
@@ -72,8 +85,9 @@ def embed_recordings(
 
 
 def _embed(embedder: Embedder, channels: Channels, path: Path) -> RecordingVectors:
-    audio = read_audio(path, sample_rate=embedder.sample_rate, channels=COUNTS[channels])
-    samples = audio.samples[0]
+    rate = through(embedder) or embedder.sample_rate
+    audio = read_audio(path, sample_rate=rate, channels=COUNTS[channels])
+    samples = resample(audio.samples[0], rate, embedder.sample_rate)
     found = torch.cat([embedder(side) for side in at_peak(samples)], dim=1)
     if not found.isfinite().all():
         raise ValueError(f"{path}: the embedding is not finite; check the embedder")

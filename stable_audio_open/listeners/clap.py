@@ -63,12 +63,26 @@ class ClapEmbedder:
     @torch.inference_mode()
     def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "windows width"]:
         """Return the vectors of the windows, of length 1; a single one with `crop_seed`."""
-        heard = _sixteen_bits(mono)
-        window = int(self.extractor.nb_max_samples)
         if self.crop_seed is not None:
-            return self._embed(heard)[None]
+            return self.embed_once(mono, seed=self.crop_seed)[None]
+        heard, window = _sixteen_bits(mono), int(self.extractor.nb_max_samples)
         starts = covering(len(heard), window)
         return torch.stack([self._embed(heard[start : start + window]) for start in starts])
+
+    @property
+    def fuses(self) -> bool:
+        """Whether the model hears excerpts of a longer recording and the whole of it at once."""
+        return bool(self.extractor.truncation == "fusion")
+
+    @torch.inference_mode()
+    def embed_once(self, mono: Float[Tensor, "time"], *, seed: int) -> Float[Tensor, "width"]:
+        """Return the one vector that LAION-CLAP has for a recording, of length 1.
+
+        Args:
+            mono: At `sample_rate`.
+            seed: Of the excerpts of what is longer than the model's window, 0 to 2^32 - 1.
+        """
+        return self._embed(_sixteen_bits(mono), seed)
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "texts width"]:
@@ -94,8 +108,8 @@ class ClapEmbedder:
             vectors.append(_vectors(output))
         return torch.cat(vectors)
 
-    def _embed(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "width"]:
-        with _numpy_seeded(self.crop_seed or 0):
+    def _embed(self, mono: Float[Tensor, "time"], seed: int = 0) -> Float[Tensor, "width"]:
+        with _numpy_seeded(seed):
             inputs = self.extractor(
                 mono.numpy(), sampling_rate=self.sample_rate, return_tensors="pt"
             )

@@ -11,7 +11,8 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.saving import AudioSaveError, limit_peak
+from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.saving import AudioSaveError, limit_peak, save_audio
 
 RATE = 44100
 
@@ -50,6 +51,24 @@ def test_24_bit_files_are_exact_to_half_a_step(tmp_path: Path, suffix: str) -> N
     assert soundfile.info(path).subtype == "PCM_24"
     # libsndfile scales by 2^23 - 1 when writing and by 2^23 when reading.
     torch.testing.assert_close(read(path), audio.samples[0], rtol=0, atol=1.5 * 2**-23)
+
+
+def test_float_files_do_not_hold_the_time(tmp_path: Path) -> None:
+    """Behind the version of the chunk with the peaks, where libsndfile puts it."""
+    content = save_audio(tmp_path / "a.wav", torch.ones(2, 9), RATE, subtype="float").read_bytes()
+    peaks = content.index(b"PEAK") + 8
+    assert content[peaks : peaks + 8] == b"\x01\0\0\0" + bytes(4)
+
+
+def test_a_loud_item_keeps_its_level_on_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loud = torch.tensor([[2.0, -3.0], [0.5, 0.0]])
+    path = save_audio(tmp_path / "a.wav", loud, RATE, subtype="float", keep_level=True)
+    assert torch.equal(read_audio(path).samples[0], loud)
+    assert not caplog.records
+    with pytest.raises(ValueError, match=r"b\.wav: only float samples keep their level; pass sub"):
+        save_audio(tmp_path / "b.wav", loud, RATE, keep_level=True)
 
 
 def test_float_files_are_exact(tmp_path: Path) -> None:

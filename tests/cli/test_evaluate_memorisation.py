@@ -39,6 +39,7 @@ def test_the_bundled_model(run: Run, data: Path) -> None:
     result = run(*command)
     assert (result.returncode, result.stderr) == (0, "")
     assert "4 recordings, 2 of them repeated in 1 groups; log-mel" in result.stdout
+    assert "silent" not in result.stdout
     assert "out/memorisation-log-mel.html: listen to the candidates" in result.stdout
     written = Path("out/memorisation-log-mel.json").read_bytes()
     found = json.loads(written)
@@ -58,6 +59,45 @@ def test_the_bundled_model(run: Run, data: Path) -> None:
     assert run(*command).stdout == result.stdout
     assert Path("out/memorisation-log-mel.json").read_bytes() == written
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_silence_and_damage_are_named(run: Run, data: Path, tiny_model_folder: Path) -> None:
+    silence = np.zeros((16000, 2))
+    soundfile.write(data / "silent.wav", silence, 16000)
+    (data / "damaged.wav").touch()
+    samples, rate = soundfile.read(data / "kick.wav")
+    soundfile.write(data / "kick.wav", np.concatenate([samples, silence]), rate)
+    lines = [*read_manifest(data)]
+    lines += [Recording(file=f"{name}.wav", caption=name) for name in ("silent", "damaged")]
+    write_manifest(data / "manifest.jsonl", lines)
+    result = run("evaluate", "memorisation", tiny_model_folder, "--data", data, "--output", "out",
+                 "--embedder", "log-mel", "--steps", 1, "--random", 1, "--chunk", 0.5)  # fmt: skip
+    assert result.returncode == 0
+    assert "4 recordings, 2 of them repeated in 1 groups; " in result.stdout
+    assert (
+        "training: 4 of 8 chunks are silent, left out; 1 recordings from start to end, "
+        "'silent.wav' first\ntraining: 1 recordings cannot be read, 'damaged.wav' first\n"
+    ) in result.stdout
+
+
+def test_embedders_of_one_kind_have_results_of_their_own(
+    run: Run, data: Path, tiny_model_folder: Path
+) -> None:
+    names = set()
+    for embedder in ("musicnn", "musicnn:MSD_musicnn"):
+        result = run("evaluate", "memorisation", tiny_model_folder, "--data", data, "--output",
+                     "out", "--steps", 1, "--random", 1, "--embedder", embedder)  # fmt: skip
+        assert (result.returncode, result.stderr) == (0, "")
+        names.add(Path(result.stdout.splitlines()[-1].partition(".html: ")[0]).name)
+    found = {path.stem: json.loads(path.read_bytes()) for path in Path("out").glob("*.json")}
+    assert found.keys() == names == {path.stem for path in Path("out").glob("*.html")}
+    first, second = (found[name] for name in sorted(found))
+    assert sorted(found) == [
+        "memorisation-musicnn",
+        f"memorisation-musicnn-MSD_musicnn-{second['checkpoint_hash'][:8]}",
+    ]
+    assert first["checkpoint_hash"] != second["checkpoint_hash"]
+    assert first["sample_rate"] == second["sample_rate"] == 16000
 
 
 def test_a_training_set_in_a_tar_is_studied_as_its_files(

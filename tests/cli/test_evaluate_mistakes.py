@@ -33,7 +33,7 @@ def here(run: Run, tmp_path: Path) -> Path:
     cut.write_bytes(cut.read_bytes()[:-1000])
     Path("rubbish.pt").write_bytes(b"rubbish")
     Path("taken").mkdir()
-    Path("taken/originals").write_text("a file")
+    Path("taken/references").write_text("a file")
     return tmp_path
 
 
@@ -82,7 +82,7 @@ SEE = "; see stable-audio-open evaluate protocol --help"
          f"cut/{CLIP}.wav: the file is truncated (it ends before its header says); download or "
          "export it again"),
         ({"output": "test.csv"}, 1, "test.csv: is a file; give a folder, existing or new"),
-        ({"output": "taken"}, 1, "taken/originals: is a file; give a folder, existing or new"),
+        ({"output": "taken"}, 1, "taken/references: is a file; give a folder, existing or new"),
         ({"output": "gone/out"}, 1,
          "gone/out: the folder gone does not exist; create it or choose another one"),
         *(({option: f"{network}:rubbish.pt"}, 2,

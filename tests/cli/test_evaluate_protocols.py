@@ -172,7 +172,7 @@ def test_processes_share_a_protocol_and_one_measures(here: Path):
         *asked, "--references", "clips", "--allow-missing", "--output", "out", "--limit", 3
     )
     assert result.returncode == 0, result.stderr
-    for folder in ("references", "originals", "reconstructions"):
+    for folder in ("references", "reconstructions"):
         for number in (1, 2):
             share = f"out/{folder}: 1 of 1 files of process {number} of 2 made"
             assert result.stderr.count(share) == 1
@@ -227,11 +227,12 @@ def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     assert (cut.sample_rate, cut.channels, cut.frames) == (48000, 1, round(131072 / 44100 * 48000))
     pairs = sorted(path.name for path in Path("out/comparisons/generation-all/pairs").iterdir())
     assert pairs == ["11.flac", "12.flac", "13.flac"]
-    # Decoded recordings keep their length, and are compared at the model's rate.
+    # Decoded recordings keep their length, and are compared at the paper's rate.
     for name, seconds in (("aaaaaaaaaaa", 4), ("-bbbbbbbbbb", 1)):
-        for folder in ("originals", "reconstructions"):
-            info = audio_info(f"out/{folder}/{name}.flac")
-            assert (info.frames, info.channels) == (seconds * 44100, 2)
+        info = audio_info(f"out/reconstructions/{name}.wav")
+        assert (info.frames, info.channels) == (seconds * 44100, 2)
+    kept = json.loads(Path("out/reconstructions/results/all/reconstruction.json").read_text())
+    assert (kept["sample_rate"], kept["channels"]) == (44100, 2)
 
     report = json.loads(Path("out/report.json").read_text())
     rows = {t["number"]: [r for r in t["rows"] if r["ours"]] for t in report["tables"]}
@@ -244,13 +245,13 @@ def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     assert not rows[2]
     page = Path("out/report.html").read_text()
     assert 'src="generations/11.flac"' in page
-    assert 'src="reconstructions/-bbbbbbbbbb.flac"' in page
+    assert 'src="reconstructions/-bbbbbbbbbb.wav"' in page
 
     # Another recording of a clip takes the place of what was made of the first.
     soundfile.write("clips/aaaaaaaaaaa.wav", torch.full((24000,), 0.1).numpy(), 48000)
     assert run(*asked, "--allow-missing").returncode == 0
-    for folder in ("references", "originals", "reconstructions"):
-        assert audio_info(f"out/{folder}/aaaaaaaaaaa.flac").duration == pytest.approx(0.5, abs=1e-4)
+    for file in ("references/aaaaaaaaaaa.flac", "reconstructions/aaaaaaaaaaa.wav"):
+        assert audio_info(f"out/{file}").duration == pytest.approx(0.5, abs=1e-4)
 
     again = run("evaluate", "report", "out", "--output", "out", "--players", 1)
     assert again.returncode == 0, again.stderr
@@ -286,15 +287,15 @@ def test_what_one_clip_cannot_tell_leaves_the_rest(run: Run, here: Path):
 def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
     asked = (*asked, "--references", "clips", "--allow-missing", "--seed", 3, *FAST)
-    folders = ("generations", "reconstructions", "references", "originals")
+    folders = ("generations", "reconstructions", "references")
 
     def made(output: str) -> dict[str, bytes]:
-        paths = [path for folder in folders for path in Path(output, folder).glob("*.flac")]
+        paths = [path for folder in folders for path in Path(output, folder).glob("*.[fw]*")]
         return {path.relative_to(output).as_posix(): path.read_bytes() for path in paths}
 
     assert run(*asked, "--output", "out", "--limit", 2).returncode == 0
     slice_ = made("out")
-    assert len(slice_) == 2 + 1 + 1 + 1  # both captions are of one clip
+    assert len(slice_) == 2 + 1 + 1  # both captions are of one clip
     times = {name: Path("out", name).stat().st_mtime_ns for name in slice_}
     assert "2 generations for audiocaps" in Path("out/report.md").read_text()
 
@@ -302,9 +303,9 @@ def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
     assert result.returncode == 0, result.stderr
     logged = [line for line in result.stderr.splitlines() if line.endswith("made")]
     assert logged == [
-        *(f"INFO: out/{name}: 2 of 2 files made" for name in ("references", "originals")),
-        *(f"INFO: out/generations: {n} of 4 files made" for n in (3, 4)),
+        "INFO: out/references: 2 of 2 files made",
         "INFO: out/reconstructions: 2 of 2 files made",
+        *(f"INFO: out/generations: {n} of 4 files made" for n in (3, 4)),
     ]
     assert {name: Path("out", name).stat().st_mtime_ns for name in slice_} == times
     report = json.loads(Path("out/report.json").read_text())
@@ -320,6 +321,55 @@ def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
         for output in ("out", "at_once")
     )
     assert one == other
+
+
+def test_silence_is_told_and_nothing_stays_of_other_files(run: Run, here: Path):
+    pytest.importorskip("musicnn")
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    asked = (*asked, "--references", "clips", "--part", "generation", "--allow-missing", *FAST)
+    asked = (*asked, "--output", "out")
+    first = run(*asked, "--frechet", "musicnn")
+    assert first.returncode == 0, first.stderr
+    assert "silent" not in first.stdout
+    results = Path("out/generations/results/all")
+    assert (results / "frechet.json").is_file()
+
+    for path in Path("out/generations").glob("*.flac"):
+        samples, rate = soundfile.read(path)
+        soundfile.write(path, 0 * samples, rate)
+    again = run(*asked, "--frechet", "musicnn")
+    assert again.returncode == 0, again.stderr
+    assert "warning: 4 of 4 files are silent" in again.stdout
+    for name in ("report.md", "report.html"):
+        assert "4 files against 2, 4 of them silent; " in Path("out", name).read_text()
+
+    # No caption of these is about something else than speech, and nobody listens.
+    fewer = run(*asked, "--limit", 2, "--subset", "no-speech")
+    assert fewer.returncode == 0, fewer.stderr
+    last = run(*asked, "--limit", 2)
+    assert last.returncode == 0, last.stderr
+    assert not (results / "frechet.json").exists()
+    assert "silent" not in last.stdout
+
+
+def test_distances_are_those_of_sounds_as_loud_as_they_are(run: Run, here: Path):
+    """A recording above full scale, as MP3 gives them, whose decoding is above it too."""
+    Path("loud").mkdir()
+    noise = torch.randn(44100, 2, generator=torch.Generator().manual_seed(0))
+    soundfile.write("loud/aaaaaaaaaaa.wav", noise.numpy(), 44100, subtype="FLOAT")
+    asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
+    asked = (*asked, "--references", "loud", "--part", "autoencoder", "--allow-missing")
+    result = run(*asked, "--output", "out", *FAST)
+    assert result.returncode == 0, result.stderr
+    decoded = read_audio("out/reconstructions/aaaaaaaaaaa.wav").samples
+    assert decoded.abs().max() > 1
+    straight = run("evaluate", "reconstruction", "tiny", "loud", "--output", "straight.json")
+    assert straight.returncode == 0, straight.stderr
+    ours, theirs = (
+        json.loads(Path(path).read_text())["mean"]
+        for path in ("out/reconstructions/results/all/reconstruction.json", "straight.json")
+    )
+    assert ours == pytest.approx(theirs, rel=1e-6)
 
 
 def test_an_autoencoder_alone_on_song_describer(

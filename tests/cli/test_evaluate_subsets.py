@@ -138,7 +138,7 @@ def test_generations_are_heard_once_for_all_subsets(tmp_path: Path) -> None:
         made, table = folder / "made", folder / "prompts.csv"
         judged: dict[str, Result] = {
             "frechet": evaluate_frechet(
-                made, folder / "references", embedder, allow_missing=True, points=0
+                made, folder / "references", embedder, paired=False, points=0
             ),
             "kl": evaluate_kl(made, folder / "pairs", tagger, allow_missing=True),
             "clap": evaluate_clap(made, read_prompts(table), joint, source=str(table)),
@@ -167,7 +167,7 @@ def test_reconstructions_are_measured_once_for_all_subsets(
     alone = {}
     for subset, files in ((ALL, 4), (NO_SINGING, 3)):
         folder = tmp_path / "compared" / f"reconstruction-{subset}"
-        result = evaluate_decoded(folder / "made", folder / "pairs")
+        result = evaluate_decoded(folder / "made", folder / "pairs", sample_rate=44100, channels=2)
         assert result.files == files
         alone[f"{subset}/reconstruction.json"] = to_json(result)
     assert found == alone

@@ -57,6 +57,51 @@ def test_a_recording_is_no_neighbour_of_itself(block: int) -> None:
         nearest(one, one, same_set=True)
 
 
+def test_silence_is_left_out(tmp_path: Path) -> None:
+    """Of opposite sides, or above its band, an embedder hears nothing.
+
+    A sound rings into the silence next to it when it is resampled.
+    """
+    rate, embedder = 48000, LogMelEmbedder()
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.2 * (torch.rand(rate, generator=generator) - 0.5)
+    nothing, faint = torch.zeros(rate), 1e-3 * (2 * torch.rand(rate, generator=generator) - 1)
+    time = torch.arange(rate, dtype=torch.float64) / rate
+    ultrasonic = (2 * torch.pi * 21000 * time).sin().float() * torch.hann_window(rate)
+    recordings = {
+        "noise.wav": torch.cat([nothing, noise, faint])[None],
+        "silent.wav": torch.cat([nothing, faint])[None],
+        "opposite.wav": torch.stack([noise, -noise]),
+        "ultrasonic.wav": ultrasonic[None],
+        "quiet.wav": 0.05 * noise[None],
+    }
+    for name, samples in recordings.items():
+        soundfile.write(tmp_path / name, samples.T.numpy(), rate, subtype="FLOAT")
+    hashes = {name: name for name in recordings}
+    for _ in range(2):  # the second time, from the cache
+        cache = EmbeddingCache(tmp_path / "cache", embedder.name)
+        found = embed_chunks(tuple(hashes), hashes, tmp_path, embedder, cache, chunk=1.0)
+        assert found.files == ("noise.wav", "quiet.wav")
+        assert found.silent == ("silent.wav", "opposite.wav", "ultrasonic.wav")
+        assert found.silent_chunks == 2 + 2 + 1 + 1
+        assert found.vectors.owners.tolist() == [0, 1]
+        assert found.vectors.starts.tolist() == [1, 0]
+        assert found.vectors.recordings == len(cache) == 2
+    none = embed_chunks(["silent.wav"], hashes, tmp_path, embedder, cache, chunk=1.0).vectors
+    assert none.recordings == len(nearest(none, found.vectors).similarity) == 0
+
+
+def test_vectors_cached_with_those_of_silence_are_not_taken(tmp_path: Path) -> None:
+    """As they were kept before silence was left out."""
+    embedder = LogMelEmbedder()
+    soundfile.write(tmp_path / "silent.wav", torch.zeros(8000).numpy(), 8000)
+    cache = EmbeddingCache(tmp_path / "cache", embedder.name)
+    cache.add("a 0.000000 1", torch.ones(6016))
+    cache.add("a 0.000000 1.000000", torch.ones(6016))
+    found = embed_chunks(["silent.wav"], {"silent.wav": "a"}, tmp_path, embedder, cache, chunk=1.0)
+    assert found.silent == ("silent.wav",)
+
+
 def test_a_copied_part_of_a_long_recording_is_found(tmp_path: Path) -> None:
     """As a whole, the recording and its part are not alike."""
     rate, embedder = 32000, LogMelEmbedder()
@@ -73,7 +118,8 @@ def test_a_copied_part_of_a_long_recording_is_found(tmp_path: Path) -> None:
     def cosine(chunk: float) -> tuple[float, float]:
         cache = EmbeddingCache(tmp_path / f"{chunk}", embedder.name)
         made = [
-            embed_chunks([name], hashes, tmp_path, embedder, cache, chunk=chunk) for name in hashes
+            embed_chunks([name], hashes, tmp_path, embedder, cache, chunk=chunk).vectors
+            for name in hashes
         ]
         again = EmbeddingCache(tmp_path / f"{chunk}", embedder.name)
         assert len(again) == len(cache)

@@ -50,6 +50,39 @@ def prompts(**texts: str) -> list[Prompt]:
     return [Prompt(id=name, prompt=text) for name, text in texts.items()]
 
 
+class FusingPitchEmbedder(PitchEmbedder):
+    """Notes how long what it hears is, and by which seed."""
+
+    fuses = True
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, int]] = []
+
+    def embed_once(self, mono: Tensor, *, seed: int) -> Tensor:
+        self.heard.append((len(mono), seed))
+        return self(mono)[0] / self(mono).norm()
+
+
+def test_a_model_that_fuses_hears_the_whole_unless_a_crop_is_asked_for(tones: Path) -> None:
+    path = tones / "low.wav"
+    soundfile.write(path, 0.1 * torch.randn(12 * 8000).numpy(), 8000)
+    rows = prompts(low="low", middle="middle", high="high")
+    embedder = FusingPitchEmbedder()
+    found = evaluate_clap(tones, rows, embedder, source="rows.csv", seed=3)
+    assert "a random 10 s of each third fused with the whole, of longer rec" in found.definition
+    assert {row.start for row in found.per_prompt} == {0.0}
+    assert [length for length, _ in embedder.heard] == [8000, 12 * 8000, 8000]
+    seeds = [seed for _, seed in embedder.heard]
+    assert len(set(seeds)) == 3
+    again = FusingPitchEmbedder()
+    evaluate_clap(tones, rows, again, source="rows.csv", seed=3)
+    assert again.heard == embedder.heard
+    cropped = FusingPitchEmbedder()
+    found = evaluate_clap(tones, rows, cropped, source="rows.csv", crop=10.0)
+    assert "a random 10 s of longer recordings" in found.definition
+    assert cropped.heard == []
+
+
 def test_score_is_the_cosine_of_each_pair() -> None:
     audio = torch.tensor([[1.0, 0.0], [1.0, 1.0], [-2.0, 0.0]])
     text = torch.tensor([[3.0, 0.0], [0.0, 0.5], [1.0, 0.0]])

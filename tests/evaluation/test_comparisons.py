@@ -70,3 +70,35 @@ def test_results_are_kept_by_subset_and_a_failure_leaves_none(
             comparison, {"clap": Metric(("clap_score",), fail)}, folder=tmp_path, subset="no-speech"
         )
     assert not path.exists()
+
+
+def found(folder: Path, subset: str = "all") -> list[str]:
+    return sorted(path.stem for path in (folder / "results" / subset).glob("*.json"))
+
+
+def measured_by(name: str) -> dict[str, Metric]:
+    return {name: Metric((name,), lambda given: b"{}")}
+
+
+def test_results_of_the_same_files_stay(comparison: Comparison, tmp_path: Path):
+    """As when one network after the other listens."""
+    for name in ("frechet", "kl"):
+        compare(comparison, measured_by(name), folder=tmp_path, subset="all")
+    assert found(tmp_path) == ["frechet", "kl"]
+
+
+@pytest.mark.parametrize("file", ["made/2.flac", "references/a.wav", "pairs/1.wav"])
+def test_results_of_other_files_go(file: str, comparison: Comparison, tmp_path: Path):
+    compare(comparison, measured_by("frechet"), folder=tmp_path, subset="all")
+    path = tmp_path / "comparison" / file
+    path.unlink()
+    path.write_bytes(b"another")
+    compare(comparison, measured_by("kl"), folder=tmp_path, subset="all")
+    assert found(tmp_path) == ["kl"]
+
+
+def test_results_of_more_files_go(comparison: Comparison, tmp_path: Path):
+    compare(comparison, measured_by("frechet"), folder=tmp_path, subset="all")
+    (comparison.made / "3.flac").unlink()
+    compare(comparison, measured_by("kl"), folder=tmp_path, subset="all")
+    assert found(tmp_path) == ["kl"]

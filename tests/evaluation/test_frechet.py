@@ -43,6 +43,44 @@ def test_windows_that_do_not_fill_a_covariance_are_told(
     )
 
 
+def test_what_44_khz_cannot_hold_is_not_heard(tmp_path: Path) -> None:
+    """A tone at 23 kHz, and one at 1 kHz, for an embedder that hears both."""
+    peaks: list[float] = []
+
+    def spectrum(mono: torch.Tensor) -> torch.Tensor:
+        power = torch.fft.rfft(mono[4800:-4800]).abs()
+        peaks.append(float(power.argmax()) * 48_000 / (len(mono) - 9600))
+        return torch.rand(5, 2)
+
+    time = torch.arange(48_000) / 48_000
+    both = 0.5 * torch.sin(2 * torch.pi * 23_000 * time) + 0.1 * torch.sin(
+        2 * torch.pi * 1000 * time
+    )
+    for name in ("made", "reference"):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "tones.wav", both.numpy(), 48_000, subtype="FLOAT")
+    embedder = FunctionEmbedder(name="spectrum", sample_rate=48_000, function=spectrum)
+    folders = tmp_path / "made", tmp_path / "reference"
+    result = evaluate_frechet(*folders, embedder, cache=tmp_path / "c.safetensors")
+    assert peaks == pytest.approx([1000.0] * 4, abs=2)
+    assert result.definition.endswith("left and right joined, through 44.1 kHz")
+    # Statistics know by which way they came.
+    lower = FunctionEmbedder(name="spectrum", sample_rate=44_100, function=spectrum)
+    with pytest.raises(
+        ValueError, match=r"by spectrum \(weights unknown, stereo, through 44100 Hz"
+    ):
+        evaluate_frechet(folders[0], tmp_path / "c.safetensors", lower)
+
+
+def test_sets_without_pairs_have_no_ids_to_miss(tmp_path: Path) -> None:
+    made, reference = noise(tmp_path / "made", 0, 5), noise(tmp_path / "reference", 1, 5)
+    (made / "noise.wav").rename(made / "other.wav")
+    result = evaluate_frechet(made, reference, EMBEDDER, paired=False)
+    assert (result.missing, result.extra) == ((), ())
+    with pytest.raises(ValueError, match="shares no id"):
+        evaluate_frechet(made, reference, EMBEDDER)
+
+
 def test_enough_windows_need_no_caution(tmp_path: Path) -> None:
     made, reference = noise(tmp_path / "made", 0, 5), noise(tmp_path / "reference", 1, 5)
     assert evaluate_frechet(made, reference, EMBEDDER).caution is None

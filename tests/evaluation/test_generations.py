@@ -2,7 +2,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
+import soundfile
 import torch
 
 from stable_audio_open.audio.audio import Audio
@@ -10,6 +12,7 @@ from stable_audio_open.evaluation.generations import (
     GenerationSettings,
     Wanted,
     make_generations,
+    make_reconstructions,
     wanted_sound,
 )
 
@@ -63,6 +66,80 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         "generations.jsonl",
         *(sound.file for sound in WANTED),
     }
+
+
+@pytest.mark.parametrize("change", [{"prompt": "bell"}, {"seconds": 0.02}, {"seed": 1}])
+def test_what_was_made_of_something_else_is_made_anew(
+    change: dict[str, object], tmp_path: Path
+) -> None:
+    """And what one that was interrupted right after it began would have been mistaken for."""
+    folder, noise = tmp_path / "sounds", Noise()
+    make_generations(WANTED, folder, generate=noise, settings=SETTINGS)
+    before = content(folder)
+    changed = [msgspec.structs.replace(sound, **change) for sound in WANTED[:3]] + WANTED[3:]
+
+    def stops(prompts: Sequence[str], seeds: Sequence[int], seconds: float) -> Audio:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_generations(changed, folder, generate=stops, settings=SETTINGS)
+    assert not (folder / WANTED[0].file).exists()
+    noise.asked.clear()
+    make_generations(changed, folder, generate=noise, settings=SETTINGS)
+    assert noise.asked == [sound.prompt for sound in changed[:3]]
+    assert soundfile.info(folder / WANTED[0].file).duration == changed[0].seconds
+    make_generations(WANTED, folder, generate=noise, settings=SETTINGS)
+    assert content(folder) == before
+
+
+def test_sounds_that_are_not_wanted_now_are_known_later(tmp_path: Path) -> None:
+    noise = Noise()
+    for wanted in (WANTED, WANTED[3:], WANTED):
+        make_generations(wanted, tmp_path, generate=noise, settings=SETTINGS)
+        lines = (tmp_path / "generations.jsonl").read_bytes().splitlines()
+        found = [msgspec.json.decode(line, type=Wanted) for line in lines]
+        assert found[: len(wanted)] == wanted
+        assert sorted(sound.file for sound in found) == sorted(sound.file for sound in WANTED)
+    assert len(noise.asked) == 6
+    (tmp_path / "generations.jsonl").write_text("{}\n")
+    with pytest.raises(ValueError, match=r"generations\.jsonl:1: not a sound \(.*delete the file"):
+        make_generations(WANTED, tmp_path, generate=noise, settings=SETTINGS)
+
+
+@pytest.mark.parametrize("left", [0.0, 0.3, 0.95])
+def test_a_sound_that_was_cut_off_is_made_again(
+    left: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = Noise()
+    make_generations(WANTED, tmp_path, generate=noise, settings=SETTINGS)
+    before, path = content(tmp_path), tmp_path / WANTED[4].file
+    path.write_bytes(before[path.name][: int(left * len(before[path.name]))])
+    noise.asked.clear()
+    make_generations(WANTED, tmp_path, generate=noise, settings=SETTINGS, batch=1)
+    assert noise.asked == ["snare"]
+    assert content(tmp_path) == before
+    assert f"made again: {path}: the file is " in caplog.text
+
+
+def test_another_recording_of_the_same_name_is_reconstructed_anew(tmp_path: Path) -> None:
+    asked = []
+
+    def reconstruct(path: Path) -> Audio:
+        asked.append(path.name)
+        return Audio(torch.full((1, 1, 80), len(asked) / 8), 8000)
+
+    def made(*hashes: str) -> list[float]:
+        sounds = make_reconstructions(
+            dict(zip(("a.wav", "b.wav"), hashes, strict=True)),
+            tmp_path,
+            tmp_path / "out",
+            reconstruct=reconstruct,
+        )
+        return [soundfile.read(tmp_path / "out" / s.file)[0][0] * 8 for s in sounds]
+
+    assert made("1", "1") == [1, 2]
+    assert made("2", "1") == [3, 2]
+    assert asked == ["a.wav", "b.wav", "a.wav"]
 
 
 def test_sounds_of_other_settings_are_not_mixed(tmp_path: Path) -> None:

@@ -74,9 +74,11 @@ def test_settings_without_files_give_way(tmp_path: Path):
     """A run that failed before its first file must not keep its mistake."""
     open_set(tmp_path, SETTINGS)
     write_manifest(tmp_path, [])
+    (tmp_path / "results" / "all").mkdir(parents=True)
     other = msgspec.structs.replace(SETTINGS, guidance=3.0)
     open_set(tmp_path, other)
     assert read_settings(tmp_path) == other
+    assert not (tmp_path / "results").exists()  # of files that are gone
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path):
@@ -124,6 +126,22 @@ def test_what_is_there_is_kept_and_damage_is_made_again(tmp_path: Path):
     for item in ITEMS[:5]:
         sound = read_audio(tmp_path / item.file)
         torch.testing.assert_close(sound.samples, tones([item]).samples, rtol=0, atol=2**-23)
+
+
+@pytest.mark.parametrize("left", [0.1, 0.5, 0.95])
+def test_a_file_that_was_cut_off_is_made_again(left: float, tmp_path: Path):
+    """The header of a FLAC file says nothing of where the file ends."""
+
+    def noise(group: Sequence[Item]) -> Audio:
+        generator = torch.Generator().manual_seed(0)
+        return Audio(torch.rand(len(group), 2, 20000, generator=generator), 8000)
+
+    make_missing(tmp_path, ITEMS[:1], noise, batch=1)
+    path = tmp_path / "0.flac"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(left * len(whole))])
+    assert make_missing(tmp_path, ITEMS[:1], noise, batch=1) == 1
+    assert path.read_bytes() == whole
 
 
 def test_processes_share_the_items(tmp_path: Path):

@@ -1,6 +1,7 @@
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -21,9 +22,10 @@ from stable_audio_open.evaluation.memorisation_result import (
     StudySettings,
     distribution,
     edges_of,
-    to_json,
 )
 from stable_audio_open.evaluation.recording_sets import RecordingSet
+from stable_audio_open.evaluation.result import VERSION, to_json
+from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.listeners.log_mel_embedder import LogMelEmbedder
 
 RATE = 16000
@@ -138,6 +140,166 @@ def test_a_resumed_study_gives_the_same_bytes(training: RecordingSet, tmp_path: 
     assert msgspec.json.decode(whole, type=Memorisation).sections[0].sounds == 8
 
 
+def test_silence_makes_no_copies(training: RecordingSet, tmp_path: Path) -> None:
+    """With a second of silence behind every other recording, and one that is nothing else."""
+    folder, captions = tmp_path / "with_silence", {}
+    for number in range(6):
+        ends = [torch.zeros(RATE)] if number % 2 else []
+        write(folder / f"{number}.wav", torch.cat([sound(number), *ends]))
+        captions[f"{number}.wav"] = f"sound {number}"
+    write(folder / "silent.wav", 0.0005 * sound(7))
+    padded = RecordingSet(folder, captions | {"silent.wav": "sound 5"})
+    write(tmp_path / "given/one.wav", torch.cat([sound(8), torch.zeros(RATE)]))
+    write(tmp_path / "given/silent.wav", torch.zeros(RATE))
+    given = RecordingSet(tmp_path / "given", {"one.wav": "one", "silent.wav": "<silent>"})
+    result = study(padded, tmp_path / "out", given=given)
+    assert result.repeated == ()
+    assert result.baseline < 0.98
+    training_set, generations, others = result.sets
+    assert (training_set.name, training_set.files, training_set.windows) == ("training", 6, 6)
+    assert (training_set.silent, training_set.silent_windows) == (("silent.wav",), 3 * 2 + 1)
+    assert (generations.files, generations.silent, generations.silent_windows) == (12, (), 0)
+    assert (others.files, others.silent, others.silent_windows) == (1, ("silent.wav",), 2 + 2)
+    assert (result.files, result.windows, result.silent) == (13, 13, ("silent.wav",))
+    everything, section = result.sections
+    # Silent recordings give no prompts.
+    assert (everything.sounds, everything.prompted_recordings) == (12, 6)
+    assert (section.sounds, section.silent) == (1, ("silent.wav",))
+    assert section.candidates[0].sound.startswith("recordings/")
+    assert soundfile.info(tmp_path / "out" / section.candidates[0].excerpt).duration == 0.5
+    page = memorisation_page(result)
+    assert "<p>Silent in training: silent.wav.</p><p>Silent in given: silent.wav.</p>" in page
+    assert "1 more are silent and were compared with nothing." in page
+
+
+def test_a_model_of_silence_has_nothing_to_compare(training: RecordingSet, tmp_path: Path) -> None:
+    def generate(prompts: Sequence[str], seeds: Sequence[int], seconds: float) -> Audio:
+        return Audio(torch.zeros(len(prompts), 1, RATE // 2), RATE, tuple(seeds))
+
+    result = study_memorisation(
+        training,
+        tmp_path / "out",
+        embedder=EMBEDDER,
+        generator=replace(generator(training), generate=generate),
+        settings=StudySettings(random=8, chunk=0.5),
+    )
+    for section, count in zip(result.sections, (2, 8), strict=True):
+        assert (section.sounds, len(section.silent), section.candidates) == (0, count, ())
+        assert (section.above_baseline, section.nearest_is_prompted) == (0, 0)
+    assert [one.name for one in result.distributions] == ["training set against itself"]
+    assert "8 more are silent" in memorisation_page(result)
+
+
+def test_sets_of_nothing_but_silence_are_refused(training: RecordingSet, tmp_path: Path) -> None:
+    write(tmp_path / "silent/0.wav", torch.zeros(RATE))
+    (tmp_path / "silent/1.wav").touch()
+    silent = RecordingSet(tmp_path / "silent", {"0.wav": "a", "1.wav": "b"})
+    message = "silent: holds nothing to compare: 1 recordings are silent, 1 cannot be read; add"
+    for sets in ({"given": silent}, {"held_out": silent}):
+        with pytest.raises(ValueError, match=message):
+            study(training, tmp_path / "out", **sets)
+    with pytest.raises(ValueError, match=message):
+        study(silent, tmp_path / "out")
+    assert not (tmp_path / "out" / "generations").exists()
+
+
+def test_an_edited_caption_is_generated_anew(training: RecordingSet, tmp_path: Path) -> None:
+    study(training, tmp_path / "out")
+    captions = {**training.captions, "audio/5.wav": "sound 1", "audio/1.wav": "sound 5"}
+    edited = RecordingSet(training.folder, captions)
+    assert to_json(study(edited, tmp_path / "out")).replace(b"/out", b"/new") == to_json(
+        study(edited, tmp_path / "new")
+    )
+
+
+def test_a_longer_recording_is_generated_and_reconstructed_anew(
+    training: RecordingSet, tmp_path: Path
+) -> None:
+    def studied(folder: Path) -> Memorisation:
+        return study_memorisation(
+            training,
+            folder,
+            embedder=EMBEDDER,
+            generator=replace(generator(training), reconstruct=read_audio),
+            settings=StudySettings(random=8, repeated=0, chunk=0.25),
+        )
+
+    write(training.folder / "audio/4.wav", sound(4)[: RATE // 4])
+    assert [one.windows for one in studied(tmp_path / "out").sets] == [15, 15, 15]
+    write(training.folder / "audio/4.wav", sound(44))
+    again = studied(tmp_path / "out")
+    assert [one.windows for one in again.sets] == [16, 16, 16]
+    assert again.sections[1].nearest_is_prompted == 8
+    assert to_json(again).replace(b"/out", b"/new") == to_json(studied(tmp_path / "new"))
+
+
+@pytest.mark.parametrize("folder", ["generations", "reconstructions"])
+def test_damaged_sounds_are_made_again(
+    folder: str, training: RecordingSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cut off, and damaged where the end can still be read."""
+
+    def studied() -> bytes:
+        result = study_memorisation(
+            training,
+            tmp_path / "out",
+            embedder=EMBEDDER,
+            generator=replace(generator(training), reconstruct=read_audio),
+            settings=StudySettings(random=8, top=20, chunk=0.5),
+        )
+        return to_json(result)
+
+    whole = studied()
+    sounds = sorted((tmp_path / "out" / folder).glob("*.flac"))
+    before = {path: path.read_bytes() for path in sounds}
+    sounds[3].write_bytes(before[sounds[3]][:200])
+    content = bytearray(before[sounds[5]])
+    place = len(content) // 5
+    content[place : place + 500] = bytes(500)
+    sounds[5].write_bytes(content)
+    assert studied() == whole
+    assert {path: path.read_bytes() for path in sounds} == before
+    assert f"made again: {sounds[3]}: the file is truncated" in caplog.text
+    assert f"made again: {sounds[5]}\n" in caplog.text
+
+
+def test_sounds_that_stay_unreadable_are_left_out(training: RecordingSet, tmp_path: Path) -> None:
+    """On a disk that fails; the others keep their prompts."""
+    folder = tmp_path / "out" / "generations"
+
+    @contextmanager
+    def failing(count: int) -> Iterator[Callable[[], None]]:
+        yield lambda: None
+        (path,) = folder.glob("2_*.flac")
+        path.write_bytes(path.read_bytes()[:200])
+
+    result = study_memorisation(
+        training,
+        tmp_path / "out",
+        embedder=EMBEDDER,
+        generator=replace(generator(training), progress=failing),
+        settings=StudySettings(random=8, repeated=0, chunk=0.5),
+    )
+    _, generations = result.sets
+    assert (generations.files, len(generations.unreadable)) == (7, 1)
+    assert f"Unreadable in generations: {generations.unreadable[0]}" in memorisation_page(result)
+    (section,) = result.sections
+    assert section.sounds == 7
+    files = {caption: file for file, caption in training.captions.items()}
+    for one in section.candidates:
+        assert one.prompted_recording == files[one.prompt]
+        if one.prompt in LEARNT:
+            assert one.recording == one.prompted_recording
+
+
+def test_what_the_figures_were_made_with(training: RecordingSet, tmp_path: Path) -> None:
+    result = study(training, tmp_path / "out")
+    assert (result.checkpoint, result.checkpoint_hash) == (EMBEDDER.name, weights_hash(EMBEDDER))
+    assert (result.sample_rate, result.channels) == (32000, 1)
+    assert (result.files, result.windows, result.seed, result.version) == (16, 16, 0, VERSION)
+    assert (result.audio, result.reference) == (str(tmp_path / "out"), str(training.folder))
+
+
 def test_held_out_recordings_are_the_baseline(training: RecordingSet, tmp_path: Path) -> None:
     for number in range(20, 30):
         write(tmp_path / f"unseen/{number}.wav", sound(number))
@@ -204,6 +366,16 @@ def test_the_page_plays_what_was_compared(training: RecordingSet, tmp_path: Path
     # Both learnt recordings among the five of all prompts, and the one among those of repeats.
     assert page.count("<tr class=own") >= 7
     assert "audio/2.wav, audio/near.wav" in page
+
+
+def test_other_chunks_have_other_excerpts(training: RecordingSet, tmp_path: Path) -> None:
+    for chunk in (0.5, 0.25, 0.2504):
+        settings = StudySettings(random=8, chunk=chunk)
+        result = study(training, tmp_path / "out", settings=settings)
+        for section in result.sections:
+            for candidate in section.candidates:
+                excerpt = soundfile.info(tmp_path / "out" / candidate.excerpt)
+                assert excerpt.frames == round(chunk * RATE)
 
 
 def test_histograms_and_quantiles() -> None:

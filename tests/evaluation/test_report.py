@@ -21,9 +21,27 @@ from stable_audio_open.evaluation.report.writing import write_report
 from tests.evaluation.test_made import SETTINGS
 
 COMMON: dict[str, Any] = {"definition": "as the paper", "audio": "x", "files": 3, "version": "0.1"}
-FRECHET = {"checkpoint": "openl3-mel256-env", "checkpoint_hash": "abc", "distance": 88.125}
-KL = {"checkpoint": "PaSST", "divergence": 2.5, "extra": ["7"], "missing": ["8", "9"]}
-CLAP = {"checkpoint": "clap:630k-audioset-fusion-best", "score": 0.277, "per_prompt": []}
+FRECHET: dict[str, Any] = {
+    "checkpoint": "OpenL3 mel256_env",
+    "checkpoint_hash": "abc",
+    "definition": "left and right joined, through 44.1 kHz",
+    "reference_files": 2,
+    "distance": 88.125,
+}
+KL: dict[str, Any] = {
+    "checkpoint": "PaSST",
+    "definition": "KL(generated || reference), 1e-06 added to the reference; softmax of the mean "
+    "logits of the windows",
+    "divergence": 2.5,
+    "extra": ["7"],
+    "missing": ["8", "9"],
+}
+CLAP: dict[str, Any] = {
+    "checkpoint": "clap:630k-audioset-fusion-best.pt:123",
+    "definition": "a random 10 s of each third fused with the whole, of longer recordings",
+    "score": 0.277,
+    "per_prompt": [],
+}
 MEAN = {"stft": 1.26, "mel": 0.87, "si_sdr": -1.5, "multi_resolution_stft": 3.0}
 
 
@@ -110,22 +128,75 @@ def test_notes_say_what_measured_and_on_how_much(generations: Path):
     (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
     assert table.notes[-1] == (
         "my_model, kl_passt: by PaSST, all prompts, 3 files, 1 file without a reference, "
-        "2 references without a file; as the paper"
+        f"2 references without a file; {KL['definition']}"
     )
 
 
 def test_notes_say_what_to_mind(generations: Path):
     put(generations, "all", "frechet", FRECHET | {"caution": "few windows"})
     (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
-    assert table.notes[-1].endswith("3 files; as the paper; few windows")
+    assert table.notes[-1].endswith("through 44.1 kHz; few windows")
 
 
-def test_sets_have_no_pairs_to_miss(generations: Path):
-    put(generations, "all", "frechet", FRECHET | {"extra": ["7"], "missing": ["8"]})
+def test_notes_of_sets_count_both(generations: Path):
+    put(generations, "all", "frechet", FRECHET)
     (table,) = (table for table in tables(read_runs([generations])) if table.number == 1)
     assert table.notes[-1] == (
-        "my_model, fd_openl3: by openl3-mel256-env, weights abc, all prompts, 3 files; as the paper"
+        "my_model, fd_openl3: by OpenL3 mel256_env, weights abc, all prompts, 3 files against 2; "
+        "left and right joined, through 44.1 kHz"
     )
+
+
+def test_notes_tell_of_silence(generations: Path, reconstructions: Path):
+    put(generations, "all", "clap", CLAP | {"silent": ["0", "2"]})
+    put(reconstructions, "no-singing", "x", {"mean": MEAN, "silent_originals": ["5"]})
+    notes = {
+        table.number: table.notes[-1]
+        for table in tables(read_runs([generations, reconstructions]))
+        if table.number in (1, 4)
+    }
+    assert "3 files, 2 of them silent; " in notes[1]
+    assert "3 files, 1 silent original left out; " in notes[4]
+
+
+@pytest.mark.parametrize(
+    ("metric", "other"),
+    [
+        (FRECHET, {"checkpoint": "OpenL3 openl3_audio_mel256_music.h5 sha256:1"}),
+        (FRECHET, {"definition": "mean of the channels, through 44.1 kHz"}),
+        (KL, {"checkpoint": "PANNs"}),
+        (KL, {"definition": KL["definition"].replace("generated || ref", "reference || gen")}),
+        (CLAP, {"checkpoint": "clap:music_audioset_epoch_15.pt:1"}),
+        (CLAP, {"definition": "a random 3 s of longer recordings"}),
+    ],
+)
+def test_another_network_or_definition_is_not_the_papers_metric(
+    generations: Path, metric: dict[str, Any], other: dict[str, Any]
+):
+    put(generations, "all", "x", metric)
+    assert [value is None for value in ours(generations)[1][0].values].count(False) == 1
+    put(generations, "all", "x", metric | other)
+    assert ours(generations)[1][0].values == (None, None, None)
+
+
+def test_the_content_that_openl3_was_trained_on_is_the_protocols(reconstructions: Path):
+    settings = replace(SETTINGS, protocol="song-describer")
+    folder = reconstructions.with_name("songs")
+    open_set(folder, settings)
+    write_manifest(folder, [])
+    env, music = "OpenL3 openl3_audio_mel256_env.h5", "OpenL3 openl3_audio_mel256_music.h5"
+    for checkpoint, value in ((env, None), (music, 88.125)):
+        put(folder, "no-singing", "frechet", FRECHET | {"checkpoint": checkpoint})
+        assert ours(folder)[2][0].values == (value, None, None)
+
+
+def test_two_results_of_one_metric_are_refused(generations: Path):
+    put(generations, "all", "frechet", FRECHET)
+    put(generations, "all", "second", FRECHET)
+    with pytest.raises(
+        ValueError, match=r"second\.json: holds fd_openl3, as .*frechet\.json does; "
+    ):
+        ours(generations)
 
 
 def test_another_network_is_not_the_papers_metric(generations: Path):
@@ -167,7 +238,7 @@ def test_json_holds_all_digits(generations: Path, tmp_path: Path):
     assert row["values"] == [88.123456789, None, None]
     assert row["ours"] is True
     assert report["runs"][0]["settings"]["weights"] == "0123456789abcdef"
-    assert report["runs"][0]["measurements"][0]["by"] == "openl3-mel256-env"
+    assert report["runs"][0]["measurements"][0]["by"] == "OpenL3 mel256_env"
 
 
 def test_page_plays_files_relative_to_itself_and_escapes(generations: Path, tmp_path: Path):
@@ -195,10 +266,12 @@ def test_players_are_spread_over_the_set(count: int, found: str):
 def test_what_is_no_result(tmp_path: Path):
     path = put(tmp_path, "all", "sanity", {"median_seconds": 3.0})
     with pytest.raises(ValueError, match=r"sanity.json: holds no figure; known are distance, dive"):
-        read_results(tmp_path)
+        read_results(tmp_path, "audiocaps")
     path.write_text('{"distance": 1}')
     with pytest.raises(ValueError, match=r"not the result of a metric \(.*`definition`"):
-        read_result(path, "all")
+        read_result(path, "all", "audiocaps")
+    with pytest.raises(ValueError, match=r"of an unknown protocol 'clotho'; known: audiocaps, so"):
+        read_result(put(tmp_path, "all", "clap", CLAP), "all", "clotho")
 
 
 def test_a_folder_without_a_set(tmp_path: Path):

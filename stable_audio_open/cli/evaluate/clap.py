@@ -17,8 +17,12 @@ def clap(
         str, typer.Option(metavar="clap:FOLDER|FILE.pt", help="An embedder of both audio and text.")
     ],
     crop: Annotated[
-        float, typer.Option(help="Seconds heard of longer recordings, from a random place.")
-    ] = 10.0,
+        float | None,
+        typer.Option(
+            help="Seconds heard of longer recordings, from a random place.",
+            show_default="10, or what the model fuses",
+        ),
+    ] = None,
     seed: shared.Seed = 0,
     allow_missing: shared.AllowMissing = False,
     output: shared.Output = None,

@@ -12,6 +12,8 @@ from stable_audio_open.checkpoint.lora import adapter_names
 from stable_audio_open.cli.evaluate.asked import Asked
 from stable_audio_open.data.processes import Processes
 from stable_audio_open.evaluation.protocols.made import (
+    DECODED_SUFFIX,
+    SUFFIX,
     GenerationSettings,
     Item,
     ReconstructionSettings,
@@ -154,6 +156,8 @@ def make_reconstructions(
 ) -> list[Item]:
     """Encode and decode the chosen references, whole, where the opened folder lacks them.
 
+    What comes out stays as loud as it is, which is what the distances of table 3 compare.
+
     Returns:
         What is there of the whole table; for the first process alone.
 
@@ -164,26 +168,32 @@ def make_reconstructions(
 
     @torch.inference_mode()
     def make(group: Sequence[Item]) -> Audio:
-        audio = _whole(autoencoder, references, group)
+        (item,) = group
+        audio = read_audio(
+            references[item.clip],
+            sample_rate=autoencoder.sample_rate,
+            channels=autoencoder.audio_channels,
+        )
         weight = next(autoencoder.parameters())
         latents = autoencoder.encode(audio.samples.to(weight))
         decoded = autoencoder.decode(latents)[..., : audio.samples.shape[-1]].float().cpu()
         if not decoded.isfinite().all():
             raise FloatingPointError(
-                f"{references[group[0].clip]}: decoded to NaN or infinite samples in "
+                f"{references[item.clip]}: decoded to NaN or infinite samples in "
                 f"{weight.dtype}; use --dtype float32, or check the checkpoint"
             )
         return Audio(decoded, autoencoder.sample_rate)
 
-    _follow(folder, clips_of(asked, references), references, make, processes)
-    every = clip_items(list(dict.fromkeys(prompt.clip for prompt in asked.prompts)))
+    _follow(folder, clips_of(asked, references, DECODED_SUFFIX), references, make, processes)
+    clips = list(dict.fromkeys(prompt.clip for prompt in asked.prompts))
+    every = clip_items(clips, DECODED_SUFFIX)
     return _close(folder, every, processes)
 
 
-def clips_of(asked: Asked, references: Mapping[str, Path]) -> list[Item]:
+def clips_of(asked: Asked, references: Mapping[str, Path], suffix: str = SUFFIX) -> list[Item]:
     """Return an item for each clip of the chosen prompts that has a reference."""
     clips = dict.fromkeys(prompt.clip for prompt in asked.chosen)
-    return clip_items([clip for clip in clips if clip in references])
+    return clip_items([clip for clip in clips if clip in references], suffix)
 
 
 def cut_references(
@@ -211,31 +221,6 @@ def cut_references(
     )
 
 
-def make_originals(
-    autoencoder: AudioAutoencoder,
-    asked: Asked,
-    references: Mapping[str, Path],
-    folder: Path,
-    processes: Processes,
-) -> dict[str, Path]:
-    """Bring the chosen references to the autoencoder's rate and channels, for the comparison.
-
-    Returns:
-        Their files, by clip.
-
-    Raises:
-        AudioFileError: A reference cannot be read.
-    """
-    return _follow(
-        folder,
-        clips_of(asked, references),
-        references,
-        lambda group: _whole(autoencoder, references, group),
-        processes,
-        how=f"{autoencoder.sample_rate} Hz, {autoencoder.audio_channels} channels",
-    )
-
-
 def _follow(
     folder: Path,
     clips: Sequence[Item],
@@ -257,17 +242,6 @@ def _follow(
     make_missing(folder, clips, make, batch=1, rank=processes.rank, processes=processes.total)
     processes.wait()
     return {item.clip: folder / item.file for item in clips}
-
-
-def _whole(
-    autoencoder: AudioAutoencoder, references: Mapping[str, Path], group: Sequence[Item]
-) -> Audio:
-    (item,) = group
-    return read_audio(
-        references[item.clip],
-        sample_rate=autoencoder.sample_rate,
-        channels=autoencoder.audio_channels,
-    )
 
 
 def _open(folder: Path, processes: Processes, settings: Callable[[], Settings]) -> None:

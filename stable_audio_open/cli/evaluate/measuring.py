@@ -5,7 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.cli.evaluate.asked import Asked
-from stable_audio_open.evaluation.protocols.comparisons import Metric, compare, write_comparison
+from stable_audio_open.evaluation.protocols.comparisons import (
+    Metric,
+    compare,
+    forget_results,
+    write_comparison,
+)
 from stable_audio_open.evaluation.protocols.made import Item
 from stable_audio_open.evaluation.protocols.protocol import ALL, Prompt
 from stable_audio_open.evaluation.report.published import Kind, wanted
@@ -56,6 +61,7 @@ def measure_subsets(
         compared = [item for item in items if item.id in ids]
         unpaired = sum(item.clip not in references for item in compared)
         if len(compared) == unpaired:
+            forget_results(folder, subset)
             yield Measured(subset, len(compared), unpaired, (), {})
             continue
         comparison = write_comparison(

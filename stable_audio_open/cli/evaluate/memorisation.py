@@ -96,7 +96,8 @@ def memorisation(
     """Generate with prompts of the training set, and rank what is nearest to it (section 5.3).
 
     An interrupted run goes on where it stopped; another embedder takes the same sounds. The result
-    is `memorisation-EMBEDDER.json` and a page to listen, of the same name.
+    is `memorisation-EMBEDDER.json` and a page to listen, of the same name; of an embedder with
+    weights of its own, the name holds theirs and their hash.
     """
     import sys
     from functools import partial
@@ -113,8 +114,9 @@ def memorisation(
     from stable_audio_open.evaluation.generations import GenerationSettings
     from stable_audio_open.evaluation.memorisation import Generator, study_memorisation
     from stable_audio_open.evaluation.memorisation_page import memorisation_page
-    from stable_audio_open.evaluation.memorisation_result import StudySettings, to_json
+    from stable_audio_open.evaluation.memorisation_result import StudySettings
     from stable_audio_open.evaluation.recording_sets import RecordingSet
+    from stable_audio_open.evaluation.result import to_json
     from stable_audio_open.evaluation.weights import module_hash
     from stable_audio_open.listeners.named import load_embedder
     from stable_audio_open.pretrained import StableAudio
@@ -196,7 +198,7 @@ def memorisation(
         held_out=unseen,
         given=sounds,
     )
-    name = f"memorisation-{embedder.partition(':')[0]}"
+    name = _result_name(embedder, result.checkpoint_hash)
     replace_bytes(output / f"{name}.json", to_json(result))
     replace_bytes(output / f"{name}.html", memorisation_page(result).encode())
     _print(result)
@@ -216,6 +218,17 @@ def _prompt(
     return recording.caption
 
 
+def _result_name(embedder: str, checkpoint_hash: str | None) -> str:
+    """Return a name that no other embedder has, whatever its checkpoint is called."""
+    import re
+
+    kind, _, weights = embedder.partition(":")
+    if not weights:
+        return f"memorisation-{kind}"
+    readable = re.sub(r"[^\w.-]+", "-", Path(weights).resolve().name)[:60]
+    return f"memorisation-{kind}-{readable}-{(checkpoint_hash or '')[:8]}"
+
+
 def _sounds(folder: Path) -> dict[str, str]:
     """Return the audio files of a folder; their names stand for their prompts."""
     from stable_audio_open.audio.saving import FORMATS
@@ -231,9 +244,23 @@ def _sounds(folder: Path) -> dict[str, str]:
 def _print(result: "Memorisation") -> None:
     repeated = sum(map(len, result.repeated))
     typer.echo(
-        f"{result.recordings} recordings, {repeated} of them repeated in {len(result.repeated)} "
-        f"groups; {result.embedder}"
+        f"{result.sets[0].files} recordings, {repeated} of them repeated in "
+        f"{len(result.repeated)} groups; {result.checkpoint}, weights "
+        f"{result.checkpoint_hash or 'none'}"
     )
+    for found in result.sets:
+        if found.silent_windows:
+            chunks = found.windows + found.silent_windows
+            line = f"{found.name}: {found.silent_windows} of {chunks} chunks are silent, left out"
+            if found.silent:
+                line += f"; {len(found.silent)} recordings from start to end, "
+                line += f"{found.silent[0]!r} first"
+            typer.echo(line)
+        if found.unreadable:
+            typer.echo(
+                f"{found.name}: {len(found.unreadable)} recordings cannot be read, "
+                f"{found.unreadable[0]!r} first"
+            )
     names = list(result.distributions[0].quantiles)
     typer.echo(f"{'cosine to the nearest':44}{'count':>6}" + "".join(f"{n:>8}" for n in names))
     for one in result.distributions:

@@ -19,6 +19,9 @@ from stable_audio_open.listeners.embedder import Embedder
 from stable_audio_open.listeners.named import load_embedder, load_tagger
 from stable_audio_open.listeners.tagger import Tagger
 
+TABLE_RATE, TABLE_CHANNELS = 44_100, 2
+"""Of tables 3, 4 and 7: "all are evaluated at 44.1kHz"."""
+
 
 def load_metrics(
     *,
@@ -69,14 +72,23 @@ def metrics_by(
 
 
 def _reconstruction(memory: Memory, made: Comparison) -> bytes:
-    return to_json(evaluate_decoded(made.made, made.pairs, allow_missing=True, memory=memory))
+    return to_json(
+        evaluate_decoded(
+            made.made,
+            made.pairs,
+            sample_rate=TABLE_RATE,
+            channels=TABLE_CHANNELS,
+            allow_missing=True,
+            memory=memory,
+        )
+    )
 
 
 def _frechet(memory: Memory, embedder: Embedder, made: Comparison) -> bytes:
     # The paper reports no extrapolation, and slices have too few windows for one.
     return to_json(
         evaluate_frechet(
-            made.made, made.references, embedder, allow_missing=True, points=0, memory=memory
+            made.made, made.references, embedder, paired=False, points=0, memory=memory
         )
     )
 

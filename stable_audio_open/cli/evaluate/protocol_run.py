@@ -12,7 +12,6 @@ from stable_audio_open.cli.evaluate.asked import Asked
 from stable_audio_open.cli.evaluate.making import (
     cut_references,
     make_generations,
-    make_originals,
     make_reconstructions,
     open_generations,
     open_reconstructions,
@@ -25,12 +24,13 @@ from stable_audio_open.evaluation.protocols.comparisons import Metric
 from stable_audio_open.evaluation.protocols.made import Item
 from stable_audio_open.evaluation.protocols.references import missing_references
 from stable_audio_open.evaluation.report.published import Kind
+from stable_audio_open.evaluation.report.results import read_result
 from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
 from stable_audio_open.pretrained import StableAudio
 
 GENERATIONS, RECONSTRUCTIONS = "generations", "reconstructions"
-REFERENCES, ORIGINALS, COMPARISONS = "references", "originals", "comparisons"
+REFERENCES, COMPARISONS = "references", "comparisons"
 MISSING = "missing_references.txt"
 
 Part = Literal["both", "generation", "autoencoder"]
@@ -43,7 +43,7 @@ def check_places(output: Path) -> None:
         AudioSaveError: One cannot.
     """
     check_folder(output)
-    for name in (GENERATIONS, RECONSTRUCTIONS, REFERENCES, ORIGINALS, COMPARISONS):
+    for name in (GENERATIONS, RECONSTRUCTIONS, REFERENCES, COMPARISONS):
         if (output / name).exists():
             check_folder(output / name)
 
@@ -89,7 +89,8 @@ def run_protocol(
             raise ValueError(f"{name} is an autoencoder alone; give --part autoencoder")
     if part != "generation":
         waiting.append(_reconstructions(autoencoder, name, asked, references, output, processes))
-    runs = [make() for make in waiting]
+    # Reconstructions first: they take less long, and find references that are damaged inside.
+    runs = [make() for make in reversed(waiting)][::-1]
     if processes.rank != 0:
         return
     _list_missing(asked, references, output)
@@ -107,6 +108,16 @@ def run_protocol(
             without = f", {unpaired} without a reference" if unpaired else ""
             names = ", ".join(path.stem for path in results) or "nothing measured"
             typer.echo(f"{folder}, {subset}: {files} files{without}; {names}")
+            silent = max(
+                (
+                    measurement.silent
+                    for path in results
+                    for measurement in read_result(path, subset, asked.protocol.name)
+                ),
+                default=0,
+            )
+            if silent:
+                typer.echo(f"warning: {silent} of {files} files are silent")
             for metric, reason in unmeasured.items():
                 typer.echo(f"warning: no {metric} of {subset}: {reason}")
     folders = [folder for _, folder, _, _ in runs]
@@ -146,14 +157,13 @@ def _reconstructions(
     output: Path,
     processes: Processes,
 ) -> Callable[[], _Run]:
-    """Prepare folder and originals, and return what reconstructs."""
+    """Prepare the folder, and return what reconstructs."""
     folder = output / RECONSTRUCTIONS
     open_reconstructions(autoencoder, name, asked, folder, processes)
-    compared = make_originals(autoencoder, asked, references, output / ORIGINALS, processes)
 
     def make() -> _Run:
         made = make_reconstructions(autoencoder, asked, references, folder, processes)
-        return "reconstruction", folder, made, compared
+        return "reconstruction", folder, made, references
 
     return make
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.audio.replace import replace_bytes
-from stable_audio_open.evaluation.protocols.made import Item
+from stable_audio_open.evaluation.protocols.made import RESULTS, Item
 
-RESULTS = "results"
+COMPARED = "compared.txt"
 
 
 class Comparison(NamedTuple):
@@ -43,9 +43,16 @@ class Metric(NamedTuple):
 def compare(
     comparison: Comparison, metrics: Mapping[str, Metric], *, folder: Path, subset: str
 ) -> list[Path]:
-    """Measure, keep each result as `folder/results/SUBSET/METRIC.json`, and return the files."""
+    """Measure, keep each result as `folder/results/SUBSET/METRIC.json`, and return the files.
+
+    Results of metrics that are not measured now stay if they are of the very same files.
+    """
     results = folder / RESULTS / subset
-    results.mkdir(parents=True, exist_ok=True)
+    files = _files(comparison)
+    if not _holds(results / COMPARED, files):
+        forget_results(folder, subset)
+        results.mkdir(parents=True)
+        replace_bytes(results / COMPARED, files)
     written = []
     for name, metric in metrics.items():
         path = results / f"{name}.json"
@@ -53,6 +60,25 @@ def compare(
         replace_bytes(path, metric.measure(comparison))
         written.append(path)
     return written
+
+
+def forget_results(folder: Path, subset: str) -> None:
+    """Remove what was found of a subset before."""
+    shutil.rmtree(folder / RESULTS / subset, ignore_errors=True)
+
+
+def _files(comparison: Comparison) -> bytes:
+    """Return the names, sizes and times of all that is compared, which links and copies keep."""
+    lines = []
+    for part in (comparison.made, comparison.references, comparison.pairs):
+        for path in sorted(part.iterdir()):
+            status = path.stat()
+            lines.append(f"{part.name}/{path.name} {status.st_size} {status.st_mtime_ns}\n")
+    return "".join(lines).encode()
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 def write_comparison(

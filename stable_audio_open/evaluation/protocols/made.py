@@ -1,18 +1,22 @@
 """Folders of generations or reconstructions, of one model with one set of settings."""
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.audio.saving import save_audio
+from stable_audio_open.evaluation.whole import is_whole
 
-SETTINGS, MANIFEST = "settings.json", "manifest.jsonl"
+SETTINGS, MANIFEST, RESULTS = "settings.json", "manifest.jsonl", "results"
 SUFFIX = ".flac"
-"""Of the files."""
+"""Of what is generated, and of references: their level makes no difference to any metric."""
+DECODED_SUFFIX = ".wav"
+"""Of what is decoded: float samples, as loud as they came, for distances that hear level."""
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +99,10 @@ def open_set(folder: Path, settings: Settings) -> None:
     found = read_settings(folder)
     old, new = msgspec.to_builtins(found), msgspec.to_builtins(settings)
     other = [name for name in new if name not in NAMES and old.get(name) != new[name]]
-    if other and not any(file.suffix == SUFFIX for file in folder.iterdir()):
-        replace_bytes(path, content)  # a run that failed before its first file binds nobody
+    if other and not any(file.suffix in (SUFFIX, DECODED_SUFFIX) for file in folder.iterdir()):
+        # A run that failed before its first file binds nobody, nor does what was measured of it.
+        shutil.rmtree(folder / RESULTS, ignore_errors=True)
+        replace_bytes(path, content)
     elif other:
         changes = ", ".join(
             f"{name} {_short(old.get(name))}, now {_short(new[name])}" for name in other
@@ -157,11 +163,11 @@ def make_missing(
         AudioSaveError: A file could not be written.
     """
     mine = items[rank::processes]
-    waiting = [item for item in mine if not _is_whole(folder / item.file)]
+    waiting = [item for item in mine if not is_whole(folder / item.file)]
     for start in range(0, len(waiting), batch):
         group = waiting[start : start + batch]
         for item, sound in zip(group, make(group), strict=True):
-            sound.save(folder / item.file)
+            _save(sound, folder / item.file)
         done = len(mine) - len(waiting) + start + len(group)
         share = f" of process {rank + 1} of {processes}" if processes > 1 else ""
         logger.info("%s: %d of %d files%s made", folder, done, len(mine), share)
@@ -199,15 +205,15 @@ def read_manifest(folder: Path) -> list[Item]:
     return items
 
 
-def _is_whole(path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        audio_info(path)
-    except AudioFileError as error:
-        logger.warning("made again: %s", error)
-        return False
-    return True
+def _save(sound: Audio, path: Path) -> None:
+    decoded = path.suffix == DECODED_SUFFIX
+    save_audio(
+        path,
+        sound.samples[0],
+        sound.sample_rate,
+        subtype="float" if decoded else "pcm24",
+        keep_level=decoded,
+    )
 
 
 def _short(value: object) -> str:

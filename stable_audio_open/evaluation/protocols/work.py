@@ -28,9 +28,9 @@ def generation_items(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[It
     ]
 
 
-def clip_items(clips: Sequence[str]) -> list[Item]:
+def clip_items(clips: Sequence[str], suffix: str = SUFFIX) -> list[Item]:
     """Return what to make of recordings: one file for each, named by it."""
-    return [Item(id=clip, file=f"{clip}{SUFFIX}", clip=clip) for clip in clips]
+    return [Item(id=clip, file=f"{clip}{suffix}", clip=clip) for clip in clips]
 
 
 def cut(references: Mapping[str, Path], items: Sequence[Item], seconds: float) -> Audio:

@@ -1,9 +1,12 @@
 """Tables 1 to 7 of the paper, number by number."""
 
+import re
 from typing import Literal
 
 import msgspec
 
+from stable_audio_open.evaluation.clap import FUSED
+from stable_audio_open.evaluation.divergence import Definition
 from stable_audio_open.evaluation.protocols.audiocaps import (
     AUDIOCAPS,
     NEITHER,
@@ -18,7 +21,7 @@ PAPER = "Evans et al., Stable Audio Open, arXiv:2407.14358"
 Kind = Literal["generation", "reconstruction"]
 
 
-class Metric(msgspec.Struct, frozen=True):
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """A column of numbers."""
 
     name: str
@@ -27,17 +30,50 @@ class Metric(msgspec.Struct, frozen=True):
     """As the paper prints it."""
     better: Literal["lower", "higher"]
     network: str = ""
-    """A part of the names of networks that the metric may be computed with; any when empty."""
+    """What the names of networks match that compute the metric, whatever the case."""
+    definition: str = ""
+    """What the definition holds of a figure that is the metric."""
     otherwise: str = ""
-    """What the same figure is named with another network."""
+    """What a figure is named with another network or definition."""
+
+    def is_of(self, network: str, definition: str) -> bool:
+        """Say whether a figure by this network, defined so, is this metric."""
+        fitting = re.search(self.network, network, re.IGNORECASE) is not None
+        return fitting and self.definition in definition
 
 
-FD = Metric("fd_openl3", "FD_openl3", "lower", "openl3", "frechet_distance")
-KL = Metric("kl_passt", "KL_passt", "lower", "passt", "kl_divergence")
-CLAP = Metric("clap_score", "CLAP_score", "higher", "clap", "text_audio_cosine")
-STFT = Metric("stft_distance", "STFT distance", "lower")
-MEL = Metric("mel_distance", "MEL distance", "lower")
-SI_SDR = Metric("si_sdr", "SI-SDR", "higher")
+def _frechet(content: str) -> Metric:
+    return Metric(
+        name="fd_openl3",
+        label="FD_openl3",
+        better="lower",
+        network=rf"openl3.*{content}",
+        definition="left and right joined, through 44.1 kHz",
+        otherwise="frechet_distance",
+    )
+
+
+FD_ENV, FD_MUSIC = _frechet("env"), _frechet("music")
+"""By the content that OpenL3 was trained on."""
+KL = Metric(
+    name="kl_passt",
+    label="KL_passt",
+    better="lower",
+    network="passt",
+    definition=str(Definition()),
+    otherwise="kl_divergence",
+)
+CLAP = Metric(
+    name="clap_score",
+    label="CLAP_score",
+    better="higher",
+    network="630k-audioset-fusion-best|clap-htsat-fused",
+    definition=FUSED,
+    otherwise="text_audio_cosine",
+)
+STFT = Metric(name="stft_distance", label="STFT distance", better="lower")
+MEL = Metric(name="mel_distance", label="MEL distance", better="lower")
+SI_SDR = Metric(name="si_sdr", label="SI-SDR", better="higher")
 
 
 class PublishedRow(msgspec.Struct, frozen=True):
@@ -74,7 +110,9 @@ class PublishedTable(msgspec.Struct, frozen=True, kw_only=True):
 
 STABLE_AUDIO_OPEN = ("Stable Audio Open", "(published)")
 GENERATED = ("channels/sr", "output length")
-QUALITY = (FD, KL, CLAP)
+SOUNDS, MUSIC = (FD_ENV, KL, CLAP), (FD_MUSIC, KL, CLAP)
+QUALITY = {AUDIOCAPS.name: SOUNDS, SONG_DESCRIBER.name: MUSIC}
+"""Metrics of generations, by protocol."""
 TRIMMED = (
     "† Trained to generate longer outputs; the generations are trimmed to {} (the silent end is "
     "discarded)."
@@ -87,7 +125,7 @@ TABLE_1 = PublishedTable(
     protocol=AUDIOCAPS.name,
     subsets=(ALL,),
     about=GENERATED,
-    metrics=QUALITY,
+    metrics=SOUNDS,
     rows=(
         PublishedRow("AudioLDM2-48kHz", "[4]", ("1/48kHz", "10 sec"), (101.11, 2.04, 0.37)),
         PublishedRow("AudioLDM2-large", "[4]", ("1/16kHz", "10 sec"), (170.31, 1.57, 0.41)),
@@ -108,7 +146,7 @@ TABLE_2 = PublishedTable(
     protocol=SONG_DESCRIBER.name,
     subsets=(NO_SINGING,),
     about=GENERATED,
-    metrics=QUALITY,
+    metrics=MUSIC,
     rows=(
         PublishedRow("MusicGen-large-stereo", "[8]", ("2/32kHz", "47"), (190.47, 0.52, 0.31)),
         PublishedRow("Stable Audio 1.0", "[5]", ("2/44.1kHz", "95 sec †"), (142.50, 0.40, 0.38)),
@@ -197,7 +235,7 @@ TABLE_6 = PublishedTable(
     protocol=SONG_DESCRIBER.name,
     subsets=(ALL,),
     about=GENERATED,
-    metrics=QUALITY,
+    metrics=MUSIC,
     rows=(
         PublishedRow("MusicGen-large-stereo", "[8]", ("2/32kHz", "47"), (193.98, 0.54, 0.30)),
         PublishedRow("Stable Audio 1.0", "[5]", ("2/44.1kHz", "95 sec †"), (139.41, 0.36, 0.40)),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from stable_audio_open.evaluation.protocols.comparisons import RESULTS
-from stable_audio_open.evaluation.report.published import CLAP, FD, KL, MEL, SI_SDR, STFT
+from stable_audio_open.evaluation.protocols.made import RESULTS
+from stable_audio_open.evaluation.report.published import MEL, QUALITY, SI_SDR, STFT
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +18,12 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     files: int
     """That were measured."""
     definition: str
+    references: int | None = None
+    """Recordings of the other set, where sets are compared as such."""
+    silent: int = 0
+    """Of the files, those that never exceed -60 dB of full scale."""
+    silent_originals: int = 0
+    """Files that were left out for it."""
     caution: str | None = None
     """What to mind when the number is read."""
     by: str | None = None
@@ -44,43 +50,54 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_hash: str | None = None
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    silent_originals: tuple[str, ...] = ()
+    reference_files: int | None = None
     caution: str | None = None
     distance: float | None = None
     divergence: float | None = None
     score: float | None = None
     mean: _Means | None = None
 
-    def figures(self) -> list[tuple[str, float]]:
-        """Return metrics and values; another network's figure is not the paper's metric."""
-        network = (self.checkpoint or "").lower()
-        found = [
-            (paper.name if paper.network in network else paper.otherwise, value)
-            for paper, value in ((FD, self.distance), (KL, self.divergence), (CLAP, self.score))
-            if value is not None
-        ]
+    def figures(self, protocol: str) -> list[tuple[str, float]]:
+        """Return metrics and values; the figure of another network is not the paper's metric."""
+        values = (self.distance, self.divergence, self.score)
+        found = []
+        for paper, value in zip(QUALITY[protocol], values, strict=True):
+            if value is not None:
+                of_paper = paper.is_of(self.checkpoint or "", self.definition)
+                found.append((paper.name if of_paper else paper.otherwise, value))
         if self.mean is not None:
             mean = self.mean
             found += [(STFT.name, mean.stft), (MEL.name, mean.mel), (SI_SDR.name, mean.si_sdr)]
         return found
 
 
-def read_result(path: Path, subset: str) -> list[Measurement]:
+def read_result(path: Path, subset: str, protocol: str) -> list[Measurement]:
     """Return the figures of one result.
 
+    Args:
+        path: The file.
+        subset: That was measured.
+        protocol: Whose metrics they may be.
+
     Raises:
-        ValueError: The file holds none.
+        ValueError: The file holds none, or there is no such protocol.
     """
     try:
         result = msgspec.json.decode(path.read_bytes(), type=_Result)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not the result of a metric ({error})") from error
-    figures = result.figures()
+    if protocol not in QUALITY:
+        raise ValueError(
+            f"{path}: of an unknown protocol {protocol!r}; known: {', '.join(QUALITY)}"
+        )
+    figures = result.figures(protocol)
     if not figures:
         raise ValueError(
             f"{path}: holds no figure; known are distance, divergence, score and mean (with stft, "
             "mel, si_sdr)"
         )
-    of_sets = result.distance is not None  # of which no file has a partner
     return [
         Measurement(
             metric=metric,
@@ -88,24 +105,30 @@ def read_result(path: Path, subset: str) -> list[Measurement]:
             subset=subset,
             files=result.files,
             definition=result.definition,
+            references=result.reference_files,
+            silent=len(result.silent),
+            silent_originals=len(result.silent_originals),
             caution=result.caution,
             by=result.checkpoint,
             by_hash=result.checkpoint_hash,
-            missing=() if of_sets else result.missing,
-            extra=() if of_sets else result.extra,
+            missing=result.missing,
+            extra=result.extra,
         )
         for metric, value in figures
     ]
 
 
-def read_results(folder: Path) -> list[Measurement]:
+def read_results(folder: Path, protocol: str) -> list[Measurement]:
     """Return all figures in `folder/results/SUBSET/METRIC.json`; none where there are no files.
 
     Raises:
-        ValueError: A file cannot be read.
+        ValueError: A file cannot be read, or two hold the same metric of a subset.
     """
-    return [
-        measurement
-        for path in sorted((folder / RESULTS).glob("*/*.json"))
-        for measurement in read_result(path, path.parent.name)
-    ]
+    found: dict[tuple[str, str], tuple[Path, Measurement]] = {}
+    for path in sorted((folder / RESULTS).glob("*/*.json")):
+        for measurement in read_result(path, path.parent.name, protocol):
+            key = measurement.subset, measurement.metric
+            other, _ = found.setdefault(key, (path, measurement))
+            if other != path:
+                raise ValueError(f"{path}: holds {measurement.metric}, as {other} does; remove one")
+    return [measurement for _, measurement in found.values()]

@@ -85,12 +85,13 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     for folder in folders:
         below = sorted(path.parent for path in folder.glob(f"*/{SETTINGS}"))
         for path in [folder] if (folder / SETTINGS).exists() or not below else below:
+            settings = read_settings(path)
             found.append(
                 Run(
                     folder=str(path),
-                    settings=read_settings(path),
+                    settings=settings,
                     items=tuple(read_manifest(path)),
-                    measurements=tuple(read_results(path)),
+                    measurements=tuple(read_results(path, settings.protocol)),
                 )
             )
     return found
@@ -176,6 +177,12 @@ def _how(measurement: Measurement) -> str:
     by = f"by {measurement.by}, " if measurement.by else ""
     digits = f"weights {measurement.by_hash}, " if measurement.by_hash else ""
     files = f"{SUBSETS[measurement.subset]}, {_counted(measurement.files, 'file')}"
+    if measurement.references is not None:
+        files += f" against {measurement.references:,}"
+    if measurement.silent:
+        files += f", {measurement.silent:,} of them silent"
+    if measurement.silent_originals:
+        files += f", {_counted(measurement.silent_originals, 'silent original')} left out"
     lacking = "".join(
         f", {_counted(len(ids), one)} without a {other}"
         for ids, one, other in (
