@@ -93,6 +93,8 @@ def evaluate_frechet(
         matched = _unmatched
     digest = weights_hash(embedder)
     if reference.suffix == STATISTICS_SUFFIX:
+        if cache is not None:
+            raise ValueError(f"{reference}: holds statistics already; leave the cache {cache} out")
         theirs = _checked(reference, embedder, digest, channels)
         ids = matched(files, theirs.origin.files)
     else:

@@ -19,6 +19,8 @@ WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 """Of those that are there transformers reads the first, whatever else lies beside it."""
+INDICES = ("position_ids", "token_type_ids", "relative_position_index")
+"""Of buffers that versions of transformers wrote or did not; nothing in them is learnt."""
 DOWNLOAD = (
     "download 630k-audioset-fusion-best.pt from https://huggingface.co/lukewys/laion_clap, and "
     "vocab.json and merges.txt of https://huggingface.co/FacebookAI/roberta-base beside it; or the "
@@ -80,7 +82,8 @@ def _transformers(folder: Path) -> tuple[Any, Any, list[Path]]:
         reason = " ".join(str(error).split())
         raise ValueError(f"{folder}: not a checkpoint of ClapModel ({reason})") from error
     model, loading = loaded
-    absent, unknown = sorted(loading["missing_keys"]), sorted(loading["unexpected_keys"])
+    absent = sorted(loading["missing_keys"])
+    unknown = sorted(name for name in loading["unexpected_keys"] if not name.endswith(INDICES))
     if absent:
         raise ValueError(f"{folder}: lacks {len(absent)} weights of ClapModel, {absent[0]} first")
     if unknown:

@@ -72,6 +72,15 @@ def test_what_44_khz_cannot_hold_is_not_heard(tmp_path: Path) -> None:
         evaluate_frechet(folders[0], tmp_path / "c.safetensors", lower)
 
 
+def test_a_cache_beside_statistics_is_refused(tmp_path: Path) -> None:
+    made, reference = noise(tmp_path / "made", 0, 5), noise(tmp_path / "reference", 1, 5)
+    cache = tmp_path / "c.safetensors"
+    evaluate_frechet(made, reference, EMBEDDER, cache=cache)
+    with pytest.raises(ValueError, match=r"c\.safetensors: holds statistics already; leave the ca"):
+        evaluate_frechet(made, cache, EMBEDDER, cache=tmp_path / "other.safetensors")
+    assert not (tmp_path / "other.safetensors").exists()
+
+
 def test_sets_without_pairs_have_no_ids_to_miss(tmp_path: Path) -> None:
     made, reference = noise(tmp_path / "made", 0, 5), noise(tmp_path / "reference", 1, 5)
     (made / "noise.wav").rename(made / "other.wav")

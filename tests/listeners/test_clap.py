@@ -204,6 +204,17 @@ def test_tensors_of_another_model_are_refused(folder: Path, tmp_path: Path) -> N
         load_clap(tmp_path / "more")
 
 
+def test_indices_that_some_versions_write_are_of_no_account(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "older")
+    path = tmp_path / "older" / "model.safetensors"
+    indices = {
+        "text_model.embeddings.position_ids": torch.arange(80)[None],
+        "audio_model.encoder.layers.9.relative_position_index": torch.zeros(4, dtype=torch.long),
+    }
+    save_file(indices | load_file(path), path, {"format": "pt"})
+    torch.testing.assert_close(load_clap(tmp_path / "older")(noise(1)), load_clap(folder)(noise(1)))
+
+
 def test_the_hash_is_of_the_weights_that_are_read(folder: Path, tmp_path: Path) -> None:
     plain = load_clap(folder)
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]

@@ -231,13 +231,13 @@ def _result_name(embedder: str, checkpoint_hash: str | None) -> str:
 
 def _sounds(folder: Path) -> dict[str, str]:
     """Return the audio files of a folder; their names stand for their prompts."""
-    from stable_audio_open.audio.saving import FORMATS
+    from stable_audio_open.audio.paths import SUFFIXES, audio_files
 
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; give one with sounds of the model")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS)
+    found = sorted(audio_files(folder))
     if not found:
-        raise ValueError(f"{folder}: holds no sounds ({', '.join(FORMATS)}); add some")
+        raise ValueError(f"{folder}: holds no sounds ({', '.join(SUFFIXES)}); add some")
     return {path.relative_to(folder).as_posix(): path.stem for path in found}
 
 
