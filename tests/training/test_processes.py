@@ -295,7 +295,7 @@ def test_torchrun_starts_both_processes(recordings: Path, tmp_path: Path) -> Non
         "training.trainer.checkpoint.every=1",
         f"training.trainer.output={tmp_path}",
     )
-    assert "Starting with 2 processes" in output
+    assert "training on the CPU, 2 processes, " in output
     folder = tmp_path / "tiny-autoencoder" / "checkpoints"
     first, second = (state(folder / f"0000000{step}.ckpt") for step in (1, 2))
     assert any(not torch.equal(second[key], first[key]) for key in first)
