@@ -167,3 +167,31 @@ def test_too_few_windows_for_a_line_are_refused() -> None:
 def test_vectors_too_wide_for_a_covariance_are_refused() -> None:
     with pytest.raises(ValueError, match=r"vectors of 8193 numbers are too wide for a covariance"):
         fit_gaussian(torch.zeros(2, 8193))
+
+
+def test_rounding_never_gives_negative_distances() -> None:
+    """Of Gaussians that differ by less than rounding: a quarter of these are below 0 without."""
+    for width in (1, 2, 4, 8):
+        for seed in range(30):
+            data = vectors(60, width, seed=seed)
+            again = data + 1e-9 * vectors(60, width, seed=100 + seed)
+            assert frechet_distance(fit_gaussian(data), fit_gaussian(again)) >= 0
+
+
+def test_contributions_have_a_closed_form_where_the_spread_is_the_references() -> None:
+    """There the mean alone pulls: m without a file is m + n_f (m - m_f) / (n - n_f)."""
+    data = vectors(12, 1, seed=3)
+    owners = torch.tensor([0] * 7 + [1] * 2 + [2] * 3)
+    spread = data.numpy().var(ddof=1)
+    reference = Gaussian(torch.tensor([0.3]).double(), torch.tensor([[spread]]).double(), 99)
+    found = contributions(data, owners, 3, reference)
+    mean = float(data.mean())
+    expected = [2 * (mean - 0.3) * (mean - float(data[owners != file].mean())) for file in range(3)]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_the_only_file_contributes_nothing() -> None:
+    found = contributions(
+        vectors(12, 2, seed=3), torch.zeros(12, dtype=torch.int64), 1, gaussian([0, 0], [1, 1])
+    )
+    torch.testing.assert_close(found, torch.zeros(1, dtype=torch.float64), atol=1e-12, rtol=0)
