@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stable_audio_open.evaluation.clap import Prompt, evaluate_clap
 from stable_audio_open.evaluation.frechet import evaluate_frechet
+from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.levels import at_peak, through_16_bits
 from stable_audio_open.evaluation.vectors import Channels, embed_recordings
 from stable_audio_open.listeners.embedder import FunctionEmbedder
@@ -157,3 +158,33 @@ def test_clap_hears_the_whole_of_a_short_recording_at_its_peak(tmp_path: Path) -
     (heard,) = ear.heard
     assert len(heard) == 40 * WIDTH
     assert float(heard.abs().max()) == pytest.approx(PEAK, abs=1.01 * STEP)
+
+
+class TaggerEar(Ear):
+    """The same for KL."""
+
+    definition = "whole"
+
+    def logits(self, mono: Tensor) -> Tensor:
+        return self(mono)
+
+
+def test_networks_hear_at_their_own_rate(tmp_path: Path) -> None:
+    """A tone of 440 Hz written at 20 kHz is one of 440 Hz at 8 kHz; its left side is silent."""
+    for name in ("made", "reference"):
+        tone = np.sin(2 * np.pi * 440 * np.arange(20000) / 20000)
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "a.wav", np.stack([0 * tone, 0.3 * tone], axis=1), 20000)
+    wanted = PEAK * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
+    ear = TaggerEar()
+    path = tmp_path / "made" / "a.wav"
+    embed_recordings({"a": path}, ear)
+    assert not ear.heard.pop(0).any()
+    embed_recordings({"a": path}, ear, channels="mono")
+    evaluate_clap(tmp_path / "made", [Prompt(id="a", prompt="tone")], ear, source="prompts.csv")
+    evaluate_kl(tmp_path / "made", tmp_path / "reference", ear)
+    assert len(ear.heard) == 5
+    for heard in ear.heard:
+        assert len(heard) == RATE
+        inner = slice(200, -200)  # the filter rings at the cut ends
+        np.testing.assert_allclose(heard.numpy()[inner], wanted[inner], atol=0.01)

@@ -54,3 +54,10 @@ def test_bandwidth_ends_80_below_the_strongest() -> None:
     strong, weak, nothing = sine(1000, -6, 2), sine(9000, -6 - 78, 2), sine(15000, -6 - 82, 2)
     found = facts((strong + weak + nothing)[None], RATE)
     assert found.bandwidth == pytest.approx(9000, abs=100)
+
+
+def test_blocks_overlap_by_three_quarters() -> None:
+    """Of 0.4 s and silence, four blocks hold sound: all, 3/4, 1/2 and 1/4 of their length."""
+    mono = torch.cat([sine(1000, -20, 0.4), torch.zeros(RATE)])
+    found = integrated_loudness(torch.stack([mono, mono]), RATE)
+    assert found == pytest.approx(-20 + 10 * math.log10(2.5 / 4), abs=0.1)
