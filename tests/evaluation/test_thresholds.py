@@ -1,13 +1,15 @@
 """Thresholds of loudness and bandwidth, from both of their sides."""
 
 import math
+from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
 from stable_audio_open.evaluation.loudness import integrated_loudness
-from stable_audio_open.evaluation.sanity import facts
+from stable_audio_open.evaluation.sanity import evaluate_sanity, facts
 
 RATE = 48000
 
@@ -61,3 +63,30 @@ def test_blocks_overlap_by_three_quarters() -> None:
     mono = torch.cat([sine(1000, -20, 0.4), torch.zeros(RATE)])
     found = integrated_loudness(torch.stack([mono, mono]), RATE)
     assert found == pytest.approx(-20 + 10 * math.log10(2.5 / 4), abs=0.1)
+
+
+@pytest.mark.parametrize(("share", "hertz"), [(0.02, 9000), (0.005, 1000)])
+def test_rolloff_leaves_one_hundredth_of_the_energy_above(share: float, hertz: float) -> None:
+    """Energy goes with the square of the amplitude; left and right count alike."""
+    low, high = sine(1000, -20, 2), sine(9000, -20 + 10 * math.log10(2 * share / (1 - share)), 2)
+    found = facts(torch.stack([low, low + high]), RATE)
+    assert found.rolloff == pytest.approx(hertz, abs=100)
+
+
+def test_three_samples_at_full_scale_are_clipped() -> None:
+    samples = torch.zeros(2, 100)
+    samples[0, 10:13] = torch.tensor([1.0, 0.9995, 1.0])
+    samples[1, 20:22] = 1.0  # as a peak that was brought to full scale
+    samples[1, 30:34] = 0.995
+    samples[1, 40:44] = -1.0
+    assert facts(samples, RATE).clipped == 7
+
+
+@pytest.mark.parametrize(("side_db", "mono"), [(-29, ()), (-31, ("one",))])
+def test_a_side_30_below_the_middle_is_none(
+    side_db: float, mono: tuple[str, ...], tmp_path: Path
+) -> None:
+    middle, side = sine(1000, -6, 1), sine(3000, -6 + side_db, 1)
+    both = torch.stack([middle + side, middle - side])
+    soundfile.write(tmp_path / "one.wav", both.T.numpy(), RATE, subtype="FLOAT")
+    assert evaluate_sanity(tmp_path).mono == mono
