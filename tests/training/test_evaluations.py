@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import soundfile
 import torch
+from torch import Tensor
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
 from stable_audio_open.build.run import run_training
@@ -336,12 +337,17 @@ def test_a_metric_may_be_added_later(
     ] * 2
 
 
+def write_set(folder: Path, name: str, samples: Tensor) -> None:
+    """One recording and its manifest."""
+    soundfile.write(folder / f"{name}.wav", samples.numpy(), 16000, subtype="FLOAT")
+    line = {"file": f"{name}.wav", "caption": name}
+    (folder / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+
+
 def test_a_silent_set_is_told_before_the_first_step(
     autoencoder_run: AutoencoderModelConfig, change: Change, tmp_path: Path
 ) -> None:
-    soundfile.write(tmp_path / "nothing.wav", torch.zeros(8000, 2).numpy(), 16000)
-    line = {"file": "nothing.wav", "caption": "nothing"}
-    (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    write_set(tmp_path, "nothing", torch.zeros(8000, 2))
     config = change(evaluated(autoencoder_run, tmp_path), name="nothing")
     with pytest.raises(ValueError, match=r"nothing\.wav: is silent, as all of the fixed set; give"):
         run_training(config)
@@ -354,9 +360,7 @@ def test_a_recording_that_cannot_be_read_is_told_before_anything_is_written(
     """Its header is as it should be."""
     samples = torch.ones(8000, 2)
     samples[4000] = torch.nan
-    soundfile.write(tmp_path / "broken.wav", samples.numpy(), 16000, subtype="FLOAT")
-    line = {"file": "broken.wav", "caption": "broken"}
-    (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    write_set(tmp_path, "broken", samples)
     config = change(evaluated(autoencoder_run, tmp_path), name="broken")
     with pytest.raises(AudioFileError, match=r"broken\.wav: "):
         run_training(config)
