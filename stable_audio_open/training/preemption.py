@@ -43,6 +43,10 @@ class StopOnSignal(pl.Callback):
             )
             self.asked = trainer.should_stop = True
 
+    def on_exception(self, *_: Any) -> None:
+        """Give the signals back; Lightning calls no `teardown` then."""
+        self.teardown()
+
     def teardown(self, *_: Any, **__: Any) -> None:
         """Give the signals back."""
         for number, handler in self._previous.items():

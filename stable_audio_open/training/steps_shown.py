@@ -90,8 +90,12 @@ class StepsShown(ProgressBar):
         words = ", ".join([*values, speed_words(speed), f"{left} left"])
         log.info("step %s of %s: %s", f"{step:,}", f"{trainer.max_steps:,}", words)
 
+    def on_exception(self, *_: Any) -> None:
+        """Leave the bar as it stands; Lightning calls no `teardown` then."""
+        self.teardown()
+
     def teardown(self, *_: Any, **__: Any) -> None:
-        """Leave the bar as it stands, however the run ended."""
+        """Leave the bar as it stands, and standard error to others."""
         self._show = None
         self._bar.close()
 

@@ -3,7 +3,9 @@
 import io
 import logging
 import re
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_audio_open.training.measurements import Measurements
+from stable_audio_open.training.preemption import SIGNALS
 from stable_audio_open.training.steps_shown import StepsShown
 from stable_audio_open.training.trainer import Trainer, fit, make_trainer
 
@@ -75,22 +78,59 @@ def test_lines_come_at_times(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     assert len(caplog.messages) == 1
 
 
-def test_a_terminal_has_a_bar(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    """What is written to it."""
 
+    def isatty(self) -> bool:
+        return True
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Called in tests, since pytest sets standard error anew after fixtures."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
+    return terminal
+
+
+def test_a_terminal_has_a_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    terminal = at_a_terminal(monkeypatch)
     train(new_run(tmp_path, every=0, steps=5)[0])
     written = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", terminal.getvalue()).split("\n")
     assert re.match(r"\rtraining .*5/5.* loss [\d.]+", written[-2])
     assert sys.stderr is terminal
     assert len(caplog.messages) == 1
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Lightning ignores Ctrl-C after the first."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize("failure", [ValueError("broken"), KeyboardInterrupt()])
+def test_a_run_that_fails_leaves_the_terminal_to_others(
+    failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = at_a_terminal(monkeypatch)
+    before = [signal.getsignal(number) for number in SIGNALS]
+    trainer, _ = new_run(tmp_path, every=0, steps=5)
+
+    def fail(self: Line, batch: Tensor, batch_idx: int) -> Tensor:
+        raise failure
+
+    monkeypatch.setattr(Line, "training_step", fail)
+    with pytest.raises((ValueError, SystemExit)):
+        train(trainer)
+    assert sys.stderr is terminal
+    assert terminal.getvalue().endswith("\x1b[?25h")  # the cursor is there again
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 def test_nothing_is_shown_on_request(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
