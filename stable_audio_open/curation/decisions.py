@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from stable_audio_open.json_lines import read_json_lines
+
 DECISIONS = "decisions.jsonl"
 
 Verdict = Literal["keep", "review", "drop"]
@@ -61,17 +63,7 @@ def read_decisions(folder: Path) -> list[Decision]:
     Raises:
         ValueError: naming file and line.
     """
-    path = folder / DECISIONS
-    if not path.is_file():
-        return []
-    decoder = msgspec.json.Decoder(Decision)
-    decisions = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            decisions.append(decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}:{number}: not a decision ({error})") from error
-    return decisions
+    return read_json_lines(folder / DECISIONS, Decision, what="a decision")
 
 
 def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:

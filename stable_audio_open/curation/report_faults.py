@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from stable_audio_open.curation.decisions import Decision
 from stable_audio_open.curation.ingest import REJECTS, Reject
 from stable_audio_open.curation.record import CatalogueRecord
 from stable_audio_open.figures import html_table
+from stable_audio_open.json_lines import read_json_lines
 
 LISTED = 500
 """Rows that are told by name; the reasons count all."""
@@ -24,15 +23,7 @@ def read_rejects(folder: Path) -> list[Reject]:
     Raises:
         ValueError: naming file and line.
     """
-    path = folder / REJECTS
-    decoder = msgspec.json.Decoder(Reject)
-    rejects = []
-    for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else (), 1):
-        try:
-            rejects.append(decoder.decode(line))
-        except msgspec.DecodeError as error:
-            raise ValueError(f"{path}:{number}: not a reject ({error})") from error
-    return rejects
+    return read_json_lines(folder / REJECTS, Reject, what="a reject")
 
 
 def rejected(rejects: Sequence[Reject]) -> str:

@@ -13,6 +13,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.audio.saving import limit_peak, save_audio
 from stable_audio_open.evaluation.whole import is_whole
+from stable_audio_open.json_lines import read_json_lines
 
 MANIFEST = "generations.jsonl"
 SETTINGS = "settings.json"
@@ -197,16 +198,10 @@ def check_settings(folder: Path, settings: GenerationSettings) -> None:
 
 def _read_manifest(path: Path) -> dict[str, Wanted]:
     """Return what was wanted of each file; nothing where there is no manifest."""
-    known: dict[str, Wanted] = {}
-    for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else (), 1):
-        try:
-            sound = msgspec.json.decode(line, type=Wanted)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{path}:{number}: not a sound ({error}); delete the file to make all sounds again"
-            ) from error
-        known[sound.file] = sound
-    return known
+    sounds = read_json_lines(
+        path, Wanted, what="a sound", remedy="delete the file to make all sounds again"
+    )
+    return {sound.file: sound for sound in sounds}
 
 
 def _words(recording: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 import pytorch_lightning as pl
 
 from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.json_lines import read_json_lines
 from stable_audio_open.training.curves import write_curves
 
 log = logging.getLogger(__name__)
@@ -187,17 +188,11 @@ def read_measurements(folder: Path) -> list[Measurement]:
     Raises:
         ValueError: The file cannot be read.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return []
+    lines = read_json_lines(
+        folder / FILE, _Line, what="a measurement", remedy="repair or delete the line"
+    )
     found = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            kept = msgspec.json.decode(line, type=_Line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{path}:{number}: not a measurement ({error}); repair or delete the line"
-            ) from error
+    for kept in lines:
         values = {k: math.nan if v is None else v for k, v in kept.values.items()}
         if values:
             found.append(

@@ -11,6 +11,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.audio.saving import save_audio
 from stable_audio_open.evaluation.whole import is_whole
+from stable_audio_open.json_lines import read_json_lines
 
 SETTINGS, MANIFEST, RESULTS = "settings.json", "manifest.jsonl", "results"
 SUFFIX = ".flac"
@@ -191,17 +192,12 @@ def read_manifest(folder: Path) -> list[Item]:
     path = folder / MANIFEST
     if not path.is_file():
         raise ValueError(f"{folder}: holds no {MANIFEST}; run the command that made it to its end")
-    items = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            item = msgspec.json.decode(line, type=Item)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}:{number}: not an item of a set ({error})") from error
+    items = read_json_lines(path, Item, what="an item of a set")
+    for number, item in enumerate(items, start=1):
         if not (folder / item.file).is_file():
             raise ValueError(
                 f"{path}:{number}: {item.file} is gone; run the command that made it again"
             )
-        items.append(item)
     return items
 
 
