@@ -1,7 +1,6 @@
 """`curate run`: a folder with good and broken recordings through all stages, and what trains."""
 
 import csv
-import importlib.util
 import json
 import resource
 import sys
@@ -17,6 +16,7 @@ import soundfile
 
 from stable_audio_open.curation.decisions import read_decisions
 from stable_audio_open.data.manifest import read_manifest
+from tests.needs import needs_musicnn
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -273,10 +273,7 @@ def test_mistakes_before_anything_is_written(
     assert not Path("out").exists()
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("musicnn") is None,
-    reason="needs the weights: pip install --no-deps musicnn==0.1.0",
-)
+@needs_musicnn
 def test_the_shipped_curation_on_other_recordings(run: Run, sounds: Path) -> None:
     """The configuration of the bundled model's set, with a manifest as its source."""
     lines = [

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -9,13 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.needs import needs_musicnn
+
 Run = Callable[..., CompletedProcess[str]]
 RATE = 16000
-
-needs_musicnn = pytest.mark.skipif(
-    importlib.util.find_spec("musicnn") is None,
-    reason="needs the weights: pip install --no-deps musicnn==0.1.0",
-)
 
 
 @pytest.fixture

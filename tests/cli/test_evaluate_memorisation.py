@@ -12,6 +12,7 @@ import soundfile
 
 from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
 from stable_audio_open.listeners.named import EMBEDDERS
+from tests.needs import needs_musicnn
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -80,6 +81,7 @@ def test_silence_and_damage_are_named(run: Run, data: Path, tiny_model_folder: P
     ) in result.stdout
 
 
+@needs_musicnn
 def test_embedders_of_one_kind_have_results_of_their_own(
     run: Run, data: Path, tiny_model_folder: Path
 ) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from stable_audio_open.audio.files import audio_info, read_audio
 from stable_audio_open.pretrained import StableAudio
+from tests.needs import needs_musicnn
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -194,8 +195,8 @@ def test_the_first_process_alone_loads_what_it_measures_with(here: Path):
     assert not Path("out").exists()
 
 
+@needs_musicnn
 def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
-    pytest.importorskip("musicnn")
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
     asked = (*asked, "--references", "clips", "--output", "out", *FAST)
     asked = (*asked, "--frechet", "musicnn", "--kl", "musicnn")
@@ -258,9 +259,9 @@ def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     assert again.stdout.endswith("5 figures of 2 folders\n")
 
 
+@needs_musicnn
 def test_what_one_clip_cannot_tell_leaves_the_rest(run: Run, here: Path):
     """One window has no covariance, and silence no distance; the run made all the rest."""
-    pytest.importorskip("musicnn")
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
     asked = (*asked, "--references", "clips", "--limit", 1, "--output", "out", *FAST)
     soundfile.write("clips/aaaaaaaaaaa.wav", torch.zeros(48000).numpy(), 48000)
@@ -323,8 +324,8 @@ def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
     assert one == other
 
 
+@needs_musicnn
 def test_silence_is_told_and_nothing_stays_of_other_files(run: Run, here: Path):
-    pytest.importorskip("musicnn")
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
     asked = (*asked, "--references", "clips", "--part", "generation", "--allow-missing", *FAST)
     asked = (*asked, "--output", "out")

@@ -1,6 +1,5 @@
 """Whole evaluations by the real weights of musicnn."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
@@ -16,11 +15,9 @@ from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.listeners.embedder import FunctionEmbedder
 from stable_audio_open.listeners.musicnn import MusicnnEmbedder, MusicnnTagger, load_musicnn
+from tests.needs import needs_musicnn
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("musicnn") is None,
-    reason="needs the weights: pip install --no-deps musicnn==0.1.0",
-)
+pytestmark = needs_musicnn
 
 
 @pytest.fixture(scope="module")

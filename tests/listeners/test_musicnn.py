@@ -1,4 +1,3 @@
-import importlib.util
 import re
 import sys
 
@@ -16,15 +15,11 @@ from stable_audio_open.listeners.musicnn import (
     load_tensors,
 )
 from stable_audio_open.listeners.named import load_embedder
+from tests.needs import needs_musicnn
 
 SIZES = {"tags": 5, "bands": 20, "timbral": 6, "temporal": 3, "middle": 4, "dense": 7}
 WIDTH = 2 * 6 + 3 * 3
 POOLED = 2 * (WIDTH + 3 * 4)
-
-installed = pytest.mark.skipif(
-    importlib.util.find_spec("musicnn") is None,
-    reason="needs the weights: pip install --no-deps musicnn==0.1.0",
-)
 
 
 def tensorflow_tensors() -> dict[str, Tensor]:
@@ -144,7 +139,7 @@ def drum_loop(seconds: float) -> Tensor:
     return torch.cat([kick, snare]).repeat(round(seconds))
 
 
-@installed
+@needs_musicnn
 def test_the_published_weights_hear_drums_and_a_flute() -> None:
     tagger = load_musicnn("MTT_musicnn")
     tone = 0.5 * (2 * torch.pi * 440 * torch.arange(6 * 16000) / 16000).sin()
@@ -156,7 +151,7 @@ def test_the_published_weights_hear_drums_and_a_flute() -> None:
     assert re.fullmatch("musicnn MTT_musicnn sha256:[0-9a-f]{12}", tagger.name)
 
 
-@installed
+@needs_musicnn
 def test_the_other_weights_load_too() -> None:
     tagger = load_musicnn("MSD_musicnn")
     loop, silence = tagger(drum_loop(3))[0], tagger(torch.zeros(48000))[0]
@@ -164,8 +159,8 @@ def test_the_other_weights_load_too() -> None:
     assert loop[electronic] > 0.2 > silence[electronic]
 
 
+@needs_musicnn
 def test_embeddings_are_the_last_hidden_layer_of_each_patch() -> None:
-    pytest.importorskip("musicnn")
     embedder = load_embedder("musicnn")
     assert isinstance(embedder, MusicnnEmbedder)
     assert embedder.name == embedder.tagger.name

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import math
 import subprocess
@@ -10,13 +9,12 @@ import pytest
 import soundfile
 import torch
 
+from tests.needs import needs_musicnn
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_listeners.py"
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("musicnn") is None,
-    reason="needs the weights: pip install --no-deps musicnn==0.1.0",
-)
+@needs_musicnn
 def test_distances_of_spoilt_recordings(tmp_path: Path) -> None:
     """The order is told as the figures have it."""
     data = tmp_path / "recordings"

@@ -1,6 +1,5 @@
 """Metrics during training: what is logged, what is kept, and when a run ends by them."""
 
-import importlib.util
 import json
 import math
 from collections.abc import Callable
@@ -30,16 +29,12 @@ from stable_audio_open.listeners.musicnn import MusicnnEmbedder, load_musicnn
 from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.training.measurements import Measurement, read_measurements
 from tests.listeners.test_clap import small_model, write_vocabulary
+from tests.needs import needs_musicnn
 from tests.training.test_processes import run_two
 from tests.training.test_validation import rows, same
 
 Change = Callable[..., Any]
 NAMES = ("deep", "soft", "bright")
-
-needs_musicnn = pytest.mark.skipif(
-    importlib.util.find_spec("musicnn") is None,
-    reason="needs the weights: pip install --no-deps musicnn==0.1.0",
-)
 
 
 @pytest.fixture(scope="module")
