@@ -22,9 +22,10 @@ class _Snake(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
         ctx.save_for_backward(x, alpha, beta)
-        # One new tensor alone: with half a dozen passes over memory, another costs a fifth more.
         wave = torch.mul(x, alpha.exp()).sin_().mul_((beta.exp() + _EPSILON).rsqrt())
-        return torch.addcmul(x, wave, wave, out=wave)
+        # One new tensor alone: with half a dozen passes over memory, another costs a fifth more.
+        # A compiler fuses the passes itself, and gives no gradient to a result written in place.
+        return torch.addcmul(x, wave, wave, out=None if torch.compiler.is_compiling() else wave)
 
     @staticmethod
     @once_differentiable

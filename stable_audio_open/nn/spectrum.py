@@ -49,7 +49,8 @@ def short_time_spectrum(
 class _Magnitude(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, spectrum: Tensor) -> Tensor:
-        magnitude = spectrum.abs().clamp_(min=MINIMUM_POWER**0.5)
+        # Not in place: a compiler gives no gradient to a result that was written to.
+        magnitude = spectrum.abs().clamp(min=MINIMUM_POWER**0.5)
         ctx.save_for_backward(spectrum, magnitude)
         return magnitude
 

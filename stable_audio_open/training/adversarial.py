@@ -103,10 +103,10 @@ class AdversarialTraining(AutoencoderTraining):
         decoded = self.decode_without_gradient(audio, batch_idx)
         return hinge_loss(self.discriminator(audio), self.discriminator(decoded))
 
-    def compile_networks(self) -> None:
-        """Compile encoder, decoder and discriminators in place."""
-        super().compile_networks()
-        self.discriminator.compile()
+    def compile_networks(self, *, backend: str = "inductor") -> None:
+        """Compile autoencoder and discriminators in place, with a backend of `torch.compile`."""
+        super().compile_networks(backend=backend)
+        self.discriminator.compile(backend=backend)
 
     def configure_optimizers(self) -> Any:
         """Return the optimisers and schedules of both sides."""

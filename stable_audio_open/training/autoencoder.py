@@ -184,10 +184,10 @@ class AutoencoderTraining(pl.LightningModule):
             latents = posterior.at(noise.to(posterior.mean))
             return latents, latents.new_zeros(()) if frozen else posterior.kl()
 
-    def compile_networks(self) -> None:
-        """Compile encoder and decoder in place."""
-        self.model.encoder.compile()
-        self.model.decoder.compile()
+    def compile_networks(self, *, backend: str = "inductor") -> None:
+        """Compile encoder and decoder in place, with a backend of `torch.compile`."""
+        self.model.encoder.compile(backend=backend)
+        self.model.decoder.compile(backend=backend)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take a step, then update the average of the weights.

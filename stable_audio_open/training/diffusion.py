@@ -205,9 +205,9 @@ class DiffusionTraining(pl.LightningModule):
             window_samples=self.model.window_samples,
         )
 
-    def compile_networks(self) -> None:
-        """Compile the transformer in place."""
-        self.model.transformer.compile()
+    def compile_networks(self, *, backend: str = "inductor") -> None:
+        """Compile the transformer in place, with a backend of `torch.compile`."""
+        self.model.transformer.compile(backend=backend)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take a step, then update the average of the transformer's weights.

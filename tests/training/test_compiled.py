@@ -1,0 +1,200 @@
+"""Gradients of everything that training compiles, against eager ones and float64."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jaxtyping
+import msgspec
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stable_audio_open.build.model import TextEncoder, build_model
+from stable_audio_open.build.training import autoencoder_task, diffusion_task, new_autoencoder
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.training import LoraConfig
+from stable_audio_open.losses.reconstruction import StereoSpectralLoss
+from stable_audio_open.training.adversarial import AdversarialTraining
+from stable_audio_open.training.autoencoder import freeze_encoder
+
+Task = Any
+Loss = Callable[[Task, torch.dtype], Tensor]
+
+# PyTorch's compiler does what it warns of.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* should not be instantiated:DeprecationWarning"),
+    pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor that is not a leaf"),
+]
+
+BACKENDS = ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)]
+FRAMES = 12
+
+
+@pytest.fixture(autouse=True)
+def compiler() -> Iterator[None]:
+    """As users have it: without pytest's checks of shapes, which cannot be compiled; and fresh."""
+    torch._dynamo.reset()
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+    torch._dynamo.reset()
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Case(NamedTuple):
+    """A task, the loss that is followed, and what is trained and compiled."""
+
+    task: Task
+    loss: Loss
+    trained: nn.Module
+    compiled: set[str]
+
+
+def silent(task: Task) -> Task:
+    task.log = task.log_dict = lambda *_, **__: None
+    return task
+
+
+def audio_loss(name: str) -> Loss:
+    def loss(task: Task, dtype: torch.dtype) -> Tensor:
+        audio = 0.1 * normal(2, 2, 4096, seed=1).to(dtype)
+        taken: Tensor = getattr(task, name)(audio, 0)
+        return taken
+
+    return loss
+
+
+def reconstruction_loss(task: Task, dtype: torch.dtype) -> Tensor:
+    loss: Tensor = task.reconstruct(0.1 * normal(2, 2, 4096, seed=1).to(dtype), 0).loss
+    return loss
+
+
+def diffusion_loss(task: Task, dtype: torch.dtype) -> Tensor:
+    task.timesteps = None
+    batch = {
+        "latents": normal(4, 8, FRAMES).to(dtype),
+        "prompt": ["deep kick drum", "soft bell"] * 2,
+        "seconds_start": torch.arange(4).double(),
+        "seconds_total": torch.full((4,), 20.0).double(),
+    }
+    loss: Tensor = task.training_step(batch, 0)
+    return loss
+
+
+@pytest.fixture(
+    params=["autoencoder", "decoder", "against", "discriminators", *(f"dit {m}" for m in "nsfl")]
+)
+def case(
+    request: pytest.FixtureRequest,
+    autoencoder_run: AutoencoderModelConfig,
+    adversarial_run: AutoencoderModelConfig,
+    diffusion_run: DiffusionModelConfig,
+    tiny_text_encoder: TextEncoder,
+    randomise: Callable[..., None],
+) -> Case:
+    codec = {"model.encoder", "model.decoder"}
+    name: str = request.param
+    if name.startswith("dit"):
+        return dit_case(name[-1], diffusion_run, tiny_text_encoder, randomise)
+    run = autoencoder_run if name == "autoencoder" else adversarial_run
+    training = run.training
+    assert training is not None
+    loss = msgspec.structs.replace(training.loss, mel=0.1, waveform=1.0, kl=0.1)
+    training = msgspec.structs.replace(training, loss=loss, ema=None)
+    model = new_autoencoder(run, training)
+    if name == "decoder":
+        freeze_encoder(model)
+    task = silent(autoencoder_task(run, training, model))
+    if not isinstance(task, AdversarialTraining):
+        return Case(task, reconstruction_loss, task.model, codec)
+    compiled = codec | {"discriminator"}
+    if name == "discriminators":
+        return Case(task, audio_loss("discriminator_loss"), task.discriminator, compiled)
+    return Case(task, audio_loss("autoencoder_loss"), task.model, compiled)
+
+
+def dit_case(
+    mode: str,
+    run: DiffusionModelConfig,
+    text_encoder: TextEncoder,
+    randomise: Callable[..., None],
+) -> Case:
+    training = run.training
+    assert training is not None
+    checkpointing: Any = {"s": "selective", "f": "full"}.get(mode, "none")
+    training = msgspec.structs.replace(training, activation_checkpointing=checkpointing, ema=None)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = build_model(run, text_encoder=text_encoder)
+    if mode == "l":
+        training = msgspec.structs.replace(training, lora=LoraConfig(rank=2), initialize="given")
+    task = silent(diffusion_task(run, training, model))
+    randomise(task.model.transformer)
+    return Case(task.float(), diffusion_loss, task.model.transformer, {"model.transformer"})
+
+
+def gradients(case: Case, dtype: torch.dtype, *, backend: str | None = None) -> dict[str, Tensor]:
+    """Of the parameters that are trained, by name."""
+    task = copy.deepcopy(case.task).to(dtype)
+    silent(task)
+    trained = dict(task.named_parameters())
+    names = {id(p): name for name, p in case.task.named_parameters()}
+    wanted = [names[id(p)] for p in case.trained.parameters() if p.requires_grad]
+    if backend is not None:
+        task.compile_networks(backend=backend)
+        found = {name for name, part in task.named_modules() if part._compiled_call_impl}
+        assert found == case.compiled
+    case.loss(task, dtype).backward()
+    return {name: trained[name].grad for name in wanted}
+
+
+def distance(found: Tensor, exact: Tensor) -> float:
+    """Relative to the norm of what is exact."""
+    return float((found.double() - exact).norm() / exact.norm())
+
+
+def flat(gradients: dict[str, Tensor]) -> Tensor:
+    return torch.cat([gradient.double().flatten() for gradient in gradients.values()])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_compiled_gradients_are_the_eager_and_the_exact_ones(case: Case, backend: str) -> None:
+    exact = gradients(case, torch.float64)
+    eager = gradients(case, torch.float32)
+    compiled = gradients(case, torch.float32, backend=backend)
+    assert exact.keys() == eager.keys() == compiled.keys() != set()
+    # The hinge loss asks a discriminator's last bias for as much up as down.
+    with_gradient = {name for name, gradient in exact.items() if gradient.any()}
+    assert {name for name in exact if not name.endswith("output.bias")} <= with_gradient
+    for found in (eager, compiled):
+        assert distance(flat(found), flat(exact)) < 1e-3
+        for name in with_gradient:  # sums over a whole weight cancel
+            assert distance(found[name], exact[name]) < 0.03, name
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_compiled_gradients_under_autocast_point_the_exact_way(case: Case, backend: str) -> None:
+    exact = flat(gradients(case, torch.float64))
+    for compiled in (None, backend):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = flat(gradients(case, torch.float32, backend=compiled))
+        assert float(torch.cosine_similarity(found, exact, dim=0)) > 0.85
+        assert float(found.norm() / exact.norm()) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_compiled_loss_has_the_exact_gradient(backend: str) -> None:
+    loss = StereoSpectralLoss(sample_rate=16000, fft_sizes=(512, 64), mel=True)
+    target = 0.1 * normal(2, 2, 2048).double()
+    found = []
+    for function in (loss.double(), torch.compile(loss.double(), backend=backend)):
+        decoded = (0.1 * normal(2, 2, 2048, seed=1).double()).requires_grad_()
+        sum(function(decoded, target)).backward()
+        assert decoded.grad is not None
+        found.append(decoded.grad)
+    assert found[0].any()
+    torch.testing.assert_close(found[1], found[0])
