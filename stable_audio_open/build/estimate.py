@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.build.model import TextEncoder, build_model, text_config
 from stable_audio_open.build.text_encoder import text_encoder_skeleton
-from stable_audio_open.build.training import autoencoder_task, diffusion_task
+from stable_audio_open.build.training import autoencoder_task, diffusion_task, spectral_loss
 from stable_audio_open.checkpoint.bundled import checkpoint_path
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.conditioning.conditioner import Conditioner, Prepared
@@ -33,6 +33,7 @@ from stable_audio_open.config.training import (
     EmaConfig,
 )
 from stable_audio_open.diffusion.objective import TimestepSampler
+from stable_audio_open.losses.reconstruction import StereoSpectralLoss
 from stable_audio_open.nn.attention import standing_for_gpu
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.autoencoder import AutoencoderTraining, freeze_encoder
@@ -101,15 +102,20 @@ def estimate_memory(config: ModelConfig, *, gpu: bool | None = None) -> MemoryEs
         )
     if gpu is None:
         gpu = trainer.accelerator != "cpu"
+    # Filters of the loss are designed, which takes their values.
+    distances = None
+    if isinstance(config, AutoencoderModelConfig):
+        assert isinstance(training, AutoencoderTrainingConfig)
+        distances = spectral_loss(config, _every_side(training))
     with ExitStack() as stack:
-        # What NumPy makes enters as it is: the losses' filters.
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         if gpu:
             stack.enter_context(standing_for_gpu())
         match config:
             case AutoencoderModelConfig(training=AutoencoderTrainingConfig() as own):
-                return _autoencoder(config, own, gpu=gpu)
+                assert distances is not None
+                return _autoencoder(config, own, distances, gpu=gpu)
             case DiffusionModelConfig(training=DiffusionTrainingConfig() as own):
                 return _diffusion(config, own, trainer, gpu=gpu)
     raise AssertionError(config)
@@ -143,21 +149,25 @@ def _diffusion(
     return _measured(task, [turn], trainer, average, gpu=gpu)
 
 
+def _every_side(training: AutoencoderTrainingConfig) -> AutoencoderTrainingConfig:
+    """Take the side of all recordings: which of them are mono cannot be looked at."""
+    loss = msgspec.structs.replace(training.loss, skip_silent_side=False)
+    return msgspec.structs.replace(training, loss=loss)
+
+
 def _autoencoder(
-    config: AutoencoderModelConfig, training: AutoencoderTrainingConfig, *, gpu: bool
+    config: AutoencoderModelConfig,
+    training: AutoencoderTrainingConfig,
+    distances: StereoSpectralLoss,
+    *,
+    gpu: bool,
 ) -> MemoryEstimate:
     model = build_autoencoder(config)
     if training.train == "decoder":
         freeze_encoder(model)
-    # Nothing is read, and which recordings are mono not looked at.
-    alone = msgspec.structs.replace(
-        training,
-        ema=None,
-        initialize=None,
-        train="all",
-        loss=msgspec.structs.replace(training.loss, skip_silent_side=False),
-    )
-    task = autoencoder_task(config, alone, model)
+    # Nothing is read.
+    alone = msgspec.structs.replace(training, ema=None, initialize=None, train="all")
+    task = autoencoder_task(config, alone, model, distances=distances)
     audio = torch.zeros(training.batch_size, config.audio_channels, training.crop_samples)
     made = task.configure_optimizers()
     if isinstance(task, AdversarialTraining):

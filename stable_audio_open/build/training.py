@@ -66,23 +66,42 @@ def new_autoencoder(
     return model
 
 
+def spectral_loss(
+    config: AutoencoderModelConfig, training: AutoencoderTrainingConfig
+) -> StereoSpectralLoss:
+    """Return the distances of decoded signals from their originals."""
+    loss = training.loss
+    return StereoSpectralLoss(
+        sample_rate=config.sample_rate,
+        fft_sizes=loss.fft_sizes,
+        a_weighting=loss.a_weighting,
+        reference=loss.reference,
+        skip_silent_side=loss.skip_silent_side,
+        mel=loss.mel > 0,
+    )
+
+
 def autoencoder_task(
-    config: AutoencoderModelConfig, training: AutoencoderTrainingConfig, model: AudioAutoencoder
+    config: AutoencoderModelConfig,
+    training: AutoencoderTrainingConfig,
+    model: AudioAutoencoder,
+    *,
+    distances: StereoSpectralLoss | None = None,
 ) -> AutoencoderTraining:
-    """Return the Lightning module that trains an autoencoder, against discriminators or not."""
+    """Return the Lightning module that trains an autoencoder, against discriminators or not.
+
+    Args:
+        config: The whole model's.
+        training: Its `training`.
+        model: What is trained.
+        distances: What `spectral_loss` returns; made here where None.
+    """
     if training.train == "decoder":
         freeze_encoder(model)
     loss, adversarial = training.loss, training.adversarial
     common: dict[str, Any] = {
         "model": model,
-        "loss": StereoSpectralLoss(
-            sample_rate=config.sample_rate,
-            fft_sizes=loss.fft_sizes,
-            a_weighting=loss.a_weighting,
-            reference=loss.reference,
-            skip_silent_side=loss.skip_silent_side,
-            mel=loss.mel > 0,
-        ),
+        "loss": distances or spectral_loss(config, training),
         "weights": AutoencoderLossWeights(
             mid_side=loss.mid_side,
             left_right=loss.left_right,

@@ -15,6 +15,7 @@ from torch import nn
 
 from stable_audio_open.build.estimate import estimate_memory
 from stable_audio_open.build.run import run_training
+from stable_audio_open.cli.main import main
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
@@ -36,6 +37,7 @@ from pathlib import Path
 
 import peft, torch
 from stable_audio_open.build.run import run_training
+from stable_audio_open.cli.main import main
 from stable_audio_open.config.read import read_config
 
 
@@ -213,3 +215,35 @@ def test_what_cannot_be_estimated(
 def test_fine_tuning_fits_its_card(name: str, most: float) -> None:
     total = estimate_memory(read_config(CONFIGS / "finetune" / f"{name}.json")).total / GIB
     assert 5 < total < most
+
+
+SHIPPED = sorted(
+    path for path in CONFIGS.glob("*/*.json") if b'"type": "curation"' not in path.read_bytes()
+)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_shipped_configuration_is_estimated(
+    path: Path, text_encoder_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--estimate", "--config", str(path)]
+    if path.parent.name == "tiny" and path.stem == "diffusion":
+        assert main(command) == 2
+        assert capsys.readouterr().err == (
+            "stable-audio-open: the size of the text encoder 'data/tiny_text_encoder' is unknown; "
+            "known are t5-small, t5-base, t5-large and folders that hold a config.json\n"
+        )
+        config = with_text_encoder(path, text_encoder_folder)
+        assert estimate_memory(config).total > 20e6  # 5 million weights
+    else:
+        assert main(command) == 0
+        assert re.search(r"total +│ +\d+\.\d\d │", capsys.readouterr().out)
+
+
+def with_text_encoder(path: Path, folder: Path) -> ModelConfig:
+    config: Any = read_config(path)
+    text, *others = config.conditioning.conditioners
+    text = msgspec.structs.replace(text, model=str(folder))
+    conditioning = msgspec.structs.replace(config.conditioning, conditioners=(text, *others))
+    read: ModelConfig = msgspec.structs.replace(config, conditioning=conditioning)
+    return read
