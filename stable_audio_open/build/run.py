@@ -37,9 +37,11 @@ from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.faults import NoteFaults
 from stable_audio_open.training.finite import SkipNotFinite
+from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.measurements import Measurements
 from stable_audio_open.training.throughput import Throughput
 from stable_audio_open.training.trainer import Callback, fit
+from stable_audio_open.training.without_gradient import ParametersWithoutGradient
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +80,10 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
     folder = run_folder(config, trainer)
     measurements = Measurements(folder, measured(config))
     callbacks: list[Callback] = [
+        ParametersWithoutGradient(),
         SkipNotFinite(most_in_row=trainer.most_skipped),
         NoteFaults(faults),
+        TrainingLevel(every=trainer.log_every),
         Throughput(seconds=item_seconds(config), every=trainer.log_every),
         *evaluations(config, folder, measurements, _device(trainer)),
     ]

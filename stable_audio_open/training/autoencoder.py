@@ -18,6 +18,7 @@ from stable_audio_open.training.ema import (
     averaged_copy,
     update_average,
 )
+from stable_audio_open.training.levels import level_lost, share_too_quiet, warn_too_quiet
 from stable_audio_open.training.optimisation import Optimisation
 from stable_audio_open.training.randomness import BatchRandomness, process_count
 from stable_audio_open.training.validation import ValidationMeans
@@ -101,6 +102,7 @@ class AutoencoderTraining(pl.LightningModule):
         terms = self._terms(decoded, audio, kl)
         logged = {f"train/loss/{name}": term.detach() for name, term in terms.items()}
         logged["train/latent_std"] = latents.detach().std()
+        logged["train/level_lost"] = level_lost(decoded.detach(), audio).mean()
         self.log_dict(logged, batch_size=len(audio))
         return Reconstruction(decoded=decoded, loss=self._weighted(terms))
 
@@ -126,10 +128,14 @@ class AutoencoderTraining(pl.LightningModule):
         audio: Tensor = batch["audio"]
         [model] = self._validated
         posterior = model.posterior(audio)
-        terms = self._terms(model.decoder(posterior.mean), audio, posterior.kl())
-        losses = {f"validation/loss/{name}": term for name, term in terms.items()}
-        losses["validation/loss"] = self._weighted(terms)
-        self.validation_means.add(losses, items=len(audio))
+        decoded = model.decoder(posterior.mean)
+        terms = self._terms(decoded, audio, posterior.kl())
+        found = {f"validation/loss/{name}": term for name, term in terms.items()}
+        found["validation/loss"] = self._weighted(terms)
+        lost = level_lost(decoded, audio)
+        found["validation/level_lost"] = lost.mean()
+        found["validation/too_quiet"] = share_too_quiet(lost)
+        self.validation_means.add(found, items=len(audio))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means, and give the averaged model back."""
@@ -138,6 +144,10 @@ class AutoencoderTraining(pl.LightningModule):
         means = self.validation_means.take()
         self.log("validation/loss", means.pop("validation/loss"), prog_bar=True)
         self.log_dict(means)
+        quiet = float(means["validation/too_quiet"])
+        if quiet > 0 and self.global_rank == 0:
+            where = f"validation at step {self.global_step}"
+            warn_too_quiet(where, f"{quiet:.0%} of the reconstructions")
 
     def _terms(self, decoded: Tensor, audio: Tensor, kl: Tensor) -> dict[str, Tensor]:
         """Return the terms of the loss by the names of their weights."""

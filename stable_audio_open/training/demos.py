@@ -1,5 +1,6 @@
 """Sounds generated during training, to listen to."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.demo_page import DemoRecord, write_page, write_record
@@ -20,6 +22,8 @@ from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.failures import failure_logged
 from stable_audio_open.training.modes import in_eval_mode
 from stable_audio_open.training.spectrogram import spectrogram_picture
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +89,8 @@ class DemoWriter(pl.Callback):
                     ]
                 write_record(folder, records)
                 write_page(self.folder)
-                for logger in trainer.loggers:
-                    show(logger, folder, records, step=step)
+                for shown in trainer.loggers:
+                    show(shown, folder, records, step=step)
 
     def _write(self, model: LatentDiffusion, demo: Demo, scale: float, stem: Path) -> DemoRecord:
         longest = demo.seconds_total - demo.seconds_start
@@ -100,6 +104,10 @@ class DemoWriter(pl.Callback):
             seed=self.seed,
             progress=False,
         )
+        if is_silent(audio.samples):
+            logger.warning(
+                "demo %s/%s is silent: nothing above -60 dB", stem.parent.name, stem.name
+            )
         [sound] = audio.save(stem.with_name(f"{stem.name}_guidance_{scale:g}.wav"))
         picture = sound.with_suffix(".png")
         spectrogram_picture(audio.samples[0], sample_rate=audio.sample_rate).save(picture)

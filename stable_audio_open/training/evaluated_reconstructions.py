@@ -20,6 +20,7 @@ from stable_audio_open.evaluation.reconstruction import (
 )
 from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import module_hash
+from stable_audio_open.training.levels import level_lost, share_too_quiet, warn_too_quiet
 
 SHARES = "shares"
 
@@ -47,11 +48,15 @@ class ReconstructionEvaluation:
         """Decode and compare what falls to this process, into `folder/shares`."""
         assert isinstance(model, AudioAutoencoder)
         weight = next(model.parameters())
+        quiet = 0
 
         @torch.inference_mode()
         def decode(audio: Audio) -> Float[Tensor, "channels time"]:
+            nonlocal quiet
             decoded = model.decode(model.encode(audio.samples.to(weight)))
-            return decoded[0, :, : audio.samples.shape[-1]].float().cpu()
+            decoded = decoded[..., : audio.samples.shape[-1]].float().cpu()
+            quiet += int(share_too_quiet(level_lost(decoded, audio.samples)))
+            return decoded[0]
 
         mine = {
             recording.id: measure_decoding(
@@ -62,6 +67,9 @@ class ReconstructionEvaluation:
             )
             for recording in self.fixed.recordings[rank::processes]
         }
+        if quiet:
+            which = f"{quiet} of {len(mine)} reconstructions"
+            warn_too_quiet(f"evaluation, {folder.name}", which)
         shares = folder / SHARES
         shares.mkdir(parents=True, exist_ok=True)
         # JSON has no word for infinity, which a ratio in dB may be.
