@@ -27,6 +27,8 @@ NEEDLESS = (
     r"You defined a `validation_step` but have no `val_dataloader`",  # it is a choice
     r"The number of training batches \(\d+\) is smaller than the logging",  # steps count
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    # Discriminators look at complex spectra; what is not compiled there is computed as ever.
+    "Torchinductor does not support code generation for complex operators",
 )
 """Warnings."""
 
