@@ -1,0 +1,118 @@
+"""README's "Train" and "Fine-tune", command by command, at the printed sizes, with fewer steps."""
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.needs import needs_compiler
+
+pytestmark = [pytest.mark.slow, needs_compiler]
+
+ROOT = Path(__file__).parent.parent
+RATE = 44100
+NAMES = (
+    "bd_haus",
+    "bd_boom",
+    "sn_dub",
+    "tabla_re",
+    "perc_bell",
+    "perc_snap",
+    "perc_swash",
+    "bass_hit",
+)
+
+
+def blocks(section: str) -> list[list[str]]:
+    text = (ROOT / "README.md").read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)]
+
+
+# The bundled model from its recordings to a sound; a loop of one's own; an adapter.
+[TRAIN] = [block for block in blocks("Train") if "prepare_sonic_pi" in block[0]]
+[LOOP] = [block for block in blocks("Fine-tune") if "finetune_loop" in block[0]]
+[ADAPTER] = [block for block in blocks("Fine-tune") if "workshop" in block[0]]
+
+
+def shorter(command: str, package: Path) -> str:
+    """The command with fewer steps and prompts, on recordings that are here."""
+    if "prepare_sonic_pi" in command:
+        return f"{command} --source {package}"
+    if "scripts/train.py" in command:
+        # The second run of a pair, which says how long, goes on from the first.
+        steps = 4 if re.search("max_steps=[0-9]{4}", command) else 2
+        command = re.sub(r" training\.trainer\.max_steps=\d+", "", command)
+        return f"{command} training.trainer.max_steps={steps}"
+    if "measure_tiny" in command:
+        command = re.sub(r" --prompts \d+", "", command)
+        return f"{command} --prompts 2 --steps 2"
+    if "finetune_loop" in command:
+        return re.sub(r"--steps \d+", "--steps 2", command)
+    return f"{command} --steps 2" if " generate " in command else command
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Decaying tones in the place and under names of Sonic Pi's samples."""
+    folder = tmp_path_factory.mktemp("package")
+    random = np.random.default_rng(0)
+    time = np.arange(RATE)[:, None] / RATE
+    lines = []
+    for index, name in enumerate(NAMES):
+        hertz = 80 * 2 ** (index / 2) * np.array([1.0, 1.01])
+        samples = 0.6 * np.exp(-4 * time) * np.sin(2 * np.pi * hertz * time)
+        samples += 0.02 * np.exp(-8 * time) * random.standard_normal(samples.shape)
+        soundfile.write(folder / f"{name}.flac", samples, RATE)
+        lines.append(f"* `:{name}` - https://freesound.org/people/nobody/sounds/{index}/")
+    (folder / "README.md").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
+    """What the commands leave behind, all of them run in their order at the top of a checkout."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("configs", "scripts"):
+        (folder / name).symlink_to(ROOT / name)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    for command in [*TRAIN, *LOOP, *ADAPTER]:
+        done = subprocess.run(
+            ["bash", "-c", shorter(command, package)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert "Warning" not in done.stderr, f"{command}\n{done.stderr}"
+    return folder
+
+
+def test_the_sounds_at_the_end_have_their_level_and_length(workplace: Path) -> None:
+    for name in ("kick.wav", "swash.wav"):
+        samples, rate = soundfile.read(workplace / name)
+        assert (rate, samples.shape) == (RATE, (2 * RATE, 2))
+        level = 20 * math.log10(np.sqrt(np.square(samples).mean()))
+        assert -50 < level < -3
+        assert np.abs(samples).max() <= 1
+
+
+def test_every_run_took_its_steps(workplace: Path) -> None:
+    runs = {path.name: path for path in (workplace / "runs").iterdir()}
+    assert set(runs) == {"tiny-autoencoder", "tiny", "tiny-autoencoder-decoder", "workshop"}
+    steps = {"tiny-autoencoder": 4, "tiny": 4, "tiny-autoencoder-decoder": 2, "workshop": 2}
+    for name, folder in runs.items():
+        newest = max(folder.glob("checkpoints/0*.ckpt"))
+        assert newest.name == f"{steps[name]:08d}.ckpt"
+
+
+def test_the_loop_and_the_adapter_are_written(workplace: Path) -> None:
+    assert (workplace / "my_model" / "config.json").is_file()
+    assert (workplace / "workshop_lora" / "adapter_config.json").is_file()

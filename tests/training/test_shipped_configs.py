@@ -1,0 +1,174 @@
+"""Every shipped training configuration as it stands, of smaller size alone, for dozens of steps.
+
+Compiled where it compiles, in its precision, with its learning rates, losses and averages: the
+command that a user runs. The distance on recordings that are not trained on has to fall.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from msgspec.structs import replace
+
+from stable_audio_open.build.data import autoencoder_data, diffusion_data
+from stable_audio_open.build.initial import initial_model
+from stable_audio_open.build.training import autoencoder_task, diffusion_task, new_autoencoder
+from stable_audio_open.cli.main import main
+from stable_audio_open.config.model import AutoencoderModelConfig
+from stable_audio_open.config.read import read_config
+from stable_audio_open.pretrained import load
+from tests.needs import needs_compiler
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+RATE = 44100
+STEPS = 40
+
+SHIPPED = {
+    # In an order in which each finds what it starts from.
+    "tiny/autoencoder": "tiny-autoencoder",
+    "tiny/autoencoder_adversarial": "tiny-autoencoder-adversarial",
+    "tiny/autoencoder_decoder": "tiny-autoencoder-decoder",
+    "tiny/diffusion": "tiny",
+    "stable_audio_open_1_0/autoencoder": "stable-audio-open-1.0-autoencoder",
+    "stable_audio_open_1_0/autoencoder_decoder": "stable-audio-open-1.0-autoencoder-decoder",
+    "stable_audio_open_1_0/diffusion": "stable-audio-open-1.0",
+    "cluster/a100_8x8": "cluster",
+    "finetune/loops_20s": "loops-20s",
+    "finetune/one_shots_11s": "one-shots-11s",
+    "finetune/lora": "lora",
+    "finetune/decoder": "decoder",
+}
+"""Names of the runs."""
+
+PROCESS = (
+    "training.trainer.accelerator=cpu",
+    "training.trainer.devices=1",
+    "training.trainer.nodes=1",
+    "training.trainer.strategy=auto",
+    f"training.trainer.max_steps={STEPS}",
+    "data.workers=0",
+)
+AUTOENCODER = (
+    *(
+        f"autoencoder.{side}.{size}"
+        for side in ("encoder", "decoder")
+        for size in ("channels=8", "multipliers=[1]", "strides=[64]")
+    ),
+    "autoencoder.latent_channels=8",
+)
+CROPS = ("training.batch_size=4", "training.crop_samples=8192")
+TRANSFORMER = (
+    "training.batch_size=8",
+    "window_samples=16384",
+    "conditioning.width=16",
+    "transformer.latent_channels=8",
+    "transformer.width=32",
+    "transformer.depth=2",
+    "transformer.heads=2",
+    "transformer.context_width=16",
+    "transformer.global_width=32",
+)
+
+
+def test_every_shipped_configuration_is_run() -> None:
+    paths = {
+        path.relative_to(ROOT / "configs").with_suffix("") for path in ROOT.glob("configs/*/*.json")
+    }
+    assert {str(path) for path in paths if path.parent.name != "curation"} == set(SHIPPED)
+
+
+def overrides(name: str) -> list[str]:
+    """What makes a shipped configuration small."""
+    shipped = json.loads((ROOT / "configs" / f"{name}.json").read_text())
+    found = [*PROCESS, f"training.trainer.name={SHIPPED[name]}", *AUTOENCODER]
+    if shipped["type"] == "autoencoder":
+        adversarial = "adversarial" in shipped["training"]
+        return [*found, *CROPS, *(["training.adversarial.filters=4"] if adversarial else [])]
+    text, *numbers = shipped["conditioning"]["conditioners"]
+    text |= {"model": "data/tiny_text_encoder", "max_length": 8}
+    return [*found, *TRANSFORMER, f"conditioning.conditioners={json.dumps([text, *numbers])}"]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, text_encoder_folder: Path) -> Path:
+    """Sixteen decaying tones in stereo, and four more, where the configurations look for them."""
+    folder = tmp_path_factory.mktemp("workplace")
+    data, sounds = folder / "data", folder / "data" / "recordings"
+    sounds.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    time = np.arange(RATE // 2)[:, None] / RATE
+    lines = []
+    for index in range(20):
+        hertz = 80 * 2 ** (index / 4) * np.array([1.0, 1.01])
+        decay = np.exp(-time * (2 + index % 5))
+        samples = 0.5 * decay * np.sin(2 * np.pi * hertz * time)
+        samples += 0.02 * decay * random.standard_normal(samples.shape)
+        soundfile.write(sounds / f"{index:02d}.flac", samples, RATE)
+        word = ("deep", "soft", "bright", "warm")[index % 4]
+        lines.append(json.dumps({"file": f"{index:02d}.flac", "caption": f"{word} drum"}))
+    (sounds / "manifest.jsonl").write_text("\n".join(lines[:16]) + "\n")
+    (sounds / "held_out.jsonl").write_text("\n".join(lines[16:]) + "\n")
+    for name in ("sonic_pi", "loops", "one_shots"):
+        (data / name).symlink_to(sounds)
+    (data / "tiny_text_encoder").symlink_to(text_encoder_folder)
+    return folder
+
+
+def held_out_distance(config: Any, model: Any) -> float:
+    """The loss on all held-out recordings, at the same noise and timesteps for every model."""
+    data = replace(config.data, validation="held_out.jsonl")
+    training = replace(config.training, ema=None)
+    if isinstance(config, AutoencoderModelConfig):
+        task: Any = autoencoder_task(config, replace(training, adversarial=None), model)
+        batches: Any = autoencoder_data(config, training, data)
+    else:
+        task = diffusion_task(config, replace(training, lora=None), model)
+        batches = diffusion_data(config, training, data, model.autoencoder)
+    model.eval()
+    task.on_validation_epoch_start()
+    with torch.no_grad():
+        for index, batch in enumerate(batches.val_dataloader()):
+            task.validation_step(batch, index)
+    return float(task.validation_means.take()["validation/loss"])
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_distance_falls(name: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    path = ROOT / "configs" / f"{name}.json"
+    config: Any = read_config(path, overrides(name))
+    if isinstance(config, AutoencoderModelConfig):
+        model: Any = new_autoencoder(config, config.training)
+    else:
+        model = initial_model(config, config.training)
+    before = held_out_distance(config, model)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/train.py"), "--config", str(path), *overrides(name)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr, done.stderr
+    last = workplace / "runs" / SHIPPED[name] / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == STEPS
+    assert held_out_distance(config, trained(last, config)) < before
+    if (
+        name == "stable_audio_open_1_0/diffusion"
+    ):  # where configs/finetune expects the published one
+        assert main(["export", str(last), "--output", "stable-audio-open-1.0"]) == 0
+
+
+def trained(last: Path, config: Any) -> Any:
+    if getattr(config.training, "lora", None) is None:
+        return load(last, device="cpu", use_ema=False)
+    assert main(["export", str(last), "--to", "lora", "--output", "adapter"]) == 0
+    return load("stable-audio-open-1.0", device="cpu", lora=[("adapter", 1.0)])
