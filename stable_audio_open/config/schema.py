@@ -28,6 +28,9 @@ def config_schema() -> dict[str, Any]:
     (root,), definitions = msgspec.json.schema_components(
         [FileConfig], ref_template="#/$defs/{name}"
     )
+    for definition in definitions.values():
+        if "description" in definition:  # Python 3.13 strips the indentation itself
+            definition["description"] = inspect.cleandoc(definition["description"])
     for struct in struct_types(type_info(FileConfig)):
         properties = definitions[struct.__name__]["properties"]
         for name, text in field_docstrings(struct).items():
