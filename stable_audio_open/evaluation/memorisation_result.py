@@ -161,9 +161,9 @@ def distribution(
     name: str, values: Float[Tensor, "values"], edges: tuple[float, ...]
 ) -> Distribution:
     """Return count, quantiles and histogram of values within the edges."""
-    bins = torch.bucketize(values, torch.tensor(edges[1:-1]), right=True)
+    bins = torch.bucketize(values, values.new_tensor(edges[1:-1]), right=True)
     counts = torch.bincount(bins, minlength=len(edges) - 1).tolist()
-    quantiles = torch.quantile(values, torch.tensor(QUANTILES)).tolist()
+    quantiles = torch.quantile(values, values.new_tensor(QUANTILES)).tolist()
     return Distribution(
         name=name,
         count=len(values),

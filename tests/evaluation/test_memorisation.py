@@ -108,8 +108,7 @@ def test_what_was_learnt_by_heart_is_found(training: RecordingSet, tmp_path: Pat
         assert candidate.prompt in LEARNT
         assert candidate.similarity > 0.999
         assert candidate.prompted_recording == candidate.recording
-        # A matrix product rounds by its size.
-        assert candidate.prompted_similarity == pytest.approx(candidate.similarity, abs=3e-6)
+        assert candidate.prompted_similarity == pytest.approx(candidate.similarity)
     assert [one.rank for one in everything.candidates] == [1, 2, 3, 4, 5]
     assert everything.nearest_is_prompted is not None
     assert everything.nearest_is_prompted >= 6
