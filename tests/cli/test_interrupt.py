@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-MAIN = "import sys; from stable_audio_open.cli.main import main; sys.exit(main())"
+# What is started in the background, as a test run may be, has Ctrl-C ignored, and hands that on.
+MAIN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from stable_audio_open.cli.main import main; sys.exit(main())"
+)
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def read_terminal(reader: int) -> bytes:
 
 def test_while_saving(command: list[str], tmp_path: Path):
     """When the new file is complete but still beside the old one."""
-    ctrl_c = "import os, signal; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGINT); "
+    ctrl_c = "import os; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGINT); "
     result = subprocess.run(
         [sys.executable, "-c", ctrl_c + MAIN, *command, "--steps", "2"],
         capture_output=True,
