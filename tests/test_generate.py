@@ -82,8 +82,10 @@ def test_a_shorter_window_is_less_work(model: LatentDiffusion) -> None:
 
 @pytest.mark.parametrize("sampler", sampler_names())
 def test_an_item_of_a_batch_equals_the_same_request_alone(
-    model: LatentDiffusion, sampler: str
+    random_model: LatentDiffusion, sampler: str
 ) -> None:
+    """In float64: a batch is added up in another order, which the steps of Heun enlarge a lot."""
+    model = copy.deepcopy(random_model).double()
     prompts = ["deep kick", "long warm bass with bell", "bell"]
     settings: dict[str, Any] = {"sampler": sampler, "guidance_scale": 3.0}
     together = make(model, prompts, negative_prompt="drum", seed=[3, 11, 4], **settings)

@@ -109,7 +109,7 @@ class AudioAutoencoder(nn.Module):
             audio: The waveform.
             sample: Draw from the posterior instead of taking its mean.
             generator: Source of the draw.
-            chunked: Work in chunks, which bounds memory, changes the result by at most 1e-6 and
+            chunked: Work in chunks, which bounds memory, changes the result by rounding alone and
                 keeps no gradients; pass False to differentiate.
             core: Frames per chunk, overlap not counted.
 
@@ -137,7 +137,7 @@ class AudioAutoencoder(nn.Module):
 
         Args:
             latents: The latents.
-            chunked: Work in chunks, which bounds memory, changes the result by at most 1e-6 and
+            chunked: Work in chunks, which bounds memory, changes the result by rounding alone and
                 keeps no gradients; pass False to differentiate.
             core: Frames per chunk, overlap not counted.
 

@@ -29,7 +29,7 @@ def similar_pairs(
 ) -> Iterator[Pairs]:
     """Yield all pairs whose cosine is at least the threshold, block by block.
 
-    The search is exhaustive, over the upper triangle, in float32: a cosine is off by about 1e-6,
+    The search is exhaustive, over the upper triangle, in float32: a cosine is off by up to 1e-4,
     so a threshold of 1 finds equals by chance alone. Beside the normalised embeddings it needs the
     memory of one block of similarities, whatever the number of items.
 

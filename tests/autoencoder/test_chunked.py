@@ -12,7 +12,8 @@ STRIDES = [(2,), (4, 2), (2, 2, 4), (8, 8), (2, 4, 4, 8, 8)]
 
 
 def assert_as_promised(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    """Equal but for what float32 rounds, beside the loudest sample."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

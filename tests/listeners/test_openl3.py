@@ -60,7 +60,8 @@ def test_the_published_size_is_that_of_keras(tmp_path: Path) -> None:
     assert wanted.shape == (1, 512)
     with torch.inference_mode():
         found = embedder.network(decibels)
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)  # float32, 8 layers
+    # Eight layers in float32, beside the largest number.
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
     inputs = (1, 64, 64, 128, 128, 256, 256, 512)
     total = sum(9 * a * b + b for a, b in zip(inputs, (*inputs[1:], 512), strict=True))
     found_total = sum(p.numel() for p in embedder.network.parameters())
