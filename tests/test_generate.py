@@ -20,6 +20,8 @@ from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load
 
+pytestmark = pytest.mark.numerical
+
 RATE, WINDOW, HOP, FRAMES = 16000, 16000, 32, 500
 
 

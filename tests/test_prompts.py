@@ -31,6 +31,7 @@ def draws(record: CatalogueRecord, settings: PromptSettings, seed: int) -> list[
     return [draw_prompt(record, rng, settings) for _ in range(DRAWS)]
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_paper_are_drawn() -> None:
     drawn = set(draws(PIZZA, PLAIN, 0))
     named = "year: 2021, artist: dadabots, album: can't play instruments, title: pizza hangover"
@@ -39,6 +40,7 @@ def test_the_examples_of_the_paper_are_drawn() -> None:
     assert len(drawn) == 2 * 24
 
 
+@pytest.mark.slow
 def test_half_of_fma_names_its_fields_and_other_catalogues_never_do() -> None:
     named = sum("title: " in prompt for prompt in draws(PIZZA, PLAIN, 1))
     # The bounds of this file are the 0.999 quantiles of chi-square.
@@ -47,6 +49,7 @@ def test_half_of_fma_names_its_fields_and_other_catalogues_never_do() -> None:
     assert not any(":" in prompt for prompt in draws(sound, PLAIN, 1))
 
 
+@pytest.mark.slow
 def test_orders_are_equally_likely() -> None:
     words = ("a", "b", "c", "d")
     sound = CatalogueRecord(id="x:1", title="a", description="b", album="c", artist="d")
@@ -59,6 +62,7 @@ def test_orders_are_equally_likely() -> None:
     assert chi_square([counts[order] for order in orders], [1 / 24] * 24) < 49.73
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inclusion", [0.5, 0.2, 0.0])
 def test_subsets_have_the_stated_chance(inclusion: float) -> None:
     sound = CatalogueRecord(id="x:1", title="a", description="b", album="c", year=4)
@@ -78,6 +82,7 @@ def test_subsets_have_the_stated_chance(inclusion: float) -> None:
     assert chi_square([counts[s] for s, _ in possible], [c for _, c in possible]) < 36.12
 
 
+@pytest.mark.slow
 def test_cases_are_equally_likely() -> None:
     sound = CatalogueRecord(id="x:1", title="Big Bell")
     counts = Counter(draws(sound, PromptSettings(), 5))
@@ -85,6 +90,7 @@ def test_cases_are_equally_likely() -> None:
     assert chi_square(list(counts.values()), [1 / 3] * 3) < 13.82
 
 
+@pytest.mark.slow
 def test_empty_values_are_not_said() -> None:
     sound = CatalogueRecord(
         id="x:1", title=" ", description="two\n lines", tags=("", "bell"), genres=()

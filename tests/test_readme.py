@@ -38,6 +38,7 @@ def test_the_first_screen_holds_the_two_commands() -> None:
     assert 'pip install ".[dev]" && pytest' in first_screen
 
 
+@pytest.mark.slow
 def test_generation_commands_run_as_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +64,7 @@ def test_other_commands_run_as_printed(
     assert "1,056,939,152" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_estimate_is_the_printed_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,8 @@ from torch import Tensor
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
 
+pytestmark = pytest.mark.numerical
+
 STEPS, FRAMES, LATENT_CHANNELS = 20, 500, 8
 WIDTH, HEADS, KEY_VALUE_HEADS, HEAD = 32, 2, 1, 16
 SIGMA_MIN, SIGMA_MAX, GUIDANCE = 0.3, 500.0, 4.0
@@ -134,7 +136,7 @@ def run_dpmpp_2m(denoise: Denoiser, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("sampler", "run"), [("euler", run_euler), ("dpmpp-2m", run_dpmpp_2m)])
-@pytest.mark.parametrize("negative", [None, "soft bell"])
+@pytest.mark.parametrize("negative", [None, pytest.param("soft bell", marks=pytest.mark.slow)])
 @torch.no_grad()
 def test_a_guided_run_of_20_steps_is_that_of_the_formulas(
     random_model: LatentDiffusion,

@@ -13,6 +13,8 @@ from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.config.read import model_part, read_config
 from stable_audio_open.pretrained import StableAudio
 
+pytestmark = pytest.mark.numerical
+
 ROOT = Path(__file__).parent.parent
 
 

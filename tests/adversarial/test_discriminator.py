@@ -9,6 +9,8 @@ from stable_audio_open.adversarial.discriminator import (
     SpectralDiscriminator,
 )
 
+pytestmark = pytest.mark.numerical
+
 SIZES = (512, 128)
 
 

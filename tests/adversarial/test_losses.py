@@ -9,6 +9,8 @@ from stable_audio_open.adversarial.losses import (
     hinge_loss,
 )
 
+pytestmark = pytest.mark.numerical
+
 
 def judgement(logits: list[float], *features: list[float]) -> Judgement:
     def plane(values: list[float]) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 
 from stable_audio_open.audio.files import AudioFileError, AudioInfo, audio_info, read_audio
 
+pytestmark = pytest.mark.numerical
+
 
 def write(path: Path, samples: torch.Tensor, rate: int = 44100, subtype: str | None = None) -> Path:
     """Write [channels, time] samples."""

@@ -5,6 +5,8 @@ import torch
 
 from stable_audio_open.audio.resample import resample, resampled_length
 
+pytestmark = pytest.mark.numerical
+
 
 def sine(rate: int, seconds: float, frequency: float = 440.0) -> torch.Tensor:
     time = torch.arange(round(seconds * rate), dtype=torch.float64) / rate

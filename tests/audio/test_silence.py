@@ -3,6 +3,8 @@ import torch
 
 from stable_audio_open.audio.silence import is_silent, sound_end
 
+pytestmark = pytest.mark.numerical
+
 
 def test_sound_ends_after_its_last_loud_sample() -> None:
     samples = torch.zeros(3, 2, 1000)

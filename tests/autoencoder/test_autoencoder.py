@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 
+pytestmark = pytest.mark.numerical
+
 Small = Callable[..., AudioAutoencoder]
 
 

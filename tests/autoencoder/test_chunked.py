@@ -7,6 +7,8 @@ from torch import Tensor
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.autoencoder.chunked import chunks
 
+pytestmark = pytest.mark.numerical
+
 Small = Callable[..., AudioAutoencoder]
 STRIDES = [(2,), (4, 2), (2, 2, 4), (8, 8), (2, 4, 4, 8, 8)]
 

@@ -79,6 +79,7 @@ def test_encoding_in_chunks_needs_a_few_times_the_latents_more_for_a_longer_soun
     assert many - few <= 4 * (long - short)
 
 
+@pytest.mark.slow
 def test_at_once_memory_grows_with_the_length(autoencoder: AudioAutoencoder) -> None:
     for work in (encode, decode):
         few, _ = work(autoencoder, 256, chunked=False)

@@ -14,6 +14,8 @@ from stable_audio_open.autoencoder.receptive_field import decoder_margin, encode
 from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.config.read import read_config
 
+pytestmark = pytest.mark.numerical
+
 Small = Callable[..., AudioAutoencoder]
 PUBLISHED = (2, 4, 4, 8, 8)
 ROOT = Path(__file__).parents[2]

@@ -13,6 +13,8 @@ from stable_audio_open.build.autoencoder import build_autoencoder
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.nn.snake import Snake
 
+pytestmark = pytest.mark.numerical
+
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

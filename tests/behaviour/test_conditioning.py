@@ -18,6 +18,8 @@ from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.nn.attention import CrossAttention
 
+pytestmark = pytest.mark.numerical
+
 PROMPTS = ["deep kick drum", "bell", "soft warm long bass with bell"]
 LENGTHS = [4, 2, 7]  # words and the end of the text
 

@@ -17,6 +17,8 @@ from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.diffusion.schedule import polyexponential
 from stable_audio_open.pretrained import StableAudio, load
 
+pytestmark = pytest.mark.numerical
+
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)

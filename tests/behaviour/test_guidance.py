@@ -15,6 +15,8 @@ from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.diffusion.guidance import GuidedVelocity
 from stable_audio_open.diffusion.objective import drop_conditions
 
+pytestmark = pytest.mark.numerical
+
 T = 0.375  # exact in every precision
 
 

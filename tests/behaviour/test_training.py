@@ -21,6 +21,8 @@ from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.optimisation import Optimisation
 
+pytestmark = pytest.mark.numerical
+
 RATE, HOP = 1000, 8
 
 

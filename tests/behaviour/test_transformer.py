@@ -20,6 +20,8 @@ from stable_audio_open.nn.attention import CrossAttention, KeyValue, SelfAttenti
 from stable_audio_open.nn.feedforward import GatedFeedForward
 from stable_audio_open.nn.rotary import RotaryEmbedding, RotaryTable, rotate
 
+pytestmark = pytest.mark.numerical
+
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)

@@ -170,6 +170,7 @@ def load_from(url: str, home: Path, *names: str) -> list[list[object]]:
     return answers
 
 
+@pytest.mark.slow
 def test_only_the_needed_files_are_downloaded(
     tmp_path: Path, hub: Hub, tiny_model_folder: Path
 ) -> None:

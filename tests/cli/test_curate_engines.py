@@ -44,6 +44,7 @@ def sounds(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_processes_say_what_one_says(run: Run, sounds: Path, loudness_panns: Path) -> None:
     told, records, decisions, chunks = [], [], [], []
     tagger = ("--tagger", f"panns:{loudness_panns}", "--seconds", 4)
@@ -137,6 +138,7 @@ def all_is_there_once(catalogue: Path) -> None:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 
+@pytest.mark.slow
 @linux
 def test_a_killed_worker_changes_nothing(many: tuple[Path, list[str]]) -> None:
     catalogue, command = many
@@ -149,6 +151,7 @@ def test_a_killed_worker_changes_nothing(many: tuple[Path, list[str]]) -> None:
     all_is_there_once(catalogue)
 
 
+@pytest.mark.slow
 @linux
 def test_a_killed_command_goes_on(many: tuple[Path, list[str]]) -> None:
     catalogue, command = many

@@ -147,6 +147,7 @@ DROPPED = {
 }
 
 
+@pytest.mark.slow
 def test_every_broken_input_is_named_with_its_reason(run: Run, broken: Path, config: Path) -> None:
     unit = 1 if sys.platform == "darwin" else 1024
     before = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -213,6 +214,7 @@ def test_a_second_run_decides_nothing_again(run: Run, sounds: Path, config: Path
     assert stages(run("curate", "run", config, "set.seed=1"))["set"].endswith("in out/set")
 
 
+@pytest.mark.slow
 def test_a_persons_answers_are_taken_over_once(run: Run, sounds: Path, config: Path) -> None:
     run("curate", "run", config)
     table = Path("out/review/review.csv")
@@ -233,6 +235,7 @@ def test_a_persons_answers_are_taken_over_once(run: Run, sounds: Path, config: P
     assert len([d for d in read_decisions(Path("out")) if d.stage == "review"]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["manifest", "shards"])
 def test_the_set_trains(run: Run, sounds: Path, config: Path, two_steps: Path, form: str) -> None:
     """Two steps, with the options that the command prints."""
@@ -273,6 +276,7 @@ def test_mistakes_before_anything_is_written(
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_the_shipped_curation_on_other_recordings(run: Run, sounds: Path) -> None:
     """The configuration of the bundled model's set, with a manifest as its source."""

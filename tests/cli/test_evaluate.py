@@ -10,6 +10,8 @@ import soundfile
 
 from tests.needs import needs_musicnn
 
+pytestmark = pytest.mark.numerical
+
 Run = Callable[..., CompletedProcess[str]]
 RATE = 16000
 
@@ -29,6 +31,7 @@ def sets(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_frechet_prints_and_writes_its_result(run: Run, sets: Path) -> None:
     arguments = ("evaluate", "frechet", "noisy", "clean", "--embedder", "musicnn")
@@ -51,6 +54,7 @@ def test_frechet_prints_and_writes_its_result(run: Run, sets: Path) -> None:
     assert again.stdout.splitlines()[:2] == lines[:2]
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_kl_of_a_set_with_itself_is_slightly_below_0(run: Run, sets: Path) -> None:
     result = run("evaluate", "kl", "clean", "clean", "--tagger", "musicnn")

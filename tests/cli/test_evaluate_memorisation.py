@@ -14,6 +14,8 @@ from stable_audio_open.data.manifest import Recording, read_manifest, write_mani
 from stable_audio_open.listeners.named import EMBEDDERS
 from tests.needs import needs_musicnn
 
+pytestmark = pytest.mark.numerical
+
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
 
@@ -33,6 +35,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_bundled_model(run: Run, data: Path) -> None:
     command = ("evaluate", "memorisation", "tiny", "--data", data, "--output", "out", "--random", 2,
                "--steps", 2, "--device", "cpu", "--embedder", "log-mel",
@@ -81,6 +84,7 @@ def test_silence_and_damage_are_named(run: Run, data: Path, tiny_model_folder: P
     ) in result.stdout
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_embedders_of_one_kind_have_results_of_their_own(
     run: Run, data: Path, tiny_model_folder: Path

@@ -17,6 +17,8 @@ from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.listeners.panns_checkpoint import load_panns_clip
 from stable_audio_open.listeners.panns_clip import PannsEmbedder
 
+pytestmark = pytest.mark.numerical
+
 Run = Callable[..., CompletedProcess[str]]
 
 RATE = 8000

@@ -54,6 +54,7 @@ def lines(path: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_generate_a_slice_and_go_on(run: Run, here: Path):
     result = run(*MAKE, "--output", "out", "--limit", 2, "--batch", 2, "--seed", 7, *FAST)
     assert result.returncode == 0, result.stderr
@@ -96,6 +97,7 @@ def test_generate_a_slice_and_go_on(run: Run, here: Path):
     )
 
 
+@pytest.mark.slow
 def test_adapters_are_told_and_others_are_refused(
     run: Run, here: Path, tiny_model_folder: Path, save_random_adapter: Callable[..., None]
 ):
@@ -158,6 +160,7 @@ def run_in_two_processes(*arguments: object) -> CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_processes_share_a_slice(here: Path):
     result = run_in_two_processes(*MAKE, "--output", "out", "--limit", 3)
     assert result.returncode == 0, result.stderr
@@ -167,6 +170,7 @@ def test_processes_share_a_slice(here: Path):
     assert [line["id"] for line in lines("out/manifest.jsonl")] == ["11", "12", "13"]
 
 
+@pytest.mark.slow
 def test_processes_share_a_protocol_and_one_measures(here: Path):
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
     result = run_in_two_processes(
@@ -182,6 +186,7 @@ def test_processes_share_a_protocol_and_one_measures(here: Path):
     assert result.stdout.count("out/report.md") == 1
 
 
+@pytest.mark.slow
 def test_the_first_process_alone_loads_what_it_measures_with(here: Path):
     Path("rubbish.pt").write_bytes(b"rubbish")
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
@@ -195,6 +200,7 @@ def test_the_first_process_alone_loads_what_it_measures_with(here: Path):
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
@@ -259,6 +265,7 @@ def test_audiocaps_from_prompts_to_tables(run: Run, here: Path):
     assert again.stdout.endswith("5 figures of 2 folders\n")
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_what_one_clip_cannot_tell_leaves_the_rest(run: Run, here: Path):
     """One window has no covariance, and silence no distance; the run made all the rest."""
@@ -285,6 +292,7 @@ def test_what_one_clip_cannot_tell_leaves_the_rest(run: Run, here: Path):
     assert figures == ["kl_divergence"]
 
 
+@pytest.mark.slow
 def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")
     asked = (*asked, "--references", "clips", "--allow-missing", "--seed", 3, *FAST)
@@ -324,6 +332,7 @@ def test_a_slice_goes_on_to_the_whole(run: Run, here: Path):
     assert one == other
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_silence_is_told_and_nothing_stays_of_other_files(run: Run, here: Path):
     asked = ("evaluate", "protocol", "tiny", "--prompts", "test.csv", "--protocol", "audiocaps")

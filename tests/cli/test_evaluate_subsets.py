@@ -26,6 +26,8 @@ from stable_audio_open.evaluation.reconstruction import evaluate_decoded
 from stable_audio_open.evaluation.report.published import Kind
 from stable_audio_open.evaluation.result import Result, to_json
 
+pytestmark = pytest.mark.numerical
+
 RATE, WINDOW, CLASSES = 8000, 2000, 527
 CAPTIONS = [  # of track 1 there are three, of track 3 two
     ("11", "1", "A piano"),

@@ -66,6 +66,7 @@ def test_default_output_is_the_current_folder(run: Run, request_words: list[obje
     assert [path.name for path in Path().iterdir()] == ["deep-kick_5.wav"]
 
 
+@pytest.mark.slow
 def test_options_reach_the_sampler(run: Run, request_words: list[object]):
     """Every option changes the sound."""
     contents = set()

@@ -48,6 +48,7 @@ def test_table(run: Run):
         assert words in shown
 
 
+@pytest.mark.slow
 def test_checkpoint_counts_what_is_loaded(run: Run, tiny_model_folder: Path):
     model = load(tiny_model_folder, device="cpu")
     for name in (".", "model.safetensors", "config.json"):

@@ -29,6 +29,7 @@ def untouched(folder: Path) -> bool:
     return contents == {"old.wav": b"an earlier sound"}
 
 
+@pytest.mark.slow
 def test_while_sampling(command: list[str], tmp_path: Path):
     reader, terminal = pty.openpty()
     process = subprocess.Popen(

@@ -27,6 +27,7 @@ def empty_folder(run: Run) -> None:
     """`run` has gone to an empty folder."""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_folder")
 def test_checkpoint_can_be_used_and_exported(run: Run, config: Path):
     result = run("train", "--config", config, "training.trainer.name=first")
@@ -106,6 +107,7 @@ def test_missing_file(refuse: Refuse):
     refuse("train", "--config", "run.json", code=2, message="run.json: no such file")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_folder")
 def test_estimate_starts_nothing(run: Run, config: Path):
     before = sorted(Path().rglob("*"))

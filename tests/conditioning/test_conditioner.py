@@ -7,6 +7,8 @@ from stable_audio_open.build.model import TextEncoder, build_conditioner
 from stable_audio_open.conditioning.conditioner import Conditioner
 from stable_audio_open.config.model import DiffusionModelConfig
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.fixture
 def conditioner(

@@ -1,6 +1,9 @@
+import pytest
 import torch
 
 from stable_audio_open.conditioning.number import NumberConditioner
+
+pytestmark = pytest.mark.numerical
 
 
 def test_numbers_outside_the_range_are_moved_to_its_ends() -> None:

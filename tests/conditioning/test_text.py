@@ -1,9 +1,12 @@
 import copy
 
+import pytest
 import torch
 
 from stable_audio_open.build.model import TextEncoder
 from stable_audio_open.conditioning.text import TextConditioner
+
+pytestmark = pytest.mark.numerical
 
 
 def text_conditioner(

@@ -419,6 +419,7 @@ def test_the_cause_is_kept() -> None:
     assert isinstance(error.value.__cause__, msgspec.ValidationError)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", [None, True, 0, -1, 7, 0.5, 1e300, "x", "dit", [], [1], {"a": 1}])
 @pytest.mark.parametrize("name", ["autoencoder", "diffusion"])
 def test_any_part_replaced_is_refused_in_one_line_where_msgspec_refuses_it(

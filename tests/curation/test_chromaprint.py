@@ -17,6 +17,8 @@ from stable_audio_open.curation.decisions import read_decisions
 from stable_audio_open.curation.duplicate_search import decide_duplicates
 from stable_audio_open.curation.record import CatalogueRecord
 
+pytestmark = pytest.mark.numerical
+
 needs_fpcalc = pytest.mark.skipif(shutil.which("fpcalc") is None, reason="fpcalc is not installed")
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from stable_audio_open.audio.resample import resample
 from stable_audio_open.curation.fidelity import FidelitySettings, fidelity, file_fidelity
 
+pytestmark = pytest.mark.numerical
+
 RATE = 48000
 SECONDS = 3
 

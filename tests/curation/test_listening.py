@@ -14,6 +14,8 @@ from stable_audio_open.listeners.musicnn import Musicnn, MusicnnTagger
 from stable_audio_open.listeners.panns_checkpoint import load_panns
 from stable_audio_open.listeners.tagger import Tagger
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.fixture(params=["panns", "musicnn"])
 def tagger(request: pytest.FixtureRequest, random_panns: Path) -> Tagger:

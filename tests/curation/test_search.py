@@ -16,6 +16,8 @@ from stable_audio_open.curation.search import (
     signature,
 )
 
+pytestmark = pytest.mark.numerical
+
 KNOWN = KnownWorks(
     [
         Work("Beatles", "Yesterday", "Help!"),

@@ -96,6 +96,7 @@ def trainer(**options: Any) -> pl.Trainer:
 
 
 # Lightning advises more workers than an in-memory data set needs.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*:FutureWarning")
 @pytest.mark.parametrize("workers", [0, 1])

@@ -17,6 +17,8 @@ from stable_audio_open.data.encoding import fingerprint
 from stable_audio_open.data.latents import LatentDataset, standard_deviation
 from stable_audio_open.data.manifest import Recording
 
+pytestmark = pytest.mark.numerical
+
 RATE = 1000
 HOP = 8
 

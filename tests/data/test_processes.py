@@ -35,6 +35,7 @@ def test_alone_it_works_and_fails_as_it_is() -> None:
         Processes().in_first(fail)
 
 
+@pytest.mark.slow
 def test_the_others_wait_for_the_first_and_hear_why_it_failed(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     words = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py")

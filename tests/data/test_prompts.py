@@ -1,6 +1,8 @@
 import random
 from collections import Counter
 
+import pytest
+
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.prompts import draw_prompt
 from stable_audio_open.prompts import PromptSettings
@@ -47,6 +49,7 @@ def test_the_same_seed_draws_the_same() -> None:
     assert draw(KICK, 20) == draw(KICK, 20)
 
 
+@pytest.mark.slow
 def test_metadata_is_drawn_of_as_in_the_paper() -> None:
     song = Recording(
         file="a.wav",

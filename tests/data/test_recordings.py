@@ -133,7 +133,7 @@ def test_recordings_are_those_of_the_catalogue(shards: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_crops_are_those_of_the_files(
     shards: Path, files: tuple[Path, list[Recording]], start: str
 ) -> None:

@@ -27,6 +27,8 @@ from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.shard_writing import Plan, encode_shards, write_index
 from stable_audio_open.data.shards import Encoding, open_shards, read_index, verify_shards
 
+pytestmark = pytest.mark.numerical
+
 RATE, HOP, WINDOW = 16000, 32, 16000
 SECONDS = (0.3, 2.5, 0.8, 1.2, 0.5)
 

@@ -14,6 +14,8 @@ from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.activation_checkpointing import ActivationCheckpointing
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 
+pytestmark = pytest.mark.numerical
+
 MODES: tuple[ActivationCheckpointing, ...] = get_args(ActivationCheckpointing)
 
 
@@ -110,6 +112,7 @@ def kept_bytes(transformer: DiffusionTransformer) -> int:
     return kept
 
 
+@pytest.mark.slow
 def test_each_mode_keeps_less(transformer: DiffusionTransformer) -> None:
     kept = {}
     for mode in MODES:

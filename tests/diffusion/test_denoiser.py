@@ -9,6 +9,8 @@ from stable_audio_open.diffusion.denoiser import VDenoiser
 from stable_audio_open.diffusion.samplers import get_sampler
 from stable_audio_open.diffusion.schedule import polyexponential
 
+pytestmark = pytest.mark.numerical
+
 SIGMAS = [1e-4, 0.3, 1.0, 80.0, 500.0]
 
 

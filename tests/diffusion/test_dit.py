@@ -10,6 +10,8 @@ from stable_audio_open.diffusion.conditioned import ConditionedTransformer
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.nn import attention
 
+pytestmark = pytest.mark.numerical
+
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)

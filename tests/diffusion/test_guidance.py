@@ -8,6 +8,8 @@ from torch import Tensor
 from stable_audio_open.diffusion.guidance import GuidedVelocity, guide
 from stable_audio_open.diffusion.schedule import time_from_sigma
 
+pytestmark = pytest.mark.numerical
+
 
 def velocities() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)

@@ -14,6 +14,8 @@ from stable_audio_open.diffusion.samplers import StepNoise, get_sampler, initial
 from stable_audio_open.diffusion.samplers.k_diffusion import k_diffusion_samplers
 from stable_audio_open.diffusion.schedule import karras, polyexponential
 
+pytestmark = pytest.mark.numerical
+
 needs_k_diffusion = pytest.mark.skipif(
     importlib.util.find_spec("k_diffusion") is None, reason="needs the k-diffusion extra"
 )

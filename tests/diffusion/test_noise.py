@@ -4,6 +4,8 @@ import torch
 from stable_audio_open.diffusion.samplers import MAX_SEED, StepNoise, initial_noise
 from stable_audio_open.diffusion.samplers.noise import add_noise
 
+pytestmark = pytest.mark.numerical
+
 SHAPE = (4, 32)
 
 

@@ -16,6 +16,8 @@ from stable_audio_open.diffusion.samplers.dpmpp import dpmpp_2m
 from stable_audio_open.diffusion.samplers.sde import dpmpp_2m_sde
 from stable_audio_open.diffusion.schedule import karras, polyexponential, time_from_sigma
 
+pytestmark = pytest.mark.numerical
+
 SHAPE = (4, 16)
 SIGMAS = polyexponential(20, 0.3, 500.0)
 STOCHASTIC = ["dpmpp-2m-sde", "dpmpp-3m-sde", "ddim"]

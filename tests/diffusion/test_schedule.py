@@ -6,6 +6,8 @@ import torch
 
 from stable_audio_open.diffusion.schedule import karras, polyexponential, time_from_sigma
 
+pytestmark = pytest.mark.numerical
+
 SCHEDULES = [polyexponential, karras]
 
 

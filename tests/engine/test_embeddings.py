@@ -12,6 +12,8 @@ from stable_audio_open.engine.processes import Processes
 from stable_audio_open.listeners.embedder import FunctionEmbedder
 from stable_audio_open.listeners.embeddings import EmbeddingCache, embed_files
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
@@ -23,6 +25,7 @@ def files(tmp_path: Path) -> list[str]:
     return ["0.wav", "1.wav", "0.wav", *(f"{number}.wav" for number in range(2, 5))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loaded", [True, False])
 def test_workers_embed_as_one_does(
     stages: ModuleType, tmp_path: Path, files: list[str], loaded: bool

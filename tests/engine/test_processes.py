@@ -18,7 +18,15 @@ def begun(folder: Path) -> dict[int, int]:
     }
 
 
-@pytest.mark.parametrize("engine", [Serial(), Shown(Serial()), Processes(1), Processes(3)])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        Serial(),
+        Shown(Serial()),
+        Processes(1),
+        pytest.param(Processes(3), marks=pytest.mark.slow),
+    ],
+)
 def test_each_result_once_and_in_order(stages: ModuleType, tmp_path: Path, engine: Engine) -> None:
     numbers = list(range(50))
     results = list(engine.map(Stage("squares", partial(stages.noting, tmp_path)), numbers))
@@ -30,11 +38,13 @@ def test_each_result_once_and_in_order(stages: ModuleType, tmp_path: Path, engin
     assert list(engine.map(Stage("none", stages.unmade), [])) == []
 
 
+@pytest.mark.slow
 def test_order_does_not_depend_on_speed(stages: ModuleType) -> None:
     stage = Stage("late", partial(stages.late_first, 0.1))
     assert list(Processes(4).map(stage, list(range(16)))) == list(range(16))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_and_doubles_nothing(stages: ModuleType, tmp_path: Path) -> None:
     stage = Stage("squares", partial(stages.killed_once, tmp_path, 20))
     results = list(Processes(2).map(stage, list(range(40))))
@@ -45,6 +55,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(stages: ModuleType, tmp_path:
     assert counts[20] == 2
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_every_worker(stages: ModuleType) -> None:
     results = Processes(1).map(Stage("fatal", partial(stages.killed_always, 2)), [0, 1, 2, 3])
     assert [next(results) for _ in range(2)] == [0, 1]
@@ -52,7 +63,7 @@ def test_an_item_that_kills_every_worker(stages: ModuleType) -> None:
         next(results)
 
 
-@pytest.mark.parametrize("engine", [Serial(), Processes(2)])
+@pytest.mark.parametrize("engine", [Serial(), pytest.param(Processes(2), marks=pytest.mark.slow)])
 def test_an_error_comes_in_its_place(stages: ModuleType, engine: Engine) -> None:
     results = engine.map(Stage("refusing", partial(stages.refusing, 3)), list(range(9)))
     assert [next(results) for _ in range(3)] == [0, 1, 2]
@@ -63,6 +74,7 @@ def test_an_error_comes_in_its_place(stages: ModuleType, engine: Engine) -> None
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_who_stops_early_leaves_no_process(stages: ModuleType, tmp_path: Path) -> None:
     results = Processes(2).map(
         Stage("squares", partial(stages.noting, tmp_path)), list(range(10_000))
@@ -73,6 +85,7 @@ def test_who_stops_early_leaves_no_process(stages: ModuleType, tmp_path: Path) -
     assert len(begun(tmp_path)) < 100
 
 
+@pytest.mark.slow
 def test_a_worker_has_one_thread(stages: ModuleType) -> None:
     assert list(Processes(2).map(Stage("threads", stages.threads), [1, 2, 3])) == [1, 1, 1]
 

@@ -15,6 +15,8 @@ from stable_audio_open.evaluation.chunk_vectors import (
 from stable_audio_open.listeners.embeddings import EmbeddingCache
 from stable_audio_open.listeners.log_mel_embedder import LogMelEmbedder
 
+pytestmark = pytest.mark.numerical
+
 
 def random_vectors(counts: tuple[int, ...], *, seed: int) -> ChunkVectors:
     generator = torch.Generator().manual_seed(seed)

@@ -14,6 +14,8 @@ from stable_audio_open.evaluation.clap import (
     read_prompts,
 )
 
+pytestmark = pytest.mark.numerical
+
 PITCHES = {"low": 250.0, "middle": 1000.0, "high": 3000.0}
 WORDS = ["<pad>", "<unk>", *PITCHES, "tone"]
 

@@ -7,6 +7,8 @@ from transformers.audio_utils import mel_filter_bank
 
 from stable_audio_open.evaluation.distances import mel_distance, reconstruction_distances
 
+pytestmark = pytest.mark.numerical
+
 
 def noise(seed: int, *, channels: int = 2, length: int = 8000) -> Tensor:
     return 0.1 * torch.randn(channels, length, generator=torch.Generator().manual_seed(seed))

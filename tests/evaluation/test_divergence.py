@@ -11,6 +11,8 @@ from stable_audio_open.evaluation.divergence import (
     logits_of,
 )
 
+pytestmark = pytest.mark.numerical
+
 
 def rows(seed: int, classes: int = 527, count: int = 5) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)

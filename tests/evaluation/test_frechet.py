@@ -10,6 +10,8 @@ from stable_audio_open.evaluation.frechet import evaluate_frechet
 from stable_audio_open.evaluation.result import UnmeasurableError
 from stable_audio_open.listeners.embedder import FunctionEmbedder
 
+pytestmark = pytest.mark.numerical
+
 RATE = 8000
 
 

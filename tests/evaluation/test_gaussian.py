@@ -13,6 +13,8 @@ from stable_audio_open.evaluation.gaussian import (
     frechet_distance,
 )
 
+pytestmark = pytest.mark.numerical
+
 
 def vectors(count: int, width: int, seed: int = 0, scale: float = 1.0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)

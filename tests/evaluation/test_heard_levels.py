@@ -17,6 +17,8 @@ from stable_audio_open.evaluation.levels import at_peak, through_16_bits
 from stable_audio_open.evaluation.vectors import Channels, embed_recordings
 from stable_audio_open.listeners.embedder import FunctionEmbedder
 
+pytestmark = pytest.mark.numerical
+
 RATE, WIDTH = 8000, 3
 PEAK = 10 ** (-1 / 20)
 """-1 dB of full scale."""

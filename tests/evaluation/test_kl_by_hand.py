@@ -13,6 +13,8 @@ from torch import Tensor
 from stable_audio_open.evaluation.divergence import DEFINITIONS
 from stable_audio_open.evaluation.kl import evaluate_kl
 
+pytestmark = pytest.mark.numerical
+
 RATE, CLASSES = 8000, 4
 PEAK = 10 ** (-1 / 20)
 GENERATED, REFERENCE = (0.7, 0.2, 0.1), (0.2, 0.3, 0.5)

@@ -28,6 +28,8 @@ from stable_audio_open.evaluation.result import VERSION, to_json
 from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.listeners.log_mel_embedder import LogMelEmbedder
 
+pytestmark = pytest.mark.numerical
+
 RATE = 16000
 LEARNT = ("sound 1", "sound 3", "sound 6")
 EMBEDDER = LogMelEmbedder()

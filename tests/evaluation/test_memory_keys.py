@@ -14,6 +14,8 @@ from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.vectors import embed_recordings
 
+pytestmark = pytest.mark.numerical
+
 RATE = 8000
 
 

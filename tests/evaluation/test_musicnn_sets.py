@@ -17,7 +17,7 @@ from stable_audio_open.listeners.embedder import FunctionEmbedder
 from stable_audio_open.listeners.musicnn import MusicnnEmbedder, MusicnnTagger, load_musicnn
 from tests.needs import needs_musicnn
 
-pytestmark = needs_musicnn
+pytestmark = [pytest.mark.numerical, pytest.mark.slow, needs_musicnn]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.evaluation.distances import reconstruction_distances
 from stable_audio_open.evaluation.reconstruction import evaluate_autoencoder, evaluate_decoded
 
+pytestmark = pytest.mark.numerical
+
 RATE = 8000
 
 

@@ -19,6 +19,8 @@ from stable_audio_open.evaluation.sanity import (
     stereo_width,
 )
 
+pytestmark = pytest.mark.numerical
+
 
 def sine(hertz: float, level: float = 1.0, *, rate: int = 48000, seconds: float = 5) -> Tensor:
     time = torch.arange(int(rate * seconds), dtype=torch.float64) / rate
@@ -191,6 +193,7 @@ print((after - before) * 1024 / audio.nbytes)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
 def test_memory_stays_within_a_few_times_the_audio() -> None:
     """Measured in a process of its own: 4 times; all spectra at once took 9."""

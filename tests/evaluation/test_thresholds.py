@@ -11,6 +11,8 @@ from torch import Tensor
 from stable_audio_open.evaluation.loudness import integrated_loudness
 from stable_audio_open.evaluation.sanity import evaluate_sanity, facts
 
+pytestmark = pytest.mark.numerical
+
 RATE = 48000
 
 

@@ -22,6 +22,8 @@ from stable_audio_open.listeners.clap_checkpoint import load_clap
 from stable_audio_open.listeners.embedder import recording_vector
 from stable_audio_open.listeners.named import load_embedder
 
+pytestmark = pytest.mark.numerical
+
 VOCABULARY = {
     token: number
     for number, token in enumerate(

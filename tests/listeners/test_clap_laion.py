@@ -15,6 +15,8 @@ from stable_audio_open.listeners.clap_laion import laion_config, rename
 from stable_audio_open.listeners.log_mel import MelSpectrogram
 from stable_audio_open.listeners.stft_weights import front_end_tensors
 
+pytestmark = pytest.mark.numerical
+
 State = dict[str, Tensor]
 SIZES = (
     "hidden_size", "num_hidden_layers", "num_attention_heads", "depths", "window_size", "spec_size",

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 import torch
 
 from stable_audio_open.listeners.log_mel import MelSpectrogram
+
+pytestmark = pytest.mark.numerical
 
 
 def slaney(mel: np.ndarray) -> np.ndarray:

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -5,6 +6,8 @@ from torch.nn import functional
 from stable_audio_open.listeners.embedder import recording_vector
 from stable_audio_open.listeners.log_mel_embedder import LogMelEmbedder
 from stable_audio_open.listeners.named import load_embedder
+
+pytestmark = pytest.mark.numerical
 
 RATE = LogMelEmbedder.sample_rate
 EMBEDDER = LogMelEmbedder()

@@ -17,6 +17,8 @@ from stable_audio_open.listeners.musicnn import (
 from stable_audio_open.listeners.named import load_embedder
 from tests.needs import needs_musicnn
 
+pytestmark = pytest.mark.numerical
+
 SIZES = {"tags": 5, "bands": 20, "timbral": 6, "temporal": 3, "middle": 4, "dense": 7}
 WIDTH = 2 * 6 + 3 * 3
 POOLED = 2 * (WIDTH + 3 * 4)

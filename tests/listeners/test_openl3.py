@@ -15,6 +15,8 @@ from stable_audio_open.listeners.openl3 import OpenL3, OpenL3Spectrogram, one_se
 from stable_audio_open.listeners.openl3_checkpoint import load_network, load_openl3
 
 h5py = pytest.importorskip("h5py")
+
+pytestmark = pytest.mark.numerical
 Layers = dict[str, dict[str, Tensor]]
 SMALL = (4, 4, 5, 5, 6, 6, 7, 7)
 

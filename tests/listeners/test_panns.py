@@ -23,6 +23,8 @@ from stable_audio_open.listeners.panns_checkpoint import (
 from stable_audio_open.listeners.panns_clip import PannsEmbedder
 from stable_audio_open.listeners.stft_weights import FILTERS, IMAGINARY, REAL, front_end_tensors
 
+pytestmark = pytest.mark.numerical
+
 State = dict[str, Tensor]
 
 

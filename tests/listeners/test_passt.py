@@ -14,6 +14,8 @@ from stable_audio_open.listeners.passt_checkpoint import load_network, load_pass
 passt = pytest.importorskip("hear21passt.models.passt")
 preprocess = pytest.importorskip("hear21passt.models.preprocess")
 
+pytestmark = pytest.mark.numerical
+
 State = dict[str, Tensor]
 
 
@@ -110,6 +112,7 @@ def test_nothing_is_printed_and_nothing_drawn(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_the_published_size_is_loaded() -> None:
     network = load_network(random_state(width=768, depth=12, classes=527), "here").eval()
     heads = [block.attn.num_heads for block in network.blocks]

@@ -6,6 +6,8 @@ from torch.nn import functional
 from stable_audio_open.listeners.faiss_search import similar_pairs_by_faiss
 from stable_audio_open.listeners.similarity import Pairs, Search, groups, similar_pairs
 
+pytestmark = pytest.mark.numerical
+
 SEARCHES = [similar_pairs, similar_pairs_by_faiss]
 
 

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from stable_audio_open.losses.a_weighting import a_weighting_filter
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.mark.parametrize("rate", [44100, 48000, 16000])
 def test_filter_is_that_of_auraloss(rate: int) -> None:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from stable_audio_open.losses.reconstruction import Reference, StereoSpectralLoss
 
+pytestmark = pytest.mark.numerical
+
 RATE = 44100
 SIZES = (2048, 512, 128, 32)
 

@@ -11,6 +11,8 @@ from stable_audio_open.nn.attention import (
     check_backend,
 )
 
+pytestmark = pytest.mark.numerical
+
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)

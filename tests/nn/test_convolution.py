@@ -7,6 +7,8 @@ from torch.nn import functional
 
 from stable_audio_open.nn.convolution import convolution, transposed_convolution
 
+pytestmark = pytest.mark.numerical
+
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

@@ -1,8 +1,11 @@
 import math
 
+import pytest
 import torch
 
 from stable_audio_open.nn.fourier import FourierFeatures
+
+pytestmark = pytest.mark.numerical
 
 
 def test_phases_are_two_pi_x_w() -> None:

@@ -5,6 +5,8 @@ import torch
 
 from stable_audio_open.nn.mel import FLOOR_DB, mel_decibels, mel_filters
 
+pytestmark = pytest.mark.numerical
+
 RATE = 44100
 
 

@@ -1,7 +1,10 @@
+import pytest
 import torch
 from torch import Tensor
 
 from stable_audio_open.nn.norm import LayerNorm
+
+pytestmark = pytest.mark.numerical
 
 
 def normal(*shape: int) -> Tensor:

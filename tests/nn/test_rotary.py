@@ -1,7 +1,10 @@
+import pytest
 import torch
 from torch import Tensor
 
 from stable_audio_open.nn.rotary import RotaryEmbedding, rotate
+
+pytestmark = pytest.mark.numerical
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -4,6 +4,8 @@ from torch import Tensor
 
 from stable_audio_open.nn.snake import Snake, snake
 
+pytestmark = pytest.mark.numerical
+
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)

@@ -3,6 +3,8 @@ import torch
 
 from stable_audio_open.nn.spectrum import magnitude, short_time_spectrum
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.mark.parametrize("size", [4, 32, 512, 2048])
 @pytest.mark.parametrize("length", [2049, 4096, 5000])

@@ -14,6 +14,8 @@ import stable_audio_open
 from stable_audio_open.nn.snake import snake
 from stable_audio_open.nn.spectrum import magnitude
 
+pytestmark = pytest.mark.numerical
+
 Function = Callable[..., Tensor]
 PACKAGE = Path(stable_audio_open.__file__).parent
 

@@ -29,11 +29,14 @@ from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.nn.rotary import RotaryEmbedding
 from stable_audio_open.pretrained import StableAudio, load
 
-pytestmark = pytest.mark.filterwarnings(  # of diffusers' own code
-    "ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning",
-    "ignore:`Transformer2DModelOutput` is deprecated:FutureWarning",
-    "ignore:Should have t[ab]:UserWarning",
-)
+pytestmark = [
+    pytest.mark.numerical,
+    pytest.mark.filterwarnings(  # of diffusers' own code
+        "ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning",
+        "ignore:`Transformer2DModelOutput` is deprecated:FutureWarning",
+        "ignore:Should have t[ab]:UserWarning",
+    ),
+]
 
 TOKENS = 8
 PROMPTS = ["deep kick drum", "a long warm bass with a soft bell of a drum of a bass"]
@@ -302,6 +305,7 @@ def test_two_swapped_tensors_are_noticed(
     assert relative(ours, theirs) > 1e-3
 
 
+@pytest.mark.slow
 def test_autoencoder_at_the_published_width() -> None:
     from diffusers import AutoencoderOobleck
 

@@ -48,6 +48,7 @@ def check_spread(spread: dict[str, Any]) -> None:
     assert spread["median"] > 0
 
 
+@pytest.mark.slow
 def test_parts_that_diffusers_has_too(tmp_path: Path) -> None:
     arguments = ("--only", "step", "decode", "encode", "--dtype", "bfloat16")
     report = run(*arguments, output=tmp_path / "peers.json")
@@ -67,6 +68,7 @@ def test_parts_that_diffusers_has_too(tmp_path: Path) -> None:
     assert report["parts"]["decode"]["amount"] == pytest.approx(4 * 1024 / 44100)
 
 
+@pytest.mark.slow
 def test_training_by_stages(tmp_path: Path) -> None:
     arguments = ("--only", "training", "--batch", "2", "--crop-frames", "2")
     report = run(*arguments, output=tmp_path / "training.json")
@@ -91,6 +93,7 @@ def test_training_by_stages(tmp_path: Path) -> None:
     assert alone["parameters"] == against["parameters"] != discriminators["parameters"]
 
 
+@pytest.mark.slow
 def test_generate_with_and_without_loading(tiny_model_folder: Path, tmp_path: Path) -> None:
     arguments = ("--model", str(tiny_model_folder), "--duration", "0.05", "--steps", "1")
     report = run("--only", "generate", *arguments, output=tmp_path / "generate.json")

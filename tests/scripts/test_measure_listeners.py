@@ -11,9 +11,12 @@ import torch
 
 from tests.needs import needs_musicnn
 
+pytestmark = pytest.mark.numerical
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_listeners.py"
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_distances_of_spoilt_recordings(tmp_path: Path) -> None:
     """The order is told as the figures have it."""

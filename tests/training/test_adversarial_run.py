@@ -19,6 +19,8 @@ from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.pretrained import load
 from stable_audio_open.training.adversarial import AdversarialTraining
 
+pytestmark = pytest.mark.numerical
+
 Change = Callable[..., AutoencoderModelConfig]
 
 
@@ -137,6 +139,7 @@ def test_log_holds_the_latest_of_both_sides(last: Path) -> None:
     assert float(hinge[1]) == pytest.approx(2.0, abs=0.5)  # they cannot tell anything yet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 2])
 def test_a_resumed_run_ends_where_the_whole_run_does(
     last: Path, config: AutoencoderModelConfig, change: Change, stop: int

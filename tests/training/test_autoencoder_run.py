@@ -21,6 +21,8 @@ from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.pretrained import load
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 
+pytestmark = pytest.mark.numerical
+
 Change = Callable[..., AutoencoderModelConfig]
 
 

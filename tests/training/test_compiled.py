@@ -24,6 +24,7 @@ Loss = Callable[[Task, torch.dtype], Tensor]
 
 # PyTorch's compiler does what it warns of.
 pytestmark = [
+    pytest.mark.numerical,
     pytest.mark.filterwarnings("ignore:.* should not be instantiated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated"),
     pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex"),

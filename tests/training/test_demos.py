@@ -95,6 +95,7 @@ def test_tensorboard_shows_and_plays_them(demos: Path) -> None:
     assert events.Audio(tag)[0].sample_rate == 16000
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_wandb_gets_sounds_and_pictures(
     diffusion_run: DiffusionModelConfig, change: Change, monkeypatch: pytest.MonkeyPatch

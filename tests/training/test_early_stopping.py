@@ -64,6 +64,7 @@ def test_a_run_that_ended_early_stays_so_and_says_what_to_do(
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_early_goes_on_with_more_patience(
     stopping: tuple[AutoencoderModelConfig, Path], change: Change, tmp_path: Path
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_run_that_ended_early_goes_on_with_more_patience(
     assert same(again, run_training(whole))
 
 
+@pytest.mark.slow
 def test_validation_losses_can_end_a_run(
     autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_validation_losses_can_end_a_run(
     assert same(again, run_training(whole))
 
 
+@pytest.mark.slow
 def test_two_processes_end_together(
     stopping: tuple[AutoencoderModelConfig, Path], change: Change, tmp_path: Path
 ) -> None:
@@ -118,6 +121,7 @@ def stop_by_a_signal(config: Any, folder: Path) -> str:
     return output
 
 
+@pytest.mark.slow
 def test_a_run_that_is_asked_to_end_evaluates_when_it_goes_on(
     autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
 ) -> None:
@@ -133,6 +137,7 @@ def test_a_run_that_is_asked_to_end_evaluates_when_it_goes_on(
     assert [m.step for m in measured(last)] == list(range(1, step + 2))
 
 
+@pytest.mark.slow
 def test_a_signal_does_not_change_when_a_run_ends(
     autoencoder_run: AutoencoderModelConfig, change: Change, tmp_path: Path
 ) -> None:
@@ -146,6 +151,7 @@ def test_a_signal_does_not_change_when_a_run_ends(
     assert all(step % 4 == 0 for step in steps)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_its_validation_is_evaluated_where_it_ends(
     autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
 ) -> None:
@@ -168,6 +174,7 @@ def test_a_run_stopped_by_its_validation_is_evaluated_where_it_ends(
     assert found[4:] == [("evaluation", 6, False), ("validation", 6, False)]
 
 
+@pytest.mark.slow
 def test_an_end_beside_the_schedule_does_not_count(
     stopping: tuple[AutoencoderModelConfig, Path], recordings: Path, change: Change, tmp_path: Path
 ) -> None:
@@ -180,6 +187,7 @@ def test_an_end_beside_the_schedule_does_not_count(
     assert torch.load(last, weights_only=True)["global_step"] == 6
 
 
+@pytest.mark.slow
 def test_what_was_measured_in_another_way_is_forgotten(
     stopping: tuple[AutoencoderModelConfig, Path],
     recordings: Path,
@@ -203,6 +211,7 @@ def test_what_was_measured_in_another_way_is_forgotten(
     assert (best["step"], best["value"]) == min(found.items(), key=lambda item: item[1])
 
 
+@pytest.mark.slow
 def test_the_best_of_what_a_run_knows_is_kept_after_all(
     stopping: tuple[AutoencoderModelConfig, Path], change: Change, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def run(
     return sized
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads Linux's /proc")
 def test_estimate_is_that_of_a_real_run(run: DiffusionModelConfig, tmp_path: Path) -> None:
     assert estimate_memory(run).total == pytest.approx(measured(run, tmp_path), rel=0.15)
@@ -135,6 +136,7 @@ def test_estimate_is_that_of_a_real_run_on_a_gpu(
     assert estimate_memory(config).total == pytest.approx(took, rel=0.15)
 
 
+@pytest.mark.slow
 def test_weights_gradients_running_means_and_average_have_their_sizes(
     larger: DiffusionModelConfig,
 ) -> None:
@@ -156,6 +158,7 @@ def test_weights_gradients_running_means_and_average_have_their_sizes(
     assert offloaded.total == sum(offloaded) - offloaded.host
 
 
+@pytest.mark.slow
 def test_gradients_that_are_exchanged_count_twice(
     adversarial_run: AutoencoderModelConfig, change: Change
 ) -> None:
@@ -179,6 +182,7 @@ def test_live_bytes_of_a_small_computation() -> None:
         assert live.peak == 4 * (200 + 50 + 100)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_or_drawn(
     adversarial_run: AutoencoderModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +212,7 @@ def test_what_cannot_be_estimated(
 
 
 # What a card has, less what the CUDA context, workspaces and fragmentation may take.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "most"),
     [("loops_20s", 22.5), ("one_shots_11s", 22.5), ("decoder", 22.5), ("lora", 15.0)],

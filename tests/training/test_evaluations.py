@@ -177,6 +177,7 @@ def test_the_best_is_the_highest_clap_score(run: tuple[DiffusionModelConfig, Pat
     assert torch.load(last.with_name("best.ckpt"), weights_only=True)["global_step"] == best
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_a_resumed_run_goes_on_measuring(
     run: tuple[DiffusionModelConfig, Path], change: Change
@@ -198,6 +199,7 @@ def test_a_resumed_run_goes_on_measuring(
         assert found[-1].values[name] == pytest.approx(value, rel=1e-5)
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_a_run_that_was_cut_off_amid_an_evaluation_makes_it_again(
     run: tuple[DiffusionModelConfig, Path], change: Change
@@ -215,6 +217,7 @@ def test_a_run_that_was_cut_off_amid_an_evaluation_makes_it_again(
         file.write_text(first)
 
 
+@pytest.mark.slow
 @needs_musicnn
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_find_the_same(
@@ -256,6 +259,7 @@ def test_an_evaluation_that_fails_does_not_end_the_run(
     assert [m.step for m in measured(last)] == [4]
 
 
+@pytest.mark.slow
 def test_an_autoencoder_is_evaluated_as_in_table_3(
     adversarial_run: AutoencoderModelConfig, recordings: Path, change: Change
 ) -> None:
@@ -289,6 +293,7 @@ def test_an_autoencoder_is_evaluated_as_in_table_3(
     assert result["sample_rate"] == 16000
 
 
+@pytest.mark.slow
 def test_two_processes_share_out_an_autoencoders_recordings(
     autoencoder_run: AutoencoderModelConfig, recordings: Path, change: Change, tmp_path: Path
 ) -> None:
@@ -310,6 +315,7 @@ def test_two_processes_share_out_an_autoencoders_recordings(
         assert mine["mean"] == pytest.approx(theirs["mean"], rel=exact)
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_a_metric_may_be_added_later(
     run: tuple[DiffusionModelConfig, Path], change: Change, tmp_path: Path
@@ -362,6 +368,7 @@ def test_a_recording_that_cannot_be_read_is_told_before_anything_is_written(
     assert not (Path(config.training.trainer.output) / "broken").exists()
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_what_can_never_be_measured_is_told_before_the_first_step(
     diffusion_run: DiffusionModelConfig, recordings: Path, change: Change

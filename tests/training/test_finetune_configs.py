@@ -47,6 +47,7 @@ def steps(checkpoint: Path) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["loops_20s", "one_shots_11s", "lora"])
 def test_the_shipped_fine_tunes_run(
     name: str,
@@ -59,6 +60,7 @@ def test_the_shipped_fine_tunes_run(
     assert steps(run_training(config)) == 2
 
 
+@pytest.mark.slow
 def test_the_shipped_fine_tune_of_the_decoder_runs(
     tiny_autoencoder_config: AutoencoderModelConfig,
     tiny_model_folder: Path,
@@ -96,6 +98,7 @@ def test_windows_are_those_of_the_paper(name: str, seconds: float) -> None:
         assert getattr(config, part) == getattr(published, part)
 
 
+@pytest.mark.slow
 def test_a_fine_tune_may_have_another_window(recordings: Path, tmp_path: Path) -> None:
     tiny = BUNDLED["tiny"]
     model = read_config(tiny / "config.json")

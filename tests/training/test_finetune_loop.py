@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from stable_audio_open.pretrained import StableAudio, load
+
+pytestmark = pytest.mark.numerical
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "finetune_loop.py"
@@ -22,6 +25,7 @@ def run(model: Path, data: Path, output: Path) -> list[float]:
     return [float(loss) for loss in re.findall(r"^step \d+ loss (\S+)$", done.stdout, re.MULTILINE)]
 
 
+@pytest.mark.slow
 def test_it_trains_the_transformer_alone(
     recordings: Path, tiny_model_folder: Path, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from stable_audio_open.training.levels import TrainingLevel, level_lost, share_t
 
 Change = Callable[..., Any]
 pytestmark = [
+    pytest.mark.numerical,
     pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers"),
     pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated"),
 ]

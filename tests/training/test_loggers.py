@@ -25,6 +25,7 @@ def test_tensorboard_goes_on_in_the_same_folder(
     assert all(event.value > 0 for event in events.Scalars("train/gradient_norm"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_wandb_offline_goes_on_as_the_same_run(
     autoencoder_run: AutoencoderModelConfig, change: Change, monkeypatch: pytest.MonkeyPatch

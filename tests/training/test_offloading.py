@@ -167,6 +167,7 @@ def test_a_run_can_switch_when_it_is_resumed(
     same(run_training(change(configs[first], max_steps=4, **settings)), whole)
 
 
+@pytest.mark.slow
 def test_demos_are_of_the_average_and_leave_the_weights(
     diffusion_run: DiffusionModelConfig, change: Change, whole: Path
 ) -> None:
@@ -189,6 +190,7 @@ def test_demos_are_of_the_average_and_leave_the_weights(
         assert mine.read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_adversarial_run_ends_with_the_same_checkpoint(
     adversarial_run: AutoencoderModelConfig, change: Change
 ) -> None:

@@ -30,6 +30,8 @@ from stable_audio_open.config.training import (
 )
 from stable_audio_open.pretrained import StableAudio, load
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[..., DiffusionModelConfig]
 
 ROOT = Path(__file__).parents[2]

@@ -96,6 +96,7 @@ def assert_same_runs(one: Path, other: Path) -> None:
     assert logged(one) == logged(other)
 
 
+@pytest.mark.slow
 def test_two_steps_of_an_autoencoder(
     autoencoder_run: AutoencoderModelConfig, sets: Sets, change: Change, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_two_steps_of_an_autoencoder(
     assert_same_runs(*runs)
 
 
+@pytest.mark.slow
 def test_two_steps_of_a_diffusion_model(
     diffusion_run: DiffusionModelConfig, sets: Sets, change: Change, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def state(checkpoint: Path) -> dict[str, Tensor]:
     return weights
 
 
+@pytest.mark.numerical
 def test_two_steps_from_shards_are_those_from_the_folder(
     diffusion_run: DiffusionModelConfig, shards: Path, change: Change, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_two_steps_from_shards_are_those_from_the_folder(
         assert torch.equal(sharded[key], tensor), key
 
 
+@pytest.mark.numerical
 def test_a_run_on_shards_resumes_to_the_same_weights(
     diffusion_run: DiffusionModelConfig, shards: Path, change: Change, tmp_path: Path
 ) -> None:
@@ -78,6 +80,8 @@ def test_a_run_on_shards_resumes_to_the_same_weights(
     assert all(torch.equal(again[key], tensor) for key, tensor in whole.items())
 
 
+@pytest.mark.numerical
+@pytest.mark.slow
 def test_torchrun_makes_the_same_bytes(file: str, tmp_path: Path) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     indices = []
@@ -96,6 +100,7 @@ def test_torchrun_makes_the_same_bytes(file: str, tmp_path: Path) -> None:
     assert indices[0] == indices[1]
 
 
+@pytest.mark.slow
 def test_a_killed_encoding_goes_on(file: str, tmp_path: Path) -> None:
     def start(output: Path) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -172,6 +177,7 @@ def test_the_autoencoder_of_a_whole_model_in_another_layout(
     assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
 
 
+@pytest.mark.slow
 def test_a_run_refuses_shards_of_another_model(
     diffusion_run: DiffusionModelConfig, shards: Path, change: Change, tmp_path: Path
 ) -> None:
@@ -216,6 +222,7 @@ def test_half_an_environment_is_refused(
         run_encoding(diffusion_run, tmp_path, per_shard=1)
 
 
+@pytest.mark.slow
 def test_shards_are_validated_on_as_the_folder_is(
     diffusion_run: DiffusionModelConfig, recordings: Path, shards: Path, change: Change
 ) -> None:

@@ -63,6 +63,7 @@ def train(trainer: Trainer) -> None:
     fit(trainer, Line(), data, start=None)
 
 
+@pytest.mark.slow
 def test_lines_tell_the_steps_of_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train(new_run(tmp_path, every=0, steps=1005)[0])
     first, *lines = caplog.messages

@@ -18,6 +18,8 @@ from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[..., AutoencoderModelConfig]
 
 COMMAND = "import sys; from stable_audio_open.cli.main import main; sys.exit(main())"

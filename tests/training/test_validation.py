@@ -156,6 +156,7 @@ def test_a_resumed_run_ends_the_same_and_keeps_what_was_better(
     assert max(losses) == 4
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_best_checkpoint(
     best: tuple[DiffusionModelConfig, Path], change: Change
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_run_goes_on_from_the_best_checkpoint(
     assert same(again, run_training(change(config, name="five", max_steps=5)))
 
 
+@pytest.mark.slow
 def test_an_offloaded_average_is_validated_and_the_training_is_the_same(
     best: tuple[DiffusionModelConfig, Path],
     adversarial_run: AutoencoderModelConfig,
@@ -186,6 +188,7 @@ def test_an_offloaded_average_is_validated_and_the_training_is_the_same(
         assert rows(again, "validation/loss") == rows(whole, "validation/loss")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_find_the_same_losses(
     strategy: str,
@@ -204,6 +207,7 @@ def test_two_processes_find_the_same_losses(
         assert found == pytest.approx({step: expected[step] for step in (1, 2)}, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_fewer_recordings_than_processes_are_given_to_each(
     best: tuple[DiffusionModelConfig, Path], recordings: Path, change: Change, tmp_path: Path
 ) -> None:
@@ -217,6 +221,7 @@ def test_fewer_recordings_than_processes_are_given_to_each(
     assert found == pytest.approx(rows(one, "validation/loss"), rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_autoencoder_is_validated_by_the_terms_of_its_loss(
     adversarial_run: AutoencoderModelConfig, change: Change, manifest: str
 ) -> None:
@@ -265,6 +270,7 @@ def test_the_best_needs_recordings_and_a_name_that_is_logged(
         run_training(config)
 
 
+@pytest.mark.slow
 def test_speed_and_memory_are_logged(
     diffusion_run: DiffusionModelConfig, autoencoder_run: AutoencoderModelConfig, change: Change
 ) -> None:

@@ -18,6 +18,7 @@ from stable_audio_open.training.without_gradient import ParametersWithoutGradien
 
 Change = Callable[..., Any]
 pytestmark = [
+    pytest.mark.numerical,
     pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers"),
     pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated"),
 ]
