@@ -12,8 +12,8 @@ from stable_audio_open.cli.main import main
 from stable_audio_open.engine.engine import Stage
 from stable_audio_open.engine.ray_data import RayData
 
-ray = pytest.importorskip("ray")
-pytest.importorskip("ray.data")
+ray = pytest.importorskip("ray", reason="needs Ray: pip install '.[ray]'")
+pytest.importorskip("ray.data", reason="needs Ray's data: pip install '.[ray]'")
 
 # Ray leaves sockets and files to the collector, and uses what pandas and pyarrow deprecate.
 pytestmark = [
