@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> None:
     from benchmarking.parts import Settings, measure
     from benchmarking.report import describe_machine, show
 
-    from stable_audio_open.audio.replace import replace_bytes
+    from stable_audio_open.files.atomic import replace_bytes
 
     _check(options, cuda=torch.cuda.is_available())
     if options.threads is not None:

@@ -96,8 +96,8 @@ def _timed(what: str, command: list[str]) -> float:
 
 
 def _prompts(options: argparse.Namespace) -> None:
-    from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.prompts import prompt_of_epoch
+    from stable_audio_open.curation.catalogue.parquet import read_catalogue
+    from stable_audio_open.curation.training_set.prompts import prompt_of_epoch
     from stable_audio_open.prompts import is_described
 
     drawn = characters = 0
@@ -148,7 +148,7 @@ def _write_tracks(folder: Path, count: int) -> None:
 def _duplicates(options: argparse.Namespace) -> None:
     import torch
 
-    from stable_audio_open.listeners.similarity import groups, similar_pairs
+    from stable_audio_open.similarity.pairs import groups, similar_pairs
 
     count: int = options.items
     embeddings = torch.randn(count, 512, generator=torch.Generator().manual_seed(0))
@@ -171,17 +171,17 @@ def _audio(options: argparse.Namespace) -> None:
     import soundfile
     import torch
 
-    from stable_audio_open.audio.hashes import audio_hash
-    from stable_audio_open.curation.fidelity import file_fidelity
-    from stable_audio_open.curation.folder import read_folder
-    from stable_audio_open.curation.listening import listen
-    from stable_audio_open.listeners.panns import (
+    from stable_audio_open.audio_models.panns.network import (
         CLASSES,
         MUSIC_CLASSES,
         Cnn14DecisionLevel,
         PannsTagger,
         panns_spectrogram,
     )
+    from stable_audio_open.curation.music.tagging import listen
+    from stable_audio_open.curation.sources.folder import read_folder
+    from stable_audio_open.curation.training_set.fidelity import file_fidelity
+    from stable_audio_open.similarity.audio_hashes import audio_hash
 
     torch.set_num_threads(1)
     folder: Path = options.folder / "recordings"
@@ -200,7 +200,7 @@ def _audio(options: argparse.Namespace) -> None:
     )
     taggers: list[Any] = [panns]
     try:
-        from stable_audio_open.listeners.musicnn import load_musicnn
+        from stable_audio_open.audio_models.musicnn.network import load_musicnn
 
         taggers.append(load_musicnn("MTT_musicnn"))
     except ValueError as error:

@@ -25,11 +25,11 @@ from torchaudio.functional import lowpass_biquad
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.audio.saving import limit_peak, save_audio
-from stable_audio_open.evaluation.frechet import evaluate_frechet
+from stable_audio_open.audio_models.registry import EMBEDDERS, TAGGERS, load_embedder, load_tagger
+from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
-from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.sets import recordings_by_id
-from stable_audio_open.listeners.named import EMBEDDERS, TAGGERS, load_embedder, load_tagger
 
 CUTOFF = 2000.0
 """Hertz, of the low-passed recordings: 24 dB an octave."""

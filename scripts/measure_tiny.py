@@ -26,7 +26,7 @@ from torchaudio.functional import melscale_fbanks
 
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.data.manifest import Recording, read_manifest
 from stable_audio_open.evaluation.distances import reconstruction_distances
 from stable_audio_open.pretrained import StableAudio, load

@@ -20,8 +20,8 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from stable_audio_open.audio.files import audio_info
-from stable_audio_open.audio.replace import replace_bytes, written_beside
 from stable_audio_open.data.manifest import Recording, write_manifest
+from stable_audio_open.files.atomic import replace_bytes, written_beside
 
 PACKAGE = "sonic-pi-samples"
 SAMPLES = Path("usr/share/sonic-pi/samples")

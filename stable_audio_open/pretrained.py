@@ -10,14 +10,14 @@ from torch import nn
 
 from stable_audio_open import generate as story
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.build.autoencoder import build_autoencoder
-from stable_audio_open.build.model import (
+from stable_audio_open.builders.autoencoder import build_autoencoder
+from stable_audio_open.builders.model import (
     TextEncoder,
     build_conditioner,
     build_transformer,
     text_config,
 )
-from stable_audio_open.build.text_encoder import load_text_encoder
+from stable_audio_open.builders.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.checkpoint.hub import download, is_hub_name
 from stable_audio_open.checkpoint.layouts import read_checkpoint

@@ -14,20 +14,20 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from stable_audio_open.build.autoencoder import build_autoencoder
-from stable_audio_open.build.model import TextEncoder, build_model
+from stable_audio_open.audio_models.panns.network import (
+    MUSIC_CLASSES,
+    Cnn14DecisionLevel,
+    panns_spectrogram,
+)
+from stable_audio_open.audio_models.stft_weights import front_end_tensors
+from stable_audio_open.builders.autoencoder import build_autoencoder
+from stable_audio_open.builders.model import TextEncoder, build_model
 from stable_audio_open.checkpoint.native import save_native
 from stable_audio_open.config import autoencoder as autoencoder_config
 from stable_audio_open.config import conditioning as conditioning_config
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.listeners.panns import (
-    MUSIC_CLASSES,
-    Cnn14DecisionLevel,
-    panns_spectrogram,
-)
-from stable_audio_open.listeners.stft_weights import front_end_tensors
 
 SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 16000

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stable_audio_open.build.model import TextEncoder
+from stable_audio_open.builders.model import TextEncoder
 from stable_audio_open.generate import generate
 from stable_audio_open.nn.fourier import FourierFeatures
 from stable_audio_open.nn.rotary import RotaryEmbedding

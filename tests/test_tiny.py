@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 import stable_audio_open
-from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.config.read import model_part, read_config
 from stable_audio_open.pretrained import StableAudio

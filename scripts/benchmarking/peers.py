@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.build.autoencoder import build_autoencoder
-from stable_audio_open.build.model import build_transformer, text_config
+from stable_audio_open.builders.autoencoder import build_autoencoder
+from stable_audio_open.builders.model import build_transformer, text_config
 from stable_audio_open.checkpoint.diffusers import autoencoder_keys, transformer_keys
 from stable_audio_open.checkpoint.key_map import KeyMap
 from stable_audio_open.checkpoint.precision import cast

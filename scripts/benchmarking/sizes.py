@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stable_audio_open.build.text_encoder import T5_SIZES
+from stable_audio_open.builders.text_encoder import T5_SIZES
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.read import read_config
 

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from benchmarking.sizes import Size
 from benchmarking.timing import Stages, by_stage
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.build.autoencoder import build_autoencoder
-from stable_audio_open.build.data import autoencoder_data
-from stable_audio_open.build.model import TextEncoder, build_model
-from stable_audio_open.build.text_encoder import T5_VOCABULARY
-from stable_audio_open.build.training import (
+from stable_audio_open.builders.autoencoder import build_autoencoder
+from stable_audio_open.builders.data import autoencoder_data
+from stable_audio_open.builders.model import TextEncoder, build_model
+from stable_audio_open.builders.text_encoder import T5_VOCABULARY
+from stable_audio_open.builders.training import (
     autoencoder_task,
     diffusion_task,
     new_autoencoder,

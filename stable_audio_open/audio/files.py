@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.audio.archives import ArchiveError, open_bytes, tar_of
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.channels import to_channels
 from stable_audio_open.audio.containers import is_cut_off
 from stable_audio_open.audio.resample import resample, resampled_length
+from stable_audio_open.files.tars import ArchiveError, open_bytes, tar_of
 
 MARGIN = 1024
 """Samples of the slower rate read on both sides of an excerpt so that resampling it equals

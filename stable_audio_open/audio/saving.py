@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.files.atomic import replace_bytes
 
 logger = logging.getLogger(__name__)
 

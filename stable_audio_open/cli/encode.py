@@ -37,7 +37,7 @@ def encode(
     settings = read_config(config, overrides or ())
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
 
-    from stable_audio_open.build.encoding import run_encoding
+    from stable_audio_open.jobs.encode import run_encoding
 
     index = run_encoding(settings, output, per_shard=recordings_per_shard, verify=verify)
     if index is None:  # the first process speaks for all

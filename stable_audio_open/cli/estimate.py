@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stable_audio_open.build.estimate import MemoryEstimate
     from stable_audio_open.config.model import ModelConfig
+    from stable_audio_open.jobs.estimate import MemoryEstimate
 
 GIB = 2**30
 
 
 def print_estimate(config: "ModelConfig") -> None:
     """Print a table of what a configuration's training needs per GPU (or on the CPU)."""
-    from stable_audio_open.build.estimate import estimate_memory
+    from stable_audio_open.jobs.estimate import estimate_memory
 
     estimate = estimate_memory(config)
     assert config.training is not None

@@ -73,7 +73,7 @@ def _describe(source: str) -> "tuple[ModelConfig, str | None]":
 
 def _encoder_beside(config: "ModelConfig", folder: Path) -> str | None:
     """Return the text encoder's folder where the configuration means one beside it."""
-    from stable_audio_open.build.model import text_config
+    from stable_audio_open.builders.model import text_config
     from stable_audio_open.config.model import DiffusionModelConfig
 
     if not isinstance(config, DiffusionModelConfig):
@@ -87,7 +87,7 @@ def _measure(
 ) -> tuple[dict[str, Any], dict[str, Part]]:
     import torch
 
-    from stable_audio_open.build.autoencoder import build_autoencoder
+    from stable_audio_open.builders.autoencoder import build_autoencoder
     from stable_audio_open.config.model import DiffusionModelConfig
 
     hop = config.autoencoder.downsampling
@@ -128,8 +128,8 @@ def _autoencoder_parts(autoencoder: "AudioAutoencoder") -> dict[str, Part]:
 def _diffusion_parts(config: "DiffusionModelConfig", text_encoder: str | None) -> dict[str, Part]:
     import torch
 
-    from stable_audio_open.build.model import build_conditioner, build_transformer, text_config
-    from stable_audio_open.build.text_encoder import text_encoder_skeleton
+    from stable_audio_open.builders.model import build_conditioner, build_transformer, text_config
+    from stable_audio_open.builders.text_encoder import text_encoder_skeleton
 
     skeleton = text_encoder_skeleton(text_encoder or text_config(config).model)
     with torch.device("meta"):

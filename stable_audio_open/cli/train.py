@@ -40,8 +40,8 @@ def train(
         return
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
 
-    from stable_audio_open.build.run import run_training
-    from stable_audio_open.training.measurements import PAGE
+    from stable_audio_open.jobs.train import run_training
+    from stable_audio_open.training.callbacks.measurements import PAGE
 
     last = run_training(settings, resume=resume)
     typer.echo(f"last checkpoint: {last}")

@@ -10,9 +10,14 @@ from pathlib import Path
 import msgspec
 
 from stable_audio_open.audio.files import AudioFileError, audio_blocks, audio_info
-from stable_audio_open.curation.catalogue import read_catalogue
-from stable_audio_open.curation.decisions import Decision, add_decisions, now, read_decisions
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.catalogue.decisions import (
+    Decision,
+    add_decisions,
+    now,
+    read_decisions,
+)
+from stable_audio_open.curation.catalogue.parquet import read_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.engine.engine import Engine, Serial, Stage
 
 STAGE = "audio"

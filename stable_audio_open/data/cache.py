@@ -12,12 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from stable_audio_open.audio.archives import open_bytes
 from stable_audio_open.audio.files import AudioFileError, audio_info
-from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.data.encoding import Encoded, LatentEncoder, encode_recording, fingerprint
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.manifest import Recording
+from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.tars import open_bytes
 
 logger = logging.getLogger(__name__)
 

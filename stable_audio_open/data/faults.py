@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch.utils.data import default_collate
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.files.atomic import replace_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from stable_audio_open.audio.archives import is_there
-from stable_audio_open.audio.replace import replace_bytes
+from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.tars import is_there
 from stable_audio_open.manifest import ManifestLine
 
 

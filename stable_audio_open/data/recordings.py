@@ -4,8 +4,8 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from stable_audio_open.audio.archives import ArchiveError, members
 from stable_audio_open.data.manifest import Recording, read_manifest
+from stable_audio_open.files.tars import ArchiveError, members
 from stable_audio_open.manifest import INDEX, SetIndex, SetShard
 
 AGAIN = "copy the set again, or build it again with `stable-audio-open curate build --form shards`"

@@ -15,13 +15,13 @@ from torch.nn import functional
 
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.audio_models.embedder import Embedder, recording_vector
+from stable_audio_open.audio_models.registry import load_embedder
+from stable_audio_open.evaluation.cache import Memory
 from stable_audio_open.evaluation.levels import PEAK_DB, at_peak, through_16_bits
-from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
-from stable_audio_open.listeners.embedder import Embedder, recording_vector
-from stable_audio_open.listeners.named import load_embedder
 
 CROP = 10.0
 """Seconds that CLAP hears at once."""
@@ -57,7 +57,7 @@ def load_joint_embedder(name: str, *, device: str = "cpu") -> JointEmbedder:
     """Return the embedder of audio and text that a command or a configuration names.
 
     Args:
-        name: As `listeners.named.load_embedder` takes it.
+        name: As `audio_models.registry.load_embedder` takes it.
         device: Where to compute.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import Tensor
 from stable_audio_open.audio.files import audio_info, read_audio
 from stable_audio_open.audio.saving import save_audio
 from stable_audio_open.audio.silence import is_silent
-from stable_audio_open.evaluation.memory import content_hash
+from stable_audio_open.evaluation.cache import content_hash
 
 
 class FixedRecording(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.audio_models.clip_tagger import ClipTagger
+from stable_audio_open.audio_models.tagger import Tagger
+from stable_audio_open.evaluation.cache import Memory
 from stable_audio_open.evaluation.divergence import (
     Definition,
     distribution,
@@ -19,12 +22,9 @@ from stable_audio_open.evaluation.divergence import (
     logits_of,
 )
 from stable_audio_open.evaluation.levels import PEAK_DB, at_peak
-from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
-from stable_audio_open.listeners.clip_tagger import ClipTagger
-from stable_audio_open.listeners.tagger import Tagger
 
 
 @runtime_checkable

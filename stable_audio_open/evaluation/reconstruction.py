@@ -13,12 +13,12 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.evaluation.cache import Memory
 from stable_audio_open.evaluation.distances import (
     Distances,
     reconstruction_distances,
     sounding_channels,
 )
-from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.result import Result, UnmeasurableError
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 

@@ -19,8 +19,13 @@ from stable_audio_open.training.ema import (
     update_average,
 )
 from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.parallel.sharding import (
+    filled,
+    outline,
+    shard_trained,
+    shard_transformer,
+)
 from stable_audio_open.training.randomness import BatchRandomness, process_count
-from stable_audio_open.training.sharding import filled, outline, shard_trained, shard_transformer
 from stable_audio_open.training.validation import ValidationMeans
 
 BANDS = 4

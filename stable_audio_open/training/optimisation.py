@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from stable_audio_open.training.offloading import OffloadedAdamW
+from stable_audio_open.training.parallel.offloading import OffloadedAdamW
 
 
 @dataclass(frozen=True, kw_only=True)

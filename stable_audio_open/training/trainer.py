@@ -13,11 +13,11 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger
 
+from stable_audio_open.training.callbacks.checkpoints import Checkpoints
+from stable_audio_open.training.callbacks.measurements import Measurements
+from stable_audio_open.training.callbacks.preemption import StopOnSignal
+from stable_audio_open.training.callbacks.progress import StepsShown
 from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
-from stable_audio_open.training.checkpoints import Checkpoints
-from stable_audio_open.training.measurements import Measurements
-from stable_audio_open.training.preemption import StopOnSignal
-from stable_audio_open.training.steps_shown import StepsShown
 
 __all__ = ["Callback", "Trainer", "fit", "make_trainer"]
 

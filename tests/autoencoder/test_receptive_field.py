@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.autoencoder.receptive_field import decoder_margin, encoder_margin
-from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.config.read import read_config
 
 pytestmark = pytest.mark.numerical

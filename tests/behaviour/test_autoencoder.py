@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.autoencoder.oobleck import ResidualUnit
-from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.nn.snake import Snake
 

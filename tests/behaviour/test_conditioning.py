@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.build.model import TextEncoder, build_conditioner
+from stable_audio_open.builders.model import TextEncoder, build_conditioner
 from stable_audio_open.conditioning.conditioner import Conditioner
 from stable_audio_open.conditioning.number import NumberConditioner
 from stable_audio_open.conditioning.text import TextConditioner

@@ -11,7 +11,7 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.build.model import TextEncoder, build_model
+from stable_audio_open.builders.model import TextEncoder, build_model
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.data.cache import encode_recordings

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stable_audio_open.build.model import build_transformer
+from stable_audio_open.builders.model import build_transformer
 from stable_audio_open.checkpoint.precision import cast
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.checkpoint import native
 from stable_audio_open.checkpoint.native import save_native
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.build.autoencoder import build_autoencoder
-from stable_audio_open.build.model import build_model
-from stable_audio_open.build.text_encoder import text_encoder_skeleton
+from stable_audio_open.builders.autoencoder import build_autoencoder
+from stable_audio_open.builders.model import build_model
+from stable_audio_open.builders.text_encoder import text_encoder_skeleton
 from stable_audio_open.checkpoint import diffusers, stable_audio_tools
 from stable_audio_open.checkpoint.source import TEXT_ENCODER
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig

@@ -5,11 +5,11 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from stable_audio_open.curation.catalogue import write_catalogue
-from stable_audio_open.curation.decisions import read_decisions
-from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.listeners.clap_checkpoint import DOWNLOAD
-from stable_audio_open.listeners.named import EMBEDDERS
+from stable_audio_open.audio_models.clap.checkpoint import DOWNLOAD
+from stable_audio_open.audio_models.registry import EMBEDDERS
+from stable_audio_open.curation.catalogue.decisions import read_decisions
+from stable_audio_open.curation.catalogue.parquet import write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]

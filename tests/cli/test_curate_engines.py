@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.curation.catalogue import read_catalogue, write_catalogue
-from stable_audio_open.curation.decisions import read_decisions
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.catalogue.decisions import read_decisions
+from stable_audio_open.curation.catalogue.parquet import read_catalogue, write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.curation.catalogue import write_catalogue
-from stable_audio_open.curation.decisions import Decision, read_decisions, standing
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.catalogue.decisions import Decision, read_decisions, standing
+from stable_audio_open.curation.catalogue.parquet import write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.curation.decisions import read_decisions
+from stable_audio_open.curation.catalogue.decisions import read_decisions
 from stable_audio_open.data.manifest import read_manifest
 from tests.needs import needs_musicnn
 

@@ -8,8 +8,8 @@ import pytest
 
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.read import encode_config
-from stable_audio_open.curation.catalogue import write_catalogue
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.catalogue.parquet import write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.data.manifest import read_manifest
 
 Run = Callable[..., CompletedProcess[str]]

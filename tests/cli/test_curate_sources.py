@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.curation.decisions import Decision, add_decisions, now, read_decisions
+from stable_audio_open.curation.catalogue.decisions import (
+    Decision,
+    add_decisions,
+    now,
+    read_decisions,
+)
 
 Run = Callable[..., "CompletedProcess[str]"]
 

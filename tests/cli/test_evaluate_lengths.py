@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.files import audio_info, read_audio
-from stable_audio_open.build.model import TextEncoder, build_model
+from stable_audio_open.builders.model import TextEncoder, build_model
 from stable_audio_open.checkpoint.native import save_native
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.pretrained import StableAudio

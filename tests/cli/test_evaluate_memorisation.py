@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from stable_audio_open.audio_models.registry import EMBEDDERS
 from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
-from stable_audio_open.listeners.named import EMBEDDERS
 from tests.needs import needs_musicnn
 
 pytestmark = pytest.mark.numerical

@@ -11,11 +11,11 @@ import pytest
 import soundfile
 import torch
 
+from stable_audio_open.audio_models.panns.checkpoint import load_panns_clip
+from stable_audio_open.audio_models.panns.clip import PannsEmbedder
 from stable_audio_open.evaluation.divergence import Definition
-from stable_audio_open.evaluation.frechet import evaluate_frechet
+from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
-from stable_audio_open.listeners.panns_checkpoint import load_panns_clip
-from stable_audio_open.listeners.panns_clip import PannsEmbedder
 
 pytestmark = pytest.mark.numerical
 

@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 import pytest
 import torch
 
-from stable_audio_open.build.random_model import full_prompts, random_model
+from stable_audio_open.builders.random_model import full_prompts, random_model
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.evaluation.speed import measure_stage
 from stable_audio_open.evaluation.weights import module_hash

@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 
-from stable_audio_open.build.model import TextEncoder, build_conditioner
+from stable_audio_open.builders.model import TextEncoder, build_conditioner
 from stable_audio_open.conditioning.conditioner import Conditioner
 from stable_audio_open.config.model import DiffusionModelConfig
 

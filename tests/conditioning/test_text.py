@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from stable_audio_open.build.model import TextEncoder
+from stable_audio_open.builders.model import TextEncoder
 from stable_audio_open.conditioning.text import TextConditioner
 
 pytestmark = pytest.mark.numerical

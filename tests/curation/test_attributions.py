@@ -3,15 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.curation.attributions import (
+from stable_audio_open.curation.catalogue.decisions import Decision, now
+from stable_audio_open.curation.catalogue.parquet import read_catalogue, write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.licences.attributions import (
     require_all,
     stands,
     used_ids,
     write_attributions,
 )
-from stable_audio_open.curation.catalogue import read_catalogue, write_catalogue
-from stable_audio_open.curation.decisions import Decision, now
-from stable_audio_open.curation.record import CatalogueRecord
 
 RECORDS = [
     CatalogueRecord(

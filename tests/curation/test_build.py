@@ -10,17 +10,17 @@ import pytest
 import soundfile
 import webdataset
 
-from stable_audio_open.curation.build import (
+from stable_audio_open.curation.catalogue.decisions import Decision, add_decisions, now, standing
+from stable_audio_open.curation.catalogue.parquet import read_catalogue, write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.training_set.select import (
     caption,
     manifest_line,
     open_items,
     select,
     table,
 )
-from stable_audio_open.curation.catalogue import read_catalogue, write_catalogue
-from stable_audio_open.curation.decisions import Decision, add_decisions, now, standing
-from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.training_set import build_training_set
+from stable_audio_open.curation.training_set.write import build_training_set
 
 CC0 = "http://creativecommons.org/publicdomain/zero/1.0/"
 BY = "http://creativecommons.org/licenses/by/4.0/"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.curation.calibration import LabelledPair, calibrate, read_pairs
+from stable_audio_open.curation.duplicates.calibration import LabelledPair, calibrate, read_pairs
 
 
 def test_the_table_and_both_thresholds() -> None:

@@ -5,8 +5,8 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from stable_audio_open.curation.catalogue import read_catalogue, schema, write_catalogue
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.catalogue.parquet import read_catalogue, schema, write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 FULL = CatalogueRecord(
     id="freesound:12",

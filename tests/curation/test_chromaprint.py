@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.curation.catalogue import write_catalogue
-from stable_audio_open.curation.chromaprint import (
+from stable_audio_open.curation.catalogue.decisions import read_decisions
+from stable_audio_open.curation.catalogue.parquet import write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.duplicates.chromaprint import (
     COMMON,
     agreeing_pairs,
     align,
     command,
     fingerprint_files,
 )
-from stable_audio_open.curation.decisions import read_decisions
-from stable_audio_open.curation.duplicate_search import decide_duplicates
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.duplicates.stage import decide_duplicates
 
 pytestmark = pytest.mark.numerical
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.curation.chunks import (
+from stable_audio_open.curation.training_set.chunks import (
     ChunkSettings,
     draw_chunks,
     recording_chunks,

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.curation.current_set import inputs_hash, keep_current
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.training_set.current import inputs_hash, keep_current
 
 
 def write(text: str):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.curation.decisions import (
+from stable_audio_open.curation.catalogue.decisions import (
     Decision,
     add_decisions,
     now,

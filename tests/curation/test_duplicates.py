@@ -7,18 +7,18 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stable_audio_open.curation.calibration import LabelledPair
-from stable_audio_open.curation.catalogue import write_catalogue
-from stable_audio_open.curation.decisions import add_decisions, read_decisions, standing
-from stable_audio_open.curation.duplicate_search import calibrate_duplicates, decide_duplicates
-from stable_audio_open.curation.duplicates import (
+from stable_audio_open.audio_models.embedder import FunctionEmbedder
+from stable_audio_open.curation.catalogue.decisions import add_decisions, read_decisions, standing
+from stable_audio_open.curation.catalogue.parquet import write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.duplicates.calibration import LabelledPair
+from stable_audio_open.curation.duplicates.copies import (
     exact_copies,
     near_copies,
     representative,
 )
-from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.listeners.embedder import FunctionEmbedder
-from stable_audio_open.listeners.embeddings import EmbeddingCache
+from stable_audio_open.curation.duplicates.stage import calibrate_duplicates, decide_duplicates
+from stable_audio_open.similarity.embeddings import EmbeddingCache
 
 RATE = 16000
 

@@ -6,7 +6,11 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.audio.resample import resample
-from stable_audio_open.curation.fidelity import FidelitySettings, fidelity, file_fidelity
+from stable_audio_open.curation.training_set.fidelity import (
+    FidelitySettings,
+    fidelity,
+    file_fidelity,
+)
 
 pytestmark = pytest.mark.numerical
 

@@ -12,8 +12,8 @@ from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
 from stable_audio_open.audio.paths import audio_files, files_by_number
-from stable_audio_open.curation.folder import LOOP, read_folder
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.sources.folder import LOOP, read_folder
 
 BY = "https://creativecommons.org/licenses/by/4.0/"
 ZERO = "http://creativecommons.org/publicdomain/zero/1.0/"

@@ -9,9 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from stable_audio_open.cli.main import main
-from stable_audio_open.curation.catalogue import read_catalogue
-from stable_audio_open.curation.fetching import fetch_audio, fetch_pages
-from stable_audio_open.curation.freesound import FreesoundClient, KeyRefusedError, Search
+from stable_audio_open.curation.catalogue.parquet import read_catalogue
+from stable_audio_open.curation.sources.freesound_api import (
+    FreesoundClient,
+    KeyRefusedError,
+    Search,
+)
+from stable_audio_open.curation.sources.freesound_fetch import fetch_audio, fetch_pages
 
 KEY, TOKEN = "secret-key", "secret-token"
 COUNT = 5

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from stable_audio_open.curation.catalogue import read_catalogue
-from stable_audio_open.curation.fma import Genre, genre_names, read_fma
-from stable_audio_open.curation.freesound_json import read_freesound
-from stable_audio_open.curation.ingest import Reject, Row, ingest, with_files
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.catalogue.ingest import Reject, Row, ingest, with_files
+from stable_audio_open.curation.catalogue.parquet import read_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.sources.fma import Genre, genre_names, read_fma
+from stable_audio_open.curation.sources.freesound_json import read_freesound
 
 SOUND = {
     "id": 4832,

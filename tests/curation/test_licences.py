@@ -3,17 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.curation.catalogue import read_catalogue, write_catalogue
-from stable_audio_open.curation.creative_commons import HOME
-from stable_audio_open.curation.decisions import add_decisions, read_decisions, standing
-from stable_audio_open.curation.licences import (
+from stable_audio_open.curation.catalogue.decisions import add_decisions, read_decisions, standing
+from stable_audio_open.curation.catalogue.parquet import read_catalogue, write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.licences.creative_commons import HOME
+from stable_audio_open.curation.licences.policy import (
     licence_decisions,
     licence_refusal,
     normalise,
     refusal,
     require_licences,
 )
-from stable_audio_open.curation.record import CatalogueRecord
 
 ZERO = f"{HOME}/publicdomain/zero/1.0/"
 BY = f"{HOME}/licenses/by/"

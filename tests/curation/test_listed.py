@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from stable_audio_open.curation.build import manifest_line
-from stable_audio_open.curation.ingest import ingest
-from stable_audio_open.curation.listed import read_listed
-from stable_audio_open.curation.training_set import build_training_set
+from stable_audio_open.curation.catalogue.ingest import ingest
+from stable_audio_open.curation.sources.manifest import read_listed
+from stable_audio_open.curation.training_set.select import manifest_line
+from stable_audio_open.curation.training_set.write import build_training_set
 from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
 
 ZERO = "http://creativecommons.org/publicdomain/zero/1.0/"

@@ -6,13 +6,13 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
-from stable_audio_open.curation.listening import listen, tag_blocks
-from stable_audio_open.curation.music import decide_music, signature
-from stable_audio_open.curation.music_gate import MusicGate
-from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.listeners.musicnn import Musicnn, MusicnnTagger
-from stable_audio_open.listeners.panns_checkpoint import load_panns
-from stable_audio_open.listeners.tagger import Tagger
+from stable_audio_open.audio_models.musicnn.network import Musicnn, MusicnnTagger
+from stable_audio_open.audio_models.panns.checkpoint import load_panns
+from stable_audio_open.audio_models.tagger import Tagger
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.music.gate import MusicGate
+from stable_audio_open.curation.music.stage import decide_music, signature
+from stable_audio_open.curation.music.tagging import listen, tag_blocks
 
 pytestmark = pytest.mark.numerical
 

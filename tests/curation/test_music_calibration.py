@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from stable_audio_open.curation.listening import Heard
-from stable_audio_open.curation.music_calibration import (
+from stable_audio_open.curation.music.calibration import (
     Labelled,
     calibrate,
     critical_of,
     read_labels,
     table,
 )
+from stable_audio_open.curation.music.tagging import Heard
 
 SET = [
     Labelled("a", True, 0.8),

@@ -3,7 +3,7 @@ from itertools import groupby
 import pytest
 import torch
 
-from stable_audio_open.curation.music_gate import (
+from stable_audio_open.curation.music.gate import (
     Counting,
     MusicGate,
     class_columns,

@@ -1,6 +1,6 @@
 import pytest
 
-from stable_audio_open.curation.names import comparable, unordered
+from stable_audio_open.curation.known_works.names import comparable, unordered
 
 
 @pytest.mark.parametrize(

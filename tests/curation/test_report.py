@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.curation.decisions import Decision, now
-from stable_audio_open.curation.ingest import Reject
-from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.report import durations, report_page
-from stable_audio_open.curation.report_faults import LISTED, read_rejects, reason_pattern
-from stable_audio_open.figures import bars
+from stable_audio_open.curation.catalogue.decisions import Decision, now
+from stable_audio_open.curation.catalogue.ingest import Reject
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.review.report import durations, report_page
+from stable_audio_open.curation.review.report_faults import LISTED, read_rejects, reason_pattern
+from stable_audio_open.pages.figures import bars
 
 EVIL = '<script>alert("x")</script> & \'"'
 VOID = {"meta"}

@@ -6,10 +6,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from stable_audio_open.curation.decisions import Decision, now, standing
-from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.review import Answers, open_cases, read_answers, write_table
-from stable_audio_open.curation.review_page import write_page
+from stable_audio_open.curation.catalogue.decisions import Decision, now, standing
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.review.page import write_page
+from stable_audio_open.curation.review.table import Answers, open_cases, read_answers, write_table
 
 HOSTILE = "<script>alert(\"1\")</script> & 'x'"
 RECORDS = [

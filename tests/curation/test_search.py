@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from rapidfuzz import fuzz
 
-from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.search import (
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.known_works.search import (
     KnownWorks,
     Match,
     Work,

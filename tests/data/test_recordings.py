@@ -16,17 +16,17 @@ import torch
 from torch.utils.data import DataLoader
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.config.model import AutoencoderModelConfig
-from stable_audio_open.curation.catalogue import write_catalogue
-from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.training_set import build_training_set
+from stable_audio_open.curation.catalogue.parquet import write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.training_set.write import build_training_set
 from stable_audio_open.data.cache import CachedLatents, encode_recordings
 from stable_audio_open.data.dataset import CropDataset
 from stable_audio_open.data.faults import Fault, Faults
+from stable_audio_open.data.latent_shards.reading import read_index
 from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
 from stable_audio_open.data.recordings import holds_recordings, read_recordings
-from stable_audio_open.data.shards import read_index
 
 RATE = 16000
 Rewrite = Callable[[Callable[[dict[str, bytes]], dict[str, bytes]]], None]

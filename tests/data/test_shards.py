@@ -17,15 +17,20 @@ from torch.utils.data import default_collate
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.build.autoencoder import build_autoencoder
+from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import EpochSampler, ResumableLoader
 from stable_audio_open.data.encoding import encode_recording, fingerprint
+from stable_audio_open.data.latent_shards.reading import (
+    Encoding,
+    open_shards,
+    read_index,
+    verify_shards,
+)
+from stable_audio_open.data.latent_shards.writing import Plan, encode_shards, write_index
 from stable_audio_open.data.latents import EncodedSet, LatentDataset, standard_deviation
 from stable_audio_open.data.manifest import Recording
-from stable_audio_open.data.shard_writing import Plan, encode_shards, write_index
-from stable_audio_open.data.shards import Encoding, open_shards, read_index, verify_shards
 
 pytestmark = pytest.mark.numerical
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from stable_audio_open.listeners.embedder import FunctionEmbedder
+from stable_audio_open.audio_models.embedder import FunctionEmbedder
 
 LAST = 60
 

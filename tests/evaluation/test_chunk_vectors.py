@@ -5,15 +5,15 @@ import soundfile
 import torch
 from torch.nn import functional
 
-from stable_audio_open.evaluation.chunk_vectors import (
+from stable_audio_open.audio_models.log_mel_embedder import LogMelEmbedder
+from stable_audio_open.evaluation.memorisation.chunks import (
     ChunkVectors,
     chunk_starts,
     embed_chunks,
     nearest,
     similarity,
 )
-from stable_audio_open.listeners.embeddings import EmbeddingCache
-from stable_audio_open.listeners.log_mel_embedder import LogMelEmbedder
+from stable_audio_open.similarity.embeddings import EmbeddingCache
 
 pytestmark = pytest.mark.numerical
 

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from stable_audio_open.evaluation.generated.sets import Item
 from stable_audio_open.evaluation.protocols.comparisons import (
     Comparison,
     Metric,
     compare,
     write_comparison,
 )
-from stable_audio_open.evaluation.protocols.made import Item
 
 
 @pytest.fixture

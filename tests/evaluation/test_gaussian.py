@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
-from stable_audio_open.evaluation.extrapolation import extrapolate
-from stable_audio_open.evaluation.gaussian import (
+from stable_audio_open.evaluation.frechet.extrapolation import extrapolate
+from stable_audio_open.evaluation.frechet.gaussian import (
     Gaussian,
     contributions,
     fit_gaussian,

@@ -14,19 +14,19 @@ from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.evaluation.generations import GenerationSettings
-from stable_audio_open.evaluation.memorisation import Generator, study_memorisation
-from stable_audio_open.evaluation.memorisation_page import memorisation_page
-from stable_audio_open.evaluation.memorisation_result import (
+from stable_audio_open.audio_models.log_mel_embedder import LogMelEmbedder
+from stable_audio_open.evaluation.generated.prompted import GenerationSettings
+from stable_audio_open.evaluation.memorisation.page import memorisation_page
+from stable_audio_open.evaluation.memorisation.result import (
     Memorisation,
     StudySettings,
     distribution,
     edges_of,
 )
-from stable_audio_open.evaluation.recording_sets import RecordingSet
+from stable_audio_open.evaluation.memorisation.sets import RecordingSet
+from stable_audio_open.evaluation.memorisation.study import Generator, study_memorisation
 from stable_audio_open.evaluation.result import VERSION, to_json
 from stable_audio_open.evaluation.weights import weights_hash
-from stable_audio_open.listeners.log_mel_embedder import LogMelEmbedder
 
 pytestmark = pytest.mark.numerical
 

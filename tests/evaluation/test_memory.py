@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.evaluation.memory import Memory, content_hash
+from stable_audio_open.evaluation.cache import Memory, content_hash
 
 
 def test_files_are_known_by_content_whatever_their_names(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import soundfile
 import torch
 from torch import Tensor
 
+from stable_audio_open.evaluation.cache import Memory
 from stable_audio_open.evaluation.clap import Prompt, evaluate_clap
+from stable_audio_open.evaluation.frechet.vectors import embed_recordings
 from stable_audio_open.evaluation.kl import evaluate_kl
-from stable_audio_open.evaluation.memory import Memory
-from stable_audio_open.evaluation.vectors import embed_recordings
 
 pytestmark = pytest.mark.numerical
 

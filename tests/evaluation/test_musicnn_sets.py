@@ -8,13 +8,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from stable_audio_open.audio_models.embedder import FunctionEmbedder
+from stable_audio_open.audio_models.musicnn.network import (
+    MusicnnEmbedder,
+    MusicnnTagger,
+    load_musicnn,
+)
 from stable_audio_open.evaluation.divergence import DEFINITIONS
-from stable_audio_open.evaluation.frechet import FrechetResult, evaluate_frechet
+from stable_audio_open.evaluation.frechet.distance import FrechetResult, evaluate_frechet
 from stable_audio_open.evaluation.kl import KlResult, evaluate_kl
 from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import weights_hash
-from stable_audio_open.listeners.embedder import FunctionEmbedder
-from stable_audio_open.listeners.musicnn import MusicnnEmbedder, MusicnnTagger, load_musicnn
 from tests.needs import needs_musicnn
 
 pytestmark = [pytest.mark.numerical, pytest.mark.slow, needs_musicnn]

@@ -3,9 +3,9 @@ import copy
 import torch
 from torch import nn
 
+from stable_audio_open.audio_models.log_mel import MelSpectrogram
+from stable_audio_open.audio_models.registry import load_embedder
 from stable_audio_open.evaluation.weights import module_hash, weights_hash
-from stable_audio_open.listeners.log_mel import MelSpectrogram
-from stable_audio_open.listeners.named import load_embedder
 
 
 def network() -> nn.Module:

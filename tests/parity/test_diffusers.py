@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.build.autoencoder import build_autoencoder
-from stable_audio_open.build.model import TextEncoder
+from stable_audio_open.builders.autoencoder import build_autoencoder
+from stable_audio_open.builders.model import TextEncoder
 from stable_audio_open.checkpoint.diffusers import autoencoder_keys
 from stable_audio_open.checkpoint.export import save_diffusers
 from stable_audio_open.checkpoint.strict import load_strictly

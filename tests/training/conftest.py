@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.build.model import TextEncoder
+from stable_audio_open.builders.model import TextEncoder
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig, TrainerConfig

@@ -14,13 +14,13 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from stable_audio_open.build.data import diffusion_data
-from stable_audio_open.build.initial import initial_model
-from stable_audio_open.build.training import build_trainer, diffusion_task
+from stable_audio_open.builders.data import diffusion_data
+from stable_audio_open.builders.initial import initial_model
+from stable_audio_open.builders.training import build_trainer, diffusion_task
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.read import read_config
-from stable_audio_open.training.finite import SkipNotFinite
-from stable_audio_open.training.measurements import Measurements
+from stable_audio_open.training.callbacks.finite import SkipNotFinite
+from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.trainer import fit
 
 

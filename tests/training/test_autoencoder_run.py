@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.build.data import autoencoder_data
-from stable_audio_open.build.run import run_training
-from stable_audio_open.build.training import autoencoder_task, new_autoencoder
+from stable_audio_open.builders.data import autoencoder_data
+from stable_audio_open.builders.training import autoencoder_task, new_autoencoder
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import load
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.build.model import TextEncoder, build_model
-from stable_audio_open.build.training import autoencoder_task, diffusion_task, new_autoencoder
+from stable_audio_open.builders.model import TextEncoder, build_model
+from stable_audio_open.builders.training import autoencoder_task, diffusion_task, new_autoencoder
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.training import LoraConfig
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss

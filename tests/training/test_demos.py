@@ -14,10 +14,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from stable_audio_open.audio.files import audio_info
-from stable_audio_open.build.run import run_training
+from stable_audio_open.audio.spectrogram import spectrogram_picture
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.training import DemoConfig
-from stable_audio_open.training.spectrogram import spectrogram_picture
+from stable_audio_open.jobs.train import run_training
 
 Change = Callable[..., DiffusionModelConfig]
 PROMPTS = ("deep drum", 'a <b>"soft"</b> bell')

@@ -12,15 +12,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from stable_audio_open.build.data import diffusion_data
-from stable_audio_open.build.initial import initial_model
-from stable_audio_open.build.run import run_training
-from stable_audio_open.build.training import diffusion_task
+from stable_audio_open.builders.data import diffusion_data
+from stable_audio_open.builders.initial import initial_model
+from stable_audio_open.builders.training import diffusion_task
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.data.manifest import read_manifest, write_manifest
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.prompts import PromptSettings

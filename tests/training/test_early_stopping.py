@@ -11,10 +11,10 @@ import msgspec
 import pytest
 import torch
 
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig, EarlyStoppingConfig
-from stable_audio_open.training.measurements import read_measurements
+from stable_audio_open.jobs.train import run_training
+from stable_audio_open.training.callbacks.measurements import read_measurements
 from tests.training.test_evaluations import evaluated, measured
 from tests.training.test_processes import run_two
 from tests.training.test_survival import start

@@ -13,8 +13,6 @@ import pytest
 import torch
 from torch import nn
 
-from stable_audio_open.build.estimate import estimate_memory
-from stable_audio_open.build.run import run_training
 from stable_audio_open.cli.main import main
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import (
@@ -24,6 +22,8 @@ from stable_audio_open.config.model import (
 )
 from stable_audio_open.config.read import encode_config, read_config
 from stable_audio_open.config.training import LoraConfig
+from stable_audio_open.jobs.estimate import estimate_memory
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.training.memory import PeakBytes
 
 Change = Callable[..., Any]
@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 
 import peft, torch
-from stable_audio_open.build.run import run_training
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.cli.main import main
 from stable_audio_open.config.read import read_config
 

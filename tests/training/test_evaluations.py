@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
-from stable_audio_open.build.run import run_training
+from stable_audio_open.audio_models.musicnn.network import MusicnnEmbedder, load_musicnn
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.evaluation import (
     GenerationEvaluationConfig,
@@ -22,13 +22,13 @@ from stable_audio_open.config.evaluation import (
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig, EarlyStoppingConfig
 from stable_audio_open.evaluation.distances import reconstruction_distances
-from stable_audio_open.evaluation.frechet import evaluate_frechet
+from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.generate import generate
-from stable_audio_open.listeners.musicnn import MusicnnEmbedder, load_musicnn
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import StableAudio, load
-from stable_audio_open.training.measurements import Measurement, read_measurements
-from tests.listeners.test_clap import small_model, write_vocabulary
+from stable_audio_open.training.callbacks.measurements import Measurement, read_measurements
+from tests.audio_models.test_clap import small_model, write_vocabulary
 from tests.needs import needs_musicnn
 from tests.training.test_processes import run_two
 from tests.training.test_validation import rows, same

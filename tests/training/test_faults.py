@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
+from stable_audio_open.jobs.train import run_training
 
 Change = Callable[..., Any]
 

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 import torch
 
-from stable_audio_open.build.run import run_training
-from stable_audio_open.build.training import new_autoencoder
+from stable_audio_open.builders.training import new_autoencoder
 from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.cli.main import main
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.read import read_config
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import load
 
 Change = Callable[..., Any]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.training.autoencoder import AutoencoderTraining, Reconstruction
 
 Change = Callable[..., AutoencoderModelConfig]

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from stable_audio_open.autoencoder.oobleck import OobleckDecoder
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.evaluation import ReconstructionEvaluationConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.training import DemoConfig
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.training.levels import TrainingLevel, level_lost, share_too_quiet
 
 Change = Callable[..., Any]

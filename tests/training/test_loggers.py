@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig
+from stable_audio_open.jobs.train import run_training
 
 Change = Callable[..., AutoencoderModelConfig]
 

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from stable_audio_open.build.run import run_training
 from stable_audio_open.checkpoint.lora import read_trained_adapter, save_adapter
 from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.cli.main import main
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.training import LoraConfig
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import StableAudio, load
 
 Change = Callable[..., DiffusionModelConfig]

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.utils._pytree import tree_leaves
 
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.config.training import DemoConfig
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.training.ema import OffloadedAverage, averaged_copy, update_average
-from stable_audio_open.training.offloading import OffloadedAdamW
+from stable_audio_open.training.parallel.offloading import OffloadedAdamW
 
 Change = Callable[..., Any]
 SETTINGS: dict[str, Any] = {"lr": 1e-2, "betas": (0.9, 0.99), "weight_decay": 0.1}
@@ -204,8 +204,8 @@ def test_an_adversarial_run_ends_with_the_same_checkpoint(
 def test_offloaded_tensors_are_none_of_the_modules(
     diffusion_run: DiffusionModelConfig,
 ) -> None:
-    from stable_audio_open.build.initial import initial_model
-    from stable_audio_open.build.training import diffusion_task
+    from stable_audio_open.builders.initial import initial_model
+    from stable_audio_open.builders.training import diffusion_task
 
     config = offloaded(diffusion_run)
     task = diffusion_task(config, config.training, initial_model(config, config.training))

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,
@@ -28,6 +27,7 @@ from stable_audio_open.config.training import (
     DemoConfig,
     LoraConfig,
 )
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import StableAudio, load
 
 pytestmark = pytest.mark.slow

@@ -14,17 +14,22 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stable_audio_open.build.encoding import run_encoding
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.evaluation import ReconstructionEvaluationConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
-from stable_audio_open.curation.catalogue import write_catalogue
-from stable_audio_open.curation.record import CatalogueRecord
-from stable_audio_open.curation.training_set import build_training_set
+from stable_audio_open.curation.catalogue.parquet import write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.training_set.write import build_training_set
+from stable_audio_open.data.latent_shards.reading import (
+    Encoding,
+    ShardedLatents,
+    open_shards,
+    read_index,
+)
 from stable_audio_open.data.manifest import write_manifest
 from stable_audio_open.data.recordings import read_recordings
-from stable_audio_open.data.shards import Encoding, ShardedLatents, open_shards, read_index
+from stable_audio_open.jobs.encode import run_encoding
+from stable_audio_open.jobs.train import run_training
 
 Change = Callable[..., Any]
 RATE = 16000

@@ -14,15 +14,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.build.encoding import run_encoding
-from stable_audio_open.build.initial import initial_model, trained_autoencoder
-from stable_audio_open.build.run import run_training
+from stable_audio_open.builders.initial import initial_model, trained_autoencoder
 from stable_audio_open.checkpoint.export import save_stable_audio_tools
 from stable_audio_open.config.conditioning import T5Config
 from stable_audio_open.config.data import ShardsConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
-from stable_audio_open.data.shards import read_index
+from stable_audio_open.data.latent_shards.reading import read_index
+from stable_audio_open.jobs.encode import run_encoding
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import StableAudio, load
 
 Change = Callable[..., Any]

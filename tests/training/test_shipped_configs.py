@@ -16,9 +16,9 @@ import soundfile
 import torch
 from msgspec.structs import replace
 
-from stable_audio_open.build.data import autoencoder_data, diffusion_data
-from stable_audio_open.build.initial import initial_model
-from stable_audio_open.build.training import autoencoder_task, diffusion_task, new_autoencoder
+from stable_audio_open.builders.data import autoencoder_data, diffusion_data
+from stable_audio_open.builders.initial import initial_model
+from stable_audio_open.builders.training import autoencoder_task, diffusion_task, new_autoencoder
 from stable_audio_open.cli.main import main
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.read import read_config

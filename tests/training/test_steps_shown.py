@@ -13,9 +13,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.training.measurements import Measurements
-from stable_audio_open.training.preemption import SIGNALS
-from stable_audio_open.training.steps_shown import StepsShown
+from stable_audio_open.training.callbacks.measurements import Measurements
+from stable_audio_open.training.callbacks.preemption import SIGNALS
+from stable_audio_open.training.callbacks.progress import StepsShown
 from stable_audio_open.training.trainer import Trainer, fit, make_trainer
 
 LINE = r"step {} of 1,005: loss [\d.e-]+, [\d.]+ (steps/s|s/step), 0:\d\d:\d\d left"

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 import torch
 
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
+from stable_audio_open.jobs.train import run_training
 
 pytestmark = pytest.mark.slow
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.build.data import autoencoder_data, diffusion_data
-from stable_audio_open.build.initial import initial_model
-from stable_audio_open.build.run import run_training
-from stable_audio_open.build.training import autoencoder_task, diffusion_task
+from stable_audio_open.builders.data import autoencoder_data, diffusion_data
+from stable_audio_open.builders.initial import initial_model
+from stable_audio_open.builders.training import autoencoder_task, diffusion_task
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.data.datamodule import ValidatedDataModule
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import load
 from tests.training.test_processes import run_two
 

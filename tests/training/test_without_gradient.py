@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from stable_audio_open.build.run import run_training
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.jobs.train import run_training
 from stable_audio_open.nn.snake import Snake
-from stable_audio_open.training.without_gradient import ParametersWithoutGradient
+from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
 
 Change = Callable[..., Any]
 pytestmark = [

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stable_audio_open.curation.record import CatalogueRecord
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 
 def attributions(
@@ -45,16 +45,16 @@ def attributions(
     ] = False,
 ) -> None:
     """Write title, author, source and licence of every recording, for people and for programs."""
-    from stable_audio_open.curation.attributions import (
+    from stable_audio_open.curation.catalogue.decisions import read_decisions, standing
+    from stable_audio_open.curation.catalogue.parquet import read_catalogue
+    from stable_audio_open.curation.licences.attributions import (
         CHANGES,
         require_all,
         stands,
         used_ids,
         write_attributions,
     )
-    from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.decisions import read_decisions, standing
-    from stable_audio_open.curation.licences import require_licences
+    from stable_audio_open.curation.licences.policy import require_licences
 
     ids = None if used is None else used_ids(used)
     if ids is not None and used is not None:

@@ -35,8 +35,8 @@ def build(
     address: Address = None,
 ) -> None:
     """Write the recordings that stand as a training set, with its numbers in set.json."""
-    from stable_audio_open.curation.build import MANIFEST
-    from stable_audio_open.curation.training_set import build_training_set
+    from stable_audio_open.curation.training_set.select import MANIFEST
+    from stable_audio_open.curation.training_set.write import build_training_set
     from stable_audio_open.manifest import INDEX
 
     items = build_training_set(

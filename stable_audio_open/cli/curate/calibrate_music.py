@@ -31,15 +31,15 @@ def calibrate_music(
 
     A file that cannot be read stops this: the threshold would mean less than it says.
     """
-    from stable_audio_open.curation.listening import listen
-    from stable_audio_open.curation.music_calibration import (
+    from stable_audio_open.curation.music.calibration import (
         Labelled,
         calibrate,
         critical_of,
         read_labels,
         table,
     )
-    from stable_audio_open.curation.music_gate import MusicGate
+    from stable_audio_open.curation.music.gate import MusicGate
+    from stable_audio_open.curation.music.tagging import listen
 
     gate = MusicGate(seconds=seconds, counting=counting, classes=tuple(classes or ()))
     rows = read_labels(labels)

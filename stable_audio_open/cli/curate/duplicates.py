@@ -48,11 +48,11 @@ def duplicates(
     if embedder is not None and (threshold is None) == (pairs is None):
         raise ValueError("--embedder needs either --threshold X or --pairs CSV to choose one by")
 
-    from stable_audio_open.curation.calibration import read_pairs
-    from stable_audio_open.curation.duplicate_search import calibrate_duplicates, decide_duplicates
-    from stable_audio_open.listeners.faiss_search import similar_pairs_by_faiss
-    from stable_audio_open.listeners.named import load_embedder
-    from stable_audio_open.listeners.similarity import similar_pairs
+    from stable_audio_open.audio_models.registry import load_embedder
+    from stable_audio_open.curation.duplicates.calibration import read_pairs
+    from stable_audio_open.curation.duplicates.stage import calibrate_duplicates, decide_duplicates
+    from stable_audio_open.similarity.pairs import similar_pairs
+    from stable_audio_open.similarity.pairs_faiss import similar_pairs_by_faiss
 
     labelled = read_pairs(pairs) if pairs else None
     runs = make_engine(engine, workers, address, gpus_per_worker)

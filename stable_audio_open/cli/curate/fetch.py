@@ -34,8 +34,12 @@ def fetch(
     """
     import os
 
-    from stable_audio_open.curation.fetching import FAILURES, fetch_audio, fetch_pages
-    from stable_audio_open.curation.freesound import KEY, TOKEN, FreesoundClient, Search
+    from stable_audio_open.curation.sources.freesound_api import KEY, TOKEN, FreesoundClient, Search
+    from stable_audio_open.curation.sources.freesound_fetch import (
+        FAILURES,
+        fetch_audio,
+        fetch_pages,
+    )
 
     key, token = os.environ.get(KEY, "").strip(), os.environ.get(TOKEN, "").strip()
     if not key:

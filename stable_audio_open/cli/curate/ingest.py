@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stable_audio_open.cli.curate.engine import Address, EngineName, Workers, make_engine
-from stable_audio_open.curation.ingest import REJECTS, Row, with_files
-from stable_audio_open.curation.ingest import ingest as write_rows
+from stable_audio_open.curation.catalogue.ingest import REJECTS, Row, with_files
+from stable_audio_open.curation.catalogue.ingest import ingest as write_rows
 
 if TYPE_CHECKING:
     from stable_audio_open.engine.engine import Engine
@@ -69,17 +69,17 @@ def ingest(
 
 def _rows(kind: Kind, source: Path, audio: Path | None, engine: "Engine") -> Iterator[Row]:
     if kind == "manifest":
-        from stable_audio_open.curation.listed import read_listed
+        from stable_audio_open.curation.sources.manifest import read_listed
 
         return read_listed(source, audio)
     if kind == "freesound":
-        from stable_audio_open.curation.freesound_json import read_freesound
+        from stable_audio_open.curation.sources.freesound_json import read_freesound
 
         return read_freesound(source)
     if kind == "fma":
-        from stable_audio_open.curation.fma import read_fma
+        from stable_audio_open.curation.sources.fma import read_fma
 
         return read_fma(source)
-    from stable_audio_open.curation.folder import read_folder
+    from stable_audio_open.curation.sources.folder import read_folder
 
     return read_folder(source, engine=engine)

@@ -12,9 +12,9 @@ def licences(
     """Drop recordings whose licence is not CC0, CC-BY or CC Sampling+, or that name no author."""
     from collections import Counter
 
-    from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.decisions import add_decisions, read_decisions
-    from stable_audio_open.curation.licences import (
+    from stable_audio_open.curation.catalogue.decisions import add_decisions, read_decisions
+    from stable_audio_open.curation.catalogue.parquet import read_catalogue
+    from stable_audio_open.curation.licences.policy import (
         licence_decisions,
         licence_refusal,
         normalise,

@@ -15,8 +15,8 @@ def prompts(
     """Print prompts drawn from the metadata of random recordings."""
     import random
 
-    from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.prompts import prompt_of_epoch
+    from stable_audio_open.curation.catalogue.parquet import read_catalogue
+    from stable_audio_open.curation.training_set.prompts import prompt_of_epoch
     from stable_audio_open.prompts import is_described
 
     described = [record for record in read_catalogue(catalogue) if is_described(record)]

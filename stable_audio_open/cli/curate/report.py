@@ -20,8 +20,8 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML page: durations, rates, tags, licences, decisions, and what is left out."""
-    from stable_audio_open.curation.current_set import read_summary
-    from stable_audio_open.curation.report import write_report
+    from stable_audio_open.curation.review.report import write_report
+    from stable_audio_open.curation.training_set.current import read_summary
 
     path = output or catalogue / "report.html"
     unusable = read_summary(built)["unusable"] if built else {}

@@ -37,10 +37,10 @@ def review(
 
 
 def _export(catalogue: Path, output: Path, audio: Path | None) -> None:
-    from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.decisions import read_decisions
-    from stable_audio_open.curation.review import open_cases, write_table
-    from stable_audio_open.curation.review_page import write_page
+    from stable_audio_open.curation.catalogue.decisions import read_decisions
+    from stable_audio_open.curation.catalogue.parquet import read_catalogue
+    from stable_audio_open.curation.review.page import write_page
+    from stable_audio_open.curation.review.table import open_cases, write_table
 
     cases = open_cases(read_catalogue(catalogue), read_decisions(catalogue))
     table = output / "review.csv"
@@ -53,9 +53,9 @@ def _export(catalogue: Path, output: Path, audio: Path | None) -> None:
 
 
 def _import(catalogue: Path, filled: Path, by: str) -> None:
-    from stable_audio_open.curation.catalogue import read_catalogue
-    from stable_audio_open.curation.decisions import add_decisions, read_decisions
-    from stable_audio_open.curation.review import read_answers
+    from stable_audio_open.curation.catalogue.decisions import add_decisions, read_decisions
+    from stable_audio_open.curation.catalogue.parquet import read_catalogue
+    from stable_audio_open.curation.review.table import read_answers
 
     identifiers = (record.id for record in read_catalogue(catalogue))
     answers = read_answers(filled, identifiers, read_decisions(catalogue), by=by)

@@ -43,8 +43,8 @@ def run(
     if output is not None:
         settings = replace(settings, output=str(output))
 
-    from stable_audio_open.build.curation import SET, run_curation
-    from stable_audio_open.curation.build import MANIFEST
+    from stable_audio_open.curation.training_set.select import MANIFEST
+    from stable_audio_open.jobs.curate import SET, run_curation
     from stable_audio_open.manifest import INDEX
 
     runs = make_engine(engine, workers, address, gpus_per_worker)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from stable_audio_open.listeners.tagger import Tagger
+    from stable_audio_open.audio_models.tagger import Tagger
 
 AudioFolder = Annotated[
     Path, typer.Option("--audio", metavar="FOLDER", help="Folder of the recordings.")
@@ -44,11 +44,11 @@ def make_tagger(name: str, device: str | None) -> "Tagger":
     """
     kind, _, weights = name.partition(":")
     if kind == "panns" and weights:
-        from stable_audio_open.listeners.panns_checkpoint import load_panns
+        from stable_audio_open.audio_models.panns.checkpoint import load_panns
 
         return load_panns(weights, device=device or "cpu")
     if kind == "musicnn":
-        from stable_audio_open.listeners.musicnn import load_musicnn
+        from stable_audio_open.audio_models.musicnn.network import load_musicnn
 
         return load_musicnn(weights or "MTT_musicnn", device=device or "cpu")
     raise ValueError(f"no tagger {name!r}; allowed: panns:PATH, musicnn, musicnn:WEIGHTS")

@@ -45,8 +45,8 @@ def frechet(
     device: shared.Device = "cpu",
 ) -> None:
     """Frechet distance between the embeddings of two sets of recordings."""
-    from stable_audio_open.evaluation.frechet import evaluate_frechet
-    from stable_audio_open.listeners.named import load_embedder
+    from stable_audio_open.audio_models.registry import load_embedder
+    from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 
     shared.check_output(output)
     if cache is not None and not cache.exists():

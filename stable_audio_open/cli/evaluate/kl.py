@@ -34,9 +34,9 @@ def kl(
     """Mean KL divergence between a tagger's classes, recording by recording."""
     import msgspec
 
+    from stable_audio_open.audio_models.registry import load_tagger
     from stable_audio_open.evaluation.divergence import DEFINITIONS
     from stable_audio_open.evaluation.kl import evaluate_kl
-    from stable_audio_open.listeners.named import load_tagger
 
     shared.check_output(output)
     result = evaluate_kl(

@@ -11,7 +11,7 @@ from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.checkpoint.lora import adapter_names
 from stable_audio_open.cli.evaluate.asked import Asked
 from stable_audio_open.data.processes import Processes
-from stable_audio_open.evaluation.protocols.made import (
+from stable_audio_open.evaluation.generated.sets import (
     DECODED_SUFFIX,
     SUFFIX,
     GenerationSettings,
@@ -22,8 +22,8 @@ from stable_audio_open.evaluation.protocols.made import (
     open_set,
     write_manifest,
 )
+from stable_audio_open.evaluation.generated.sources import follow_sources
 from stable_audio_open.evaluation.protocols.protocol import prompts_hash
-from stable_audio_open.evaluation.protocols.sources import follow_sources
 from stable_audio_open.evaluation.protocols.work import clip_items, cut, generation_items
 from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.pretrained import StableAudio

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.cli.evaluate.asked import Asked
+from stable_audio_open.evaluation.generated.sets import Item
 from stable_audio_open.evaluation.protocols.comparisons import (
     Metric,
     compare,
     forget_results,
     write_comparison,
 )
-from stable_audio_open.evaluation.protocols.made import Item
 from stable_audio_open.evaluation.protocols.protocol import ALL, Prompt
 from stable_audio_open.evaluation.report.published import Kind, wanted
 from stable_audio_open.evaluation.result import UnmeasurableError

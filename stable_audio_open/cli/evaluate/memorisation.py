@@ -10,7 +10,7 @@ from stable_audio_open.cli import options
 
 if TYPE_CHECKING:
     from stable_audio_open.data.manifest import Recording
-    from stable_audio_open.evaluation.memorisation_result import Memorisation
+    from stable_audio_open.evaluation.memorisation.result import Memorisation
 
 
 def memorisation(
@@ -107,18 +107,18 @@ def memorisation(
 
     from stable_audio_open.audio.audio import Audio
     from stable_audio_open.audio.files import read_audio
-    from stable_audio_open.audio.replace import replace_bytes
+    from stable_audio_open.audio_models.registry import load_embedder
     from stable_audio_open.checkpoint.lora import adapter_names
     from stable_audio_open.cli.target import check_folder
     from stable_audio_open.data.recordings import read_recordings
-    from stable_audio_open.evaluation.generations import GenerationSettings
-    from stable_audio_open.evaluation.memorisation import Generator, study_memorisation
-    from stable_audio_open.evaluation.memorisation_page import memorisation_page
-    from stable_audio_open.evaluation.memorisation_result import StudySettings
-    from stable_audio_open.evaluation.recording_sets import RecordingSet
+    from stable_audio_open.evaluation.generated.prompted import GenerationSettings
+    from stable_audio_open.evaluation.memorisation.page import memorisation_page
+    from stable_audio_open.evaluation.memorisation.result import StudySettings
+    from stable_audio_open.evaluation.memorisation.sets import RecordingSet
+    from stable_audio_open.evaluation.memorisation.study import Generator, study_memorisation
     from stable_audio_open.evaluation.result import to_json
     from stable_audio_open.evaluation.weights import module_hash
-    from stable_audio_open.listeners.named import load_embedder
+    from stable_audio_open.files.atomic import replace_bytes
     from stable_audio_open.pretrained import StableAudio
     from stable_audio_open.progress import step_progress
 

@@ -2,22 +2,22 @@
 
 from functools import partial
 
+from stable_audio_open.audio_models.clip_tagger import ClipTagger
+from stable_audio_open.audio_models.embedder import Embedder
+from stable_audio_open.audio_models.registry import load_embedder, load_tagger
+from stable_audio_open.audio_models.tagger import Tagger
+from stable_audio_open.evaluation.cache import Memory
 from stable_audio_open.evaluation.clap import (
     JointEmbedder,
     evaluate_clap,
     load_joint_embedder,
     read_prompts,
 )
-from stable_audio_open.evaluation.frechet import evaluate_frechet
+from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
-from stable_audio_open.evaluation.memory import Memory
 from stable_audio_open.evaluation.protocols.comparisons import Comparison, Metric
 from stable_audio_open.evaluation.reconstruction import evaluate_decoded
 from stable_audio_open.evaluation.result import to_json
-from stable_audio_open.listeners.clip_tagger import ClipTagger
-from stable_audio_open.listeners.embedder import Embedder
-from stable_audio_open.listeners.named import load_embedder, load_tagger
-from stable_audio_open.listeners.tagger import Tagger
 
 TABLE_RATE, TABLE_CHANNELS = 44_100, 2
 """Of tables 3, 4 and 7: "all are evaluated at 44.1kHz"."""

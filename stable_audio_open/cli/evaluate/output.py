@@ -47,8 +47,8 @@ def check_output(output: Path | None) -> None:
 
 def report(result: "Result", output: Path | None) -> None:
     """Print what every result has, and write the file that was asked for."""
-    from stable_audio_open.audio.replace import replace_bytes
     from stable_audio_open.evaluation.result import to_json
+    from stable_audio_open.files.atomic import replace_bytes
 
     typer.echo(f"definition: {result.definition}")
     if result.checkpoint is not None:

@@ -6,7 +6,6 @@ from typing import Literal
 
 import typer
 
-from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.cli.evaluate.asked import Asked
 from stable_audio_open.cli.evaluate.making import (
@@ -20,13 +19,14 @@ from stable_audio_open.cli.evaluate.making import (
 from stable_audio_open.cli.evaluate.measuring import measure_subsets
 from stable_audio_open.cli.target import check_folder
 from stable_audio_open.data.processes import Processes
+from stable_audio_open.evaluation.generated.sets import Item
 from stable_audio_open.evaluation.protocols.comparisons import Metric
-from stable_audio_open.evaluation.protocols.made import Item
 from stable_audio_open.evaluation.protocols.references import missing_references
 from stable_audio_open.evaluation.report.published import Kind
 from stable_audio_open.evaluation.report.results import read_result
 from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
+from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.pretrained import StableAudio
 
 GENERATIONS, RECONSTRUCTIONS = "generations", "reconstructions"

@@ -54,8 +54,7 @@ def speed(
 
     import torch
 
-    from stable_audio_open.audio.replace import replace_bytes
-    from stable_audio_open.build.random_model import full_prompts
+    from stable_audio_open.builders.random_model import full_prompts
     from stable_audio_open.cli.evaluate.stages import measure_stages
     from stable_audio_open.cli.target import check_folder
     from stable_audio_open.evaluation.speed import (
@@ -66,6 +65,7 @@ def speed(
         to_json,
     )
     from stable_audio_open.evaluation.weights import module_hash
+    from stable_audio_open.files.atomic import replace_bytes
     from stable_audio_open.pretrained import StableAudio
 
     if output is not None:
@@ -125,7 +125,7 @@ def _random(
     path: str, text_encoder: str | None, *, device: str | None, dtype: str | None, attention: str
 ) -> "LatentDiffusion":
     """Build the model of a configuration with random weights."""
-    from stable_audio_open.build.random_model import random_model
+    from stable_audio_open.builders.random_model import random_model
     from stable_audio_open.config.model import DiffusionModelConfig
     from stable_audio_open.config.read import read_config
     from stable_audio_open.pretrained import place

@@ -6,10 +6,10 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from stable_audio_open.evaluation.protocols.made import Item
+from stable_audio_open.evaluation.generated.sets import Item
 from stable_audio_open.evaluation.report.markdown import describe, heading, name, number
 from stable_audio_open.evaluation.report.tables import Row, Run, Table
-from stable_audio_open.page import html_page
+from stable_audio_open.pages.html import html_page
 
 STYLE = """
 body { max-width: 60rem; }

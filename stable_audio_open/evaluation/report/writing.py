@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from stable_audio_open.audio.replace import replace_bytes
 from stable_audio_open.evaluation.report.markdown import markdown
 from stable_audio_open.evaluation.report.page import page
 from stable_audio_open.evaluation.report.tables import Run, Table, tables
+from stable_audio_open.files.atomic import replace_bytes
 
 NAME = "report"
 

@@ -1,0 +1,1 @@
+"""CLAP: embeddings of sound and text."""

@@ -1,0 +1,126 @@
+"""Checkpoints of CLAP: a folder of transformers' `ClapModel`, or a file of LAION-CLAP."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+
+from stable_audio_open.audio_models.checkpoint_hash import checkpoint_hash
+from stable_audio_open.audio_models.clap.laion import read_laion
+from stable_audio_open.audio_models.clap.network import ClapEmbedder
+
+FILES = ("config.json", "preprocessor_config.json")
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Of those that are there transformers reads the first, whatever else lies beside it."""
+INDICES = ("position_ids", "token_type_ids", "relative_position_index")
+"""Of buffers that versions of transformers wrote or did not; nothing in them is learnt."""
+DOWNLOAD = (
+    "download 630k-audioset-fusion-best.pt from https://huggingface.co/lukewys/laion_clap, and "
+    "vocab.json and merges.txt of https://huggingface.co/FacebookAI/roberta-base beside it; or the "
+    "folder laion/clap-htsat-fused or another checkpoint of transformers' ClapModel"
+)
+
+
+def load_clap(
+    path: str | Path, *, crop_seed: int | None = None, device: str | torch.device = "cpu"
+) -> ClapEmbedder:
+    """Return the embedder of a checkpoint; nothing is fetched.
+
+    Args:
+        path: A folder in the layout of transformers' `ClapModel` (config.json,
+            preprocessor_config.json and the weights), or a file of LAION-CLAP such as
+            `630k-audioset-fusion-best.pt`, which the paper's CLAP score is computed with. Texts
+            need RoBERTa's vocab.json and merges.txt in the folder, or beside the file.
+        crop_seed: Hear a long recording as LAION-CLAP does, as in `ClapEmbedder`.
+        device: Where to compute.
+
+    Raises:
+        ValueError: There is no such model, or its tensors are not just those of `ClapModel`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        model, extractor, weights = _transformers(path)
+        folder = path
+    elif path.is_file():
+        model, extractor = read_laion(path)
+        folder, weights = path.parent, [path]
+    else:
+        raise ValueError(f"{path}: no such folder or file; {DOWNLOAD}")
+    return ClapEmbedder(
+        model,
+        extractor,
+        vocabulary=folder,
+        name=f"clap:{path.resolve().name}:{checkpoint_hash(weights)}",
+        crop_seed=crop_seed,
+        device=device,
+    )
+
+
+def _transformers(folder: Path) -> tuple[Any, Any, list[Path]]:
+    weights = _weights(folder)
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing or not weights:
+        raise ValueError(
+            f"{folder}: holds no CLAP model ({', '.join(missing) or 'no weights'} missing); "
+            f"{DOWNLOAD}"
+        )
+    from transformers import ClapFeatureExtractor, ClapModel
+
+    try:
+        extractor: Any = ClapFeatureExtractor.from_pretrained(folder)
+        loaded: Any = ClapModel.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{folder}: not a checkpoint of ClapModel ({reason})") from error
+    model, loading = loaded
+    absent = sorted(loading["missing_keys"])
+    unknown = sorted(name for name in loading["unexpected_keys"] if not name.endswith(INDICES))
+    if absent:
+        raise ValueError(f"{folder}: lacks {len(absent)} weights of ClapModel, {absent[0]} first")
+    if unknown:
+        raise ValueError(
+            f"{folder}: has {len(unknown)} tensors that ClapModel has not, {unknown[0]} first; "
+            "give the folder of a ClapModel alone"
+        )
+    return model, extractor, weights
+
+
+def _weights(folder: Path) -> list[Path]:
+    """Return the files that transformers reads, in its order of preference; none where none is.
+
+    Raises:
+        ValueError: The index of a checkpoint in parts is damaged, or a part is missing.
+    """
+    for name in WEIGHTS:
+        path = folder / name
+        if not path.is_file():
+            continue
+        if path.suffix != ".json":
+            return [path]
+        try:
+            parts = sorted(
+                set(msgspec.json.decode(path.read_bytes(), type=_Index).weight_map.values())
+            )
+        except msgspec.DecodeError as error:
+            raise ValueError(
+                f"{path}: not an index of weights ({error}); download it again"
+            ) from error
+        missing = [part for part in parts if not (folder / part).is_file()]
+        if missing:
+            raise ValueError(f"{folder}: lacks {missing[0]}, which {name} names; {DOWNLOAD}")
+        return [folder / part for part in parts]
+    return []
+
+
+class _Index(msgspec.Struct):
+    weight_map: dict[str, str]
+    """File by tensor."""

@@ -1,0 +1,1 @@
+"""musicnn: tags of music."""

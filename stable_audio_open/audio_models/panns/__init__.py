@@ -1,0 +1,1 @@
+"""PANNs: tags of sound (CNN14, frame by frame)."""

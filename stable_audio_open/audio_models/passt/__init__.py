@@ -1,0 +1,1 @@
+"""PaSST: tags of sound."""

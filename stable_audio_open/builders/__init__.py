@@ -1,0 +1,1 @@
+"""Configuration to parts: the only place where it meets code."""

@@ -1,0 +1,94 @@
+"""The parts of a curation from their configuration: sources, tagger, embedder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import assert_never
+
+from stable_audio_open.audio.paths import files_by_number
+from stable_audio_open.audio_models.embedder import Embedder
+from stable_audio_open.audio_models.musicnn.network import MusicnnEmbedder, load_musicnn
+from stable_audio_open.audio_models.tagger import Tagger
+from stable_audio_open.config.curation import (
+    ClapConfig,
+    CurationConfig,
+    FmaSourceConfig,
+    FolderSourceConfig,
+    FreesoundSourceConfig,
+    ManifestSourceConfig,
+    MusicnnConfig,
+    PannsConfig,
+    SourceConfig,
+)
+from stable_audio_open.curation.catalogue.ingest import Row, with_files
+from stable_audio_open.curation.sources.fma import read_fma
+from stable_audio_open.curation.sources.folder import read_folder
+from stable_audio_open.curation.sources.freesound_json import read_freesound
+from stable_audio_open.curation.sources.manifest import read_listed
+from stable_audio_open.engine.engine import Engine
+
+
+def build_tagger(config: PannsConfig | MusicnnConfig) -> Tagger:
+    """Load what hears music.
+
+    Raises:
+        ValueError: Its weights are missing.
+    """
+    match config:
+        case PannsConfig():
+            from stable_audio_open.audio_models.panns.checkpoint import load_panns
+
+            return load_panns(config.path, device=config.device)
+        case MusicnnConfig():
+            return load_musicnn(config.weights, device=config.device)
+        case _:
+            assert_never(config)
+
+
+def build_embedder(config: ClapConfig | MusicnnConfig) -> Embedder:
+    """Load what near copies are told by.
+
+    Raises:
+        ValueError: Its weights are missing.
+    """
+    match config:
+        case ClapConfig():
+            from stable_audio_open.audio_models.clap.checkpoint import load_clap
+
+            return load_clap(config.path, device=config.device)
+        case MusicnnConfig():
+            return MusicnnEmbedder(load_musicnn(config.weights, device=config.device))
+        case _:
+            assert_never(config)
+
+
+def read_source(config: SourceConfig, audio: Path, engine: Engine | None) -> Iterator[Row]:
+    """Yield the rows of a source."""
+    match config:
+        case FolderSourceConfig():
+            yield from read_folder(audio, engine=engine)
+        case ManifestSourceConfig():
+            yield from read_listed(Path(config.path), audio)
+        case FreesoundSourceConfig():
+            rows = (row for path in config.paths for row in read_freesound(Path(path)))
+            yield from with_files(rows, files_by_number(audio))
+        case FmaSourceConfig():
+            yield from with_files(read_fma(Path(config.path)), files_by_number(audio))
+        case _:
+            assert_never(config)
+
+
+def paths_of(config: CurationConfig) -> Iterator[Path]:
+    """Yield all that is read besides the recordings."""
+    for source in config.sources:
+        match source:
+            case ManifestSourceConfig() | FmaSourceConfig():
+                yield Path(source.path)
+            case FreesoundSourceConfig():
+                yield from map(Path, source.paths)
+            case FolderSourceConfig():
+                pass
+            case _:
+                assert_never(source)
+    if config.search is not None:
+        yield Path(config.search.list)
+    yield from (Path(answer.table) for answer in config.answers)

@@ -1,0 +1,196 @@
+"""Batches of a training run from their configuration."""
+
+import logging
+from pathlib import Path
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.builders.training import run_folder
+from stable_audio_open.config.data import DataConfig, FolderConfig, ShardsConfig
+from stable_audio_open.config.model import (
+    AutoencoderModelConfig,
+    DiffusionModelConfig,
+    ModelConfig,
+)
+from stable_audio_open.config.trainer import TrainerConfig
+from stable_audio_open.config.training import (
+    AutoencoderTrainingConfig,
+    DiffusionTrainingConfig,
+)
+from stable_audio_open.data.cache import encode_recordings
+from stable_audio_open.data.datamodule import AudioDataModule, EpochDataset, ValidatedDataModule
+from stable_audio_open.data.dataset import CropDataset
+from stable_audio_open.data.encoding import fingerprint
+from stable_audio_open.data.faults import Faults
+from stable_audio_open.data.latent_shards.reading import Encoding, open_shards, read_index
+from stable_audio_open.data.latents import EncodedSet, LatentDataset, standard_deviation
+from stable_audio_open.data.recordings import read_recordings
+
+logger = logging.getLogger(__name__)
+
+
+def autoencoder_data(
+    config: AutoencoderModelConfig,
+    training: AutoencoderTrainingConfig,
+    data: FolderConfig,
+    faults: Faults | None = None,
+) -> AudioDataModule:
+    """Return batches of random crops; unreadable recordings go to `faults` where it is given."""
+
+    def dataset(manifest: str, faults: Faults | None) -> CropDataset:
+        return CropDataset(
+            recordings=read_recordings(Path(data.path), manifest),
+            folder=Path(data.path),
+            sample_rate=config.sample_rate,
+            channels=config.audio_channels,
+            crop_samples=training.crop_samples,
+            crops_per_recording=data.crops_per_recording,
+            seed=training.seed,
+            faults=faults,
+        )
+
+    validation = dataset(data.validation, None) if data.validation else None
+    return _data_module(dataset(data.manifest, faults), validation, training, data)
+
+
+def diffusion_data(
+    config: DiffusionModelConfig,
+    training: DiffusionTrainingConfig,
+    data: DataConfig,
+    autoencoder: AudioAutoencoder,
+    faults: Faults | None = None,
+) -> AudioDataModule:
+    """Return batches of windows of latents, which are encoded now unless they are in shards.
+
+    Unreadable recordings go to `faults` where it is given.
+
+    Raises:
+        ValueError: When the shards are damaged or not of this model.
+    """
+    encoded = _encoded(config, data, autoencoder, faults)
+    warn_of_spread(config, encoded.standard_deviation)
+    validation = None
+    if data.validation is not None:
+        match data:
+            case FolderConfig():
+                held_out: DataConfig = replace(data, manifest=data.validation)
+            case ShardsConfig():
+                held_out = replace(data, path=data.validation)
+            case _:
+                assert_never(data)
+        others = _encoded(config, held_out, autoencoder, None)
+        validation = _windows(config, training, data, others)
+    return _data_module(_windows(config, training, data, encoded), validation, training, data)
+
+
+def _encoded(
+    config: DiffusionModelConfig,
+    data: DataConfig,
+    autoencoder: AudioAutoencoder,
+    faults: Faults | None,
+) -> EncodedSet:
+    match data:
+        case FolderConfig():
+            return _encoded_now(config, data, autoencoder, faults)
+        case ShardsConfig():
+            return open_shards(Path(data.path), encoding_of(config, autoencoder))
+        case _:
+            assert_never(data)
+
+
+def _windows(
+    config: DiffusionModelConfig,
+    training: DiffusionTrainingConfig,
+    data: DataConfig,
+    encoded: EncodedSet,
+) -> LatentDataset:
+    return LatentDataset(
+        recordings=encoded.recordings,
+        latents=encoded.latents,
+        window=config.window_samples // config.autoencoder.downsampling,
+        downsampling=config.autoencoder.downsampling,
+        sample_rate=config.sample_rate,
+        crops_per_recording=data.crops_per_recording,
+        trailing_silence=data.trailing_silence,
+        caption_share=data.caption_share,
+        metadata=data.prompts,
+        whole_seconds=data.whole_seconds,
+        seed=training.seed,
+    )
+
+
+def _data_module(
+    dataset: EpochDataset,
+    validation: EpochDataset | None,
+    training: AutoencoderTrainingConfig | DiffusionTrainingConfig,
+    data: DataConfig,
+) -> AudioDataModule:
+    settings = {"batch_size": training.batch_size, "workers": data.workers, "seed": training.seed}
+    if validation is None:
+        return AudioDataModule(dataset, **settings)
+    return ValidatedDataModule(dataset, validation, **settings)
+
+
+def encoding_of(config: DiffusionModelConfig, autoencoder: AudioAutoencoder) -> Encoding:
+    """Return what the latents of a model are made with."""
+    return Encoding(
+        encoder=fingerprint(autoencoder),
+        sample_rate=config.sample_rate,
+        audio_channels=config.audio_channels,
+        downsampling=config.autoencoder.downsampling,
+        latent_channels=config.autoencoder.latent_channels,
+        window_samples=config.window_samples,
+    )
+
+
+def warn_of_spread(config: DiffusionModelConfig, spread: float) -> None:
+    """Say which scale the autoencoder needs, if the latents' standard deviation is far from 1."""
+    if not 0.5 <= spread <= 2:
+        logger.warning(
+            "the latents have a standard deviation of %.3f, and noise levels assume 1: train with "
+            "autoencoder.scale=%.4g",
+            spread,
+            config.autoencoder.scale * spread,
+        )
+
+
+def _encoded_now(
+    config: DiffusionModelConfig,
+    data: FolderConfig,
+    autoencoder: AudioAutoencoder,
+    faults: Faults | None,
+) -> EncodedSet:
+    folder = Path(data.path)
+    recordings = read_recordings(folder, data.manifest)
+    latents = encode_recordings(
+        autoencoder=autoencoder,
+        recordings=recordings,
+        folder=folder,
+        cache=Path(data.latent_cache) if data.latent_cache else folder / "latents",
+        channels=config.audio_channels,
+        window_samples=config.window_samples,
+        faults=faults,
+    )
+    spread = standard_deviation([made for made in latents if made is not None])
+    return EncodedSet(recordings, latents, spread)
+
+
+def new_faults(config: ModelConfig, trainer: TrainerConfig, data: DataConfig) -> Faults:
+    """Return the list of a run's unusable recordings, kept in the run's folder.
+
+    Raises:
+        ValueError: When the manifest, or the index of the shards, cannot be used.
+    """
+    match data:
+        case FolderConfig():
+            count = len(read_recordings(Path(data.path), data.manifest))
+            most = data.most_unusable
+        case ShardsConfig():
+            # They were left out when the shards were written.
+            count, most = read_index(Path(data.path)).recordings, 0.0
+        case _:
+            assert_never(data)
+    report = run_folder(config, trainer) / "unusable_recordings.csv"
+    return Faults(report, recordings=count, most=most)

@@ -1,0 +1,259 @@
+"""Evaluation during training, from its configuration."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import torch
+
+from stable_audio_open.audio_models.registry import load_embedder, load_tagger
+from stable_audio_open.config.data import FolderConfig, ShardsConfig
+from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.config.evaluation import (
+    GenerationEvaluationConfig,
+    ReconstructionEvaluationConfig,
+)
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
+from stable_audio_open.config.trainer import TrainerConfig
+from stable_audio_open.data.recordings import read_recordings
+from stable_audio_open.evaluation.clap import load_joint_embedder
+from stable_audio_open.evaluation.fixed_set import (
+    FixedRecording,
+    FixedSet,
+    check_fixed_set,
+    fixed_set_hash,
+)
+from stable_audio_open.manifest import INDEX
+from stable_audio_open.training.callbacks.early_stopping import EarlyStopping
+from stable_audio_open.training.callbacks.evaluated_generations import (
+    GenerationEvaluation,
+    Listeners,
+)
+from stable_audio_open.training.callbacks.evaluated_reconstructions import ReconstructionEvaluation
+from stable_audio_open.training.callbacks.evaluations import Evaluation, Evaluations
+from stable_audio_open.training.callbacks.measurements import Measurements
+from stable_audio_open.training.trainer import Callback
+
+logger = logging.getLogger(__name__)
+
+Listener = TypeVar("Listener")
+FOLDER, FIXED_SET = "evaluation", "fixed_set"
+
+
+def early_stopping(trainer: TrainerConfig, measurements: Measurements) -> list[Callback]:
+    """Return the callback that ends the run when it gets no better, if one is wanted."""
+    wanted = trainer.early_stopping
+    if wanted is None:
+        return []
+    return [
+        EarlyStopping(
+            measurements,
+            metric=wanted.metric,
+            patience=wanted.patience,
+            least_change=wanted.least_change,
+        )
+    ]
+
+
+def measured(config: ModelConfig) -> dict[str, str]:
+    """Return what a run measures and how, of each kind.
+
+    Each is some words and a hash, the same for what can be compared.
+
+    Raises:
+        AudioFileError: A recording of the fixed set cannot be read.
+        ValueError: A manifest is not as it should be.
+    """
+    assert config.data is not None
+    assert config.training is not None
+    found = {}
+    if config.data.validation is not None:
+        listing = Path(config.data.path) / config.data.validation
+        if isinstance(config.data, ShardsConfig):
+            listing = Path(config.data.validation) / INDEX
+        loss = getattr(config.training, "loss", None)
+        digest = _hash(msgspec.json.encode(loss), listing.read_bytes())
+        found["validation"] = f"{listing} ({digest})"
+    wanted = config.training.evaluation
+    if wanted is not None:
+        how = msgspec.structs.replace(wanted, every=1, at_start=False)
+        if isinstance(how, GenerationEvaluationConfig):
+            how = msgspec.structs.replace(how, listen_on_cpu=False, keep_sounds=False)
+        recordings = _fixed_set(wanted)
+        digest = _hash(msgspec.json.encode(how), fixed_set_hash(recordings).encode())
+        found["evaluation"] = f"{_words(wanted, len(recordings))} ({digest})"
+    return found
+
+
+def evaluations(
+    config: ModelConfig, folder: Path, measurements: Measurements, device: torch.device
+) -> list[Callback]:
+    """Return the callback that evaluates, if one is wanted.
+
+    Args:
+        config: With `training`.
+        folder: Of the run.
+        measurements: Of the run.
+        device: Where the listeners compute, unless they are to stay on the CPU.
+
+    Raises:
+        AudioFileError: A recording of the fixed set cannot be read.
+        ConfigError: The run goes by a value that is not measured.
+        ValueError: The manifest is not as it should be, all recordings of the fixed set are silent,
+            or a listener's weights are missing.
+    """
+    training = config.training
+    assert training is not None
+    wanted = training.evaluation
+    if wanted is None:
+        return []
+    recordings = _fixed_set(wanted)
+    _warn_of_trained(config, recordings)
+    place = folder / FOLDER
+    fixed = partial(
+        FixedSet,
+        recordings=recordings,
+        folder=place / FIXED_SET,
+        sample_rate=config.sample_rate,
+        channels=config.audio_channels,
+    )
+    evaluation: Evaluation
+    match config, wanted:
+        case DiffusionModelConfig(), GenerationEvaluationConfig():
+            window = config.window_samples / config.sample_rate
+            fixed_set = fixed(seconds=min(wanted.seconds or window, window))
+            evaluation = _generations(wanted, fixed_set, device)
+        case AutoencoderModelConfig(), ReconstructionEvaluationConfig():
+            fixed_set = fixed(seconds=wanted.seconds)
+            evaluation = ReconstructionEvaluation(fixed_set)
+        case _:
+            raise AssertionError(f"{type(wanted).__name__} does not fit {type(config).__name__}")
+    _check_names(config, evaluation)
+    fixed_set.check()
+    return [
+        Evaluations(
+            evaluation,
+            measurements,
+            folder=place,
+            every=wanted.every,
+            at_start=wanted.at_start,
+        )
+    ]
+
+
+def _generations(
+    wanted: GenerationEvaluationConfig, fixed: FixedSet, device: torch.device
+) -> GenerationEvaluation:
+    named = {"frechet": wanted.frechet, "kl": wanted.kl, "clap": wanted.clap}
+    load_listeners(wanted, torch.device("cpu"))  # what is missing is told now; one process listens
+    return GenerationEvaluation(
+        fixed,
+        metrics=[metric for metric, listener in named.items() if listener is not None],
+        load=partial(load_listeners, wanted, device),
+        steps=wanted.steps,
+        guidance_scale=wanted.guidance_scale,
+        seed=wanted.seed,
+        keep_sounds=wanted.keep_sounds,
+    )
+
+
+def load_listeners(wanted: GenerationEvaluationConfig, device: torch.device) -> Listeners:
+    """Load the networks that are named; the training's random numbers stay as they are.
+
+    Raises:
+        ValueError: There is no such network, or its weights are missing.
+    """
+    where = "cpu" if wanted.listen_on_cpu else str(device)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn before theirs are loaded
+        return Listeners(
+            frechet=_load(load_embedder, "frechet", wanted.frechet, where),
+            kl=_load(load_tagger, "kl", wanted.kl, where),
+            clap=_load(load_joint_embedder, "clap", wanted.clap, where),
+        )
+
+
+def _load(
+    load: Callable[..., Listener], field: str, name: str | None, device: str
+) -> Listener | None:
+    try:
+        return None if name is None else load(name, device=device)
+    except ValueError as error:
+        raise ValueError(f"training.evaluation.{field}: {error}") from error
+
+
+def _check_names(config: ModelConfig, evaluation: Evaluation) -> None:
+    """Refuse to go by a value of the evaluation that it does not find."""
+    assert config.training is not None
+    assert config.training.trainer is not None
+    for field, name in going_by(config.training.trainer).items():
+        kind, _, value = name.partition("/")
+        if kind == "evaluation" and value not in evaluation.names:
+            names = ", ".join(f"evaluation/{known}" for known in evaluation.names)
+            raise ConfigError(
+                f"{config.name}: `training.trainer.{field}` is {name!r}, which "
+                f"`training.evaluation` does not find; allowed: {names}"
+            )
+
+
+def going_by(trainer: TrainerConfig) -> dict[str, str]:
+    """Return the measured values that a run goes by, by their fields."""
+    found = {}
+    if trainer.checkpoint.best is not None:
+        found["checkpoint.best"] = trainer.checkpoint.best
+    if trainer.early_stopping is not None:
+        found["early_stopping.metric"] = trainer.early_stopping.metric
+    return found
+
+
+def _words(
+    wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig, recordings: int
+) -> str:
+    """Say what is measured, as a reader of curves wants to know."""
+    listing = Path(wanted.path) / wanted.manifest
+    if isinstance(wanted, ReconstructionEvaluationConfig):
+        return f"{recordings} recordings of {listing}, at most {wanted.seconds:g} s of each"
+    named = {"frechet": wanted.frechet, "kl": wanted.kl, "clap": wanted.clap}
+    listeners = ", ".join(f"{metric} by {name}" for metric, name in named.items() if name)
+    return (
+        f"{recordings} captions of {listing}; {listeners}; {wanted.steps} steps, guidance scale "
+        f"{wanted.guidance_scale:g}, seed {wanted.seed}"
+    )
+
+
+def _hash(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:16]
+
+
+def _fixed_set(
+    wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig,
+) -> list[FixedRecording]:
+    folder = Path(wanted.path)
+    listed = read_recordings(folder, wanted.manifest)[: wanted.count]
+    recordings = [FixedRecording(path=folder / one.file, caption=one.caption) for one in listed]
+    check_fixed_set(recordings, source=str(folder / wanted.manifest))
+    return recordings
+
+
+def _warn_of_trained(config: ModelConfig, recordings: list[FixedRecording]) -> None:
+    """Tell where the model could learn by heart what it is judged by (shards do not tell)."""
+    if not isinstance(config.data, FolderConfig):
+        return
+    folder = Path(config.data.path)
+    trained = {
+        (folder / one.file).resolve() for one in read_recordings(folder, config.data.manifest)
+    }
+    both = sum(one.path.resolve() in trained for one in recordings)
+    if both:
+        logger.warning(
+            "%d of the %d recordings of training.evaluation are trained on too: what is learnt by "
+            "heart looks good; name a manifest of others to judge what is new",
+            both,
+            len(recordings),
+        )

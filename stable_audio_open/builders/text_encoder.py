@@ -1,0 +1,106 @@
+"""Text encoders from a folder or a hub name."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from stable_audio_open.builders.model import TextEncoder
+
+T5_VOCABULARY = 32128
+
+T5_SIZES: dict[str, dict[str, Any]] = {
+    "t5-small": {"d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
+    "t5-base": {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12},
+    "t5-large": {"d_model": 1024, "d_ff": 4096, "num_layers": 24, "num_heads": 16},
+}
+"""Published sizes, under the hub names with and without `google-t5/`."""
+
+
+def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None) -> TextEncoder:
+    """Load a tokenizer and a T5 encoder with transformers, in float32.
+
+    Args:
+        source: A folder in transformers' layout, or a hub name such as `t5-base`.
+        tokenizer: Where the tokenizer is, if not there.
+
+    Raises:
+        ValueError: When nothing usable is there; says what else can be done.
+    """
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    name = os.fspath(source)
+    try:
+        tokens: Any = AutoTokenizer.from_pretrained(source if tokenizer is None else tokenizer)
+        with _quiet() if Path(source).is_dir() else nullcontext():
+            loaded: Any = T5EncoderModel.from_pretrained(
+                source, dtype=torch.float32, output_loading_info=True
+            )
+    except Exception as error:  # transformers and tokenizers raise anything, plain Exception too
+        raise ValueError(_refusal(name, _first_line(error))) from error
+    encoder, report = loaded
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        fault = f"{len(missing)} of its tensors are missing, such as {missing[0]}"
+        raise ValueError(_refusal(name, fault))
+    return TextEncoder(tokens, encoder.eval(), encoder.config.d_model)
+
+
+def text_encoder_skeleton(name: str | Path) -> TextEncoder:
+    """Build a T5 encoder on the meta device, to count its numbers without a download.
+
+    Args:
+        name: A published size such as `t5-base`, or a folder with its `config.json`.
+
+    Raises:
+        ValueError: When it is neither.
+    """
+    from transformers import T5Config, T5EncoderModel
+
+    size = T5_SIZES.get(os.fspath(name).removeprefix("google-t5/"))
+    if size is not None:
+        config = T5Config(vocab_size=T5_VOCABULARY, **size)
+    elif (Path(name) / "config.json").is_file():
+        config = T5Config.from_pretrained(name)
+    else:
+        raise ValueError(
+            f"the size of the text encoder {os.fspath(name)!r} is unknown; known are "
+            f"{', '.join(T5_SIZES)} and folders that hold a config.json"
+        )
+    with torch.device("meta"):
+        encoder: Any = T5EncoderModel(config)
+    return TextEncoder(_no_tokenizer, encoder.eval(), config.d_model)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide the progress bars of transformers, which are of use for downloads alone."""
+    from transformers.utils import logging
+
+    switch: Any = logging
+    shown = switch.is_progress_bar_enabled()
+    switch.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            switch.enable_progress_bar()
+
+
+def _no_tokenizer(text: list[str], **_: Any) -> NoReturn:
+    raise ValueError(f"a skeleton has no tokenizer for {text}; load the text encoder itself")
+
+
+def _refusal(name: str, fault: str) -> str:
+    return (
+        f"cannot load the text encoder {name!r}: {fault}; pass text_encoder= a folder that holds "
+        "a T5 encoder and its tokenizer"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,298 @@
+"""Training runs from their configuration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stable_audio_open.adversarial.discriminator import MultiResolutionDiscriminator
+from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.builders.autoencoder import build_autoencoder
+from stable_audio_open.checkpoint.bundled import checkpoint_path
+from stable_audio_open.checkpoint.layouts import read_checkpoint
+from stable_audio_open.checkpoint.native import read_discriminator
+from stable_audio_open.checkpoint.strict import load_part_strictly, load_strictly
+from stable_audio_open.config.model import (
+    AutoencoderModelConfig,
+    DiffusionModelConfig,
+    ModelConfig,
+)
+from stable_audio_open.config.read import encode_config, model_part
+from stable_audio_open.config.trainer import TrainerConfig
+from stable_audio_open.config.training import (
+    AdamWConfig,
+    AdversarialConfig,
+    AutoencoderTrainingConfig,
+    DiffusionTrainingConfig,
+    EmaConfig,
+    InverseLRConfig,
+)
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.losses.reconstruction import StereoSpectralLoss
+from stable_audio_open.training.adversarial import AdversarialTraining, AdversarialWeights
+from stable_audio_open.training.autoencoder import (
+    AutoencoderLossWeights,
+    AutoencoderTraining,
+    freeze_encoder,
+    narrow_posterior,
+)
+from stable_audio_open.training.callbacks.demos import Demo, DemoWriter
+from stable_audio_open.training.callbacks.measurements import Measurements
+from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.ema import EmaSchedule
+from stable_audio_open.training.lora import add_adapter
+from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.parallel.strategy import ShardedStrategy
+from stable_audio_open.training.trainer import Callback, Trainer, make_trainer
+
+
+def new_autoencoder(
+    config: AutoencoderModelConfig, training: AutoencoderTrainingConfig
+) -> AudioAutoencoder:
+    """Return the autoencoder that a training starts from: given, or new by the seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        model = build_autoencoder(config)
+    if training.initialize is not None:
+        start = read_checkpoint(checkpoint_path(training.initialize))
+        source = str(start.path)
+        if isinstance(start.config, AutoencoderModelConfig):
+            load_strictly(model, start.tensors, source=source, keys=start.keys)
+        else:
+            load_part_strictly(model, "autoencoder", start.tensors, source=source, keys=start.keys)
+    elif training.initial_scale_bias is not None:
+        narrow_posterior(model, scale_bias=training.initial_scale_bias)
+    return model
+
+
+def spectral_loss(
+    config: AutoencoderModelConfig, training: AutoencoderTrainingConfig
+) -> StereoSpectralLoss:
+    """Return the distances of decoded signals from their originals."""
+    loss = training.loss
+    return StereoSpectralLoss(
+        sample_rate=config.sample_rate,
+        fft_sizes=loss.fft_sizes,
+        a_weighting=loss.a_weighting,
+        reference=loss.reference,
+        skip_silent_side=loss.skip_silent_side,
+        mel=loss.mel > 0,
+    )
+
+
+def autoencoder_task(
+    config: AutoencoderModelConfig,
+    training: AutoencoderTrainingConfig,
+    model: AudioAutoencoder,
+    *,
+    distances: StereoSpectralLoss | None = None,
+) -> AutoencoderTraining:
+    """Return the Lightning module that trains an autoencoder, against discriminators or not.
+
+    Args:
+        config: The whole model's.
+        training: Its `training`.
+        model: What is trained.
+        distances: What `spectral_loss` returns; made here where None.
+    """
+    if training.train == "decoder":
+        freeze_encoder(model)
+    loss, adversarial = training.loss, training.adversarial
+    common: dict[str, Any] = {
+        "model": model,
+        "loss": distances or spectral_loss(config, training),
+        "weights": AutoencoderLossWeights(
+            mid_side=loss.mid_side,
+            left_right=loss.left_right,
+            mel=loss.mel,
+            waveform=loss.waveform,
+            kl=loss.kl,
+        ),
+        "optimisation": _optimisation(training.optimizer, training.schedule),
+        "ema": _ema(training.ema),
+        "offload_ema": training.ema is not None and training.ema.offload,
+        "header": _header(config),
+        "seed": training.seed,
+    }
+    if adversarial is None:
+        return AutoencoderTraining(**common)
+    return AdversarialTraining(
+        **common,
+        discriminator=_discriminator(config, training, adversarial),
+        adversarial_weights=AdversarialWeights(
+            adversarial=adversarial.adversarial, feature_matching=adversarial.feature_matching
+        ),
+        discriminator_optimisation=_optimisation(adversarial.optimizer, adversarial.schedule),
+        first_step=adversarial.first_step,
+        gradient_clip=training.trainer.gradient_clip,
+    )
+
+
+def _discriminator(
+    config: AutoencoderModelConfig,
+    training: AutoencoderTrainingConfig,
+    adversarial: AdversarialConfig,
+) -> MultiResolutionDiscriminator:
+    """Return new discriminators, or those of the checkpoint that the training starts from."""
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        discriminator = MultiResolutionDiscriminator(
+            audio_channels=config.audio_channels,
+            fft_sizes=adversarial.fft_sizes,
+            filters=adversarial.filters,
+        )
+    if training.initialize is not None:
+        path = checkpoint_path(training.initialize)
+        tensors = read_discriminator(path)
+        if tensors:
+            load_strictly(discriminator, tensors, source=str(path))
+    return discriminator
+
+
+def diffusion_task(
+    config: DiffusionModelConfig, training: DiffusionTrainingConfig, model: LatentDiffusion
+) -> DiffusionTraining:
+    """Return the Lightning module that trains a diffusion transformer."""
+    model.transformer.activation_checkpointing = training.activation_checkpointing
+    header = _header(config)
+    if training.lora is not None:
+        model.requires_grad_(False)
+        header["lora"] = add_adapter(
+            model.transformer,
+            rank=training.lora.rank,
+            alpha=training.lora.alpha,
+            targets=training.lora.targets,
+            dropout=training.lora.dropout,
+            seed=training.seed,
+        )
+    return DiffusionTraining(
+        model=model,
+        optimisation=_optimisation(training.optimizer, training.schedule),
+        guidance_dropout=training.guidance_dropout,
+        ema=_ema(training.ema),
+        offload_ema=training.ema is not None and training.ema.offload,
+        log_loss_by_timestep=training.log_loss_by_timestep,
+        header=header,
+        seed=training.seed,
+    )
+
+
+def run_folder(config: ModelConfig, trainer: TrainerConfig) -> Path:
+    """Return the folder of a run's checkpoints and logs."""
+    return Path(trainer.output) / (trainer.name or config.name)
+
+
+def demo_writer(training: DiffusionTrainingConfig, folder: Path) -> list[Callback]:
+    """Return the callback that writes demos, if any are wanted."""
+    demo = training.demo
+    if demo is None:
+        return []
+    return [
+        DemoWriter(
+            demos=Demo.take(demo.conditions, demo.count),
+            guidance_scales=demo.guidance_scales,
+            every=demo.every,
+            steps=demo.steps,
+            folder=folder / "demos",
+            seed=training.seed,
+        )
+    ]
+
+
+def item_seconds(config: ModelConfig) -> float:
+    """Return how many seconds of audio an item of a batch stands for."""
+    match config:
+        case AutoencoderModelConfig(training=training):
+            assert training is not None
+            return training.crop_samples / config.sample_rate
+        case DiffusionModelConfig():
+            return config.window_samples / config.sample_rate
+
+
+def build_trainer(
+    config: ModelConfig,
+    trainer: TrainerConfig,
+    measurements: Measurements,
+    *,
+    first: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] = (),
+) -> Trainer:
+    """Return the Lightning trainer, with checkpoints and a log in the run's folder.
+
+    Args:
+        config: Of the model.
+        trainer: Of the run.
+        measurements: Idem.
+        first: Callbacks that may end the run, before checkpoints are written.
+        callbacks: Others.
+    """
+    return make_trainer(
+        folder=run_folder(config, trainer),
+        measurements=measurements,
+        logger=trainer.logger,
+        checkpoint_every=trainer.checkpoint.every,
+        checkpoints_kept=trainer.checkpoint.keep,
+        best=trainer.checkpoint.best,
+        first=first,
+        callbacks=callbacks,
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.nodes,
+        precision=trainer.precision,
+        strategy=_strategy(config, trainer),
+        max_steps=trainer.max_steps,
+        accumulate_grad_batches=trainer.accumulate,
+        gradient_clip_val=None if _steps_by_hand(config) else trainer.gradient_clip,
+        log_every_n_steps=trainer.log_every,
+        val_check_interval=trainer.validate_every * trainer.accumulate,
+    )
+
+
+def _steps_by_hand(config: ModelConfig) -> bool:
+    """Say whether two optimisers take turns, which Lightning leaves to the module."""
+    return (
+        isinstance(config, AutoencoderModelConfig)
+        and config.training is not None
+        and config.training.adversarial is not None
+    )
+
+
+def _strategy(config: ModelConfig, trainer: TrainerConfig) -> str | ShardedStrategy:
+    """Return Lightning's name, or our own for `fsdp`, which Lightning has for GPUs alone."""
+    match trainer.strategy:
+        case "fsdp":
+            return ShardedStrategy()
+        # With two optimisers each step leaves weights without gradient.
+        case "ddp" | "auto" if _steps_by_hand(config) and _several_processes(trainer):
+            return "ddp_find_unused_parameters_true"
+        case _:
+            return trainer.strategy
+
+
+def _several_processes(trainer: TrainerConfig) -> bool:
+    """Say whether Lightning will start, or expect, more than one."""
+    devices = trainer.devices
+    if devices == "auto":
+        devices = 1 if trainer.accelerator == "cpu" else torch.cuda.device_count()
+    return devices * trainer.nodes > 1
+
+
+def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> Optimisation:
+    return Optimisation(
+        lr=optimizer.lr,
+        betas=optimizer.betas,
+        weight_decay=optimizer.weight_decay,
+        inv_gamma=schedule.inv_gamma,
+        power=schedule.power,
+        warmup=schedule.warmup,
+        offload=optimizer.offload,
+    )
+
+
+def _ema(ema: EmaConfig | None) -> EmaSchedule | None:
+    return None if ema is None else EmaSchedule(decay=ema.decay, power=ema.power)
+
+
+def _header(config: ModelConfig) -> dict[str, Any]:
+    return {"format": 1, "config": encode_config(model_part(config)).decode()}

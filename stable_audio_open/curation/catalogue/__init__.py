@@ -1,0 +1,1 @@
+"""The catalogue of recordings, and decisions about them."""

@@ -1,0 +1,145 @@
+"""Rows of any catalogue become one catalogue on disk; rows that cannot are kept with the reason."""
+
+import math
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from stable_audio_open.curation.catalogue.parquet import RECORDS, write_catalogue
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+
+REJECTS = "rejects.jsonl"
+LARGEST_RATE, MOST_CHANNELS, LAST_YEAR = 2**31 - 1, 2**15 - 1, 9999
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """What one row of a source says, or why that cannot be told."""
+
+    source: str
+    """File or folder."""
+    position: int
+    """Line of a text file, or number in a document or folder, from 1."""
+    raw: str | bytes
+    """The row as it stands there."""
+    record: CatalogueRecord | None = None
+    """None for a bad row."""
+    reason: str = ""
+    """What is wrong with a bad row."""
+
+
+class Reject(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of `rejects.jsonl`: a row that is not in the catalogue."""
+
+    source: str
+    position: int
+    reason: str
+    raw: str
+
+
+class Ingested(msgspec.Struct, kw_only=True):
+    """How many rows went where."""
+
+    records: int = 0
+    with_file: int = 0
+    rejects: int = 0
+
+
+def ingest(rows: Iterable[Row], folder: Path, *, replace: bool = False) -> Ingested:
+    """Write a catalogue and its rejects, both or neither.
+
+    Args:
+        rows: Read once; one part of the catalogue is in memory at a time, and all identifiers.
+            Bad rows and repeated identifiers go to `folder/rejects.jsonl`.
+        folder: Of the catalogue; decisions that are there stay.
+        replace: Take the place of a catalogue that is there.
+
+    Raises:
+        ValueError: a catalogue is there and `replace` is False.
+    """
+    if (folder / RECORDS).exists() and not replace:
+        raise ValueError(
+            f"{folder}: holds a catalogue; give another folder, or --replace to read it anew"
+        )
+    beside = folder / f".ingest-{os.getpid()}"
+    beside.mkdir(parents=True)
+    counts = Ingested()
+    try:
+        with (beside / REJECTS).open("wb") as rejects:
+            write_catalogue(beside, _sort_out(rows, rejects, counts))
+        if (folder / RECORDS).exists():
+            (folder / RECORDS).rename(beside / "old")
+        (beside / RECORDS).rename(folder / RECORDS)
+        (beside / REJECTS).replace(folder / REJECTS)
+    finally:
+        shutil.rmtree(beside)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return counts
+
+
+def with_files(rows: Iterable[Row], files: dict[int, str]) -> Iterator[Row]:
+    """Say for each record which file holds its audio.
+
+    Args:
+        rows: Of Freesound or FMA, whose identifiers are numbers.
+        files: Paths by number; see `files_by_number`.
+    """
+    for row in rows:
+        if row.record is None:
+            yield row
+        else:
+            file = files.get(int(row.record.id.partition(":")[2]))
+            record = msgspec.structs.replace(row.record, file=file)
+            yield msgspec.structs.replace(row, record=record)
+
+
+def _sort_out(
+    rows: Iterable[Row], rejects: BinaryIO, counts: Ingested
+) -> Iterator[CatalogueRecord]:
+    seen: set[str] = set()
+    for row in rows:
+        record = row.record
+        reason = row.reason if record is None else _fault(record, seen)
+        if record is not None and not reason:
+            seen.add(record.id)
+            counts.records += 1
+            counts.with_file += record.file is not None
+            yield record
+            continue
+        counts.rejects += 1
+        reject = Reject(
+            source=readable(row.source),
+            position=row.position,
+            reason=readable(reason),
+            raw=readable(row.raw),
+        )
+        rejects.write(msgspec.json.encode(reject) + b"\n")
+
+
+def _fault(record: CatalogueRecord, seen: set[str]) -> str:
+    """Say why a record cannot be in the catalogue; empty when it can."""
+    if record.id in seen:
+        return f"the id {record.id!r} is there already"
+    ranges = (
+        ("year", record.year, 1, LAST_YEAR),
+        ("sample_rate", record.sample_rate, 1, LARGEST_RATE),
+        ("channels", record.channels, 1, MOST_CHANNELS),
+    )
+    for name, value, low, high in ranges:
+        if value is not None and not low <= value <= high:
+            return f"{name} is {value}; it must lie within {low}..{high}"
+    if record.duration is not None and not (
+        math.isfinite(record.duration) and record.duration >= 0
+    ):
+        return f"duration is {record.duration} s; it must be finite and not negative"
+    return ""
+
+
+def readable(text: str | bytes) -> str:
+    """Return text that is valid UTF-8, with escapes for what is not."""
+    data = text if isinstance(text, bytes) else text.encode(errors="surrogateescape")
+    return data.decode(errors="backslashreplace")

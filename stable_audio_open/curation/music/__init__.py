@@ -1,0 +1,1 @@
+"""The music gate: what sounds like music goes to review."""

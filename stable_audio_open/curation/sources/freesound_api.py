@@ -1,0 +1,208 @@
+"""Freesound's API over HTTP: patient with rate limits and faults, and silent about its keys."""
+
+import string
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+import msgspec
+
+from stable_audio_open.files.atomic import written_beside
+
+Result = TypeVar("Result")
+
+SITE = "https://freesound.org"
+FIELDS = (
+    "id,url,name,tags,description,created,license,type,channels,filesize,bitrate,bitdepth,"
+    "duration,samplerate,username,pack,download,previews"
+)
+KEY, TOKEN = "FREESOUND_API_KEY", "FREESOUND_OAUTH_TOKEN"
+ALLOWED = frozenset(string.ascii_letters + string.digits + "-._~+/=")
+TOO_MANY, FIRST_SERVER_ERROR = 429, 500
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+MOST_PATIENT = 3600.0
+"""Seconds: a server that asks for a longer wait, such as for the next day, ends the run."""
+
+
+class KeyRefusedError(ValueError):
+    """The server does not take the key or the token."""
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text search; the names are the API's."""
+
+    query: str = ""
+    filter: str = ""
+    """Such as `license:"Creative Commons 0" duration:[1 TO 30]`."""
+    sort: str = "created_asc"
+    """Oldest first, so that new sounds do not move the pages while they are fetched."""
+    fields: str = FIELDS
+    page_size: int = 150
+
+
+class FreesoundClient:
+    """Requests to one server, each tried again where that can help.
+
+    Args:
+        server: Scheme, host and port.
+        key: Sent as `Authorization: Token KEY` to that server alone.
+        token: OAuth2 token, which originals need.
+        tries: Requests before a fault of the server or of the connection counts.
+        timeout: Seconds without a byte.
+        sleep: Waits so many seconds.
+
+    Raises:
+        ValueError: The server is no URL, or the key or the token cannot be one.
+    """
+
+    def __init__(
+        self,
+        *,
+        server: str = SITE,
+        key: str = "",
+        token: str = "",
+        tries: int = 6,
+        timeout: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not server.startswith(("http://", "https://")):
+            raise ValueError(f"server is {server!r}; it must start with http:// or https://")
+        for variable, value in ((KEY, key), (TOKEN, token)):
+            if not set(value) <= ALLOWED:  # httpx would show it in its error
+                raise ValueError(f"{variable} holds characters that no key has; copy it again")
+        self.server = server.rstrip("/")
+        self._key = key
+        self._token = token
+        self._tries = tries
+        self._sleep = sleep
+        self._http = httpx.Client(timeout=timeout, follow_redirects=True)
+
+    def __enter__(self) -> "FreesoundClient":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def search_page(self, search: Search, page: int) -> bytes:
+        """Return the reply for one page, from 1, as the server wrote it.
+
+        Raises:
+            ValueError: The server refuses: a bad key, query or page.
+            ConnectionError: It does not answer, after all tries.
+        """
+        parameters = {
+            name: value for name, value in msgspec.structs.asdict(search).items() if value
+        }
+        url = str(
+            httpx.URL(f"{self.server}/apiv2/search/text/").copy_merge_params(
+                parameters | {"query": search.query, "page": page}
+            )
+        )
+        return self._persist(url, f"Token {self._key}", KEY, lambda reply: reply.read())
+
+    def download_preview(self, url: str, path: Path) -> None:
+        """Fetch a preview, which needs no key.
+
+        Raises:
+            ValueError: The server refuses.
+            ConnectionError: It does not answer, or not with all bytes, after all tries.
+        """
+        self._persist(url, "", "no key", lambda reply: _save(reply, path, None))
+
+    def download_original(self, sound: int, path: Path, size: int | None) -> None:
+        """Fetch the file that the author uploaded.
+
+        Args:
+            sound: Its number.
+            path: Takes the file in one step.
+            size: Bytes that it must have, where that is known.
+
+        Raises:
+            ValueError: The server refuses.
+            ConnectionError: It does not answer, or not with all bytes, after all tries.
+        """
+        url = f"{self.server}/apiv2/sounds/{sound}/download/"
+        self._persist(url, f"Bearer {self._token}", TOKEN, lambda reply: _save(reply, path, size))
+
+    def _persist(
+        self,
+        url: str,
+        authorization: str,
+        variable: str,
+        use: Callable[[httpx.Response], Result],
+    ) -> Result:
+        """Return what `use` makes of a good reply; wait and try again after a fault that passes."""
+        place = url.partition("?")[0]
+        headers = {"Authorization": authorization} if authorization else {}
+        fault, wait = "", 0.0
+        for attempt in range(self._tries):
+            if attempt:
+                self._sleep(wait)
+            wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
+            try:
+                with self._http.stream("GET", url, headers=headers) as reply:
+                    if reply.is_success:
+                        return use(reply)
+                    fault = f"{reply.status_code} {reply.reason_phrase}"
+                    if reply.status_code == TOO_MANY:
+                        wait = _wanted_wait(reply, wait)
+                    elif reply.status_code < FIRST_SERVER_ERROR:
+                        reply.read()
+                        raise _refusal(reply, place, variable)
+            except httpx.InvalidURL as error:
+                raise ValueError(f"{place}: not a URL ({error})") from error
+            except (httpx.RequestError, IncompleteError) as error:
+                fault = f"{error or type(error).__name__}"
+            if wait > MOST_PATIENT:
+                fault += f", which asks to wait {wait:.0f} s"
+                break
+        raise ConnectionError(f"{place}: {fault}; run the same command again later to go on")
+
+
+class IncompleteError(Exception):
+    """A download of another size than it should have."""
+
+
+def _save(reply: httpx.Response, path: Path, size: int | None) -> None:
+    with written_beside(path) as temporary:
+        with temporary.open("xb") as file:
+            for chunk in reply.iter_bytes():
+                file.write(chunk)
+        got = temporary.stat().st_size
+        if not got or size not in (None, got):
+            raise IncompleteError(f"got {got} bytes of {size or 'at least 1'}")
+
+
+def _wanted_wait(reply: httpx.Response, otherwise: float) -> float:
+    """Return the seconds of Retry-After, which holds seconds or a date."""
+    text = reply.headers.get("Retry-After", "")
+    if text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return otherwise
+
+
+def _refusal(reply: httpx.Response, place: str, variable: str) -> ValueError:
+    status = f"{place}: {reply.status_code} {reply.reason_phrase}"
+    if reply.status_code == httpx.codes.UNAUTHORIZED:
+        return KeyRefusedError(
+            f"{status}: the server does not take the value of {variable}; make one at "
+            f"{SITE}/apiv2/apply/"
+        )
+    try:
+        said = " ".join(str(msgspec.json.decode(reply.content)["detail"]).split())
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        said = "no reason given"
+    return ValueError(f"{status}: {said}")

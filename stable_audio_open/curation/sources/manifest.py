@@ -1,0 +1,85 @@
+"""A training manifest as a source: recordings that somebody has listed with their captions."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from stable_audio_open.curation.catalogue.ingest import Row
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.sources.folder import checked_info
+from stable_audio_open.manifest import ManifestLine
+
+
+class Sourced(msgspec.Struct, frozen=True):
+    """What is read of a line to tell which sources stand there twice."""
+
+    source: str | None = None
+
+
+def read_listed(manifest: Path, audio: Path | None = None) -> Iterator[Row]:
+    """Yield a row for each line of a manifest that is not empty.
+
+    A record's identifier is the line's `source`. Where several lines name the same one, each gets
+    `#` and its file behind it; without a source it is `folder:` and the file. Where no
+    description is given, the caption is one too, so that prompts can be drawn of it. The end of
+    each file is read, as of a folder's.
+
+    Args:
+        manifest: One JSON object a line.
+        audio: Folder of the files; the manifest's own when None.
+
+    Raises:
+        OSError: The manifest cannot be read.
+    """
+    audio = manifest.parent if audio is None else audio
+    sources = Counter(_sources(manifest))
+    with manifest.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            if not raw.strip():
+                continue
+            text = raw.rstrip(b"\r\n")
+            try:
+                record = _record(text, audio, sources)
+            except (msgspec.DecodeError, ValueError) as error:
+                yield Row(source=str(manifest), position=number, raw=text, reason=str(error))
+            else:
+                yield Row(source=str(manifest), position=number, raw=text, record=record)
+
+
+def _sources(manifest: Path) -> Iterator[str]:
+    decoder = msgspec.json.Decoder(Sourced)
+    with manifest.open("rb") as lines:
+        for line in lines:
+            try:
+                source = decoder.decode(line).source
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # told of when the line is read as a whole
+            if source:
+                yield source
+
+
+def _record(text: bytes, audio: Path, sources: Counter[str]) -> CatalogueRecord:
+    line = msgspec.json.decode(text, type=ManifestLine)
+    file = PurePosixPath(line.file)
+    if not file.parts or file.is_absolute() or ".." in file.parts:
+        raise ValueError(f"file is {line.file!r}; give a path inside {audio}")
+    info = checked_info(audio / file)
+    if not line.source:
+        name = f"folder:{line.file}"
+    elif sources[line.source] > 1:
+        name = f"{line.source}#{line.file}"
+    else:
+        name = line.source
+    said = msgspec.structs.asdict(line)
+    for field in ("source", "description"):
+        del said[field]
+    return CatalogueRecord(
+        id=name,
+        description=line.description or line.caption,
+        duration=info.duration,
+        sample_rate=info.sample_rate,
+        channels=info.channels,
+        **said,
+    )

@@ -1,0 +1,1 @@
+"""The set that is trained on."""

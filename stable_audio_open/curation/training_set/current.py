@@ -1,0 +1,73 @@
+"""A training set that is written anew only when what it is made of has changed."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.curation.training_set.select import SUMMARY
+
+INPUTS = "inputs.sha256"
+
+
+def inputs_hash(records: Iterable[CatalogueRecord], audio: Path, settings: object) -> str:
+    """Return what a set is made of as a SHA-256: settings, records, sizes and times of the files.
+
+    Args:
+        records: That stand.
+        audio: Folder of the files; one that is not there counts as such.
+        settings: What msgspec can write as JSON.
+    """
+    digest = hashlib.sha256(msgspec.json.encode(settings))
+    for record in records:
+        try:
+            status = (audio / str(record.file)).stat()
+            state = (status.st_size, status.st_mtime_ns)
+        except OSError:
+            state = (0, 0)
+        digest.update(msgspec.json.encode((record, state)))
+    return digest.hexdigest()
+
+
+def keep_current(folder: Path, inputs: str, write: Callable[[Path], object]) -> bool:
+    """Write a set, or leave the one that was made of the same.
+
+    Args:
+        folder: Of the set. One that this function wrote is replaced as a whole; it stays as it was
+            when writing fails.
+        inputs: See `inputs_hash`.
+        write: Writes a set into a folder that is not there.
+
+    Returns:
+        False when the set is as before.
+
+    Raises:
+        ValueError: There is a folder that this function did not write.
+    """
+    known = folder / INPUTS
+    if folder.exists() and not known.is_file():
+        raise ValueError(f"{folder}: was not written by `curate run`; move it away")
+    if known.is_file() and known.read_text() == inputs:
+        return False
+    beside = folder.with_name(f".{folder.name}-{os.getpid()}")
+    old = beside.with_name(f"{beside.name}.old")
+    try:
+        write(beside)
+        (beside / INPUTS).write_text(inputs)
+        if folder.exists():
+            folder.rename(old)
+        beside.rename(folder)
+    finally:
+        for left in (beside, old):
+            shutil.rmtree(left, ignore_errors=True)
+    return True
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return what `set.json` says of a set."""
+    return msgspec.json.decode((folder / SUMMARY).read_bytes(), type=dict[str, Any])

@@ -1,0 +1,1 @@
+"""Encoded recordings in shards, written and read."""

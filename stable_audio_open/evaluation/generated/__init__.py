@@ -1,0 +1,1 @@
+"""Sounds that a model makes to be evaluated."""

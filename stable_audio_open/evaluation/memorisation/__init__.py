@@ -1,0 +1,1 @@
+"""Whether a model gives back what it was trained on (section 5.3)."""

@@ -1,0 +1,102 @@
+"""The recordings of a diffusion training, encoded ahead of it."""
+
+from pathlib import Path
+
+import torch
+
+from stable_audio_open.builders.data import encoding_of, warn_of_spread
+from stable_audio_open.builders.initial import trained_autoencoder
+from stable_audio_open.config.data import FolderConfig
+from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.config.model import DiffusionModelConfig, ModelConfig
+from stable_audio_open.config.training import DiffusionTrainingConfig
+from stable_audio_open.data.latent_shards.reading import Index, verify_shards
+from stable_audio_open.data.latent_shards.writing import Plan, encode_shards, write_index
+from stable_audio_open.data.processes import Processes, joined_processes
+from stable_audio_open.data.recordings import holds_recordings, read_recordings
+
+
+def run_encoding(
+    config: ModelConfig, output: Path, *, per_shard: int, verify: bool = False
+) -> Index | None:
+    """Encode the recordings of a diffusion training into shards.
+
+    Processes that torchrun started share the work, one GPU each where there are any.
+
+    Args:
+        config: With `data` (a folder) and `training`, whose autoencoder encodes.
+        output: The folder of the shards. What is there already and still right is kept.
+        per_shard: Recordings in each shard, at least 1.
+        verify: Read all shards again in the end, and compare their checksums.
+
+    Returns:
+        The index, in the process of rank 0.
+
+    Raises:
+        ConfigError: When the configuration is of no diffusion training on a folder.
+        AudioFileError: When too many recordings cannot be read.
+        ValueError: When a checkpoint cannot be read, a checksum is wrong, or the output holds
+            recordings.
+    """
+    if per_shard < 1:
+        raise ValueError(f"recordings per shard must be at least 1, got {per_shard}")
+    config, training, data = _parts(config)
+    if holds_recordings(output):
+        raise ValueError(
+            f"{output}: holds recordings in shards, which those of latents would replace; give "
+            "another folder as --output"
+        )
+    recordings = read_recordings(Path(data.path), data.manifest)
+    with joined_processes() as processes:
+        autoencoder = trained_autoencoder(config, training).to(_device(training, processes))
+        plan = Plan(
+            recordings=recordings,
+            folder=Path(data.path),
+            output=output,
+            encoding=encoding_of(config, autoencoder),
+            per_shard=per_shard,
+            most_unusable=data.most_unusable,
+        )
+        encode_shards(plan, autoencoder, rank=processes.rank, processes=processes.total)
+        processes.wait()
+        if processes.rank != 0:
+            return None
+        index = write_index(plan)
+        warn_of_spread(config, index.standard_deviation)
+        if verify:
+            verify_shards(output)
+        return index
+
+
+def _parts(
+    config: ModelConfig,
+) -> tuple[DiffusionModelConfig, DiffusionTrainingConfig, FolderConfig]:
+    """Return the parts that encoding needs, or say which is missing."""
+    if not isinstance(config, DiffusionModelConfig):
+        raise ConfigError(
+            f'{config.name}: $.type: found "{config.__struct_config__.tag}"; allowed: '
+            '"latent_diffusion": encoding takes the configuration of a diffusion training'
+        )
+    if config.data is None or config.training is None:
+        missing = "data" if config.data is None else "training"
+        raise ConfigError(f"{config.name}: `{missing}` is missing; encoding needs this section")
+    if not isinstance(config.data, FolderConfig):
+        raise ConfigError(
+            f'{config.name}: $.data.type: found "{config.data.__struct_config__.tag}"; allowed: '
+            '"folder": encoding takes the recordings themselves'
+        )
+    return config, config.training, config.data
+
+
+def _device(training: DiffusionTrainingConfig, processes: Processes) -> torch.device:
+    """Return the GPU of this process, the CPU where there is none or none is wanted."""
+    wanted = "auto" if training.trainer is None else training.trainer.accelerator
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    gpus = torch.cuda.device_count()
+    if processes.local_rank >= gpus:
+        raise ValueError(
+            f"process {processes.local_rank} of this machine has no GPU, there are {gpus}; start "
+            "as many processes as GPUs, or set training.trainer.accelerator=cpu"
+        )
+    return torch.device("cuda", processes.local_rank)

@@ -1,1 +1,0 @@
-"""Trained networks that hear what is in a recording: taggers and embedders, as parts."""

@@ -1,0 +1,1 @@
+"""Audio hashes, embeddings and nearest pairs."""

@@ -1,0 +1,185 @@
+"""When checkpoints are written, and which are kept."""
+
+import logging
+import math
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytorch_lightning as pl
+
+from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.training.callbacks.measurements import (
+    Measurement,
+    Measurements,
+    is_better,
+    value_of,
+    worst,
+)
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"(\d{8,})\.ckpt")
+
+
+class Best(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `best.ckpt` is."""
+
+    metric: str
+    value: float
+    step: int
+
+
+class Checkpoints(pl.Callback):
+    """Write `folder/STEP.ckpt` every so many steps, and after the last step of a run.
+
+    The last step is also that after which another callback stopped the run. `folder/last.ckpt` is
+    the newest one under another name; a run is resumed from it. (Lightning's own callback would
+    miss a last step between two intervals, or write it when the epoch is closed, from where a
+    longer run would not go on exactly.)
+
+    Args:
+        folder: Created when missing.
+        measurements: Of the run, earlier in the list of callbacks.
+        every: Steps between checkpoints.
+        keep: How many are kept.
+        best: Measured value; the step at which it is best is kept as `folder/best.ckpt`, with
+            `folder/best.json` that says how good and when.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        measurements: Measurements,
+        *,
+        every: int,
+        keep: int,
+        best: str | None = None,
+    ) -> None:
+        self.folder = folder
+        self.measurements = measurements
+        self.every = every
+        self.keep = keep
+        self.best = best
+        self.best_value = worst(best) if best is not None else math.nan
+        self._saved: int | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Take note of where a resumed run starts, and of what it has to beat."""
+        self._saved = trainer.global_step
+        self._recall_best(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Take note of it where a run was over before it began."""
+        if self._saved is None:
+            self.on_train_start(trainer)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save if it is time."""
+        step = trainer.global_step
+        if step % self.every == 0 or step == trainer.max_steps or trainer.should_stop:
+            self._save(trainer)
+
+    def on_measurement(self, trainer: pl.Trainer, measurement: Measurement) -> None:
+        """Keep the checkpoint if it is the best so far; save if the measurement ends the run.
+
+        Raises:
+            ValueError: When no value of this name is measured.
+        """
+        if self.best is not None:
+            self._keep_if_best(trainer, self.best, measurement)
+        if trainer.should_stop and self._saved is not None:
+            self._save(trainer)
+
+    def _keep_if_best(self, trainer: pl.Trainer, metric: str, measurement: Measurement) -> None:
+        value = value_of(metric, measurement)
+        if value is None or not is_better(metric, value, self.best_value):
+            return
+        self.best_value = value
+        _save(trainer, self.folder / "best.ckpt")
+        if trainer.is_global_zero:
+            record = Best(metric=metric, value=value, step=measurement.step)
+            content = msgspec.json.format(msgspec.json.encode(record), indent=2)
+            replace_bytes(self.folder / "best.json", content + b"\n")
+
+    def _recall_best(self, trainer: pl.Trainer) -> None:
+        """Learn what was best of what the run knows, and save it where there was no time to."""
+        if self.best is None:
+            return
+        metric, kept, lost = self.best, worst(self.best), None
+        if trainer.is_global_zero:
+            known = {m.step: m for m in self.measurements.known if metric in m.values}
+            record = self._read_best()
+            # Of another metric, another way to measure or another run, it is nothing to beat.
+            if record and record.metric == metric and record.step in known:
+                kept = record.value if known[record.step].values[metric] == record.value else kept
+            best = kept
+            for step, measurement in known.items():
+                if is_better(metric, measurement.values[metric], best):
+                    best, lost = measurement.values[metric], step
+        self.best_value, lost = trainer.strategy.broadcast((kept, lost))
+        if lost == trainer.global_step:
+            [measurement] = [
+                m for m in self.measurements.known if m.step == lost and metric in m.values
+            ]
+            self._keep_if_best(trainer, metric, measurement)
+        elif lost is not None and trainer.is_global_zero:
+            logger.warning(
+                "%s: the checkpoint of step %d, the best by %s so far, is not kept; the best from "
+                "here on will be",
+                self.folder / "best.ckpt",
+                lost,
+                metric,
+            )
+
+    def _read_best(self) -> "Best | None":
+        path = self.folder / "best.json"
+        if not path.is_file() or not path.with_suffix(".ckpt").is_file():
+            return None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Best)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path}: does not say what is best ({error}); repair it, or delete it"
+            ) from error
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        """Write the checkpoint of this step, unless it is written."""
+        step = trainer.global_step
+        # Where gradients accumulate, several batches end at the same step.
+        if step == self._saved:
+            return
+        self._saved = step
+        path = self.folder / f"{step:08d}.ckpt"
+        _save(trainer, path)
+        if trainer.is_global_zero:
+            _point(self.folder / "last.ckpt", path)
+            self._delete_old(step)
+
+    def _delete_old(self, step: int) -> None:
+        """Keep the newest up to this step; later ones are of a run before and not ours to judge."""
+        found = ((_NAME.fullmatch(path.name), path) for path in self.folder.iterdir())
+        ours = sorted((int(m[1]), path) for m, path in found if m and int(m[1]) <= step)
+        for _, path in ours[: -self.keep]:
+            path.unlink()
+
+
+def _save(trainer: pl.Trainer, path: Path) -> None:
+    """Write weights, optimisers and counters."""
+    # In writing, Lightning's flag leaves optimisers out (unset, it logs a line each time); it says
+    # nothing of unpickling. What reads checkpoints has weights_only=True.
+    trainer.save_checkpoint(path, weights_only=False)
+
+
+def _point(name: Path, target: Path) -> None:
+    """Give a file a second name in place of what had it, by a copy where links are not possible."""
+    partial = name.with_name(f".{name.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(target, partial)
+    except OSError:
+        shutil.copyfile(target, partial)
+    partial.replace(name)

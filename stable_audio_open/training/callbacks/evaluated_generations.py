@@ -1,0 +1,140 @@
+"""The metrics of table 1, of generations from the captions of a fixed set."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
+
+from stable_audio_open.audio.files import audio_info
+from stable_audio_open.audio.saving import limit_peak, save_audio
+from stable_audio_open.audio_models.clip_tagger import ClipTagger
+from stable_audio_open.audio_models.embedder import Embedder
+from stable_audio_open.audio_models.tagger import Tagger
+from stable_audio_open.diffusion.samplers import MAX_SEED
+from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.clap import JointEmbedder, Prompt, evaluate_clap
+from stable_audio_open.evaluation.fixed_set import FixedSet
+from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
+from stable_audio_open.evaluation.kl import evaluate_kl
+from stable_audio_open.evaluation.result import Result, to_json
+from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.generate import generate
+from stable_audio_open.latent_diffusion import LatentDiffusion
+
+GENERATIONS = "generations"
+
+
+class Listeners(NamedTuple):
+    """Who hears the generations; None leaves a metric out."""
+
+    frechet: Embedder | None
+    kl: Tagger | ClipTagger | None
+    clap: JointEmbedder | None
+
+
+class GenerationEvaluation:
+    """One generation for each recording, as long as it, with the same seed at every step.
+
+    Args:
+        fixed: Recordings, whose captions are the prompts.
+        metrics: Some of `frechet`, `kl` and `clap`.
+        load: Loads the listeners of these metrics; called by the process that listens.
+        steps: Of sampling.
+        guidance_scale: Of classifier-free guidance.
+        seed: Of the first recording; the others count up.
+        keep_sounds: Leave the generations where they are made.
+    """
+
+    def __init__(
+        self,
+        fixed: FixedSet,
+        *,
+        metrics: Sequence[str],
+        load: Callable[[], Listeners],
+        steps: int,
+        guidance_scale: float,
+        seed: int,
+        keep_sounds: bool = False,
+    ) -> None:
+        self.fixed = fixed
+        self.metrics = metrics
+        self.load = load
+        self.steps = steps
+        self.guidance_scale = guidance_scale
+        self.seed = seed
+        self.keep_sounds = keep_sounds
+        self._listeners = Listeners(None, None, None)
+        self._heard = Memory()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `values` finds."""
+        return (*self.metrics, "silent")
+
+    def prepare(self) -> None:
+        """Write the recordings anew, load the listeners and let them hear the recordings once.
+
+        Raises:
+            ValueError: They cannot be compared, such as by a covariance of one window.
+        """
+        self._listeners, self._heard = self.load(), Memory()
+        self.fixed.write()
+        self._results(self.fixed.folder, self._heard)
+
+    def share(self, model: nn.Module, folder: Path, *, rank: int, processes: int) -> None:
+        """Generate what falls to this process, into `folder/generations`."""
+        assert isinstance(model, LatentDiffusion)
+        made = folder / GENERATIONS
+        made.mkdir(parents=True, exist_ok=True)
+        for place in range(rank, len(self.fixed.recordings), processes):
+            recording = self.fixed.recordings[place]
+            heard = audio_info(self.fixed.file(recording)).duration
+            audio = generate(
+                model,
+                recording.caption,
+                duration=min(heard, model.window_seconds),
+                steps=self.steps,
+                guidance_scale=self.guidance_scale,
+                seed=(self.seed + place) % (MAX_SEED + 1),
+                progress=False,
+            )
+            # The metrics bring all to one level, so that turning down is worth no warning.
+            samples, _ = limit_peak(audio.samples[0])
+            save_audio(made / f"{recording.id}.wav", samples, audio.sample_rate)
+
+    def values(self, model: nn.Module, folder: Path) -> dict[str, float]:
+        """Compare all generations with the recordings, and keep the results."""
+        del model
+        made = folder / GENERATIONS
+        # What is heard of the generations is of no use again.
+        results = self._results(made, self._heard.copy())
+        if not self.keep_sounds:
+            shutil.rmtree(made, ignore_errors=True)
+        for name, (result, _) in results.items():
+            replace_bytes(folder / f"{name}.json", to_json(result))
+        found = {name: value for name, (_, value) in results.items()}
+        # All of them count the silent ones.
+        [(result, _), *_] = results.values()
+        return found | {"silent": len(result.silent) / len(self.fixed.recordings)}
+
+    def _results(self, made: Path, heard: Memory) -> dict[str, tuple[Result, float]]:
+        """Return each result, and the figure in it."""
+        results: dict[str, tuple[Result, float]] = {}
+        embedder, tagger, joint = self._listeners
+        references = self.fixed.folder
+        if embedder is not None:
+            # Few recordings: an extrapolation to infinitely many would say nothing.
+            frechet = evaluate_frechet(made, references, embedder, points=0, memory=heard)
+            results["frechet"] = frechet, frechet.distance
+        if tagger is not None:
+            kl = evaluate_kl(made, references, tagger, memory=heard)
+            results["kl"] = kl, kl.divergence
+        if joint is not None:
+            prompts = [Prompt(id=one.id, prompt=one.caption) for one in self.fixed.recordings]
+            clap = evaluate_clap(
+                made, prompts, joint, source="captions", seed=self.seed, memory=heard
+            )
+            results["clap"] = clap, clap.score
+        return results

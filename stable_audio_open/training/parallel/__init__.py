@@ -1,0 +1,1 @@
+"""Work and weights split over processes and memories."""
