@@ -4,6 +4,7 @@ import io
 import logging
 import math
 import os
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -156,3 +157,36 @@ def save_audio(
             "(an earlier file of this name is untouched)"
         ) from error
     return path
+
+
+def check_folder(output: Path) -> None:
+    """Check that a folder can be written to, or made and written to.
+
+    Raises:
+        AudioSaveError: It is a file, its parent is missing, or nothing can be written there.
+    """
+    if output.is_dir():
+        check_writable(output)
+    elif output.exists():
+        raise AudioSaveError(f"{output}: is a file; give a folder, existing or new")
+    elif not output.parent.is_dir():
+        raise AudioSaveError(
+            f"{output}: the folder {output.parent} does not exist; create it or choose another one"
+        )
+    else:
+        check_writable(output.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Check that files can be made in a folder.
+
+    Raises:
+        AudioSaveError: They cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise AudioSaveError(
+            f"{folder}: nothing can be written there ({error.strerror}); choose another folder"
+        ) from error

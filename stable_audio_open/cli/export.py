@@ -35,6 +35,7 @@ def export(
     text_encoder: options.TextEncoder = None,
 ) -> None:
     """Write a model as a folder that `--model` takes, or as other programs read it."""
+    from stable_audio_open.audio.saving import check_folder
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
     from stable_audio_open.autoencoder.second_phase import take_decoder
     from stable_audio_open.checkpoint.bundled import checkpoint_path
@@ -42,7 +43,6 @@ def export(
     from stable_audio_open.checkpoint.layouts import read_checkpoint
     from stable_audio_open.checkpoint.lora import read_trained_adapter, save_adapter
     from stable_audio_open.checkpoint.native import save_native
-    from stable_audio_open.cli.target import check_folder
     from stable_audio_open.config.model import ModelConfig
     from stable_audio_open.pretrained import DTYPES, StableAudio, load
 

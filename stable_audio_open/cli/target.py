@@ -1,13 +1,12 @@
 """Where the sound goes: checked before the work, written after it."""
 
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.saving import AudioSaveError, Subtype, check_target
+from stable_audio_open.audio.saving import Subtype, check_folder, check_target, check_writable
 
 LONGEST_NAME = 60
 
@@ -49,39 +48,11 @@ def plan(output: Path, *, sounds: int, subtype: Subtype) -> Target:
             f"{output}: {sounds} sounds do not fit into one file; give a folder (a name without "
             f"{output.suffix})"
         )
-    _check_writable(output.parent)
+    check_writable(output.parent)
     return Target(output, False, subtype)
-
-
-def check_folder(output: Path) -> None:
-    """Check that a folder can be written to, or made and written to.
-
-    Raises:
-        AudioSaveError: It is a file, its parent is missing, or nothing can be written there.
-    """
-    if output.is_dir():
-        _check_writable(output)
-    elif output.exists():
-        raise AudioSaveError(f"{output}: is a file; give a folder, existing or new")
-    elif not output.parent.is_dir():
-        raise AudioSaveError(
-            f"{output}: the folder {output.parent} does not exist; create it or choose another one"
-        )
-    else:
-        _check_writable(output.parent)
 
 
 def file_name(prompt: str, seed: int) -> str:
     """Return a file name, without suffix, that tells the request: `deep-kick-drum_1234`."""
     words = re.sub(r"\W+", "-", prompt.lower()).strip("-")
     return f"{words[:LONGEST_NAME].rstrip('-') or 'sound'}_{seed}"
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise AudioSaveError(
-            f"{folder}: nothing can be written there ({error.strerror}); choose another folder"
-        ) from error

@@ -9,9 +9,6 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stable_audio_open.cli.evaluate.asked import Asked, check_asked
-from stable_audio_open.cli.evaluate.measuring import measure_subsets
-from stable_audio_open.cli.evaluate.metrics import metrics_by
 from stable_audio_open.evaluation import reconstruction
 from stable_audio_open.evaluation.clap import evaluate_clap, read_prompts
 from stable_audio_open.evaluation.distances import Distances
@@ -25,6 +22,9 @@ from stable_audio_open.evaluation.protocols.work import clip_items, generation_i
 from stable_audio_open.evaluation.reconstruction import evaluate_decoded
 from stable_audio_open.evaluation.report.published import Kind
 from stable_audio_open.evaluation.result import Result, to_json
+from stable_audio_open.jobs.protocol.measure import measure_subsets
+from stable_audio_open.jobs.protocol.metrics import metrics_by
+from stable_audio_open.jobs.protocol.request import Asked, check_asked
 
 pytestmark = pytest.mark.numerical
 
@@ -112,7 +112,7 @@ def all_captions(tmp_path: Path) -> Asked:
     (tmp_path / "prompts.csv").write_text(f"caption_id,track_id,caption\n{rows}")
     return check_asked(
         tmp_path / "prompts.csv", "song-describer", subset=ALL, limit=None, steps=1, guidance=7.0,
-        sampler="euler", seed=0, batch=1, lora=None,
+        sampler="euler", seed=0, batch=1,
     )  # fmt: skip
 
 

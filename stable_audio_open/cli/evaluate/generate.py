@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli import options
-from stable_audio_open.cli.evaluate import asked as shared
+from stable_audio_open.cli.evaluate import options as shared
 
 
 def generate(
@@ -36,17 +36,18 @@ def generate(
     """
     import logging
 
-    from stable_audio_open.cli.evaluate.making import (
+    from stable_audio_open.audio.saving import check_folder
+    from stable_audio_open.data.processes import joined_processes
+    from stable_audio_open.jobs.protocol.make import (
         device_of,
         make_generations,
         open_generations,
         seconds_of,
     )
-    from stable_audio_open.cli.target import check_folder
-    from stable_audio_open.data.processes import joined_processes
+    from stable_audio_open.jobs.protocol.request import check_asked
     from stable_audio_open.pretrained import StableAudio
 
-    asked = shared.check_asked(
+    asked = check_asked(
         prompts,
         protocol,
         subset=subset,
@@ -56,7 +57,7 @@ def generate(
         sampler=sampler,
         seed=seed,
         batch=batch,
-        lora=lora,
+        lora=options.adapters(lora),
     )
     check_folder(output)
     options.use_threads(threads)

@@ -107,9 +107,9 @@ def memorisation(
 
     from stable_audio_open.audio.audio import Audio
     from stable_audio_open.audio.files import read_audio
+    from stable_audio_open.audio.saving import check_folder
     from stable_audio_open.audio_models.registry import load_embedder
     from stable_audio_open.checkpoint.lora import adapter_names
-    from stable_audio_open.cli.target import check_folder
     from stable_audio_open.data.recordings import read_recordings
     from stable_audio_open.evaluation.generated.prompted import GenerationSettings
     from stable_audio_open.evaluation.memorisation.page import memorisation_page

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from stable_audio_open.cli import options
-from stable_audio_open.cli.evaluate import asked as shared
+from stable_audio_open.cli.evaluate import options as shared
 from stable_audio_open.cli.evaluate.report import Players
 
 
@@ -81,18 +81,19 @@ def protocol(
     import logging
     from functools import partial
 
-    from stable_audio_open.cli.evaluate.making import device_of
-    from stable_audio_open.cli.evaluate.metrics import load_metrics
-    from stable_audio_open.cli.evaluate.protocol_run import check_places, run_protocol
     from stable_audio_open.data.processes import joined_processes
     from stable_audio_open.evaluation.protocols.references import (
         check_references,
         find_references,
         refuse_missing,
     )
+    from stable_audio_open.jobs.protocol.make import device_of
+    from stable_audio_open.jobs.protocol.metrics import load_metrics
+    from stable_audio_open.jobs.protocol.request import check_asked
+    from stable_audio_open.jobs.protocol.run import check_places, run_protocol
     from stable_audio_open.pretrained import load
 
-    asked = shared.check_asked(
+    asked = check_asked(
         prompts,
         protocol,
         subset=subset,
@@ -102,7 +103,7 @@ def protocol(
         sampler=sampler,
         seed=seed,
         batch=batch,
-        lora=lora,
+        lora=options.adapters(lora),
     )
     found = find_references(references, asked.chosen)
     refuse_missing(references, asked.chosen, found, allowed=allow_missing)
@@ -133,4 +134,5 @@ def protocol(
             part=part,
             players=players,
             metrics=metrics or {},
+            tell=typer.echo,
         )

@@ -54,9 +54,9 @@ def speed(
 
     import torch
 
+    from stable_audio_open.audio.saving import check_folder
     from stable_audio_open.builders.random_model import full_prompts
     from stable_audio_open.cli.evaluate.stages import measure_stages
-    from stable_audio_open.cli.target import check_folder
     from stable_audio_open.evaluation.speed import (
         Speed,
         machine_name,

@@ -4,20 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import typer
-
+from stable_audio_open.audio.saving import check_folder
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.cli.evaluate.asked import Asked
-from stable_audio_open.cli.evaluate.making import (
-    cut_references,
-    make_generations,
-    make_reconstructions,
-    open_generations,
-    open_reconstructions,
-    seconds_of,
-)
-from stable_audio_open.cli.evaluate.measuring import measure_subsets
-from stable_audio_open.cli.target import check_folder
 from stable_audio_open.data.processes import Processes
 from stable_audio_open.evaluation.generated.sets import Item
 from stable_audio_open.evaluation.protocols.comparisons import Metric
@@ -27,6 +15,16 @@ from stable_audio_open.evaluation.report.results import read_result
 from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.jobs.protocol.make import (
+    cut_references,
+    make_generations,
+    make_reconstructions,
+    open_generations,
+    open_reconstructions,
+    seconds_of,
+)
+from stable_audio_open.jobs.protocol.measure import measure_subsets
+from stable_audio_open.jobs.protocol.request import Asked
 from stable_audio_open.pretrained import StableAudio
 
 GENERATIONS, RECONSTRUCTIONS = "generations", "reconstructions"
@@ -59,6 +57,7 @@ def run_protocol(
     part: Part,
     players: int,
     metrics: Mapping[str, Metric],
+    tell: Callable[[str], None],
 ) -> None:
     """Make what is missing, measure it and write the report; the first process alone measures.
 
@@ -72,6 +71,7 @@ def run_protocol(
         part: Which tables.
         players: Files to hear on the page.
         metrics: By the names of their results.
+        tell: Takes what was found, line by line.
 
     Raises:
         ValueError: Generations of an autoencoder alone are asked for, or a folder holds files that
@@ -93,7 +93,7 @@ def run_protocol(
     runs = [make() for make in reversed(waiting)][::-1]
     if processes.rank != 0:
         return
-    _list_missing(asked, references, output)
+    _list_missing(asked, references, output, tell)
     for kind, folder, items, compared in runs:
         found = measure_subsets(
             kind,
@@ -107,7 +107,7 @@ def run_protocol(
         for subset, files, unpaired, results, unmeasured in found:
             without = f", {unpaired} without a reference" if unpaired else ""
             names = ", ".join(path.stem for path in results) or "nothing measured"
-            typer.echo(f"{folder}, {subset}: {files} files{without}; {names}")
+            tell(f"{folder}, {subset}: {files} files{without}; {names}")
             silent = max(
                 (
                     measurement.silent
@@ -117,12 +117,12 @@ def run_protocol(
                 default=0,
             )
             if silent:
-                typer.echo(f"warning: {silent} of {files} files are silent")
+                tell(f"warning: {silent} of {files} files are silent")
             for metric, reason in unmeasured.items():
-                typer.echo(f"warning: no {metric} of {subset}: {reason}")
+                tell(f"warning: no {metric} of {subset}: {reason}")
     folders = [folder for _, folder, _, _ in runs]
     for path in write_report(output, read_runs(folders), players=players):
-        typer.echo(str(path))
+        tell(str(path))
 
 
 _Run = tuple[Kind, Path, Sequence[Item], Mapping[str, Path]]
@@ -168,11 +168,13 @@ def _reconstructions(
     return make
 
 
-def _list_missing(asked: Asked, references: Mapping[str, Path], output: Path) -> None:
+def _list_missing(
+    asked: Asked, references: Mapping[str, Path], output: Path, tell: Callable[[str], None]
+) -> None:
     """Leave a list of the references that are not there; none where all are."""
     missing = missing_references(asked.chosen, references)
     path = output / MISSING
     path.unlink(missing_ok=True)
     if missing:
         replace_bytes(path, "".join(f"{clip}\n" for clip in missing).encode())
-        typer.echo(f"{path}: {len(missing)} references are missing")
+        tell(f"{path}: {len(missing)} references are missing")

@@ -9,7 +9,6 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.checkpoint.lora import adapter_names
-from stable_audio_open.cli.evaluate.asked import Asked
 from stable_audio_open.data.processes import Processes
 from stable_audio_open.evaluation.generated.sets import (
     DECODED_SUFFIX,
@@ -26,6 +25,7 @@ from stable_audio_open.evaluation.generated.sources import follow_sources
 from stable_audio_open.evaluation.protocols.protocol import prompts_hash
 from stable_audio_open.evaluation.protocols.work import clip_items, cut, generation_items
 from stable_audio_open.evaluation.weights import module_hash
+from stable_audio_open.jobs.protocol.request import Asked
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.request import check_seeds
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stable_audio_open.cli.evaluate.asked import Asked
 from stable_audio_open.evaluation.generated.sets import Item
 from stable_audio_open.evaluation.protocols.comparisons import (
     Metric,
@@ -15,6 +14,7 @@ from stable_audio_open.evaluation.protocols.comparisons import (
 from stable_audio_open.evaluation.protocols.protocol import ALL, Prompt
 from stable_audio_open.evaluation.report.published import Kind, wanted
 from stable_audio_open.evaluation.result import UnmeasurableError
+from stable_audio_open.jobs.protocol.request import Asked
 
 
 class Measured(NamedTuple):

@@ -1,0 +1,1 @@
+"""A protocol of the paper: request, make, measure, report."""
