@@ -18,7 +18,7 @@ from stable_audio_open.checkpoint.native import save_native
 from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.latents import LatentDataset
 from stable_audio_open.data.manifest import read_manifest
-from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, drop_conditions
+from stable_audio_open.diffusion.objective import TimestepSampler, drop_conditions, noise_latents
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 
 CONDITIONS = ("prompt", "seconds_start", "seconds_total")
@@ -68,7 +68,7 @@ for step, batch in enumerate(islice(batches(), options.steps), start=1):
     conditioning = model.conditioner(model.conditioner.prepare(values))
     conditioning = drop_conditions(conditioning, torch.rand(len(latents), device=device) < 0.1)
     t = timesteps.draw(len(latents)).to(device)
-    noised = add_noise(latents, torch.randn_like(latents), t)
+    noised = noise_latents(latents, torch.randn_like(latents), t)
     loss = mse_loss(model.transformer(noised.x, t, conditioning), noised.velocity)
     optimizer.zero_grad()
     loss.backward()

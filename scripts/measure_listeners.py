@@ -26,7 +26,7 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.audio.saving import limit_peak, save_audio
 from stable_audio_open.audio_models.registry import EMBEDDERS, TAGGERS, load_embedder, load_tagger
-from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.sets import recordings_by_id
@@ -89,7 +89,7 @@ def measured(
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         references = spoilt(data, root / "references", changes["same"], seed=seed)
-        memory = Memory()
+        memory = ResultCache()
         for name, change in changes.items():
             made = spoilt(data, root / name, change, seed=seed)
             shown = f"{name:>14}"

@@ -18,7 +18,7 @@ from stable_audio_open.diffusion.samplers import StepNoise, get_sampler, initial
 from stable_audio_open.diffusion.schedule import time_from_sigma
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.progress import step_progress
-from stable_audio_open.request import check_request, noise_levels, shorten
+from stable_audio_open.request import check_request, noise_levels, truncate_schedule
 
 
 @torch.inference_mode()
@@ -101,7 +101,7 @@ def generate(
     latents = torch.zeros((len(request.seeds), *shape), device=device)
     if init_audio is not None:
         latents = latents + _encode(model, init_audio, request.frames, items=len(latents))
-        sigmas = shorten(sigmas, init_strength)
+        sigmas = truncate_schedule(sigmas, init_strength)
     x = latents + initial_noise(shape, request.seeds).to(device) * sigmas[0]
 
     transformer = ConditionedTransformer(

@@ -126,7 +126,7 @@ def noise_levels(schedule: str, steps: int, sigma_min: float, sigma_max: float) 
     return SCHEDULES[schedule](steps, sigma_min, sigma_max)
 
 
-def shorten(sigmas: list[float], strength: float) -> list[float]:
+def truncate_schedule(sigmas: list[float], strength: float) -> list[float]:
     """Keep the last part of a schedule, at least one step."""
     if not 0 < strength <= 1:
         raise ValueError(f"init_strength must be above 0 and at most 1, got {strength}")

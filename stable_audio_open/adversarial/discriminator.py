@@ -18,7 +18,7 @@ DILATIONS = (1, 2, 4)
 """In time, of the middle convolutions."""
 
 
-class Judgement(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator makes of a batch."""
 
     logits: Float[Tensor, "batch 1 frames bins"]
@@ -58,7 +58,7 @@ class SpectralDiscriminator(nn.Module):
         )
         self.output = _convolution(filters, 1, kernel=(3, 3))
 
-    def forward(self, audio: Float[Tensor, "batch channels time"]) -> Judgement:
+    def forward(self, audio: Float[Tensor, "batch channels time"]) -> DiscriminatorOutput:
         """Judge audio of at least one window.
 
         Raises:
@@ -77,7 +77,7 @@ class SpectralDiscriminator(nn.Module):
         for layer in self.layers:
             x = F.leaky_relu(layer(x), SLOPE)
             features.append(x)
-        return Judgement(logits=self.output(x), features=tuple(features))
+        return DiscriminatorOutput(logits=self.output(x), features=tuple(features))
 
     def extra_repr(self) -> str:
         """Show the resolution."""
@@ -100,7 +100,7 @@ class MultiResolutionDiscriminator(nn.Module):
             for size in fft_sizes
         )
 
-    def forward(self, audio: Float[Tensor, "batch channels time"]) -> list[Judgement]:
+    def forward(self, audio: Float[Tensor, "batch channels time"]) -> list[DiscriminatorOutput]:
         """Return the judgement of each."""
         return [scale(audio) for scale in self.scales]
 

@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.adversarial.discriminator import Judgement
+from stable_audio_open.adversarial.discriminator import DiscriminatorOutput
 
 
-def hinge_loss(real: Sequence[Judgement], decoded: Sequence[Judgement]) -> Float[Tensor, ""]:
+def hinge_loss(
+    real: Sequence[DiscriminatorOutput], decoded: Sequence[DiscriminatorOutput]
+) -> Float[Tensor, ""]:
     """Return the discriminators' loss, `mean max(0, 1 - D(x)) + mean max(0, 1 + D(x'))`."""
     return _average(
         [
@@ -20,13 +22,13 @@ def hinge_loss(real: Sequence[Judgement], decoded: Sequence[Judgement]) -> Float
     )
 
 
-def adversarial_loss(decoded: Sequence[Judgement]) -> Float[Tensor, ""]:
+def adversarial_loss(decoded: Sequence[DiscriminatorOutput]) -> Float[Tensor, ""]:
     """Return the decoder's loss, `-mean D(x')`."""
     return _average([-judgement.logits.mean() for judgement in decoded])
 
 
 def feature_matching_loss(
-    real: Sequence[Judgement], decoded: Sequence[Judgement]
+    real: Sequence[DiscriminatorOutput], decoded: Sequence[DiscriminatorOutput]
 ) -> Float[Tensor, ""]:
     """Return the mean L1 distance of the activations, averaged over the layers.
 

@@ -42,7 +42,7 @@ from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.lora import add_adapter
-from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.strategy import ShardedStrategy
 from stable_audio_open.training.trainer import Callback, Trainer, make_trainer
 
@@ -278,8 +278,8 @@ def _several_processes(trainer: TrainerConfig) -> bool:
     return devices * trainer.nodes > 1
 
 
-def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> Optimisation:
-    return Optimisation(
+def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> OptimizerSettings:
+    return OptimizerSettings(
         lr=optimizer.lr,
         betas=optimizer.betas,
         weight_decay=optimizer.weight_decay,

@@ -143,7 +143,9 @@ def merge_adapter(transformer: nn.Module, adapter: Adapter, *, weight: float = 1
         layer.weight = nn.Parameter(merged, requires_grad=layer.weight.requires_grad)
 
 
-def folded(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dict[str, Tensor]:
+def merged_state_dict(
+    tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
+) -> dict[str, Tensor]:
     """Return the plain weights of a transformer that was trained with an adapter."""
     scale = _scale(settings)
     plain = {}

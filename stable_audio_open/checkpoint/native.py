@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.folder import write_tensors, written_beside
-from stable_audio_open.checkpoint.lora import folded
+from stable_audio_open.checkpoint.lora import merged_state_dict
 from stable_audio_open.checkpoint.precision import precise_names
 from stable_audio_open.checkpoint.source import HEADER, TEXT_ENCODER, Checkpoint
 from stable_audio_open.checkpoint.tensors import CheckpointError, read_header, read_tensors
@@ -79,7 +79,7 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
     if use_ema and average:
         tensors = {k: v for k, v in tensors.items() if not k.startswith(averaged)} | average
     lora = file.header[HEADER].get("lora")
-    return Checkpoint(config, tensors if lora is None else folded(tensors, lora), path)
+    return Checkpoint(config, tensors if lora is None else merged_state_dict(tensors, lora), path)
 
 
 def read_discriminator(path: Path) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ def alpha_sigma(t: Float[Tensor, "*batch"]) -> tuple[Tensor, Tensor]:
     return angle.cos(), angle.sin()
 
 
-def add_noise(
+def noise_latents(
     latents: Float[Tensor, "batch latent_channels frames"],
     noise: Float[Tensor, "batch latent_channels frames"],
     t: Float[Tensor, "batch"],

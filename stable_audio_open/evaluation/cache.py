@@ -11,7 +11,7 @@ Arguments = TypeVarTuple("Arguments")
 Found = TypeVar("Found")
 
 
-class Memory:
+class ResultCache:
     """Answers of functions of recordings, which are known by the content of their files.
 
     It grows by one answer for each recording and function, so that answers should be vectors or
@@ -21,9 +21,9 @@ class Memory:
     def __init__(self) -> None:
         self._found: dict[Hashable, Any] = {}
 
-    def copy(self) -> "Memory":
+    def copy(self) -> "ResultCache":
         """Return one that knows the same, and keeps to itself what it learns from here on."""
-        made = Memory()
+        made = ResultCache()
         made._found = dict(self._found)
         return made
 

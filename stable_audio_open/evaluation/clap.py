@@ -17,7 +17,7 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.audio_models.embedder import Embedder, recording_vector
 from stable_audio_open.audio_models.registry import load_embedder
-from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.levels import PEAK_DB, at_peak, through_16_bits
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
@@ -140,7 +140,7 @@ def evaluate_clap(
     seed: int = 0,
     crop: float | None = None,
     allow_missing: bool = False,
-    memory: Memory | None = None,
+    memory: ResultCache | None = None,
 ) -> ClapResult:
     """Compare recordings with their prompts.
 

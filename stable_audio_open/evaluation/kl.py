@@ -14,7 +14,7 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.audio_models.clip_tagger import ClipTagger
 from stable_audio_open.audio_models.tagger import Tagger
-from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.divergence import (
     Definition,
     distribution,
@@ -52,7 +52,7 @@ def evaluate_kl(
     *,
     definition: Definition | None = None,
     allow_missing: bool = False,
-    memory: Memory | None = None,
+    memory: ResultCache | None = None,
 ) -> KlResult:
     """Compare each recording of a folder with that of the same id in another.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
-from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.distances import (
     Distances,
     reconstruction_distances,
@@ -127,7 +127,7 @@ def evaluate_decoded(
     sample_rate: int | None = None,
     channels: int | None = None,
     allow_missing: bool = False,
-    memory: Memory | None = None,
+    memory: ResultCache | None = None,
 ) -> ReconstructionResult:
     """Compare the recordings of a folder with their originals.
 

@@ -19,7 +19,11 @@ from stable_audio_open.config.curation import (
     PromptExamplesConfig,
     SearchConfig,
 )
-from stable_audio_open.curation.catalogue.decisions import add_decisions, read_decisions, standing
+from stable_audio_open.curation.catalogue.decisions import (
+    add_decisions,
+    final_decisions,
+    read_decisions,
+)
 from stable_audio_open.curation.catalogue.ingest import REJECTS, ingest
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
@@ -245,5 +249,5 @@ class _Run:
         return str(path)
 
     def _selected(self) -> list[CatalogueRecord]:
-        holds = standing(read_decisions(self.folder))
+        holds = final_decisions(read_decisions(self.folder))
         return select(read_catalogue(self.folder), holds).records

@@ -34,8 +34,8 @@ from stable_audio_open.config.model import (
 from stable_audio_open.config.read import decode_config, model_part
 from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.training.autoencoder import AutoencoderTraining
-from stable_audio_open.training.callbacks.faults import NoteFaults
-from stable_audio_open.training.callbacks.finite import SkipNotFinite
+from stable_audio_open.training.callbacks.faults import UnreadableRecordings
+from stable_audio_open.training.callbacks.finite import SkipNonFinite
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.callbacks.throughput import Throughput
 from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
@@ -81,8 +81,8 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
     measurements = Measurements(folder, measured(config))
     callbacks: list[Callback] = [
         ParametersWithoutGradient(),
-        SkipNotFinite(most_in_row=trainer.most_skipped),
-        NoteFaults(faults),
+        SkipNonFinite(most_in_row=trainer.most_skipped),
+        UnreadableRecordings(faults),
         TrainingLevel(every=trainer.log_every),
         Throughput(seconds=item_seconds(config), every=trainer.log_every),
         *evaluations(config, folder, measurements, _device(trainer)),

@@ -14,7 +14,7 @@ from stable_audio_open.adversarial.losses import (
     hinge_loss,
 )
 from stable_audio_open.training.autoencoder import AutoencoderTraining
-from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.optimisation import OptimizerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class AdversarialTraining(AutoencoderTraining):
         *,
         discriminator: MultiResolutionDiscriminator,
         adversarial_weights: AdversarialWeights,
-        discriminator_optimisation: Optimisation,
+        discriminator_optimisation: OptimizerSettings,
         first_step: int = 0,
         gradient_clip: float | None = None,
         **others: Any,

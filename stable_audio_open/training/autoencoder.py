@@ -19,7 +19,7 @@ from stable_audio_open.training.ema import (
     update_average,
 )
 from stable_audio_open.training.levels import level_lost, share_too_quiet, warn_too_quiet
-from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.randomness import BatchRandomness, process_count
 from stable_audio_open.training.validation import ValidationMeans
 
@@ -63,7 +63,7 @@ class AutoencoderTraining(pl.LightningModule):
         model: AudioAutoencoder,
         loss: StereoSpectralLoss,
         weights: AutoencoderLossWeights,
-        optimisation: Optimisation,
+        optimisation: OptimizerSettings,
         ema: EmaSchedule | None,
         offload_ema: bool = False,
         header: dict[str, Any],

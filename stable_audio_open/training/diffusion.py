@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stable_audio_open.conditioning.conditioner import Prepared
-from stable_audio_open.diffusion.objective import TimestepSampler, add_noise, drop_conditions
+from stable_audio_open.diffusion.objective import TimestepSampler, drop_conditions, noise_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.ema import (
     EmaSchedule,
@@ -18,7 +18,7 @@ from stable_audio_open.training.ema import (
     averaged_copy,
     update_average,
 )
-from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.sharding import (
     filled,
     outline,
@@ -53,7 +53,7 @@ class DiffusionTraining(pl.LightningModule):
         self,
         *,
         model: LatentDiffusion,
-        optimisation: Optimisation,
+        optimisation: OptimizerSettings,
         guidance_dropout: float,
         ema: EmaSchedule | None,
         offload_ema: bool = False,
@@ -119,7 +119,7 @@ class DiffusionTraining(pl.LightningModule):
         torch.manual_seed(random.seed)
         conditioning = self.model.conditioner(prepared)
         conditioning = drop_conditions(conditioning, dropped.to(latents.device))
-        noised = add_noise(latents, noise, t)
+        noised = noise_latents(latents, noise, t)
         velocity = self.model.transformer(noised.x, t, conditioning)
         errors = F.mse_loss(velocity.float(), noised.velocity.float(), reduction="none")
         loss = errors.mean()
@@ -151,7 +151,7 @@ class DiffusionTraining(pl.LightningModule):
                 processes=process_count(),
             )
             t = ((band + random.uniform()) / BANDS).to(latents.device)
-            noised = add_noise(latents, random.normal(*latents.shape[1:]).to(latents), t)
+            noised = noise_latents(latents, random.normal(*latents.shape[1:]).to(latents), t)
             velocity = model.transformer(noised.x, t, conditioning)
             loss = F.mse_loss(velocity.float(), noised.velocity.float())
             losses[f"validation/loss/{_band_name(band)}"] = loss

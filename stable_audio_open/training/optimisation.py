@@ -11,7 +11,7 @@ from stable_audio_open.training.parallel.offloading import OffloadedAdamW
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimisation:
+class OptimizerSettings:
     """AdamW with an exponential ramp-up and inverse decay of the learning rate (section 4).
 
     The learning rate at step n is `lr (1 - warmup^(n+1)) (1 + n / inv_gamma)^(-power)`.

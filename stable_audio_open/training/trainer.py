@@ -16,7 +16,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from stable_audio_open.training.callbacks.checkpoints import Checkpoints
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.callbacks.preemption import StopOnSignal
-from stable_audio_open.training.callbacks.progress import StepsShown
+from stable_audio_open.training.callbacks.progress import StepProgress
 from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
 
 __all__ = ["Callback", "Trainer", "fit", "make_trainer"]
@@ -75,7 +75,7 @@ def make_trainer(
                     keep=checkpoints_kept,
                     best=best,
                 ),
-                StepsShown(),
+                StepProgress(),
                 LearningRateMonitor(logging_interval="step"),
                 *callbacks,
             ],

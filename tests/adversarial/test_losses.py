@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.adversarial.discriminator import Judgement
+from stable_audio_open.adversarial.discriminator import DiscriminatorOutput
 from stable_audio_open.adversarial.losses import (
     adversarial_loss,
     feature_matching_loss,
@@ -12,11 +12,11 @@ from stable_audio_open.adversarial.losses import (
 pytestmark = pytest.mark.numerical
 
 
-def judgement(logits: list[float], *features: list[float]) -> Judgement:
+def judgement(logits: list[float], *features: list[float]) -> DiscriminatorOutput:
     def plane(values: list[float]) -> Tensor:
         return torch.tensor(values).reshape(1, 1, 1, -1)
 
-    return Judgement(logits=plane(logits), features=tuple(plane(f) for f in features))
+    return DiscriminatorOutput(logits=plane(logits), features=tuple(plane(f) for f in features))
 
 
 def test_hinge_by_hand() -> None:
@@ -45,7 +45,7 @@ def test_feature_matching_by_hand() -> None:
 
 def test_no_gradient_reaches_real_features() -> None:
     leaves = [torch.ones(1, 1, 1, 2, requires_grad=True) for _ in range(2)]
-    real, decoded = (Judgement(logits=leaf, features=(2 * leaf,)) for leaf in leaves)
+    real, decoded = (DiscriminatorOutput(logits=leaf, features=(2 * leaf,)) for leaf in leaves)
     feature_matching_loss([real], [decoded._replace(features=(3 * leaves[1],))]).backward()
     assert leaves[0].grad is None
     assert leaves[1].grad is not None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stable_audio_open import generate as story
 from stable_audio_open.diffusion.denoiser import VDenoiser
-from stable_audio_open.diffusion.objective import TimestepSampler, add_noise
+from stable_audio_open.diffusion.objective import TimestepSampler, noise_latents
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.diffusion.schedule import polyexponential
 from stable_audio_open.pretrained import StableAudio, load
@@ -28,7 +28,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def test_15_noised_latents_and_velocity_are_their_formulas() -> None:
     x, eps = normal(4, 3, 5), normal(4, 3, 5, seed=1)
     times = [0.0, 0.3, 0.75, 1.0]
-    noised = add_noise(x, eps, torch.tensor(times, dtype=torch.float64))
+    noised = noise_latents(x, eps, torch.tensor(times, dtype=torch.float64))
     for i, t in enumerate(times):
         alpha, sigma = math.cos(math.pi * t / 2), math.sin(math.pi * t / 2)
         torch.testing.assert_close(noised.x[i], alpha * x[i] + sigma * eps[i])

@@ -19,7 +19,7 @@ from stable_audio_open.data.latents import LatentDataset
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
-from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.optimisation import OptimizerSettings
 
 pytestmark = pytest.mark.numerical
 
@@ -47,7 +47,7 @@ def training(
     randomise(model.conditioner.numbers, seed=1)
     task = DiffusionTraining(
         model=model.float(),
-        optimisation=Optimisation(
+        optimisation=OptimizerSettings(
             lr=1e-3, betas=(0.9, 0.999), weight_decay=0.0, inv_gamma=1e6, power=0.5, warmup=0.5
         ),
         guidance_dropout=0.4,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.curation.catalogue.decisions import Decision, read_decisions, standing
+from stable_audio_open.curation.catalogue.decisions import Decision, final_decisions, read_decisions
 from stable_audio_open.curation.catalogue.parquet import write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
@@ -166,7 +166,7 @@ def test_the_review_loop(run: Run, catalogue: Path) -> None:
     Path("filled.csv").write_text(filled)
     result = run("curate", "review", catalogue, "--import", "filled.csv", "--by", "Ana")
     assert result.stdout == f"{catalogue}: 1 kept, 1 dropped, 1 left open, 0 known before\n"
-    held = standing(read_decisions(catalogue))
+    held = final_decisions(read_decisions(catalogue))
     assert {key: decision.verdict for key, decision in held.items()} == {
         "folder:long": "drop",
         "folder:half": "keep",

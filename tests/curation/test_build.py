@@ -10,7 +10,12 @@ import pytest
 import soundfile
 import webdataset
 
-from stable_audio_open.curation.catalogue.decisions import Decision, add_decisions, now, standing
+from stable_audio_open.curation.catalogue.decisions import (
+    Decision,
+    add_decisions,
+    final_decisions,
+    now,
+)
 from stable_audio_open.curation.catalogue.parquet import read_catalogue, write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.training_set.select import (
@@ -200,7 +205,7 @@ def test_a_person_brings_a_recording_back(catalogue: Path) -> None:
         id="freesound:4", verdict="keep", stage="review", reason="r", by="eve", at=now()
     )
     dropped = Decision(id="freesound:4", verdict="drop", stage="s", reason="r", by="b", at=now())
-    chosen = select(RECORDS, standing([decision, dropped]))
+    chosen = select(RECORDS, final_decisions([decision, dropped]))
     assert RECORDS[3] in chosen.records
     assert chosen.left_out == {"no file": 1}
 

@@ -5,9 +5,9 @@ import pytest
 from stable_audio_open.curation.catalogue.decisions import (
     Decision,
     add_decisions,
+    final_decisions,
     now,
     read_decisions,
-    standing,
 )
 
 
@@ -50,4 +50,4 @@ def test_a_person_stands_above_programs_and_caution_above_the_rest(
     taken: list[tuple[str, str]], holds: str
 ) -> None:
     decisions = [decision(verdict, stage) for verdict, stage in taken]
-    assert standing(decisions)["fma:1"].verdict == holds
+    assert final_decisions(decisions)["fma:1"].verdict == holds

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.audio_models.embedder import FunctionEmbedder
-from stable_audio_open.curation.catalogue.decisions import add_decisions, read_decisions, standing
+from stable_audio_open.curation.catalogue.decisions import (
+    add_decisions,
+    final_decisions,
+    read_decisions,
+)
 from stable_audio_open.curation.catalogue.parquet import write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.duplicates.calibration import LabelledPair
@@ -111,7 +115,7 @@ def test_from_files_to_decisions(catalogue: Path, audio: Path) -> None:
     function = Spectrum()
     found = decide_duplicates(catalogue, audio, embedder=embedder(function), threshold=0.99)
     assert found == (6, 1, 1, 1)
-    holds = standing(read_decisions(catalogue))
+    holds = final_decisions(read_decisions(catalogue))
     assert {name: d.verdict for name, d in holds.items()} == {
         "low.wav": "drop",
         "quiet.wav": "review",
@@ -146,7 +150,7 @@ def test_a_dropped_recording_represents_nobody(catalogue: Path, audio: Path) -> 
     ]
     add_decisions(catalogue, others)
     assert decide_duplicates(catalogue, audio).exact == 0
-    assert standing(read_decisions(catalogue)).keys() == {"low.flac"}
+    assert final_decisions(read_decisions(catalogue)).keys() == {"low.flac"}
 
 
 def test_calibration_on_recordings(catalogue: Path, audio: Path) -> None:

@@ -3,7 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.curation.catalogue.decisions import add_decisions, read_decisions, standing
+from stable_audio_open.curation.catalogue.decisions import (
+    add_decisions,
+    final_decisions,
+    read_decisions,
+)
 from stable_audio_open.curation.catalogue.parquet import read_catalogue, write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.licences.creative_commons import HOME
@@ -170,7 +174,7 @@ def test_refused_recordings_are_dropped_once(tmp_path: Path) -> None:
             read_catalogue(tmp_path), read_decisions(tmp_path), by="curate licences"
         )
         assert add_decisions(tmp_path, decisions) == added
-    stands = standing(read_decisions(tmp_path))
+    stands = final_decisions(read_decisions(tmp_path))
     assert {name: decision.reason for name, decision in stands.items()} == {
         "freesound:2": "CC-BY-NC 4.0 forbids commercial use (NC)",
         "freesound:3": "no licence is given",

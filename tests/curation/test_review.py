@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from stable_audio_open.curation.catalogue.decisions import Decision, now, standing
+from stable_audio_open.curation.catalogue.decisions import Decision, final_decisions, now
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.review.page import write_page
 from stable_audio_open.curation.review.table import Answers, open_cases, read_answers, write_table
@@ -123,7 +123,7 @@ def test_verdicts_come_back(tmp_path: Path) -> None:
     assert (found.open, found.known) == (1, 0)
 
     taken = [*DECISIONS, *found.decisions]
-    held = standing(taken)
+    held = final_decisions(taken)
     assert (held[RECORDS[0].id].verdict, held["fma:2"].verdict) == ("drop", "keep")
     assert open_cases(RECORDS, taken) == []
     again = answers(tmp_path, filled, taken=taken)

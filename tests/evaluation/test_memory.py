@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.evaluation.cache import Memory, content_hash
+from stable_audio_open.evaluation.cache import ResultCache, content_hash
 
 
 def test_files_are_known_by_content_whatever_their_names(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_files_are_known_by_content_whatever_their_names(tmp_path: Path) -> None
         heard.append((path.name, seed))
         return f"{path.read_text()} {seed}"
 
-    remembered = Memory().of(hear, "network")
+    remembered = ResultCache().of(hear, "network")
     assert [remembered(path, 0) for path in (first, link, copy)] == ["one 0"] * 3
     assert (remembered(other, 0), remembered(first, 1)) == ("two 0", "one 1")
     first.write_bytes(b"changed")
@@ -29,7 +29,7 @@ def test_files_are_known_by_content_whatever_their_names(tmp_path: Path) -> None
 
 def test_functions_are_told_apart_by_what_they_are_about(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"one")
-    memory = Memory()
+    memory = ResultCache()
     assert memory.of(lambda path: 1, "net", 44100)(tmp_path / "a") == 1
     assert memory.of(lambda path: 2, "net", 48000)(tmp_path / "a") == 2
     assert memory.of(lambda path: 3, "net", 44100)(tmp_path / "a") == 1
@@ -44,7 +44,7 @@ def test_no_answer_is_remembered_too_but_no_failure(tmp_path: Path) -> None:
         if len(calls) == 1:
             raise ValueError("damaged")
 
-    remembered = Memory().of(nothing)
+    remembered = ResultCache().of(nothing)
     with pytest.raises(ValueError, match="damaged"):
         remembered(tmp_path / "a")
     for _ in range(3):

@@ -9,7 +9,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.clap import Prompt, evaluate_clap
 from stable_audio_open.evaluation.frechet.vectors import embed_recordings
 from stable_audio_open.evaluation.kl import evaluate_kl
@@ -51,7 +51,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_vectors_by_channels_and_network(folders: tuple[Path, Path]) -> None:
-    files, memory = {"a": folders[0] / "a.wav"}, Memory()
+    files, memory = {"a": folders[0] / "a.wav"}, ResultCache()
     for gain in (1.0, 2.0):
         for channels in ("stereo", "mono"):
             alone = embed_recordings(files, Listener(gain), channels=channels)
@@ -60,14 +60,14 @@ def test_vectors_by_channels_and_network(folders: tuple[Path, Path]) -> None:
 
 
 def test_logits_by_network(folders: tuple[Path, Path]) -> None:
-    memory = Memory()
+    memory = ResultCache()
     for gain in (1.0, 2.0):
         alone = evaluate_kl(*folders, Listener(gain))
         assert evaluate_kl(*folders, Listener(gain), memory=memory) == alone
 
 
 def test_scores_by_crop_seed_and_network(folders: tuple[Path, Path]) -> None:
-    memory, prompts, scores = Memory(), [Prompt(id="a", prompt="noise")], set()
+    memory, prompts, scores = ResultCache(), [Prompt(id="a", prompt="noise")], set()
     for gain, crop, seed in ((1.0, 1.0, 0), (1.0, 2.0, 0), (1.0, 1.0, 1), (2.0, 1.0, 0)):
         listener = Listener(gain)
         alone = evaluate_clap(folders[0], prompts, listener, source="x", crop=crop, seed=seed)

@@ -19,7 +19,7 @@ from stable_audio_open.builders.initial import initial_model
 from stable_audio_open.builders.training import build_trainer, diffusion_task
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.read import read_config
-from stable_audio_open.training.callbacks.finite import SkipNotFinite
+from stable_audio_open.training.callbacks.finite import SkipNonFinite
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.trainer import fit
 
@@ -62,7 +62,7 @@ def main(file: str, folder: str) -> None:
     assert training.trainer is not None
     model = initial_model(config, training)
     batches = diffusion_data(config, training, data, model.autoencoder)
-    callbacks = [BreakOnce(), SkipNotFinite(most_in_row=2), Report(Path(folder))]
+    callbacks = [BreakOnce(), SkipNonFinite(most_in_row=2), Report(Path(folder))]
     trainer = build_trainer(
         config, training.trainer, Measurements(Path(folder), {}), callbacks=callbacks
     )

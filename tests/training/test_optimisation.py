@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from stable_audio_open.training.optimisation import Optimisation
+from stable_audio_open.training.optimisation import OptimizerSettings
 
 
-def optimisation(**changes: float) -> Optimisation:
+def optimisation(**changes: float) -> OptimizerSettings:
     settings = {"inv_gamma": 200_000, "power": 0.5, "warmup": 0.999} | changes
-    return Optimisation(lr=1.5e-4, betas=(0.8, 0.99), weight_decay=1e-3, **settings)
+    return OptimizerSettings(lr=1.5e-4, betas=(0.8, 0.99), weight_decay=1e-3, **settings)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.callbacks.preemption import SIGNALS
-from stable_audio_open.training.callbacks.progress import StepsShown
+from stable_audio_open.training.callbacks.progress import StepProgress
 from stable_audio_open.training.trainer import Trainer, fit, make_trainer
 
 LINE = r"step {} of 1,005: loss [\d.e-]+, [\d.]+ (steps/s|s/step), 0:\d\d:\d\d left"
@@ -42,7 +42,7 @@ def _as_the_command_does(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="stable_audio_open")
 
 
-def new_run(folder: Path, *, every: float, steps: int) -> tuple[Trainer, StepsShown]:
+def new_run(folder: Path, *, every: float, steps: int) -> tuple[Trainer, StepProgress]:
     trainer = make_trainer(
         folder=folder,
         measurements=Measurements(folder, {}),
@@ -53,7 +53,7 @@ def new_run(folder: Path, *, every: float, steps: int) -> tuple[Trainer, StepsSh
         max_steps=steps,
     )
     shown = trainer.progress_bar_callback
-    assert isinstance(shown, StepsShown)
+    assert isinstance(shown, StepProgress)
     shown.every = every
     return trainer, shown
 

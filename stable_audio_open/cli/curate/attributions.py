@@ -45,7 +45,7 @@ def attributions(
     ] = False,
 ) -> None:
     """Write title, author, source and licence of every recording, for people and for programs."""
-    from stable_audio_open.curation.catalogue.decisions import read_decisions, standing
+    from stable_audio_open.curation.catalogue.decisions import final_decisions, read_decisions
     from stable_audio_open.curation.catalogue.parquet import read_catalogue
     from stable_audio_open.curation.licences.attributions import (
         CHANGES,
@@ -59,7 +59,7 @@ def attributions(
     ids = None if used is None else used_ids(used)
     if ids is not None and used is not None:
         require_all(ids, read_catalogue(catalogue), used)
-    decided = standing(read_decisions(catalogue))
+    decided = final_decisions(read_decisions(catalogue))
 
     def chosen() -> Iterator[CatalogueRecord]:
         for record in read_catalogue(catalogue):

@@ -16,7 +16,7 @@ Verdict = Literal["keep", "review", "drop"]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One verdict on one recording; `standing` says which of several holds."""
+    """One verdict on one recording; `final_decisions` says which of several holds."""
 
     id: str
     """Of the record."""
@@ -66,7 +66,7 @@ def read_decisions(folder: Path) -> list[Decision]:
     return read_json_lines(folder / DECISIONS, Decision, what="a decision")
 
 
-def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:
+def final_decisions(decisions: Iterable[Decision]) -> dict[str, Decision]:
     """Return what holds for each recording in the end, by its identifier.
 
     Of each stage the latest verdict counts. A person's (stage `review`) stands against any

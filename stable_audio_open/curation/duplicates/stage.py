@@ -11,8 +11,8 @@ from stable_audio_open.audio_models.embedder import Embedder
 from stable_audio_open.curation.catalogue.decisions import (
     Decision,
     add_decisions,
+    final_decisions,
     read_decisions,
-    standing,
 )
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
@@ -134,7 +134,7 @@ def calibrate_duplicates(
 
 
 def _candidates(catalogue: Path) -> list[CatalogueRecord]:
-    holds = standing(read_decisions(catalogue))
+    holds = final_decisions(read_decisions(catalogue))
     dropped = {name for name, decision in holds.items() if decision.verdict == "drop"}
     return [r for r in read_catalogue(catalogue) if r.file and r.id not in dropped]
 

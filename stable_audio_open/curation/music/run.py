@@ -7,7 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from stable_audio_open.audio_models.tagger import Tagger
-from stable_audio_open.curation.catalogue.decisions import add_decisions, read_decisions, standing
+from stable_audio_open.curation.catalogue.decisions import (
+    add_decisions,
+    final_decisions,
+    read_decisions,
+)
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.music.gate import MusicGate, class_columns
 from stable_audio_open.curation.music.stage import STAGE, decide_all, signature
@@ -46,7 +50,7 @@ def gate_catalogue(
     class_columns(gate.classes, tagger.classes)
     by, decided = signature(tagger, gate), read_decisions(catalogue)
     done = {d.id for d in decided if (d.stage, d.by) == (STAGE, by)}
-    dropped = {name for name, d in standing(decided).items() if d.verdict == "drop"}
+    dropped = {name for name, d in final_decisions(decided).items() if d.verdict == "drop"}
     counts: Counter[str] = Counter()
     waiting = []
     for record in read_catalogue(catalogue):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from stable_audio_open.curation.catalogue.decisions import Decision, read_decisions, standing
+from stable_audio_open.curation.catalogue.decisions import Decision, final_decisions, read_decisions
 from stable_audio_open.curation.catalogue.ingest import Reject
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
@@ -78,7 +78,7 @@ def report_page(
         rejects: Rows that are not in the catalogue.
         unusable: Files that could not be read when a set was built, and why.
     """
-    holds = standing(decisions)
+    holds = final_decisions(decisions)
     verdicts = {r.id: holds[r.id].verdict if r.id in holds else "undecided" for r in records}
     # A record stands as `curate build` sees it.
     stands = [r for r in records if verdicts[r.id] in ("keep", "undecided")]

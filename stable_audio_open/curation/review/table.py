@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stable_audio_open.curation.catalogue.decisions import Decision, now, standing
+from stable_audio_open.curation.catalogue.decisions import Decision, final_decisions, now
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.files.atomic import replace_bytes
 
@@ -41,7 +41,7 @@ class Answers(NamedTuple):
 
 def open_cases(records: Iterable[CatalogueRecord], decisions: Sequence[Decision]) -> list[OpenCase]:
     """Return what waits for a person, in the order of the catalogue."""
-    waiting = {key for key, held in standing(decisions).items() if held.verdict == "review"}
+    waiting = {key for key, held in final_decisions(decisions).items() if held.verdict == "review"}
     latest: dict[str, dict[str, Decision]] = {key: {} for key in waiting}
     for decision in decisions:
         if decision.id in waiting and decision.verdict == "review":
@@ -99,7 +99,7 @@ def read_answers(
     if not by.strip():
         raise ValueError("who decided? give a name")
     rows = _rows(path)
-    known, held = set(identifiers), standing(decisions)
+    known, held = set(identifiers), final_decisions(decisions)
     counts = Counter(row["id"] for _, row in rows)
     faults: list[str] = []
     filled, empty, repeated = [], 0, 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.curation.catalogue.decisions import read_decisions, standing
+from stable_audio_open.curation.catalogue.decisions import final_decisions, read_decisions
 from stable_audio_open.curation.catalogue.parquet import read_catalogue, write_catalogue
 from stable_audio_open.curation.licences.policy import require_licences
 from stable_audio_open.curation.training_set.chunks import (
@@ -74,7 +74,7 @@ def build_training_set(
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{output}: is not an empty folder; give another, or empty it")
-    chosen = select(read_catalogue(catalogue), standing(read_decisions(catalogue)))
+    chosen = select(read_catalogue(catalogue), final_decisions(read_decisions(catalogue)))
     if not chosen.records:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(chosen.left_out.items()))
         raise ValueError(f"{catalogue}: no recording stands ({reasons or 'it is empty'})")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise, add_noise, required
-from stable_audio_open.diffusion.samplers.sampler import Callback, descend
+from stable_audio_open.diffusion.samplers.sampler import Callback, step_pairs
 
 
 def ddim(
@@ -45,7 +45,7 @@ def ddim(
         eta: Share of fresh noise, 0 or more.
         s_noise: Factor on the fresh noise.
     """
-    steps = descend(sigmas)
+    steps = step_pairs(sigmas)
     for step, (sigma, sigma_next) in enumerate(steps):
         x0 = denoiser(x, sigma)
         if callback is not None:

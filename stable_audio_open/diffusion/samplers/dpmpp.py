@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise
-from stable_audio_open.diffusion.samplers.sampler import Callback, descend
+from stable_audio_open.diffusion.samplers.sampler import Callback, step_pairs
 
 
 def dpmpp_2m(
@@ -23,7 +23,7 @@ def dpmpp_2m(
 
     The first step and the one to sigma = 0 are of first order.
     """
-    steps = descend(sigmas)
+    steps = step_pairs(sigmas)
     x0_last: Tensor | None = None
     h_last = 0.0
     for step, (sigma, sigma_next) in enumerate(steps):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise
-from stable_audio_open.diffusion.samplers.sampler import Callback, descend
+from stable_audio_open.diffusion.samplers.sampler import Callback, step_pairs
 
 
 def euler(
@@ -19,7 +19,7 @@ def euler(
     callback: Callback | None = None,
 ) -> Float[Tensor, "batch channels time"]:
     """Euler's method, first order (Karras et al. 2022, algorithm 1 without its correction)."""
-    steps = descend(sigmas)
+    steps = step_pairs(sigmas)
     for step, (sigma, sigma_next) in enumerate(steps):
         x0 = denoiser(x, sigma)
         if callback is not None:
@@ -37,7 +37,7 @@ def heun(
     callback: Callback | None = None,
 ) -> Float[Tensor, "batch channels time"]:
     """Heun's method, second order, two evaluations a step (Karras et al. 2022, algorithm 1)."""
-    steps = descend(sigmas)
+    steps = step_pairs(sigmas)
     for step, (sigma, sigma_next) in enumerate(steps):
         x0 = denoiser(x, sigma)
         if callback is not None:

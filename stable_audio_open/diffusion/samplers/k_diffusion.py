@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise, required
-from stable_audio_open.diffusion.samplers.sampler import Callback, Sampler, descend
+from stable_audio_open.diffusion.samplers.sampler import Callback, Sampler, step_pairs
 
 PREFIX = "k-diffusion:"
 
@@ -70,7 +70,7 @@ def k_diffusion_sampler(name: str) -> Sampler:
         callback: Callback | None = None,
         **keywords: Any,
     ) -> Float[Tensor, "batch channels time"]:
-        steps = len(descend(sigmas))
+        steps = len(step_pairs(sigmas))
 
         def model(x: Tensor, sigma: Tensor) -> Tensor:
             return denoiser(x, float(sigma[0]))

@@ -43,7 +43,7 @@ class Sampler(Protocol):
         ...
 
 
-def descend(sigmas: Sequence[float]) -> list[tuple[float, float]]:
+def step_pairs(sigmas: Sequence[float]) -> list[tuple[float, float]]:
     """The steps (sigma, next sigma) of a run, checked.
 
     Raises:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise, add_noise, required
-from stable_audio_open.diffusion.samplers.sampler import Callback, descend
+from stable_audio_open.diffusion.samplers.sampler import Callback, step_pairs
 
 
 def dpmpp_2m_sde(
@@ -43,7 +43,7 @@ def dpmpp_2m_sde(
     """
     if solver_type not in ("midpoint", "heun"):
         raise ValueError(f'solver_type must be "midpoint" or "heun", got "{solver_type}"')
-    steps = descend(sigmas)
+    steps = step_pairs(sigmas)
     x0_last: Tensor | None = None
     h_last = 0.0
     for step, (sigma, sigma_next) in enumerate(steps):
@@ -88,7 +88,7 @@ def dpmpp_3m_sde(
     Raises:
         ValueError: If noise is missing.
     """
-    steps = descend(sigmas)
+    steps = step_pairs(sigmas)
     past: list[tuple[float, Tensor]] = []  # (h of the step, slope of x0 over it), newest first
     x0_last: Tensor | None = None
     h_last = 0.0

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from stable_audio_open.audio_models.embedder import Embedder
-from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.frechet.extrapolation import (
     WINDOWS_PER_POINT,
     Extrapolation,
@@ -64,7 +64,7 @@ def evaluate_frechet(
     paired: bool = True,
     points: int | None = None,
     seed: int = 0,
-    memory: Memory | None = None,
+    memory: ResultCache | None = None,
 ) -> FrechetResult:
     """Compare the recordings of a folder with those of another, as sets.
 
@@ -162,7 +162,7 @@ def reference_statistics(
     *,
     channels: Channels = "stereo",
     cache: Path | None = None,
-    memory: Memory | None = None,
+    memory: ResultCache | None = None,
 ) -> Statistics:
     """Return the Gaussian of a set of recordings, from the cache where it holds just that.
 

@@ -13,7 +13,7 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.resample import resample
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.audio_models.embedder import Embedder
-from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.levels import at_peak
 
 Channels = Literal["stereo", "mono"]
@@ -56,7 +56,7 @@ def embed_recordings(
     embedder: Embedder,
     *,
     channels: Channels = "stereo",
-    memory: Memory | None = None,
+    memory: ResultCache | None = None,
 ) -> Vectors:
     """Return the vectors of recordings, each brought to a peak of -1 dB of full scale.
 

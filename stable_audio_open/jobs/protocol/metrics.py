@@ -6,7 +6,7 @@ from stable_audio_open.audio_models.clip_tagger import ClipTagger
 from stable_audio_open.audio_models.embedder import Embedder
 from stable_audio_open.audio_models.registry import load_embedder, load_tagger
 from stable_audio_open.audio_models.tagger import Tagger
-from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.clap import (
     JointEmbedder,
     evaluate_clap,
@@ -59,7 +59,7 @@ def metrics_by(
     What they heard stays: vectors of all windows for the Frechet distance (80 KB for 10 s by
     OpenL3), logits of all windows for KL, one vector for CLAP.
     """
-    memory = Memory()
+    memory = ResultCache()
     distances = ("stft_distance", "mel_distance", "si_sdr")
     metrics = {"reconstruction": Metric(distances, partial(_reconstruction, memory))}
     if embedder is not None:
@@ -71,7 +71,7 @@ def metrics_by(
     return metrics
 
 
-def _reconstruction(memory: Memory, made: Comparison) -> bytes:
+def _reconstruction(memory: ResultCache, made: Comparison) -> bytes:
     return to_json(
         evaluate_decoded(
             made.made,
@@ -84,7 +84,7 @@ def _reconstruction(memory: Memory, made: Comparison) -> bytes:
     )
 
 
-def _frechet(memory: Memory, embedder: Embedder, made: Comparison) -> bytes:
+def _frechet(memory: ResultCache, embedder: Embedder, made: Comparison) -> bytes:
     # The paper reports no extrapolation, and slices have too few windows for one.
     return to_json(
         evaluate_frechet(
@@ -93,11 +93,11 @@ def _frechet(memory: Memory, embedder: Embedder, made: Comparison) -> bytes:
     )
 
 
-def _kl(memory: Memory, tagger: Tagger | ClipTagger, made: Comparison) -> bytes:
+def _kl(memory: ResultCache, tagger: Tagger | ClipTagger, made: Comparison) -> bytes:
     return to_json(evaluate_kl(made.made, made.pairs, tagger, allow_missing=True, memory=memory))
 
 
-def _clap(memory: Memory, joint: JointEmbedder, made: Comparison) -> bytes:
+def _clap(memory: ResultCache, joint: JointEmbedder, made: Comparison) -> bytes:
     prompts = read_prompts(made.prompts)
     return to_json(
         evaluate_clap(made.made, prompts, joint, source=str(made.prompts), memory=memory)

@@ -13,7 +13,7 @@ from stable_audio_open.audio_models.clip_tagger import ClipTagger
 from stable_audio_open.audio_models.embedder import Embedder
 from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.diffusion.samplers import MAX_SEED
-from stable_audio_open.evaluation.cache import Memory
+from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.clap import JointEmbedder, Prompt, evaluate_clap
 from stable_audio_open.evaluation.fixed_set import FixedSet
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
@@ -66,7 +66,7 @@ class GenerationEvaluation:
         self.seed = seed
         self.keep_sounds = keep_sounds
         self._listeners = Listeners(None, None, None)
-        self._heard = Memory()
+        self._heard = ResultCache()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class GenerationEvaluation:
         Raises:
             ValueError: They cannot be compared, such as by a covariance of one window.
         """
-        self._listeners, self._heard = self.load(), Memory()
+        self._listeners, self._heard = self.load(), ResultCache()
         self.fixed.write()
         self._results(self.fixed.folder, self._heard)
 
@@ -119,7 +119,7 @@ class GenerationEvaluation:
         [(result, _), *_] = results.values()
         return found | {"silent": len(result.silent) / len(self.fixed.recordings)}
 
-    def _results(self, made: Path, heard: Memory) -> dict[str, tuple[Result, float]]:
+    def _results(self, made: Path, heard: ResultCache) -> dict[str, tuple[Result, float]]:
         """Return each result, and the figure in it."""
         results: dict[str, tuple[Result, float]] = {}
         embedder, tagger, joint = self._listeners

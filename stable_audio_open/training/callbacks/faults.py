@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from stable_audio_open.data.faults import Faults
 
 
-class NoteFaults(pl.Callback):
+class UnreadableRecordings(pl.Callback):
     """Note what a batch could not read; the run stops when it is too much."""
 
     def __init__(self, faults: Faults) -> None:

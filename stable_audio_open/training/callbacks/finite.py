@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 logger = logging.getLogger(__name__)
 
 
-class SkipNotFinite(pl.Callback):
+class SkipNonFinite(pl.Callback):
     """Leave out steps whose gradient is not finite, and stop when there are too many in a row.
 
     The gradient is what counts: a loss that is not finite has none that is, and gradients are
@@ -29,6 +29,11 @@ class SkipNotFinite(pl.Callback):
         """Steps left out so far."""
         self.in_row = 0
         self._files: list[str] = []
+
+    @property
+    def state_key(self) -> str:
+        """Name of the counts in checkpoints, which was the class's once."""
+        return "SkipNotFinite"
 
     def state_dict(self) -> dict[str, int]:
         """Return the counts, for the checkpoint."""

@@ -19,7 +19,7 @@ IN_A_BAR = 1.0
 log = logging.getLogger(__name__)
 
 
-class StepsShown(ProgressBar):
+class StepProgress(ProgressBar):
     """Show the steps of the whole run: a bar in a terminal, else a line in the log at times.
 
     Lightning's bars count the batches of an epoch, which says little where runs end by steps.
