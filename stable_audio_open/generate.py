@@ -86,7 +86,7 @@ def generate(
     sampler_function = get_sampler(sampler)
     sigmas = noise_levels(schedule, steps, sigma_min, sigma_max)
 
-    conditioner, device = model.conditioner, next(model.transformer.parameters()).device
+    conditioner, device = model.conditioner, model.device
     timing = {"seconds_start": request.seconds_start, "seconds_total": request.seconds_total}
     conditioning = conditioner(
         conditioner.prepare([{"prompt": text, **timing} for text in request.prompts])
@@ -149,8 +149,7 @@ def _decode(
     if samples is not None:
         frames = math.ceil(samples / autoencoder.downsampling)
         latents = latents[..., : frames + autoencoder.decoder_margin]
-    weight = next(autoencoder.parameters())
-    return autoencoder.decode(latents.to(weight.dtype))[..., :samples].float().cpu()
+    return autoencoder.decode(latents.to(autoencoder.dtype))[..., :samples].float().cpu()
 
 
 def _encode(
@@ -166,5 +165,4 @@ def _encode(
     samples = resample(samples, audio.sample_rate, autoencoder.sample_rate)
     length = frames * autoencoder.downsampling
     samples = F.pad(samples[..., :length], (0, max(0, length - samples.shape[-1])))
-    weight = next(autoencoder.parameters())
-    return autoencoder.encode(samples.to(weight)).float()
+    return autoencoder.encode(samples.to(autoencoder.device, autoencoder.dtype)).float()

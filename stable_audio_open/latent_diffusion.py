@@ -1,5 +1,6 @@
 """The three parts of the system, held together (section 2)."""
 
+import torch
 from torch import nn
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
@@ -30,6 +31,11 @@ class LatentDiffusion(nn.Module):
         self.conditioner = conditioner
         self.transformer = transformer
         self.window_samples = window_samples
+
+    @property
+    def device(self) -> torch.device:
+        """Where it generates."""
+        return self.transformer.device
 
     @property
     def sample_rate(self) -> int:

@@ -51,6 +51,16 @@ class AudioAutoencoder(nn.Module):
         self.scale = scale
         self.iterate_batch = iterate_batch
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return next(self.parameters()).dtype
+
     @cached_property
     def encoder_margin(self) -> int:
         """Frames by which chunks must overlap when encoding."""
@@ -166,4 +176,30 @@ class AudioAutoencoder(nn.Module):
 
     def _decode(self, latents: Tensor) -> Tensor:
         decoded: Tensor = self.decoder(latents * self.scale)
+        return decoded
+
+    @torch.no_grad()
+    def reconstruct(
+        self, audio: Float[Tensor, "batch channels time"]
+    ) -> Float[Tensor, "batch channels time"]:
+        """Encode and decode a waveform: means of the posterior, in chunks, as long as the input.
+
+        Args:
+            audio: Nominally in -1..1, of any floating type and on any device.
+
+        Returns:
+            In float32 at least, on the input's device.
+
+        Raises:
+            ValueError: When the audio is empty or has another number of channels.
+            FloatingPointError: When samples come out NaN or infinite.
+        """
+        decoded = self.decode(self.encode(audio.to(self.device, self.dtype)))
+        wide = torch.promote_types(self.dtype, torch.float32)
+        decoded = decoded[..., : audio.shape[-1]].to(audio.device, wide)
+        if not decoded.isfinite().all():
+            raise FloatingPointError(
+                f"the autoencoder gave NaN or infinite samples in {self.dtype}; use float32, or "
+                "check the checkpoint"
+            )
         return decoded

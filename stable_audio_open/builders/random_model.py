@@ -33,7 +33,7 @@ def random_model(
 
 def full_prompts(conditioner: Conditioner, items: int) -> Prepared:
     """Return prompts of as many tokens as the model takes, without a tokenizer."""
-    texts, device = {}, next(conditioner.parameters()).device
+    texts, device = {}, conditioner.device
     for name, text in conditioner.texts.items():
         assert isinstance(text, TextConditioner)
         ids = torch.zeros(items, text.max_length, dtype=torch.long, device=device)

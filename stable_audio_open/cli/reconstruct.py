@@ -27,7 +27,7 @@ def reconstruct(
 
     The result is as long as the recording, at the model's sample rate and channels.
     """
-    import torch
+    import math
 
     from stable_audio_open.audio.audio import Audio
     from stable_audio_open.audio.files import audio_info, read_audio
@@ -47,19 +47,11 @@ def reconstruct(
     audio = read_audio(
         file, sample_rate=autoencoder.sample_rate, channels=autoencoder.audio_channels
     )
-    with torch.inference_mode():
-        weight = next(autoencoder.parameters())
-        latents = autoencoder.encode(audio.samples.to(weight))
-        decoded = autoencoder.decode(latents)[..., : audio.samples.shape[-1]].float().cpu()
-    if not decoded.isfinite().all():
-        raise FloatingPointError(
-            f"the autoencoder gave NaN or infinite samples in {weight.dtype}; use --dtype float32, "
-            "or check the checkpoint"
-        )
-    result = Audio(decoded, autoencoder.sample_rate)
+    result = Audio(autoencoder.reconstruct(audio.samples), autoencoder.sample_rate)
+    latents = math.ceil(audio.samples.shape[-1] / autoencoder.downsampling)
     (saved,) = target.save(result, [file.stem])
     (end,) = result.sound_end()
     typer.echo(
         f"{saved}: {result.duration:.2f} s, {f'sound ends at {end:.2f} s' if end else 'silent'}, "
-        f"through {latents.shape[-1]} latents of {latents.shape[1]} channels"
+        f"through {latents} latents of {autoencoder.latent_channels} channels"
     )

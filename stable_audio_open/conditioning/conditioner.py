@@ -43,6 +43,11 @@ class Conditioner(nn.Module):
         self.cross_attention = tuple(cross_attention)
         self.global_ = tuple(global_)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     def prepare(self, conditions: Sequence[Mapping[str, str | float]]) -> Prepared:
         """Turn one mapping per item, conditioner id to value, into tensors.
 

@@ -74,8 +74,7 @@ class TextConditioner(nn.Module):
         for prompt, full in zip(prompts, mask.all(dim=1).tolist(), strict=True):
             if full:
                 self._warn_if_cut(prompt)
-        device = next(self.encoder.parameters()).device
-        return Tokens(encoded["input_ids"].to(device), mask.to(device))
+        return Tokens(encoded["input_ids"].to(self.device), mask.to(self.device))
 
     def _warn_if_cut(self, prompt: str) -> None:
         count = len(self.tokenizer([prompt])["input_ids"][0])
@@ -86,6 +85,11 @@ class TextConditioner(nn.Module):
                 count,
                 prompt,
             )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder's weights are."""
+        return next(self.encoder.parameters()).device
 
     def forward(self, tokens: Tokens) -> Condition:
         """Embed tokens as `[batch, max_length, width]`."""

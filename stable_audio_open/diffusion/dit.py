@@ -87,6 +87,11 @@ class DiffusionTransformer(nn.Module):
         nn.init.zeros_(self.output_conv.weight)
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.input_projection.weight.device
+
+    @property
     def dtype(self) -> torch.dtype:
         """Type of the weights."""
         return self.input_projection.weight.dtype

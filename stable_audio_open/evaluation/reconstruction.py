@@ -108,7 +108,10 @@ def measure_decoding(
     original = read_audio(path, sample_rate=sample_rate, channels=channels)
     if is_silent(original.samples):
         return None
-    decoded = decode(original)
+    try:
+        decoded = decode(original)
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{path}: {error}") from error
     if not decoded.isfinite().all():
         raise FloatingPointError(f"{path}: decoded to NaN or infinite samples; check the model")
     return Measured(

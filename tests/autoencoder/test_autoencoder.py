@@ -98,3 +98,22 @@ def test_a_core_without_frames_is_refused(small: Small, core: int) -> None:
         small((2, 4)).decode(normal(1, 3, 5), core=core)
     with pytest.raises(ValueError, match=message):
         small((2, 4)).encode(normal(1, 2, 40), core=core)
+
+
+def test_a_reconstruction_is_as_long_as_its_input_and_of_the_means(small: Small) -> None:
+    autoencoder = small((2, 4))
+    audio = torch.randn(2, 2, 83, generator=torch.Generator().manual_seed(0))
+    found = autoencoder.reconstruct(audio)
+    assert found.dtype == autoencoder.dtype == torch.float64
+    expected = autoencoder.decode(autoencoder.encode(audio.double()))[..., :83]
+    torch.testing.assert_close(found, expected)
+    assert not found.requires_grad
+
+
+def test_a_reconstruction_that_is_not_finite_is_refused(small: Small) -> None:
+    autoencoder = small((2, 4))
+    with torch.no_grad():
+        next(autoencoder.decoder.parameters()).fill_(float("nan"))
+    message = r"^the autoencoder gave NaN or infinite samples in torch\.float64; use float32"
+    with pytest.raises(FloatingPointError, match=message):
+        autoencoder.reconstruct(torch.zeros(1, 2, 16))

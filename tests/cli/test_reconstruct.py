@@ -76,6 +76,6 @@ def test_weights_that_give_nan(
     assert (result.returncode, result.stderr) == (
         1,
         "stable-audio-open: the autoencoder gave NaN or infinite samples in torch.float32; use "
-        "--dtype float32, or check the checkpoint\n",
+        "float32, or check the checkpoint\n",
     )
     assert not Path("x.wav").exists()

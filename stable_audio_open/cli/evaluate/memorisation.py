@@ -103,7 +103,6 @@ def memorisation(
     from functools import partial
 
     import msgspec
-    import torch
 
     from stable_audio_open.audio.audio import Audio
     from stable_audio_open.audio.files import read_audio
@@ -174,11 +173,7 @@ def memorisation(
             channels=autoencoder.audio_channels,
             duration=system.window_seconds,
         )
-        weight = next(autoencoder.parameters())
-        with torch.inference_mode():
-            decoded = autoencoder.decode(autoencoder.encode(audio.samples.to(weight)))
-        length = audio.samples.shape[-1]
-        return Audio(decoded[..., :length].float().cpu(), autoencoder.sample_rate)
+        return Audio(autoencoder.reconstruct(audio.samples), autoencoder.sample_rate)
 
     output.mkdir(exist_ok=True)
     result = study_memorisation(

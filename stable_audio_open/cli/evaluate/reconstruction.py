@@ -60,9 +60,7 @@ def reconstruction(
 def _through(
     model: str, folder: Path, *, text_encoder: str | None, device: str | None, dtype: str | None
 ) -> "ReconstructionResult":
-    import torch
 
-    from stable_audio_open.audio.audio import Audio
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
     from stable_audio_open.evaluation.reconstruction import evaluate_autoencoder
     from stable_audio_open.evaluation.sets import recordings_by_id
@@ -72,16 +70,9 @@ def _through(
     recordings_by_id(folder)
     loaded = load(model, device=device, dtype=dtype, text_encoder=text_encoder)
     autoencoder = loaded if isinstance(loaded, AudioAutoencoder) else loaded.autoencoder
-    weight = next(autoencoder.parameters())
-
-    @torch.inference_mode()
-    def decode(audio: Audio) -> torch.Tensor:
-        latents = autoencoder.encode(audio.samples.to(weight))
-        return autoencoder.decode(latents)[0, :, : audio.samples.shape[-1]].float().cpu()
-
     return evaluate_autoencoder(
         folder,
-        decode,
+        lambda audio: autoencoder.reconstruct(audio.samples)[0],
         sample_rate=autoencoder.sample_rate,
         channels=autoencoder.audio_channels,
         checkpoint=model,

@@ -92,7 +92,6 @@ def speed(
                 f"warning: --chunk {core} is left out: the {frames} latents of the window are "
                 "one chunk, which is decoding as a whole"
             )
-    weight = next(system.transformer.parameters())
     stages = measure_stages(
         system,
         full_prompts(system.conditioner, batch),
@@ -105,10 +104,10 @@ def speed(
     result = Speed(
         model=model,
         checkpoint_hash=None if random else module_hash(system),
-        machine=machine_name(weight.device),
+        machine=machine_name(system.device),
         torch=str(torch.__version__),
-        dtype=str(weight.dtype).removeprefix("torch."),
-        threads=None if weight.device.type == "cuda" else torch.get_num_threads(),
+        dtype=str(system.transformer.dtype).removeprefix("torch."),
+        threads=None if system.device.type == "cuda" else torch.get_num_threads(),
         batch=batch,
         seconds=frames * hop / system.sample_rate,
         frames=frames,

@@ -38,13 +38,12 @@ def measure_stages(
         chunks: Latents in a chunk, the overlap not counted.
         repeats: Timed calls.
     """
-    weight = next(model.autoencoder.parameters())
-    device, autoencoder = weight.device, model.autoencoder
+    autoencoder, device = model.autoencoder, model.device
     conditioning: Conditioning = model.conditioner(prepared)
     items = len(conditioning.cross)
     shape = (autoencoder.latent_channels, frames)
     noise = initial_noise(shape, list(range(items))).to(device)
-    latents = noise.to(weight.dtype)
+    latents = noise.to(autoencoder.dtype)
 
     def diffuse() -> Tensor:
         sigmas = noise_levels("polyexponential", steps, 0.3, 500.0)

@@ -166,7 +166,6 @@ def make_reconstructions(
         FloatingPointError: The autoencoder gave NaN.
     """
 
-    @torch.inference_mode()
     def make(group: Sequence[Item]) -> Audio:
         (item,) = group
         audio = read_audio(
@@ -174,14 +173,10 @@ def make_reconstructions(
             sample_rate=autoencoder.sample_rate,
             channels=autoencoder.audio_channels,
         )
-        weight = next(autoencoder.parameters())
-        latents = autoencoder.encode(audio.samples.to(weight))
-        decoded = autoencoder.decode(latents)[..., : audio.samples.shape[-1]].float().cpu()
-        if not decoded.isfinite().all():
-            raise FloatingPointError(
-                f"{references[item.clip]}: decoded to NaN or infinite samples in "
-                f"{weight.dtype}; use --dtype float32, or check the checkpoint"
-            )
+        try:
+            decoded = autoencoder.reconstruct(audio.samples)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{references[item.clip]}: {error}") from error
         return Audio(decoded, autoencoder.sample_rate)
 
     _follow(folder, clips_of(asked, references, DECODED_SUFFIX), references, make, processes)

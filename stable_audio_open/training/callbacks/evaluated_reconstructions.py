@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import msgspec
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -47,14 +46,11 @@ class ReconstructionEvaluation:
     def share(self, model: nn.Module, folder: Path, *, rank: int, processes: int) -> None:
         """Decode and compare what falls to this process, into `folder/shares`."""
         assert isinstance(model, AudioAutoencoder)
-        weight = next(model.parameters())
         quiet = 0
 
-        @torch.inference_mode()
         def decode(audio: Audio) -> Float[Tensor, "channels time"]:
             nonlocal quiet
-            decoded = model.decode(model.encode(audio.samples.to(weight)))
-            decoded = decoded[..., : audio.samples.shape[-1]].float().cpu()
+            decoded = model.reconstruct(audio.samples)
             quiet += int(share_too_quiet(level_lost(decoded, audio.samples)))
             return decoded[0]
 

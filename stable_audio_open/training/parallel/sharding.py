@@ -87,7 +87,7 @@ def filled(empty: LatentDiffusion, model: LatentDiffusion) -> LatentDiffusion:
     All processes call it together. Each then holds the weights whole until it drops the copy.
     """
     whole = outline(empty)
-    device = next(model.transformer.parameters()).device
+    device = model.device
     # Tied weights have several names.
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if isinstance(parameter, DTensor):
