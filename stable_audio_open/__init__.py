@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
     from stable_audio_open.pretrained import StableAudio, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["Audio", "AudioAutoencoder", "StableAudio", "__version__", "load"]
 
