@@ -99,7 +99,7 @@ def overrides(name: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, text_encoder_folder: Path) -> Path:
-    """Sixteen decaying tones in stereo, and four more, where the configurations look for them."""
+    """Decaying tones in stereo where the configurations look for them; every fifth is held out."""
     folder = tmp_path_factory.mktemp("workplace")
     data, sounds = folder / "data", folder / "data" / "recordings"
     sounds.mkdir(parents=True)
@@ -114,8 +114,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, text_encoder_folder: Pat
         soundfile.write(sounds / f"{index:02d}.flac", samples, RATE)
         word = ("deep", "soft", "bright", "warm")[index % 4]
         lines.append(json.dumps({"file": f"{index:02d}.flac", "caption": f"{word} drum"}))
-    (sounds / "manifest.jsonl").write_text("\n".join(lines[:16]) + "\n")
-    (sounds / "held_out.jsonl").write_text("\n".join(lines[16:]) + "\n")
+    held_out = lines[2::5]
+    (sounds / "held_out.jsonl").write_text("\n".join(held_out) + "\n")
+    trained_on = [line for line in lines if line not in held_out]
+    (sounds / "manifest.jsonl").write_text("\n".join(trained_on) + "\n")
     for name in ("sonic_pi", "loops", "one_shots"):
         (data / name).symlink_to(sounds)
     (data / "tiny_text_encoder").symlink_to(text_encoder_folder)
