@@ -13,7 +13,7 @@ from stable_audio_open.evaluation import reconstruction
 from stable_audio_open.evaluation.clap import evaluate_clap, read_prompts
 from stable_audio_open.evaluation.distances import Distances
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
-from stable_audio_open.evaluation.generated.sets import Item
+from stable_audio_open.evaluation.generations.sets import Item
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.protocols.comparisons import Metric
 from stable_audio_open.evaluation.protocols.protocol import ALL

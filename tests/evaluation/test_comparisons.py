@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.evaluation.generated.sets import Item
+from stable_audio_open.evaluation.generations.sets import Item
 from stable_audio_open.evaluation.protocols.comparisons import (
     Comparison,
     Metric,

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.evaluation.generated.prompted import (
+from stable_audio_open.evaluation.generations.prompted import (
     GenerationSettings,
     Wanted,
     make_generations,

@@ -9,7 +9,7 @@ import torch
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.evaluation.generated.sets import (
+from stable_audio_open.evaluation.generations.sets import (
     GenerationSettings,
     Item,
     ReconstructionSettings,

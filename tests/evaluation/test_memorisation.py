@@ -15,7 +15,7 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio_models.log_mel_embedder import LogMelEmbedder
-from stable_audio_open.evaluation.generated.prompted import GenerationSettings
+from stable_audio_open.evaluation.generations.prompted import GenerationSettings
 from stable_audio_open.evaluation.memorisation.page import memorisation_page
 from stable_audio_open.evaluation.memorisation.result import (
     Memorisation,

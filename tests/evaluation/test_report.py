@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from stable_audio_open.evaluation.generated.sets import (
+from stable_audio_open.evaluation.generations.sets import (
     Item,
     ReconstructionSettings,
     open_set,

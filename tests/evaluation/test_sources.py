@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.evaluation.generated.sources import follow_sources
+from stable_audio_open.evaluation.generations.sources import follow_sources
 from stable_audio_open.evaluation.protocols.work import clip_items
 
 

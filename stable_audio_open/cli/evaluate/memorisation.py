@@ -110,7 +110,7 @@ def memorisation(
     from stable_audio_open.audio_models.registry import load_embedder
     from stable_audio_open.checkpoint.lora import adapter_names
     from stable_audio_open.data.recordings import read_recordings
-    from stable_audio_open.evaluation.generated.prompted import GenerationSettings
+    from stable_audio_open.evaluation.generations.prompted import GenerationSettings
     from stable_audio_open.evaluation.memorisation.page import memorisation_page
     from stable_audio_open.evaluation.memorisation.result import StudySettings
     from stable_audio_open.evaluation.memorisation.sets import RecordingSet

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.evaluation.generated.prompted import Wanted
-from stable_audio_open.evaluation.generated.whole import is_whole
+from stable_audio_open.evaluation.generations.prompted import Wanted
+from stable_audio_open.evaluation.generations.whole import is_whole
 from stable_audio_open.evaluation.memorisation.chunks import Neighbours, nearest, similarity
 from stable_audio_open.evaluation.memorisation.result import Candidate, Section, StudySettings
 from stable_audio_open.evaluation.memorisation.sets import EmbeddedSet, RecordingSet

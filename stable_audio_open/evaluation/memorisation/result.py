@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.evaluation.generated.prompted import GenerationSettings
+from stable_audio_open.evaluation.generations.prompted import GenerationSettings
 from stable_audio_open.evaluation.result import Result
 
 BINS = 40

@@ -22,7 +22,7 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import audio_info
 from stable_audio_open.audio_models.embedder import Embedder
-from stable_audio_open.evaluation.generated.prompted import (
+from stable_audio_open.evaluation.generations.prompted import (
     Generate,
     GenerationSettings,
     Wanted,

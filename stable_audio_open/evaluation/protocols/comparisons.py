@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stable_audio_open.evaluation.generated.sets import RESULTS, Item
+from stable_audio_open.evaluation.generations.sets import RESULTS, Item
 from stable_audio_open.files.atomic import replace_bytes
 
 COMPARED = "compared.txt"

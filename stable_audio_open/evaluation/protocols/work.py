@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.evaluation.generated.sets import SUFFIX, Item
+from stable_audio_open.evaluation.generations.sets import SUFFIX, Item
 from stable_audio_open.evaluation.protocols.protocol import Prompt
 
 

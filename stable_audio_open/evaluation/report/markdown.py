@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stable_audio_open.evaluation.generated.sets import GenerationSettings
+from stable_audio_open.evaluation.generations.sets import GenerationSettings
 from stable_audio_open.evaluation.report.published import Metric
 from stable_audio_open.evaluation.report.tables import Row, Run, Table
 

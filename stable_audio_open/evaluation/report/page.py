@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from stable_audio_open.evaluation.generated.sets import Item
+from stable_audio_open.evaluation.generations.sets import Item
 from stable_audio_open.evaluation.report.markdown import describe, heading, name, number
 from stable_audio_open.evaluation.report.tables import Row, Run, Table
 from stable_audio_open.pages.html import html_page

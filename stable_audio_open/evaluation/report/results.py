@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from stable_audio_open.evaluation.generated.sets import RESULTS
+from stable_audio_open.evaluation.generations.sets import RESULTS
 from stable_audio_open.evaluation.report.published import MEL, QUALITY, SI_SDR, STFT
 
 

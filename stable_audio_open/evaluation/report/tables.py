@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from stable_audio_open.evaluation.generated.sets import (
+from stable_audio_open.evaluation.generations.sets import (
     SETTINGS,
     GenerationSettings,
     Item,

@@ -10,7 +10,7 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.checkpoint.lora import adapter_names
 from stable_audio_open.data.processes import Processes
-from stable_audio_open.evaluation.generated.sets import (
+from stable_audio_open.evaluation.generations.sets import (
     DECODED_SUFFIX,
     SUFFIX,
     GenerationSettings,
@@ -21,7 +21,7 @@ from stable_audio_open.evaluation.generated.sets import (
     open_set,
     write_manifest,
 )
-from stable_audio_open.evaluation.generated.sources import follow_sources
+from stable_audio_open.evaluation.generations.sources import follow_sources
 from stable_audio_open.evaluation.protocols.protocol import prompts_hash
 from stable_audio_open.evaluation.protocols.work import clip_items, cut, generation_items
 from stable_audio_open.evaluation.weights import module_hash

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stable_audio_open.evaluation.generated.sets import Item
+from stable_audio_open.evaluation.generations.sets import Item
 from stable_audio_open.evaluation.protocols.comparisons import (
     Metric,
     compare,

@@ -7,7 +7,7 @@ from typing import Literal
 from stable_audio_open.audio.saving import check_folder
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.data.processes import Processes
-from stable_audio_open.evaluation.generated.sets import Item
+from stable_audio_open.evaluation.generations.sets import Item
 from stable_audio_open.evaluation.protocols.comparisons import Metric
 from stable_audio_open.evaluation.protocols.references import missing_references
 from stable_audio_open.evaluation.report.published import Kind

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from stable_audio_open.evaluation.generated.sets import Item
+from stable_audio_open.evaluation.generations.sets import Item
 from stable_audio_open.files.atomic import replace_bytes
 
 SOURCES = "sources.json"

@@ -9,7 +9,7 @@ import msgspec
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.saving import save_audio
-from stable_audio_open.evaluation.generated.whole import is_whole
+from stable_audio_open.evaluation.generations.whole import is_whole
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.json_lines import read_json_lines
 
