@@ -14,3 +14,15 @@ needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "clang++", "c++"))),
     reason="needs a C++ compiler, which torch.compile uses on the CPU",
 )
+
+compiling = [
+    pytest.mark.filterwarnings("ignore:.* should not be instantiated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated"),
+    pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex"),
+    pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor that is not a leaf"),
+    pytest.mark.filterwarnings("ignore:Guards may run slower"),
+]
+"""PyTorch's compiler does what it warns of."""
+
+BUGFIX_RELEASE = {"PYTHONWARNINGS": "ignore:Guards may run slower"}
+"""Environment of commands that compile: PyTorch's compiler would rather have 3.13.1 than 3.13.0."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.needs import needs_compiler
+from tests.needs import BUGFIX_RELEASE, needs_compiler
 
 pytestmark = [pytest.mark.slow, needs_compiler]
 
@@ -81,7 +81,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
     for name in ("configs", "scripts"):
         (folder / name).symlink_to(ROOT / name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)} | BUGFIX_RELEASE
     for command in [*TRAIN, *LOOP, *ADAPTER]:
         done = subprocess.run(
             ["bash", "-c", shorter(command, package)],

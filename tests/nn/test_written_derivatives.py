@@ -13,8 +13,9 @@ from torch import Tensor
 import stable_audio_open
 from stable_audio_open.nn.snake import snake
 from stable_audio_open.nn.spectrum import magnitude
+from tests.needs import compiling
 
-pytestmark = pytest.mark.numerical
+pytestmark = [*compiling, pytest.mark.numerical]
 
 Function = Callable[..., Tensor]
 PACKAGE = Path(stable_audio_open.__file__).parent
@@ -54,8 +55,6 @@ def test_gradients_agree_with_finite_differences(case: Any) -> None:
     assert torch.autograd.gradcheck(function, inputs)
 
 
-# PyTorch's compiler does what it warns of.
-@pytest.mark.filterwarnings("ignore:.* should not be instantiated:DeprecationWarning")
 def test_compiled_gradients_are_the_eager_ones(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     function, inputs = case
     # Checks of shapes cannot be compiled.

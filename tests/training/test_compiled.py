@@ -17,19 +17,12 @@ from stable_audio_open.config.training import LoraConfig
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.autoencoder import freeze_encoder
-from tests.needs import needs_compiler
+from tests.needs import compiling, needs_compiler
 
 Task = Any
 Loss = Callable[[Task, torch.dtype], Tensor]
 
-# PyTorch's compiler does what it warns of.
-pytestmark = [
-    pytest.mark.numerical,
-    pytest.mark.filterwarnings("ignore:.* should not be instantiated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated"),
-    pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex"),
-    pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor that is not a leaf"),
-]
+pytestmark = [*compiling, pytest.mark.numerical]
 
 CASES = {
     "autoencoder": (),
