@@ -201,7 +201,10 @@ def test_compiled_gradients_under_autocast_point_the_exact_way(case: Case) -> No
         assert float(found.norm() / exact.norm()) == pytest.approx(1, abs=0.5)
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=needs_compiler)])
+@pytest.mark.parametrize(
+    "backend",
+    ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, needs_compiler])],
+)
 def test_the_compiled_loss_has_the_exact_gradient(backend: str) -> None:
     loss = StereoSpectralLoss(sample_rate=16000, fft_sizes=(64,), mel=True)
     target = 0.1 * normal(2, 2, 2048).double()

@@ -227,7 +227,13 @@ SHIPPED = sorted(
 )
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def shipped(path: Path) -> Any:
+    name = f"{path.parent.name}/{path.stem}"
+    quick = name in ("tiny/autoencoder", "tiny/diffusion")
+    return pytest.param(path, id=name, marks=[] if quick else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("path", map(shipped, SHIPPED))
 def test_every_shipped_configuration_is_estimated(
     path: Path, text_encoder_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
