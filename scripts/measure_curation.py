@@ -178,7 +178,7 @@ def _audio(options: argparse.Namespace) -> None:
         PannsTagger,
         panns_spectrogram,
     )
-    from stable_audio_open.curation.music.tagging import listen
+    from stable_audio_open.curation.music.tagging import tag_recording
     from stable_audio_open.curation.sources.folder import read_folder
     from stable_audio_open.curation.training_set.fidelity import file_fidelity
     from stable_audio_open.similarity.audio_hashes import audio_hash
@@ -214,7 +214,9 @@ def _audio(options: argparse.Namespace) -> None:
         _told(name, len(files) / 60, work)
     for tagger in taggers:
         some = files[:2]
-        _told(tagger.name, len(some) / 60, lambda t=tagger, s=some: [listen(f, t) for f in s])  # type: ignore[misc]
+        _told(
+            tagger.name, len(some) / 60, lambda t=tagger, s=some: [tag_recording(f, t) for f in s]
+        )  # type: ignore[misc]
 
 
 def _told(what: str, hours: float, work: Callable[[], object]) -> None:

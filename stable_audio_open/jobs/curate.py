@@ -29,11 +29,11 @@ from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.duplicates.chromaprint import command
 from stable_audio_open.curation.duplicates.stage import decide_duplicates
-from stable_audio_open.curation.known_works.run import search_catalogue
+from stable_audio_open.curation.known_works.search import search_catalogue
 from stable_audio_open.curation.licences.attributions import CHANGES, write_attributions
 from stable_audio_open.curation.licences.policy import licence_decisions, refusal
 from stable_audio_open.curation.music.gate import MusicGate
-from stable_audio_open.curation.music.run import gate_catalogue
+from stable_audio_open.curation.music.stage import gate_catalogue
 from stable_audio_open.curation.review.page import write_page
 from stable_audio_open.curation.review.report import write_report
 from stable_audio_open.curation.review.table import is_filled, open_cases, read_answers, write_table

@@ -10,7 +10,7 @@ from stable_audio_open.curation.music.calibration import (
     read_labels,
     table,
 )
-from stable_audio_open.curation.music.tagging import Heard
+from stable_audio_open.curation.music.tagging import TaggedRecording
 
 SET = [
     Labelled("a", True, 0.8),
@@ -46,7 +46,7 @@ def test_no_threshold_finds_all() -> None:
 
 
 def test_a_last_frame_beyond_the_end_counts_as_for_the_gate() -> None:
-    heard = Heard(torch.tensor([0.5, 0.4, 0.3]), torch.zeros(1), duration=5.0)
+    heard = TaggedRecording(torch.tensor([0.5, 0.4, 0.3]), torch.zeros(1), duration=5.0)
     for seconds, wanted in [(2.0, 0.5), (4.0, 0.4), (5.0, 0.3)]:
         found = critical_of(heard, seconds_per_frame=2.0, seconds=seconds, counting="total")
         assert found == pytest.approx(wanted)

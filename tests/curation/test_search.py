@@ -8,8 +8,8 @@ from rapidfuzz import fuzz
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.known_works.search import (
     KnownWorks,
-    Match,
     Work,
+    WorkMatch,
     decide_search,
     find_matches,
     read_works,
@@ -32,7 +32,7 @@ def record(artist: str | None, title: str | None, *, author: str | None = None) 
     return CatalogueRecord(id="fma:1", artist=artist, title=title, author=author)
 
 
-def matches(*records: CatalogueRecord, threshold: int = 90) -> list[Match]:
+def matches(*records: CatalogueRecord, threshold: int = 90) -> list[WorkMatch]:
     return list(find_matches(records, KNOWN, threshold=threshold))
 
 

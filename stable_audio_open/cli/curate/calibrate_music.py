@@ -39,16 +39,16 @@ def calibrate_music(
         table,
     )
     from stable_audio_open.curation.music.gate import MusicGate
-    from stable_audio_open.curation.music.tagging import listen
+    from stable_audio_open.curation.music.tagging import tag_recording
 
     gate = MusicGate(seconds=seconds, counting=counting, classes=tuple(classes or ()))
     rows = read_labels(labels)
     hears = make_tagger(tagger, device)
     labelled = []
     for file, is_music in rows:
-        heard = listen(audio / file, hears, gate.classes)
+        tagged = tag_recording(audio / file, hears, gate.classes)
         critical = critical_of(
-            heard,
+            tagged,
             seconds_per_frame=hears.seconds_per_frame,
             seconds=gate.seconds,
             counting=gate.counting,

@@ -39,7 +39,7 @@ def music(
     What was decided before with the same tagger and settings is passed over.
     """
     from stable_audio_open.curation.music.gate import MusicGate
-    from stable_audio_open.curation.music.run import gate_catalogue
+    from stable_audio_open.curation.music.stage import gate_catalogue
 
     gate = MusicGate(
         threshold=threshold, seconds=seconds, counting=counting, classes=tuple(classes or ())

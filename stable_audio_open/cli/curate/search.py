@@ -19,7 +19,7 @@ def search(
 
     What was found before with the same list and threshold is passed over.
     """
-    from stable_audio_open.curation.known_works.run import search_catalogue
+    from stable_audio_open.curation.known_works.search import search_catalogue
 
     found = search_catalogue(catalogue, against, threshold=threshold)
     typer.echo(

@@ -14,7 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stable_audio_open.curation.catalogue.decisions import Decision, now
+from stable_audio_open.curation.catalogue.decisions import (
+    Decision,
+    add_decisions,
+    now,
+    read_decisions,
+)
+from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.known_works.names import comparable, unordered
 
@@ -37,7 +43,7 @@ class Work(NamedTuple):
     album: str = ""
 
 
-class Match(NamedTuple):
+class WorkMatch(NamedTuple):
     """A record, the work that is most like it, and how many are like it at all."""
 
     record: CatalogueRecord
@@ -45,6 +51,19 @@ class Match(NamedTuple):
     artist_score: int
     title_score: int
     works: int
+
+
+class SearchCounts(NamedTuple):
+    """What a search came to."""
+
+    records: int
+    """In the catalogue."""
+    to_review: int
+    """New ones that are like a known work."""
+    before: int
+    """Found before with the same list and threshold."""
+    nameless: int
+    """Without artist or title."""
 
 
 class KnownWorks:
@@ -100,9 +119,34 @@ def artist_of(record: CatalogueRecord) -> str | None:
     return record.artist or record.author
 
 
+def search_catalogue(catalogue: Path, against: Path, *, threshold: int = THRESHOLD) -> SearchCounts:
+    """Compare all records with a list of works, and add the decisions to the catalogue.
+
+    Args:
+        catalogue: With its decisions.
+        against: See `read_works`.
+        threshold: 1 to 100.
+
+    Raises:
+        ValueError: The list cannot be used, or the threshold is out of range.
+    """
+    known, by = KnownWorks(read_works(against)), signature(against, threshold)
+    done = {d.id for d in read_decisions(catalogue) if (d.stage, d.by) == (STAGE, by)}
+    total = nameless = 0
+    for record in read_catalogue(catalogue):
+        total += 1
+        nameless += not (artist_of(record) and record.title)
+    remaining = (record for record in read_catalogue(catalogue) if record.id not in done)
+    found = [
+        decide_search(match, by=by) for match in find_matches(remaining, known, threshold=threshold)
+    ]
+    add_decisions(catalogue, found)
+    return SearchCounts(total, len(found), len(done), nameless)
+
+
 def find_matches(
     records: Iterable[CatalogueRecord], known: KnownWorks, *, threshold: int = THRESHOLD
-) -> Iterator[Match]:
+) -> Iterator[WorkMatch]:
     """Yield the records that are like a known work, each with the work that is most like it.
 
     Artist and title are scored apart, 0 to 100 (the share of letters that stay when one becomes the
@@ -124,7 +168,7 @@ def find_matches(
         yield from _matches(chunk, known, threshold)
 
 
-def decide_search(match: Match, *, by: str) -> Decision:
+def decide_search(match: WorkMatch, *, by: str) -> Decision:
     """Return `review` for a match, with both names and scores as the reason."""
     record, work = match.record, match.work
     album = f" (album {work.album!r})" if work.album else ""
@@ -142,14 +186,14 @@ def decide_search(match: Match, *, by: str) -> Decision:
 
 def _matches(
     records: Sequence[CatalogueRecord], known: KnownWorks, threshold: int
-) -> Iterator[Match]:
+) -> Iterator[WorkMatch]:
     by_artist: dict[str, list[CatalogueRecord]] = defaultdict(list)
     for record in records:
         by_artist[comparable(artist_of(record) or "")].append(record)
     works: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for artist, found, score in _alike(list(by_artist), known.artists, threshold):
         works[artist] += [(index, score) for index in known.of_artist[found]]
-    best: dict[str, Match] = {}
+    best: dict[str, WorkMatch] = {}
     for artist, candidates in works.items():
         for match in _same_title(by_artist[artist], candidates, known, threshold):
             best[match.record.id] = match
@@ -161,7 +205,7 @@ def _same_title(
     candidates: Sequence[tuple[int, int]],
     known: KnownWorks,
     threshold: int,
-) -> Iterator[Match]:
+) -> Iterator[WorkMatch]:
     """Yield the records of an artist whose title is that of one of his candidate works."""
     by_title: dict[str, list[CatalogueRecord]] = defaultdict(list)
     for record in records:
@@ -174,7 +218,7 @@ def _same_title(
     for title, scores in found.items():
         artist_score, score, index = max(scores, key=lambda each: (each[0] + each[1], -each[2]))
         for record in by_title[title]:
-            yield Match(record, known.works[index], artist_score, score, len(scores))
+            yield WorkMatch(record, known.works[index], artist_score, score, len(scores))
 
 
 def _alike(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.curation.music.gate import ROUNDING, Counting, critical_threshold
-from stable_audio_open.curation.music.tagging import Heard
+from stable_audio_open.curation.music.tagging import TaggedRecording
 
 COLUMNS = ["file", "label"]
 DIGITS = 4
@@ -60,15 +60,15 @@ def read_labels(path: Path) -> list[tuple[str, bool]]:
 
 
 def critical_of(
-    heard: Heard, *, seconds_per_frame: float, seconds: float, counting: Counting
+    tagged: TaggedRecording, *, seconds_per_frame: float, seconds: float, counting: Counting
 ) -> float | None:
     """Return the highest threshold at which a recording counts as music; None if too short."""
-    if heard.duration < seconds - ROUNDING:
+    if tagged.duration < seconds - ROUNDING:
         return None
     # The last frame may reach beyond the end, as for the gate.
-    reach = len(heard.music) * seconds_per_frame
+    reach = len(tagged.music) * seconds_per_frame
     return critical_threshold(
-        heard.music,
+        tagged.music,
         seconds_per_frame=seconds_per_frame,
         seconds=min(seconds, reach),
         counting=counting,

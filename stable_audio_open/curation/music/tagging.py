@@ -16,7 +16,7 @@ from stable_audio_open.curation.music.gate import class_columns
 BLOCK_SECONDS = 60.0
 
 
-class Heard(NamedTuple):
+class TaggedRecording(NamedTuple):
     """What remains of a recording: four bytes a frame, whatever the number of classes."""
 
     music: Float[Tensor, "frames"]
@@ -57,14 +57,14 @@ def tag_blocks(
         yield frames[skipped:] if is_last else frames[skipped:][: block // samples_per_frame]
 
 
-def listen(
+def tag_recording(
     path: Path,
     tagger: Tagger,
     music_classes: Sequence[str] = (),
     *,
     block_seconds: float = BLOCK_SECONDS,
-) -> Heard:
-    """Return the probability of music over time, and what else was heard.
+) -> TaggedRecording:
+    """Return the probability of music over time, and what else was tagged.
 
     Args:
         path: Of the audio.
@@ -82,4 +82,4 @@ def listen(
         music.append(frames[:, columns].amax(dim=1))
         sums += frames.sum(dim=0, dtype=torch.float64)
         count += len(frames)
-    return Heard(torch.cat(music), (sums / count).float(), audio_info(path).duration)
+    return TaggedRecording(torch.cat(music), (sums / count).float(), audio_info(path).duration)

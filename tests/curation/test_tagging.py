@@ -12,7 +12,7 @@ from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.music.gate import MusicGate
 from stable_audio_open.curation.music.stage import decide_music, signature
-from stable_audio_open.curation.music.tagging import listen, tag_blocks
+from stable_audio_open.curation.music.tagging import tag_blocks, tag_recording
 
 pytestmark = pytest.mark.numerical
 
@@ -39,7 +39,7 @@ def test_blocks_are_the_whole(tmp_path: Path, tagger: Tagger, seconds: float) ->
     blocks = list(tag_blocks(tmp_path / "a.wav", tagger, block_seconds=3.0))
     assert len(blocks) > 1 or seconds < 5
     torch.testing.assert_close(torch.cat(blocks), whole, rtol=1e-4, atol=1e-5)  # FFTs elsewhere
-    heard = listen(tmp_path / "a.wav", tagger, tagger.classes[:2], block_seconds=3.0)
+    heard = tag_recording(tmp_path / "a.wav", tagger, tagger.classes[:2], block_seconds=3.0)
     torch.testing.assert_close(heard.music, torch.cat(blocks)[:, :2].amax(dim=1))
     torch.testing.assert_close(heard.means, torch.cat(blocks).mean(dim=0))
     assert heard.duration == pytest.approx(seconds, abs=1 / rate)
@@ -90,4 +90,4 @@ def test_what_cannot_be_heard(tmp_path: Path, loudness_panns: Path) -> None:
     with pytest.raises(ValueError, match="fma:1: has no file"):
         decide_music(CatalogueRecord(id="fma:1"), tmp_path, tagger=tagger, gate=MusicGate())
     with pytest.raises(AudioFileError, match="no such file"):
-        listen(tmp_path / "a.wav", tagger)
+        tag_recording(tmp_path / "a.wav", tagger)
