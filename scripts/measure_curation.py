@@ -22,8 +22,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stable_audio_open.audio_models.tagger import Tagger
 
 FREESOUND, FMA = 472_618, 13_874
 WORDS = tuple(f"{a}{b}" for a in ("bass", "rain", "kick", "wind", "pad") for b in range(2000))
@@ -178,7 +182,6 @@ def _audio(options: argparse.Namespace) -> None:
         PannsTagger,
         panns_spectrogram,
     )
-    from stable_audio_open.curation.music.tagging import tag_recording
     from stable_audio_open.curation.sources.folder import read_folder
     from stable_audio_open.curation.training_set.fidelity import file_fidelity
     from stable_audio_open.similarity.audio_hashes import audio_hash
@@ -214,9 +217,14 @@ def _audio(options: argparse.Namespace) -> None:
         _told(name, len(files) / 60, work)
     for tagger in taggers:
         some = files[:2]
-        _told(
-            tagger.name, len(some) / 60, lambda t=tagger, s=some: [tag_recording(f, t) for f in s]
-        )  # type: ignore[misc]
+        _told(tagger.name, len(some) / 60, partial(_tag_all, tagger, some))
+
+
+def _tag_all(tagger: Tagger, files: Sequence[Path]) -> None:
+    from stable_audio_open.curation.music.tagging import tag_recording
+
+    for file in files:
+        tag_recording(file, tagger)
 
 
 def _told(what: str, hours: float, work: Callable[[], object]) -> None:

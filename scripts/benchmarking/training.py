@@ -137,7 +137,7 @@ def _turns(task: AdversarialTraining) -> tuple[Turn, Turn]:
     networks = (task.model.encoder, task.model.decoder, task.discriminator)
     return (
         Turn(
-            loss=lambda batch, index: task.autoencoder_loss(batch["audio"], index),
+            loss=lambda batch, index: task.autoencoder_loss(batch["audio"], index).loss,
             modules=networks,
             trained=task.model,
             optimizer=ours,

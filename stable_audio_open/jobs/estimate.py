@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -32,14 +31,13 @@ from stable_audio_open.config.training import (
     DiffusionTrainingConfig,
     EmaConfig,
 )
-from stable_audio_open.diffusion.objective import TimestepSampler
 from stable_audio_open.losses.reconstruction import StereoSpectralLoss
-from stable_audio_open.nn.attention import standing_for_gpu
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.autoencoder import AutoencoderTraining, freeze_encoder
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.memory import Turn, as_on_gpu, step_memory
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
+from stable_audio_open.training.randomness import BatchRandomness
 
 
 class MemoryEstimate(NamedTuple):
@@ -110,8 +108,6 @@ def estimate_memory(config: ModelConfig, *, gpu: bool | None = None) -> MemoryEs
     with ExitStack() as stack:
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(torch.random.fork_rng(devices=[]))
-        if gpu:
-            stack.enter_context(standing_for_gpu())
         match config:
             case AutoencoderModelConfig(training=AutoencoderTrainingConfig() as own):
                 assert distances is not None
@@ -128,23 +124,17 @@ def _diffusion(
     *,
     gpu: bool,
 ) -> MemoryEstimate:
-    with torch.device("meta"):
-        model = build_model(config, text_encoder=_text_encoder(config, training))
-        task = diffusion_task(config, msgspec.structs.replace(training, ema=None), model)
-    _fake(task)
-    # Tokens are looked at, and Sobol's numbers computed, outside of what can be faked.
-    prepare = partial(_prepared, model.conditioner)
-    model.conditioner.prepare = prepare  # type: ignore[method-assign]
-    task.timesteps = _Timesteps()
+    model = build_model(config, text_encoder=_text_encoder(config, training))
+    task = diffusion_task(config, msgspec.structs.replace(training, ema=None), model)
     items = training.batch_size
-    batch = {
-        "latents": torch.zeros(items, config.autoencoder.latent_channels, model.window_frames),
-        "prompt": [""] * items,
-        "seconds_start": np.zeros(items),
-        "seconds_total": np.zeros(items),
-    }
-    optimizer = task.configure_optimizers()["optimizer"]
-    turn = _turn(task, partial(task.training_step, batch, 0), optimizer, gpu=gpu)
+    latents = torch.zeros(items, config.autoencoder.latent_channels, model.window_frames)
+    prepared, t = _prepared(model.conditioner, items), torch.zeros(items)
+    random = BatchRandomness(seed=0, step=0, batch=0, items=items, rank=0, processes=1)
+
+    def loss() -> Tensor:
+        return task.velocity_errors(latents, prepared, t=t, random=random).mean()
+
+    turn = _turn(loss, task.configure_optimizers()["optimizer"], gpu=gpu)
     average = _average(training.ema, model.transformer, gpu=gpu)
     return _measured(task, [turn], trainer, average, gpu=gpu)
 
@@ -171,29 +161,18 @@ def _autoencoder(
     audio = torch.zeros(training.batch_size, config.audio_channels, training.crop_samples)
     made = task.configure_optimizers()
     if isinstance(task, AdversarialTraining):
-        losses = [
-            partial(task.autoencoder_loss, audio, 0),
-            partial(task.discriminator_loss, audio, 0),
-        ]
+        autoencoder, discriminator = made[0]
         turns = [
-            _turn(task, loss, optimizer, gpu=gpu)
-            for loss, optimizer in zip(losses, made[0], strict=True)
+            _turn(lambda: task.autoencoder_loss(audio, 0).loss, autoencoder, gpu=gpu),
+            _turn(lambda: task.discriminator_loss(audio, 0), discriminator, gpu=gpu),
         ]
     else:
-        step = partial(task.training_step, {"audio": audio}, 0)
-        turns = [_turn(task, step, made["optimizer"], gpu=gpu)]
+        turns = [_turn(lambda: task.reconstruct(audio, 0).loss, made["optimizer"], gpu=gpu)]
     average = _average(training.ema, model, gpu=gpu)
     return _measured(task, turns, training.trainer, average, gpu=gpu)
 
 
-def _turn(
-    task: DiffusionTraining | AutoencoderTraining,
-    loss: Callable[[], Any],
-    optimizer: Optimizer,
-    *,
-    gpu: bool,
-) -> Turn:
-    task.log = task.log_dict = _ignore  # type: ignore[method-assign]
+def _turn(loss: Callable[[], Tensor], optimizer: Optimizer, *, gpu: bool) -> Turn:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     elsewhere = gpu and isinstance(optimizer, OffloadedAdamW)
     if gpu:  # AdamW's own choice there
@@ -251,19 +230,9 @@ def _average(ema: EmaConfig | None, online: nn.Module, *, gpu: bool) -> _Average
     return _Average(0, size) if gpu and ema.offload else _Average(size, 0)
 
 
-class _Timesteps(TimestepSampler):
-    """Any timesteps."""
-
-    def __init__(self) -> None: ...
-
-    def draw(self, count: int) -> Tensor:
-        """Return zeros."""
-        return torch.zeros(count)
-
-
-def _prepared(conditioner: Conditioner, conditions: Sequence[Any]) -> Prepared:
+def _prepared(conditioner: Conditioner, items: int) -> Prepared:
     """Return conditions of the sizes that real ones have."""
-    items, texts = len(conditions), {}
+    texts = {}
     for name, text in conditioner.texts.items():
         assert isinstance(text, TextConditioner)
         ids = torch.zeros(items, text.max_length, dtype=torch.long)
@@ -276,25 +245,8 @@ def _text_encoder(config: DiffusionModelConfig, training: DiffusionTrainingConfi
     if training.initialize is not None:
         beside = checkpoint_path(training.initialize) / TEXT_ENCODER_FOLDER
         if beside.is_dir():
-            return text_encoder_skeleton(beside)
-    return text_encoder_skeleton(text_config(config).model)
-
-
-def _fake(module: nn.Module) -> None:
-    """Put fake tensors of the CPU in the places of those on the meta device, shared ones once."""
-    made: dict[int, Tensor] = {}
-    for part in module.modules():
-        for own in (part._parameters, part._buffers):
-            for name, tensor in own.items():
-                if tensor is None:
-                    continue
-                if id(tensor) not in made:
-                    new = torch.empty(tensor.shape, dtype=tensor.dtype)
-                    trained = isinstance(tensor, nn.Parameter)
-                    made[id(tensor)] = (
-                        nn.Parameter(new, requires_grad=tensor.requires_grad) if trained else new
-                    )
-                own[name] = made[id(tensor)]  # type: ignore[assignment]  # of the kind that was there
+            return text_encoder_skeleton(beside, device="cpu")
+    return text_encoder_skeleton(text_config(config).model, device="cpu")
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
@@ -303,6 +255,3 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors)
-
-
-def _ignore(*_: Any, **__: Any) -> None: ...

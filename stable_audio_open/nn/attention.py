@@ -1,7 +1,5 @@
 """Self- and cross-attention, and the one switch between their implementations."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Literal, NamedTuple, get_args
@@ -42,6 +40,7 @@ def attend(
     value: Float[Tensor, "batch kv_heads keys width"],
     *,
     backend: AttentionBackend = "sdpa",
+    widen_on_cpu: bool = True,
 ) -> Float[Tensor, "batch heads time width"]:
     """Softmax attention at scale `1 / sqrt(width)`, without a mask.
 
@@ -55,13 +54,14 @@ def attend(
         backend: `"sdpa"` is PyTorch's fused attention; `"flash"` the flash-attn package where the
             tensors allow it (half precision on a GPU) and SDPA elsewhere; `"math"` the formula
             written out, as a reference.
+        widen_on_cpu: Compute in float32 where half precision is slow, which is training on a CPU.
     """
     if backend == "flash" and _flash_allows(query):
         return _attend_flash(query, key, value)
     if backend == "math":
         return _attend_math(query, key, value)
     grouped = query.shape[1] != key.shape[1]
-    if _slow_in_half_precision(query):
+    if widen_on_cpu and _slow_in_half_precision(query):
         with torch.autocast("cpu", enabled=False):
             wide = F.scaled_dot_product_attention(
                 query.float(), key.float(), value.float(), enable_gqa=grouped
@@ -70,23 +70,9 @@ def attend(
     return F.scaled_dot_product_attention(query, key, value, enable_gqa=grouped)
 
 
-_stands_for_gpu = False
-
-
-@contextmanager
-def standing_for_gpu() -> Iterator[None]:
-    """Leave out what is done for the CPU's sake: its tensors stand for those of a GPU."""
-    global _stands_for_gpu
-    _stands_for_gpu = True
-    try:
-        yield
-    finally:
-        _stands_for_gpu = False
-
-
 def _slow_in_half_precision(query: Tensor) -> bool:
     """Say whether float32 is faster: PyTorch's gradient on the CPU takes four times as long."""
-    if query.device.type != "cpu" or _stands_for_gpu:
+    if query.device.type != "cpu":
         return False
     half = query.dtype in (torch.float16, torch.bfloat16)
     return half and query.requires_grad and torch.is_grad_enabled()
@@ -119,10 +105,18 @@ def _attend_math(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 class SelfAttention(nn.Module):
     """Multi-head self-attention with rotary positions on queries and keys; no biases."""
 
-    def __init__(self, *, width: int, heads: int, backend: AttentionBackend = "sdpa") -> None:
+    def __init__(
+        self,
+        *,
+        width: int,
+        heads: int,
+        backend: AttentionBackend = "sdpa",
+        widen_on_cpu: bool = True,
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.backend = backend
+        self.widen_on_cpu = widen_on_cpu
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.output = nn.Linear(width, width, bias=False)
 
@@ -137,7 +131,7 @@ class SelfAttention(nn.Module):
             heads=self.heads,
         )
         query, key = rotate(query, rotary), rotate(key, rotary)
-        attended = attend(query, key, value, backend=self.backend)
+        attended = attend(query, key, value, backend=self.backend, widen_on_cpu=self.widen_on_cpu)
         out: Tensor = self.output(
             rearrange(attended, "batch heads time width -> batch time (heads width)")
         )
@@ -162,12 +156,19 @@ class CrossAttention(nn.Module):
     """
 
     def __init__(
-        self, *, width: int, heads: int, context_width: int, backend: AttentionBackend = "sdpa"
+        self,
+        *,
+        width: int,
+        heads: int,
+        context_width: int,
+        backend: AttentionBackend = "sdpa",
+        widen_on_cpu: bool = True,
     ) -> None:
         super().__init__()
         self.heads = heads
         self.key_value_heads = context_width // (width // heads)
         self.backend = backend
+        self.widen_on_cpu = widen_on_cpu
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(context_width, 2 * context_width, bias=False)
         self.output = nn.Linear(width, width, bias=False)
@@ -189,7 +190,13 @@ class CrossAttention(nn.Module):
         query = rearrange(
             self.query(x), "batch time (heads width) -> batch heads time width", heads=self.heads
         )
-        attended = attend(query, context.key, context.value, backend=self.backend)
+        attended = attend(
+            query,
+            context.key,
+            context.value,
+            backend=self.backend,
+            widen_on_cpu=self.widen_on_cpu,
+        )
         out: Tensor = self.output(
             rearrange(attended, "batch heads time width -> batch time (heads width)")
         )

@@ -13,7 +13,7 @@ from stable_audio_open.adversarial.losses import (
     feature_matching_loss,
     hinge_loss,
 )
-from stable_audio_open.training.autoencoder import AutoencoderTraining
+from stable_audio_open.training.autoencoder import AutoencoderTraining, Reconstruction
 from stable_audio_open.training.optimisation import OptimizerSettings
 
 
@@ -70,7 +70,9 @@ class AdversarialTraining(AutoencoderTraining):
         else:
             self._train_discriminator(audio, batch_idx)
 
-    def autoencoder_loss(self, audio: Tensor, batch_idx: int, *, against: bool = True) -> Tensor:
+    def autoencoder_loss(
+        self, audio: Tensor, batch_idx: int, *, against: bool = True
+    ) -> Reconstruction:
         """Return the autoencoder's loss; gradients reach none of the discriminators' weights.
 
         Args:
@@ -79,24 +81,25 @@ class AdversarialTraining(AutoencoderTraining):
             against: With the terms of the discriminators.
         """
         reconstruction = self.reconstruct(audio, batch_idx)
-        loss = reconstruction.loss
         if not against:
-            return loss
+            return reconstruction
         with torch.no_grad():
             real = self.discriminator(audio)
         self.discriminator.requires_grad_(False)
         decoded = self.discriminator(reconstruction.decoded)
         self.discriminator.requires_grad_(True)
         adversarial, matching = adversarial_loss(decoded), feature_matching_loss(real, decoded)
-        self.log_dict(
-            {
+        weights = self.adversarial_weights
+        return reconstruction._replace(
+            loss=reconstruction.loss
+            + weights.adversarial * adversarial
+            + weights.feature_matching * matching,
+            logged=reconstruction.logged
+            | {
                 "train/loss/adversarial": adversarial.detach(),
                 "train/loss/feature_matching": matching.detach(),
             },
-            batch_size=len(audio),
         )
-        weights = self.adversarial_weights
-        return loss + weights.adversarial * adversarial + weights.feature_matching * matching
 
     def discriminator_loss(self, audio: Tensor, batch_idx: int) -> Tensor:
         """Return the discriminators' loss; the autoencoder runs without gradients."""
@@ -124,7 +127,9 @@ class AdversarialTraining(AutoencoderTraining):
     def _train_autoencoder(
         self, audio: Tensor, batch_idx: int, *, against: bool, update: int
     ) -> None:
-        loss = self.autoencoder_loss(audio, batch_idx, against=against)
+        reconstruction = self.autoencoder_loss(audio, batch_idx, against=against)
+        loss = reconstruction.loss
+        self.log_dict(reconstruction.logged, batch_size=len(audio))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(audio))
         self._step(0, loss)
         self.update_average(update)

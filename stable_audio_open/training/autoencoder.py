@@ -36,10 +36,12 @@ class AutoencoderLossWeights:
 
 
 class Reconstruction(NamedTuple):
-    """A decoded batch and the loss that needs no discriminator."""
+    """A decoded batch, its loss and what is logged of it."""
 
     decoded: Float[Tensor, "batch channels time"]
     loss: Float[Tensor, ""]
+    logged: dict[str, Tensor]
+    """Terms of the loss, and what else is logged, by name."""
 
 
 class AutoencoderTraining(pl.LightningModule):
@@ -88,6 +90,7 @@ class AutoencoderTraining(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         """Reconstruct a batch of crops; `batch["audio"]` is `[batch, channels, time]`."""
         reconstruction = self.reconstruct(batch["audio"], batch_idx)
+        self.log_dict(reconstruction.logged, batch_size=len(batch["audio"]))
         self.log_dict(
             {"train/loss": reconstruction.loss.detach()},
             prog_bar=True,
@@ -96,15 +99,14 @@ class AutoencoderTraining(pl.LightningModule):
         return reconstruction.loss
 
     def reconstruct(self, audio: Tensor, batch_idx: int) -> Reconstruction:
-        """Encode, draw from the posterior, decode, and compare."""
+        """Encode, draw from the posterior, decode, and compare; nothing is logged yet."""
         latents, kl = self._latents(audio, batch_idx)
         decoded: Tensor = self.model.decoder(latents)
         terms = self._terms(decoded, audio, kl)
         logged = {f"train/loss/{name}": term.detach() for name, term in terms.items()}
         logged["train/latent_std"] = latents.detach().std()
         logged["train/level_lost"] = level_lost(decoded.detach(), audio).mean()
-        self.log_dict(logged, batch_size=len(audio))
-        return Reconstruction(decoded=decoded, loss=self._weighted(terms))
+        return Reconstruction(decoded=decoded, loss=self._weighted(terms), logged=logged)
 
     @contextmanager
     def averaged(self) -> Iterator[AudioAutoencoder]:

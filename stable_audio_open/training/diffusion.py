@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from stable_audio_open.conditioning.conditioner import Prepared
@@ -33,7 +34,7 @@ BANDS = 4
 
 
 class DiffusionTraining(pl.LightningModule):
-    """Predict the velocity of noised latents, told prompt and timing.
+    """Predict the velocity of noised latents, conditioned on prompt and timing.
 
     The autoencoder is frozen. The number embedders are trained; the text encoder only where its
     conditioner says so. The average covers the transformer alone.
@@ -97,7 +98,6 @@ class DiffusionTraining(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds."""
         latents: Tensor = batch["latents"]
-        prepared = self._prepare(batch)
         rank, processes = self.global_rank, process_count()
         if self.timesteps is None:
             self.timesteps = TimestepSampler(seed=self.seed)
@@ -112,6 +112,29 @@ class DiffusionTraining(pl.LightningModule):
         )
         # One even sequence for the whole batch.
         t = self.timesteps.draw(processes * len(latents))[rank::processes].to(latents.device)
+        errors = self.velocity_errors(latents, self._prepare(batch), t=t, random=random)
+        loss = errors.mean()
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(latents))
+        if self.log_loss_by_timestep:
+            self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
+        return loss
+
+    def velocity_errors(
+        self,
+        latents: Float[Tensor, "batch latent_channels frames"],
+        prepared: Prepared,
+        *,
+        t: Float[Tensor, "batch"],
+        random: BatchRandomness,
+    ) -> Float[Tensor, "batch latent_channels frames"]:
+        """Return the squared errors of the velocities that the transformer predicts.
+
+        Args:
+            latents: Latents of the recordings.
+            prepared: Prompts and seconds.
+            t: Timesteps.
+            random: Draws the noise, and the items that are trained without conditioning.
+        """
         noise = random.normal(*latents.shape[1:]).to(latents)
         dropped = random.uniform() < self.guidance_dropout
 
@@ -121,12 +144,7 @@ class DiffusionTraining(pl.LightningModule):
         conditioning = drop_conditions(conditioning, dropped.to(latents.device))
         noised = noise_latents(latents, noise, t)
         velocity = self.model.transformer(noised.x, t, conditioning)
-        errors = F.mse_loss(velocity.float(), noised.velocity.float(), reduction="none")
-        loss = errors.mean()
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(latents))
-        if self.log_loss_by_timestep:
-            self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
-        return loss
+        return F.mse_loss(velocity.float(), noised.velocity.float(), reduction="none")
 
     def on_validation_epoch_start(self) -> None:
         """Get the averaged model ready; split weights are gathered by all processes, once."""

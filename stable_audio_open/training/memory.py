@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from stable_audio_open.nn.attention import CrossAttention
+from stable_audio_open.nn.attention import CrossAttention, SelfAttention
 from stable_audio_open.nn.norm import LayerNorm
 
 
@@ -56,8 +56,8 @@ class PeakBytes(TorchDispatchMode):
 def as_on_gpu(task: nn.Module, *, half: bool) -> None:
     """Let a task on the CPU take the memory that it takes on a GPU.
 
-    CUDA's autocast normalises in float32, where the CPU's keeps the type; and its fused attention
-    shares key/value heads in half precision alone.
+    CUDA's autocast normalises in float32, where the CPU's keeps the type; its attention computes
+    in half precision, and shares key/value heads in half precision alone.
 
     Args:
         task: Changed in place, and of no other use then.
@@ -66,7 +66,9 @@ def as_on_gpu(task: nn.Module, *, half: bool) -> None:
     for module in task.modules():
         if isinstance(module, LayerNorm) and half:
             module.register_forward_pre_hook(_in_float32)
-        elif isinstance(module, CrossAttention) and module.key_value_heads < module.heads:
+        elif isinstance(module, SelfAttention | CrossAttention):
+            module.widen_on_cpu = False
+        if isinstance(module, CrossAttention) and module.key_value_heads < module.heads:
             module.backend = module.backend if half else "math"
 
 

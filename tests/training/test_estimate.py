@@ -233,7 +233,7 @@ def shipped(path: Path) -> Any:
     return pytest.param(path, id=name, marks=[] if quick else [pytest.mark.slow])
 
 
-@pytest.mark.parametrize("path", map(shipped, SHIPPED))
+@pytest.mark.parametrize("path", [shipped(path) for path in SHIPPED])
 def test_every_shipped_configuration_is_estimated(
     path: Path, text_encoder_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
