@@ -23,6 +23,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.data import autoencoder_data
 from stable_audio_open.builders.model import TextEncoder, build_model
+from stable_audio_open.builders.run import AutoencoderRun
 from stable_audio_open.builders.text_encoder import T5_VOCABULARY
 from stable_audio_open.builders.training import (
     autoencoder_task,
@@ -90,9 +91,13 @@ def time_autoencoder(
             channels=config.audio_channels,
             seed=training.seed,
         )
-        data = autoencoder_data(
-            config, training, FolderConfig(path=folder, crops_per_recording=CROPS)
+        run = AutoencoderRun(
+            config=config,
+            training=training,
+            trainer=training.trainer,
+            data=FolderConfig(path=folder, crops_per_recording=CROPS),
         )
+        data = autoencoder_data(run)
         for name, task, turn in (
             ("training autoencoder", alone, _only_turn(alone, (model.encoder, model.decoder))),
             ("training autoencoder against discriminators", against, _turns(against)[0]),

@@ -7,18 +7,9 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.builders.training import run_folder
+from stable_audio_open.builders.run import AutoencoderRun, DiffusionRun, TrainingRun
 from stable_audio_open.config.data import DataConfig, FolderConfig, ShardsConfig
-from stable_audio_open.config.model import (
-    AutoencoderModelConfig,
-    DiffusionModelConfig,
-    ModelConfig,
-)
-from stable_audio_open.config.trainer import TrainerConfig
-from stable_audio_open.config.training import (
-    AutoencoderTrainingConfig,
-    DiffusionTrainingConfig,
-)
+from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import AudioDataModule, EpochDataset, ValidatedDataModule
 from stable_audio_open.data.dataset import CropDataset
@@ -26,22 +17,17 @@ from stable_audio_open.data.encoding import fingerprint
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.latent_shards.reading import Encoding, open_shards, read_index
 from stable_audio_open.data.latents import EncodedSet, LatentDataset, standard_deviation
-from stable_audio_open.data.recordings import read_recordings
 
 logger = logging.getLogger(__name__)
 
 
-def autoencoder_data(
-    config: AutoencoderModelConfig,
-    training: AutoencoderTrainingConfig,
-    data: FolderConfig,
-    faults: Faults | None = None,
-) -> AudioDataModule:
+def autoencoder_data(run: AutoencoderRun, faults: Faults | None = None) -> AudioDataModule:
     """Return batches of random crops; unreadable recordings go to `faults` where it is given."""
+    config, training, data = run.config, run.training, run.data
 
     def dataset(manifest: str, faults: Faults | None) -> CropDataset:
         return CropDataset(
-            recordings=read_recordings(Path(data.path), manifest),
+            recordings=run.manifests.read(data.path, manifest),
             folder=Path(data.path),
             sample_rate=config.sample_rate,
             channels=config.audio_channels,
@@ -52,15 +38,11 @@ def autoencoder_data(
         )
 
     validation = dataset(data.validation, None) if data.validation else None
-    return _data_module(dataset(data.manifest, faults), validation, training, data)
+    return _data_module(run, dataset(data.manifest, faults), validation)
 
 
 def diffusion_data(
-    config: DiffusionModelConfig,
-    training: DiffusionTrainingConfig,
-    data: DataConfig,
-    autoencoder: AudioAutoencoder,
-    faults: Faults | None = None,
+    run: DiffusionRun, autoencoder: AudioAutoencoder, faults: Faults | None = None
 ) -> AudioDataModule:
     """Return batches of windows of latents, which are encoded now unless they are in shards.
 
@@ -69,8 +51,9 @@ def diffusion_data(
     Raises:
         ValueError: When the shards are damaged or not of this model.
     """
-    encoded = _encoded(config, data, autoencoder, faults)
-    warn_of_spread(config, encoded.standard_deviation)
+    data = run.data
+    encoded = _encoded(run, data, autoencoder, faults)
+    warn_of_spread(run.config, encoded.standard_deviation)
     validation = None
     if data.validation is not None:
         match data:
@@ -80,32 +63,27 @@ def diffusion_data(
                 held_out = replace(data, path=data.validation)
             case _:
                 assert_never(data)
-        others = _encoded(config, held_out, autoencoder, None)
-        validation = _windows(config, training, data, others)
-    return _data_module(_windows(config, training, data, encoded), validation, training, data)
+        validation = _windows(run, _encoded(run, held_out, autoencoder, None))
+    return _data_module(run, _windows(run, encoded), validation)
 
 
 def _encoded(
-    config: DiffusionModelConfig,
+    run: DiffusionRun,
     data: DataConfig,
     autoencoder: AudioAutoencoder,
     faults: Faults | None,
 ) -> EncodedSet:
     match data:
         case FolderConfig():
-            return _encoded_now(config, data, autoencoder, faults)
+            return _encoded_now(run, data, autoencoder, faults)
         case ShardsConfig():
-            return open_shards(Path(data.path), encoding_of(config, autoencoder))
+            return open_shards(Path(data.path), encoding_of(run.config, autoencoder))
         case _:
             assert_never(data)
 
 
-def _windows(
-    config: DiffusionModelConfig,
-    training: DiffusionTrainingConfig,
-    data: DataConfig,
-    encoded: EncodedSet,
-) -> LatentDataset:
+def _windows(run: DiffusionRun, encoded: EncodedSet) -> LatentDataset:
+    config, data = run.config, run.data
     return LatentDataset(
         recordings=encoded.recordings,
         latents=encoded.latents,
@@ -117,17 +95,18 @@ def _windows(
         caption_share=data.caption_share,
         metadata=data.prompts,
         whole_seconds=data.whole_seconds,
-        seed=training.seed,
+        seed=run.training.seed,
     )
 
 
 def _data_module(
-    dataset: EpochDataset,
-    validation: EpochDataset | None,
-    training: AutoencoderTrainingConfig | DiffusionTrainingConfig,
-    data: DataConfig,
+    run: TrainingRun, dataset: EpochDataset, validation: EpochDataset | None
 ) -> AudioDataModule:
-    settings = {"batch_size": training.batch_size, "workers": data.workers, "seed": training.seed}
+    settings = {
+        "batch_size": run.training.batch_size,
+        "workers": run.data.workers,
+        "seed": run.training.seed,
+    }
     if validation is None:
         return AudioDataModule(dataset, **settings)
     return ValidatedDataModule(dataset, validation, **settings)
@@ -157,40 +136,41 @@ def warn_of_spread(config: DiffusionModelConfig, spread: float) -> None:
 
 
 def _encoded_now(
-    config: DiffusionModelConfig,
+    run: DiffusionRun,
     data: FolderConfig,
     autoencoder: AudioAutoencoder,
     faults: Faults | None,
 ) -> EncodedSet:
     folder = Path(data.path)
-    recordings = read_recordings(folder, data.manifest)
+    recordings = run.manifests.read(folder, data.manifest)
     latents = encode_recordings(
         autoencoder=autoencoder,
         recordings=recordings,
         folder=folder,
         cache=Path(data.latent_cache) if data.latent_cache else folder / "latents",
-        channels=config.audio_channels,
-        window_samples=config.window_samples,
+        channels=run.config.audio_channels,
+        window_samples=run.config.window_samples,
         faults=faults,
     )
     spread = standard_deviation([made for made in latents if made is not None])
     return EncodedSet(recordings, latents, spread)
 
 
-def new_faults(config: ModelConfig, trainer: TrainerConfig, data: DataConfig) -> Faults:
+def new_faults(run: TrainingRun) -> Faults:
     """Return the list of a run's unusable recordings, kept in the run's folder.
 
     Raises:
         ValueError: When the manifest, or the index of the shards, cannot be used.
     """
+    data = run.data
     match data:
         case FolderConfig():
-            count = len(read_recordings(Path(data.path), data.manifest))
+            count = len(run.manifests.read(data.path, data.manifest))
             most = data.most_unusable
         case ShardsConfig():
             # They were left out when the shards were written.
             count, most = read_index(Path(data.path)).recordings, 0.0
         case _:
             assert_never(data)
-    report = run_folder(config, trainer) / "unusable_recordings.csv"
+    report = run.folder / "unusable_recordings.csv"
     return Faults(report, recordings=count, most=most)

@@ -11,15 +11,15 @@ import msgspec
 import torch
 
 from stable_audio_open.audio_models.registry import load_embedder, load_tagger
+from stable_audio_open.builders.run import AutoencoderRun, TrainingRun
 from stable_audio_open.config.data import FolderConfig, ShardsConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.evaluation import (
     GenerationEvaluationConfig,
     ReconstructionEvaluationConfig,
 )
-from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.trainer import TrainerConfig
-from stable_audio_open.data.recordings import read_recordings
 from stable_audio_open.evaluation.clap import load_joint_embedder
 from stable_audio_open.evaluation.fixed_set import (
     FixedRecording,
@@ -36,7 +36,6 @@ from stable_audio_open.training.callbacks.evaluated_generations import (
 from stable_audio_open.training.callbacks.evaluated_reconstructions import ReconstructionEvaluation
 from stable_audio_open.training.callbacks.evaluations import Evaluation, Evaluations
 from stable_audio_open.training.callbacks.measurements import Measurements
-from stable_audio_open.training.trainer import Callback
 
 logger = logging.getLogger(__name__)
 
@@ -44,22 +43,20 @@ Listener = TypeVar("Listener")
 FOLDER, FIXED_SET = "evaluation", "fixed_set"
 
 
-def early_stopping(trainer: TrainerConfig, measurements: Measurements) -> list[Callback]:
-    """Return the callback that ends the run when it gets no better, if one is wanted."""
+def early_stopping(trainer: TrainerConfig, measurements: Measurements) -> EarlyStopping | None:
+    """Return what ends the run when it gets no better, if that is wanted."""
     wanted = trainer.early_stopping
     if wanted is None:
-        return []
-    return [
-        EarlyStopping(
-            measurements,
-            metric=wanted.metric,
-            patience=wanted.patience,
-            least_change=wanted.least_change,
-        )
-    ]
+        return None
+    return EarlyStopping(
+        measurements,
+        metric=wanted.metric,
+        patience=wanted.patience,
+        least_change=wanted.least_change,
+    )
 
 
-def measured(config: ModelConfig) -> dict[str, str]:
+def measured(run: TrainingRun) -> dict[str, str]:
     """Return what a run measures and how, of each kind.
 
     Each is some words and a hash, the same for what can be compared.
@@ -68,36 +65,33 @@ def measured(config: ModelConfig) -> dict[str, str]:
         AudioFileError: A recording of the fixed set cannot be read.
         ValueError: A manifest is not as it should be.
     """
-    assert config.data is not None
-    assert config.training is not None
     found = {}
-    if config.data.validation is not None:
-        listing = Path(config.data.path) / config.data.validation
-        if isinstance(config.data, ShardsConfig):
-            listing = Path(config.data.validation) / INDEX
-        loss = getattr(config.training, "loss", None)
+    if run.data.validation is not None:
+        listing = Path(run.data.path) / run.data.validation
+        if isinstance(run.data, ShardsConfig):
+            listing = Path(run.data.validation) / INDEX
+        loss = run.training.loss if isinstance(run, AutoencoderRun) else None
         digest = _hash(msgspec.json.encode(loss), listing.read_bytes())
         found["validation"] = f"{listing} ({digest})"
-    wanted = config.training.evaluation
+    wanted = run.training.evaluation
     if wanted is not None:
         how = msgspec.structs.replace(wanted, every=1, at_start=False)
         if isinstance(how, GenerationEvaluationConfig):
             how = msgspec.structs.replace(how, listen_on_cpu=False, keep_sounds=False)
-        recordings = _fixed_set(wanted)
+        recordings = _fixed_set(run, wanted)
         digest = _hash(msgspec.json.encode(how), fixed_set_hash(recordings).encode())
         found["evaluation"] = f"{_words(wanted, len(recordings))} ({digest})"
     return found
 
 
 def evaluations(
-    config: ModelConfig, folder: Path, measurements: Measurements, device: torch.device
-) -> list[Callback]:
-    """Return the callback that evaluates, if one is wanted.
+    run: TrainingRun, measurements: Measurements, device: torch.device
+) -> Evaluations | None:
+    """Return what evaluates during the run, if that is wanted.
 
     Args:
-        config: With `training`.
-        folder: Of the run.
-        measurements: Of the run.
+        run: The training.
+        measurements: What the run measures.
         device: Where the listeners compute, unless they are to stay on the CPU.
 
     Raises:
@@ -106,14 +100,12 @@ def evaluations(
         ValueError: The manifest is not as it should be, all recordings of the fixed set are silent,
             or a listener's weights are missing.
     """
-    training = config.training
-    assert training is not None
-    wanted = training.evaluation
+    config, wanted = run.config, run.training.evaluation
     if wanted is None:
-        return []
-    recordings = _fixed_set(wanted)
-    _warn_of_trained(config, recordings)
-    place = folder / FOLDER
+        return None
+    recordings = _fixed_set(run, wanted)
+    _warn_of_trained(run, recordings)
+    place = run.folder / FOLDER
     fixed = partial(
         FixedSet,
         recordings=recordings,
@@ -132,17 +124,15 @@ def evaluations(
             evaluation = ReconstructionEvaluation(fixed_set)
         case _:
             raise AssertionError(f"{type(wanted).__name__} does not fit {type(config).__name__}")
-    _check_names(config, evaluation)
+    _check_names(run, evaluation)
     fixed_set.check()
-    return [
-        Evaluations(
-            evaluation,
-            measurements,
-            folder=place,
-            every=wanted.every,
-            at_start=wanted.at_start,
-        )
-    ]
+    return Evaluations(
+        evaluation,
+        measurements,
+        folder=place,
+        every=wanted.every,
+        at_start=wanted.at_start,
+    )
 
 
 def _generations(
@@ -185,16 +175,14 @@ def _load(
         raise ValueError(f"training.evaluation.{field}: {error}") from error
 
 
-def _check_names(config: ModelConfig, evaluation: Evaluation) -> None:
+def _check_names(run: TrainingRun, evaluation: Evaluation) -> None:
     """Refuse to go by a value of the evaluation that it does not find."""
-    assert config.training is not None
-    assert config.training.trainer is not None
-    for field, name in going_by(config.training.trainer).items():
+    for field, name in going_by(run.trainer).items():
         kind, _, value = name.partition("/")
         if kind == "evaluation" and value not in evaluation.names:
             names = ", ".join(f"evaluation/{known}" for known in evaluation.names)
             raise ConfigError(
-                f"{config.name}: `training.trainer.{field}` is {name!r}, which "
+                f"{run.config.name}: `training.trainer.{field}` is {name!r}, which "
                 f"`training.evaluation` does not find; allowed: {names}"
             )
 
@@ -232,23 +220,23 @@ def _hash(*parts: bytes) -> str:
 
 
 def _fixed_set(
+    run: TrainingRun,
     wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig,
 ) -> list[FixedRecording]:
     folder = Path(wanted.path)
-    listed = read_recordings(folder, wanted.manifest)[: wanted.count]
+    listed = run.manifests.read(folder, wanted.manifest)[: wanted.count]
     recordings = [FixedRecording(path=folder / one.file, caption=one.caption) for one in listed]
     check_fixed_set(recordings, source=str(folder / wanted.manifest))
     return recordings
 
 
-def _warn_of_trained(config: ModelConfig, recordings: list[FixedRecording]) -> None:
+def _warn_of_trained(run: TrainingRun, recordings: list[FixedRecording]) -> None:
     """Tell where the model could learn by heart what it is judged by (shards do not tell)."""
-    if not isinstance(config.data, FolderConfig):
+    if not isinstance(run.data, FolderConfig):
         return
-    folder = Path(config.data.path)
-    trained = {
-        (folder / one.file).resolve() for one in read_recordings(folder, config.data.manifest)
-    }
+    folder = Path(run.data.path)
+    listed = run.manifests.read(folder, run.data.manifest)
+    trained = {(folder / one.file).resolve() for one in listed}
     both = sum(one.path.resolve() in trained for one in recordings)
     if both:
         logger.warning(

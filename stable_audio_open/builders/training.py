@@ -1,7 +1,5 @@
 """Training runs from their configuration."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +7,7 @@ import torch
 from stable_audio_open.adversarial.discriminator import MultiResolutionDiscriminator
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.autoencoder import build_autoencoder
+from stable_audio_open.builders.run import DiffusionRun, TrainingRun
 from stable_audio_open.checkpoint.bundled import checkpoint_path
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.native import read_discriminator
@@ -19,7 +18,6 @@ from stable_audio_open.config.model import (
     ModelConfig,
 )
 from stable_audio_open.config.read import encode_config, model_part
-from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.config.training import (
     AdamWConfig,
     AdversarialConfig,
@@ -38,13 +36,11 @@ from stable_audio_open.training.autoencoder import (
     narrow_posterior,
 )
 from stable_audio_open.training.callbacks.demos import Demo, DemoWriter
-from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.lora import add_adapter
 from stable_audio_open.training.optimisation import OptimizerSettings
-from stable_audio_open.training.parallel.strategy import ShardedStrategy
-from stable_audio_open.training.trainer import Callback, Trainer, make_trainer
+from stable_audio_open.training.trainer import TrainerSettings
 
 
 def new_autoencoder(
@@ -178,104 +174,43 @@ def diffusion_task(
     )
 
 
-def run_folder(config: ModelConfig, trainer: TrainerConfig) -> Path:
-    """Return the folder of a run's checkpoints and logs."""
-    return Path(trainer.output) / (trainer.name or config.name)
-
-
-def demo_writer(training: DiffusionTrainingConfig, folder: Path) -> list[Callback]:
-    """Return the callback that writes demos, if any are wanted."""
-    demo = training.demo
+def demo_writer(run: TrainingRun) -> DemoWriter | None:
+    """Return what writes demos, if any are wanted."""
+    demo = run.training.demo if isinstance(run, DiffusionRun) else None
     if demo is None:
-        return []
-    return [
-        DemoWriter(
-            demos=Demo.take(demo.conditions, demo.count),
-            guidance_scales=demo.guidance_scales,
-            every=demo.every,
-            steps=demo.steps,
-            folder=folder / "demos",
-            seed=training.seed,
-        )
-    ]
+        return None
+    return DemoWriter(
+        demos=Demo.take(demo.conditions, demo.count),
+        guidance_scales=demo.guidance_scales,
+        every=demo.every,
+        steps=demo.steps,
+        folder=run.folder / "demos",
+        seed=run.training.seed,
+    )
 
 
-def item_seconds(config: ModelConfig) -> float:
-    """Return how many seconds of audio an item of a batch stands for."""
-    match config:
-        case AutoencoderModelConfig(training=training):
-            assert training is not None
-            return training.crop_samples / config.sample_rate
-        case DiffusionModelConfig():
-            return config.window_samples / config.sample_rate
-
-
-def build_trainer(
-    config: ModelConfig,
-    trainer: TrainerConfig,
-    measurements: Measurements,
-    *,
-    first: Sequence[Callback] = (),
-    callbacks: Sequence[Callback] = (),
-) -> Trainer:
-    """Return the Lightning trainer, with checkpoints and a log in the run's folder.
-
-    Args:
-        config: Of the model.
-        trainer: Of the run.
-        measurements: Idem.
-        first: Callbacks that may end the run, before checkpoints are written.
-        callbacks: Others.
-    """
-    return make_trainer(
-        folder=run_folder(config, trainer),
-        measurements=measurements,
+def trainer_settings(run: TrainingRun) -> TrainerSettings:
+    """Return how long, where and how exactly a run trains, and what it writes."""
+    trainer = run.trainer
+    return TrainerSettings(
+        folder=run.folder,
         logger=trainer.logger,
+        log_every=trainer.log_every,
         checkpoint_every=trainer.checkpoint.every,
         checkpoints_kept=trainer.checkpoint.keep,
         best=trainer.checkpoint.best,
-        first=first,
-        callbacks=callbacks,
+        max_steps=trainer.max_steps,
         accelerator=trainer.accelerator,
         devices=trainer.devices,
-        num_nodes=trainer.nodes,
+        nodes=trainer.nodes,
         precision=trainer.precision,
-        strategy=_strategy(config, trainer),
-        max_steps=trainer.max_steps,
-        accumulate_grad_batches=trainer.accumulate,
-        gradient_clip_val=None if _steps_by_hand(config) else trainer.gradient_clip,
-        log_every_n_steps=trainer.log_every,
-        val_check_interval=trainer.validate_every * trainer.accumulate,
+        strategy=trainer.strategy,
+        accumulate=trainer.accumulate,
+        gradient_clip=trainer.gradient_clip,
+        most_skipped=trainer.most_skipped,
+        validate_every=trainer.validate_every,
+        item_seconds=run.item_seconds,
     )
-
-
-def _steps_by_hand(config: ModelConfig) -> bool:
-    """Say whether two optimisers take turns, which Lightning leaves to the module."""
-    return (
-        isinstance(config, AutoencoderModelConfig)
-        and config.training is not None
-        and config.training.adversarial is not None
-    )
-
-
-def _strategy(config: ModelConfig, trainer: TrainerConfig) -> str | ShardedStrategy:
-    """Return Lightning's name, or our own for `fsdp`, which Lightning has for GPUs alone."""
-    match trainer.strategy:
-        case "fsdp":
-            return ShardedStrategy()
-        # With two optimisers each step leaves weights without gradient.
-        case "ddp" | "auto" if _steps_by_hand(config) and _several_processes(trainer):
-            return "ddp_find_unused_parameters_true"
-        case _:
-            return trainer.strategy
-
-
-def _several_processes(trainer: TrainerConfig) -> bool:
-    """Say whether Lightning will start, or expect, more than one."""
-    devices = trainer.devices
-    if devices == "auto":
-        devices = 1 if trainer.accelerator == "cpu" else torch.cuda.device_count()
-    return devices * trainer.nodes > 1
 
 
 def _optimisation(optimizer: AdamWConfig, schedule: InverseLRConfig) -> OptimizerSettings:

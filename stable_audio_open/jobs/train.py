@@ -14,36 +14,29 @@ from stable_audio_open.builders.evaluation import (
     measured,
 )
 from stable_audio_open.builders.initial import initial_model
+from stable_audio_open.builders.run import AutoencoderRun, DiffusionRun, TrainingRun, training_run
 from stable_audio_open.builders.training import (
     autoencoder_task,
-    build_trainer,
     demo_writer,
     diffusion_task,
-    item_seconds,
     new_autoencoder,
-    run_folder,
+    trainer_settings,
 )
 from stable_audio_open.checkpoint.source import HEADER
 from stable_audio_open.checkpoint.tensors import read_header
 from stable_audio_open.config.errors import ConfigError
-from stable_audio_open.config.model import (
-    AutoencoderModelConfig,
-    DiffusionModelConfig,
-    ModelConfig,
-)
+from stable_audio_open.config.model import ModelConfig
 from stable_audio_open.config.read import decode_config, model_part
 from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.training.autoencoder import AutoencoderTraining
-from stable_audio_open.training.callbacks.faults import UnreadableRecordings
-from stable_audio_open.training.callbacks.finite import SkipNonFinite
 from stable_audio_open.training.callbacks.measurements import Measurements
-from stable_audio_open.training.callbacks.throughput import Throughput
-from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
 from stable_audio_open.training.diffusion import DiffusionTraining
-from stable_audio_open.training.levels import TrainingLevel
-from stable_audio_open.training.trainer import Callback, fit
+from stable_audio_open.training.trainer import train
 
 logger = logging.getLogger(__name__)
+
+LAST = Path("checkpoints", "last.ckpt")
+"""Checkpoint of a run to go on from, in its folder."""
 
 
 def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
@@ -61,80 +54,60 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
         ConfigError: When `data`, `training`, its trainer or the autoencoder is missing.
         ValueError: When the checkpoint to resume from does not exist, or would be overwritten.
     """
-    if config.data is None or config.training is None:
-        missing = "data" if config.data is None else "training"
-        raise ConfigError(f"{config.name}: `{missing}` is missing; training needs this section")
-    trainer = config.training.trainer
-    if trainer is None:
-        raise ConfigError(
-            f"{config.name}: `training.trainer` is missing; it says how long to train"
-        )
-    _check_measured(config, trainer)
-    start = _checkpoint(config, trainer, resume)
+    run = training_run(config)
+    _check_measured(run)
+    start = _checkpoint(run, resume)
     if start is not None:
         _check_resumable(config, start)
         logger.info("resuming from %s", start)
-    torch.manual_seed(config.training.seed)
+    torch.manual_seed(run.training.seed)
+    faults = new_faults(run)
+    measurements = Measurements(run.folder, measured(run))
+    device = _device(run.trainer)
+    evaluated = evaluations(run, measurements, device)
     task: AutoencoderTraining | DiffusionTraining
-    faults = new_faults(config, trainer, config.data)
-    folder = run_folder(config, trainer)
-    measurements = Measurements(folder, measured(config))
-    callbacks: list[Callback] = [
-        ParametersWithoutGradient(),
-        SkipNonFinite(most_in_row=trainer.most_skipped),
-        UnreadableRecordings(faults),
-        TrainingLevel(every=trainer.log_every),
-        Throughput(seconds=item_seconds(config), every=trainer.log_every),
-        *evaluations(config, folder, measurements, _device(trainer)),
-    ]
-    match config:
-        case AutoencoderModelConfig(data=data, training=training):
-            assert data is not None
-            assert training is not None
-            model = new_autoencoder(config, training)
-            task = autoencoder_task(config, training, model)
-            batches = autoencoder_data(config, training, data, faults)
-        case DiffusionModelConfig(data=data, training=training):
-            assert data is not None
-            assert training is not None
-            system = initial_model(config, training)
-            encoder = system.autoencoder.to(_device(trainer))
-            batches = diffusion_data(config, training, data, encoder, faults)
-            task = diffusion_task(config, training, system)
-            callbacks += demo_writer(training, folder)
-    if trainer.compile:
+    match run:
+        case AutoencoderRun():
+            model = new_autoencoder(run.config, run.training)
+            task = autoencoder_task(run.config, run.training, model)
+            batches = autoencoder_data(run, faults)
+        case DiffusionRun():
+            system = initial_model(run.config, run.training)
+            batches = diffusion_data(run, system.autoencoder.to(device), faults)
+            task = diffusion_task(run.config, run.training, system)
+    if run.trainer.compile:
         task.compile_networks()
-    runner = build_trainer(
-        config,
-        trainer,
-        measurements,
-        first=early_stopping(trainer, measurements),
-        callbacks=callbacks,
+    train(
+        task,
+        batches,
+        settings=trainer_settings(run),
+        measurements=measurements,
+        faults=faults,
+        early_stopping=early_stopping(run.trainer, measurements),
+        evaluations=evaluated,
+        demos=demo_writer(run),
+        start=start,
     )
-    last = folder / "checkpoints" / "last.ckpt"
-    fit(runner, task, batches, start=start)
-    return last
+    return run.folder / LAST
 
 
-def _check_measured(config: ModelConfig, trainer: TrainerConfig) -> None:
+def _check_measured(run: TrainingRun) -> None:
     """Check that what the run goes by is measured."""
-    assert config.data is not None
-    assert config.training is not None
-    for field, name in going_by(trainer).items():
-        where = f"{config.name}: `training.trainer.{field}`"
-        if name.startswith("validation/") and config.data.validation is None:
+    for field, name in going_by(run.trainer).items():
+        where = f"{run.config.name}: `training.trainer.{field}`"
+        if name.startswith("validation/") and run.data.validation is None:
             raise ConfigError(
                 f"{where} is taken at validations; give a manifest of recordings for them as "
                 "`data.validation`"
             )
-        if name.startswith("evaluation/") and config.training.evaluation is None:
+        if name.startswith("evaluation/") and run.training.evaluation is None:
             raise ConfigError(
                 f"{where} is taken at evaluations; describe them as `training.evaluation`"
             )
 
 
-def _checkpoint(config: ModelConfig, trainer: TrainerConfig, resume: str) -> Path | None:
-    last = run_folder(config, trainer) / "checkpoints" / "last.ckpt"
+def _checkpoint(run: TrainingRun, resume: str) -> Path | None:
+    last = run.folder / LAST
     match resume:
         case "auto":
             return last if last.is_file() else None

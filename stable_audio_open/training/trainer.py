@@ -5,21 +5,30 @@ import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
-from pytorch_lightning import Callback, Trainer
+import torch
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import CSVLogger, Logger
 
+from stable_audio_open.data.faults import Faults
 from stable_audio_open.training.callbacks.checkpoints import Checkpoints
+from stable_audio_open.training.callbacks.demos import DemoWriter
+from stable_audio_open.training.callbacks.early_stopping import EarlyStopping
+from stable_audio_open.training.callbacks.evaluations import Evaluations
+from stable_audio_open.training.callbacks.faults import UnreadableRecordings
+from stable_audio_open.training.callbacks.finite import SkipNonFinite
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.callbacks.preemption import StopOnSignal
 from stable_audio_open.training.callbacks.progress import StepProgress
+from stable_audio_open.training.callbacks.throughput import Throughput
+from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
 from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
-
-__all__ = ["Callback", "Trainer", "fit", "make_trainer"]
+from stable_audio_open.training.levels import TrainingLevel
+from stable_audio_open.training.parallel.strategy import ShardedStrategy
 
 NEEDLESS = (
     r"Found \d+ module\(s\) in eval mode",  # averaged weights, a frozen text encoder
@@ -35,64 +44,147 @@ NEEDLESS = (
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 
 
-def make_trainer(
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """How long, where and how exactly a run trains, and what it writes."""
+
+    folder: Path
+    """Folder of the run; `checkpoints/last.ckpt` in it is where a resumed run goes on."""
+    max_steps: int
+    """Optimiser steps until the run ends."""
+    item_seconds: float
+    """Seconds of audio that an item of a batch stands for."""
+    logger: LoggerName = "csv"
+    """CSV files need nothing; the others their packages."""
+    log_every: int = 50
+    """Steps between logged values."""
+    checkpoint_every: int = 10000
+    """Steps between checkpoints."""
+    checkpoints_kept: int = 3
+    """How many are kept, besides the last."""
+    best: str | None = None
+    """Measured value of which the checkpoint with the best is kept too."""
+    accelerator: str = "auto"
+    """Lightning's name of the kind of device."""
+    devices: int | Literal["auto"] = "auto"
+    """How many of them on each machine."""
+    nodes: int = 1
+    """Machines."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Number format, in Lightning's terms."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How processes share the work."""
+    accumulate: int = 1
+    """Batches per optimiser step."""
+    gradient_clip: float | None = None
+    """Largest norm of the gradient."""
+    most_skipped: int = 10
+    """Steps in a row without a finite gradient after which the run stops."""
+    validate_every: int = 1000
+    """Steps between validations."""
+
+
+def train(
+    task: pl.LightningModule,
+    batches: pl.LightningDataModule,
     *,
-    folder: Path,
+    settings: TrainerSettings,
     measurements: Measurements,
-    logger: LoggerName,
-    checkpoint_every: int,
-    checkpoints_kept: int,
-    best: str | None = None,
-    first: Sequence[Callback] = (),
-    callbacks: Sequence[Callback] = (),
-    **settings: Any,
-) -> Trainer:
-    """Return a trainer that writes checkpoints and a log to a folder.
+    faults: Faults,
+    early_stopping: EarlyStopping | None = None,
+    evaluations: Evaluations | None = None,
+    demos: DemoWriter | None = None,
+    start: Path | None = None,
+) -> None:
+    """Train to the last step, watched for faults of recordings, gradients and levels.
 
     Args:
-        folder: Of the run; `checkpoints/last.ckpt` in it is where a resumed run goes on.
-        measurements: Of the run.
-        logger: CSV files need nothing; the others their packages.
-        checkpoint_every: Steps between checkpoints.
-        checkpoints_kept: How many are kept, besides the last.
-        best: Measured value of which the checkpoint with the best is kept too.
-        first: Callbacks that may end the run, before checkpoints are written.
-        callbacks: More callbacks.
-        settings: Of Lightning's `Trainer`.
+        task: What is trained.
+        batches: What it is trained on.
+        settings: How long, where and how exactly.
+        measurements: What the run measures.
+        faults: Unusable recordings of the run.
+        early_stopping: Ends the run when it gets no better.
+        evaluations: Measures metrics now and then.
+        demos: Writes sounds now and then.
+        start: Checkpoint to go on from.
+    """
+    watching = [
+        ParametersWithoutGradient(),
+        SkipNonFinite(most_in_row=settings.most_skipped),
+        UnreadableRecordings(faults),
+        TrainingLevel(every=settings.log_every),
+        Throughput(seconds=settings.item_seconds, every=settings.log_every),
+    ]
+    trainer = make_trainer(
+        settings,
+        measurements=measurements,
+        by_hand=not task.automatic_optimization,
+        early_stopping=early_stopping,
+        callbacks=[*watching, *filter(None, (evaluations, demos))],
+    )
+    fit(trainer, task, batches, start=start)
+
+
+def make_trainer(
+    settings: TrainerSettings,
+    *,
+    measurements: Measurements,
+    by_hand: bool = False,
+    early_stopping: EarlyStopping | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+) -> pl.Trainer:
+    """Return Lightning's trainer, which writes checkpoints and a log to the run's folder.
+
+    Args:
+        settings: How long, where and how exactly it trains.
+        measurements: What the run measures.
+        by_hand: The module takes the steps of two optimisers in turn, and clips gradients itself.
+        early_stopping: Comes before the checkpoints, so that the last one is written.
+        callbacks: Others, which come after them.
     """
     with _without_needless_words():
-        return Trainer(
+        return pl.Trainer(
             max_epochs=-1,
-            logger=_logger(logger, folder),
+            max_steps=settings.max_steps,
+            logger=_logger(settings.logger, settings.folder),
+            log_every_n_steps=settings.log_every,
             callbacks=[
                 StopOnSignal(),
                 measurements,
-                *first,
+                *filter(None, (early_stopping,)),
                 Checkpoints(
-                    folder / "checkpoints",
+                    settings.folder / "checkpoints",
                     measurements,
-                    every=checkpoint_every,
-                    keep=checkpoints_kept,
-                    best=best,
+                    every=settings.checkpoint_every,
+                    keep=settings.checkpoints_kept,
+                    best=settings.best,
                 ),
                 StepProgress(),
                 LearningRateMonitor(logging_interval="step"),
                 *callbacks,
             ],
             plugins=[AtomicCheckpointIO()],
-            default_root_dir=folder,
+            default_root_dir=settings.folder,
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            precision=settings.precision,
+            strategy=_strategy(settings, by_hand=by_hand),
+            accumulate_grad_batches=settings.accumulate,
+            gradient_clip_val=None if by_hand else settings.gradient_clip,
+            val_check_interval=settings.validate_every * settings.accumulate,
+            check_val_every_n_epoch=None,  # every so many batches, whatever the epoch
             enable_checkpointing=False,  # ours are
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            check_val_every_n_epoch=None,  # every so many batches, whatever the epoch
             # The data module brings its own sampler.
             use_distributed_sampler=False,
-            **settings,
         )
 
 
 def fit(
-    trainer: Trainer,
+    trainer: pl.Trainer,
     task: pl.LightningModule,
     batches: pl.LightningDataModule,
     *,
@@ -101,6 +193,26 @@ def fit(
     """Train to the last step, from a checkpoint where one is given."""
     with _without_needless_words():
         trainer.fit(task, datamodule=batches, ckpt_path=start, weights_only=True)
+
+
+def _strategy(settings: TrainerSettings, *, by_hand: bool) -> str | ShardedStrategy:
+    """Return Lightning's name, or our own for `fsdp`, which Lightning has for GPUs alone."""
+    match settings.strategy:
+        case "fsdp":
+            return ShardedStrategy()
+        # With two optimisers each step leaves weights without gradient.
+        case "ddp" | "auto" if by_hand and _several_processes(settings):
+            return "ddp_find_unused_parameters_true"
+        case _:
+            return settings.strategy
+
+
+def _several_processes(settings: TrainerSettings) -> bool:
+    """Say whether Lightning will start, or expect, more than one."""
+    devices = settings.devices
+    if devices == "auto":
+        devices = 1 if settings.accelerator == "cpu" else torch.cuda.device_count()
+    return devices * settings.nodes > 1
 
 
 @contextmanager

@@ -16,12 +16,13 @@ from torch.distributed.tensor import DTensor
 
 from stable_audio_open.builders.data import diffusion_data
 from stable_audio_open.builders.initial import initial_model
-from stable_audio_open.builders.training import build_trainer, diffusion_task
+from stable_audio_open.builders.run import DiffusionRun, training_run
+from stable_audio_open.builders.training import diffusion_task, trainer_settings
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.read import read_config
 from stable_audio_open.training.callbacks.finite import SkipNonFinite
 from stable_audio_open.training.callbacks.measurements import Measurements
-from stable_audio_open.training.trainer import fit
+from stable_audio_open.training.trainer import fit, make_trainer
 
 
 def share(tensors: list[Tensor]) -> float:
@@ -56,17 +57,15 @@ class Report(pl.Callback):
 def main(file: str, folder: str) -> None:
     config = read_config(Path(file))
     assert isinstance(config, DiffusionModelConfig)
-    data, training = config.data, config.training
-    assert data is not None
-    assert training is not None
-    assert training.trainer is not None
-    model = initial_model(config, training)
-    batches = diffusion_data(config, training, data, model.autoencoder)
+    run = training_run(config)
+    assert isinstance(run, DiffusionRun)
+    model = initial_model(config, run.training)
+    batches = diffusion_data(run, model.autoencoder)
     callbacks = [BreakOnce(), SkipNonFinite(most_in_row=2), Report(Path(folder))]
-    trainer = build_trainer(
-        config, training.trainer, Measurements(Path(folder), {}), callbacks=callbacks
+    trainer = make_trainer(
+        trainer_settings(run), measurements=Measurements(Path(folder), {}), callbacks=callbacks
     )
-    fit(trainer, diffusion_task(config, training, model), batches, start=None)
+    fit(trainer, diffusion_task(config, run.training, model), batches, start=None)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.data import autoencoder_data
+from stable_audio_open.builders.run import training_run
 from stable_audio_open.builders.training import autoencoder_task, new_autoencoder
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.jobs.train import run_training
@@ -59,7 +60,7 @@ def task_and_audio(config: AutoencoderModelConfig) -> tuple[AdversarialTraining,
     model = new_autoencoder(config, config.training)
     task = autoencoder_task(config, config.training, model)
     assert isinstance(task, AdversarialTraining)
-    loader = autoencoder_data(config, config.training, config.data).train_dataloader()
+    loader = autoencoder_data(training_run(config)).train_dataloader()
     return task, next(iter(loader))["audio"]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.data import autoencoder_data
+from stable_audio_open.builders.run import training_run
 from stable_audio_open.builders.training import autoencoder_task, new_autoencoder
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig
@@ -64,7 +65,7 @@ def loss_of(
     """The loss of the first batch of epoch 0, with the noise of the first step."""
     assert config.training is not None
     assert config.data is not None
-    loader = autoencoder_data(config, config.training, config.data).train_dataloader()
+    loader = autoencoder_data(training_run(config)).train_dataloader()
     batch = next(iter(loader))
     return float(task_of(config, model).training_step(batch, batch_index).detach())
 

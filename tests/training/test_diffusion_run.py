@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.builders.data import diffusion_data
 from stable_audio_open.builders.initial import initial_model
+from stable_audio_open.builders.run import training_run
 from stable_audio_open.builders.training import diffusion_task
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.errors import ConfigError
@@ -91,7 +92,7 @@ def loss_of(config: DiffusionModelConfig, model: LatentDiffusion, *, batches: in
     """The mean loss over the first batches of epoch 0, with timesteps and noise of a new run."""
     assert config.training is not None
     assert config.data is not None
-    data = diffusion_data(config, config.training, config.data, model.autoencoder)
+    data = diffusion_data(training_run(config), model.autoencoder)
     task = task_of(config, model)
     losses = [
         float(task.training_step(batch, index).detach())
@@ -251,6 +252,7 @@ def test_prompts_are_drawn_of_all_metadata_where_they_are_configured(
         diffusion_run.data, manifest="described.jsonl", caption_share=0, prompts=settings
     )
     model = initial_model(diffusion_run, diffusion_run.training)
-    batches = diffusion_data(diffusion_run, diffusion_run.training, data, model.autoencoder)
+    described = msgspec.structs.replace(diffusion_run, data=data)
+    batches = diffusion_data(training_run(described), model.autoencoder)
     dataset = batches.dataset
     assert {dataset[index]["prompt"] for index in range(len(dataset))} == {"artist: dadabots"}

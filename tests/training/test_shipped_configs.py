@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from stable_audio_open.builders.data import autoencoder_data, diffusion_data
 from stable_audio_open.builders.initial import initial_model
+from stable_audio_open.builders.run import training_run
 from stable_audio_open.builders.training import autoencoder_task, diffusion_task, new_autoencoder
 from stable_audio_open.cli.main import main
 from stable_audio_open.config.model import AutoencoderModelConfig
@@ -127,14 +128,14 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, text_encoder_folder: Pat
 
 def held_out_distance(config: Any, model: Any) -> float:
     """On all held-out recordings: of spectra, or the loss at the same noise and timesteps."""
-    data = replace(config.data, validation="held_out.jsonl")
+    run: Any = training_run(replace(config, data=replace(config.data, validation="held_out.jsonl")))
     training = replace(config.training, ema=None)
     if isinstance(config, AutoencoderModelConfig):
         task: Any = autoencoder_task(config, replace(training, adversarial=None), model)
-        batches: Any = autoencoder_data(config, training, data)
+        batches: Any = autoencoder_data(run)
     else:
         task = diffusion_task(config, replace(training, lora=None), model)
-        batches = diffusion_data(config, training, data, model.autoencoder)
+        batches = diffusion_data(run, model.autoencoder)
     model.eval()
     task.on_validation_epoch_start()
     with torch.no_grad():

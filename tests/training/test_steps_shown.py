@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.callbacks.preemption import SIGNALS
 from stable_audio_open.training.callbacks.progress import StepProgress
-from stable_audio_open.training.trainer import Trainer, fit, make_trainer
+from stable_audio_open.training.trainer import TrainerSettings, fit, make_trainer
 
 LINE = r"step {} of 1,005: loss [\d.e-]+, [\d.]+ (steps/s|s/step), 0:\d\d:\d\d left"
 
@@ -42,23 +42,16 @@ def _as_the_command_does(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="stable_audio_open")
 
 
-def new_run(folder: Path, *, every: float, steps: int) -> tuple[Trainer, StepProgress]:
-    trainer = make_trainer(
-        folder=folder,
-        measurements=Measurements(folder, {}),
-        logger="csv",
-        checkpoint_every=10_000,
-        checkpoints_kept=1,
-        accelerator="cpu",
-        max_steps=steps,
-    )
+def new_run(folder: Path, *, every: float, steps: int) -> tuple[pl.Trainer, StepProgress]:
+    settings = TrainerSettings(folder=folder, accelerator="cpu", max_steps=steps, item_seconds=1.0)
+    trainer = make_trainer(settings, measurements=Measurements(folder, {}))
     shown = trainer.progress_bar_callback
     assert isinstance(shown, StepProgress)
     shown.every = every
     return trainer, shown
 
 
-def train(trainer: Trainer) -> None:
+def train(trainer: pl.Trainer) -> None:
     data = pl.LightningDataModule.from_datasets(torch.ones(3, 1))  # type: ignore[arg-type]
     fit(trainer, Line(), data, start=None)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stable_audio_open.builders.data import autoencoder_data, diffusion_data
 from stable_audio_open.builders.initial import initial_model
+from stable_audio_open.builders.run import training_run
 from stable_audio_open.builders.training import autoencoder_task, diffusion_task
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
@@ -87,7 +88,7 @@ def expected_losses(config: DiffusionModelConfig, checkpoint: Path) -> dict[str,
     model = initial_model(config, config.training)
     model.load_state_dict(load(checkpoint).state_dict())
     task = diffusion_task(config, msgspec.structs.replace(config.training, ema=None), model.eval())
-    data = diffusion_data(config, config.training, config.data, model.autoencoder)
+    data = diffusion_data(training_run(config), model.autoencoder)
     assert isinstance(data, ValidatedDataModule)
     loader = data.val_dataloader()
     sums: dict[str, float] = {}
@@ -242,7 +243,7 @@ def test_the_autoencoder_is_validated_by_the_terms_of_its_loss(
     task = autoencoder_task(
         config, msgspec.structs.replace(config.training, ema=None, adversarial=None), model
     )
-    data = autoencoder_data(config, config.training, config.data)
+    data = autoencoder_data(training_run(config))
     assert isinstance(data, ValidatedDataModule)
     loader = data.val_dataloader()
     total, items = 0.0, 0
