@@ -19,6 +19,7 @@ from stable_audio_open.diffusion.schedule import time_from_sigma
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.progress import step_progress
 from stable_audio_open.request import check_request, noise_levels, truncate_schedule
+from stable_audio_open.settings import GUIDANCE_SCALE, STEPS
 
 
 @torch.inference_mode()
@@ -30,8 +31,8 @@ def generate(
     seconds_start: float = 0.0,
     window: float | None = None,
     negative_prompt: str | Sequence[str] | None = None,
-    steps: int = 100,
-    guidance_scale: float = 7.0,
+    steps: int = STEPS,
+    guidance_scale: float = GUIDANCE_SCALE,
     guidance_rescale: float = 0.0,
     guidance_interval: tuple[float, float] = (0.0, math.inf),
     sampler: str = "dpmpp-2m",

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from stable_audio_open.config.fields import Name, Positive, PositiveFloat
 from stable_audio_open.prompts import PromptSettings
+from stable_audio_open.settings import MusicGate, ScanSettings
 
 Probability = Annotated[float, Meta(gt=0, le=1)]
 
@@ -71,28 +72,11 @@ class ClapConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """Where to compute."""
 
 
-class ScanConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every recording is decoded once; what cannot be trained on is dropped."""
-
-    most_channels: Positive = 2
-    """Recordings of more channels are dropped."""
-    silence_db: Annotated[float, Meta(lt=0)] = -80.0
-    """Recordings whose peak is not above this are dropped, in decibels of full scale."""
-
-
-class MusicConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MusicConfig(MusicGate, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Recordings with enough music in them wait for a person (section 3.1)."""
 
     tagger: PannsConfig | MusicnnConfig
-    """What hears."""
-    threshold: Probability = 0.15
-    """A class is active in a frame at this probability or over it."""
-    seconds: PositiveFloat = 30.0
-    """Music for so long goes to review."""
-    counting: Literal["total", "contiguous"] = "total"
-    """Seconds in all, or the longest stretch without a pause."""
-    classes: tuple[Name, ...] = ()
-    """Classes that tell music; the tagger's own choice when there are none."""
+    """Network that finds the classes."""
 
 
 class SearchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,7 +156,7 @@ class CurationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Folder of the catalogue, its decisions, the set, the report and all else that is written."""
     sources: Annotated[tuple[SourceConfig, ...], Meta(min_length=1)]
     """Where recordings are described."""
-    scan: ScanConfig | None = ScanConfig()
+    scan: ScanSettings | None = ScanSettings()
     """Damaged, silent and other unusable recordings."""
     music: MusicConfig | None = None
     """The music gate."""

@@ -9,6 +9,7 @@ from stable_audio_open.config.fields import (
     Positive,
     PositiveFloat,
 )
+from stable_audio_open.settings import GUIDANCE_SCALE, STEPS
 
 
 class ReconstructionEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,9 +57,9 @@ class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unkno
     """Embedder of the CLAP score; not taken when null."""
     listen_on_cpu: bool = False
     """Let these networks compute on the CPU, where the GPU's memory is full; slower."""
-    steps: Positive = 100
+    steps: Positive = STEPS
     """Sampling steps."""
-    guidance_scale: NonNegativeFloat = 7.0
+    guidance_scale: NonNegativeFloat = GUIDANCE_SCALE
     """Of classifier-free guidance."""
     seed: NonNegative = 0
     """Of the first generation, the others count up: the same at every evaluation."""

@@ -30,7 +30,8 @@ def config_schema() -> dict[str, Any]:
     )
     for definition in definitions.values():
         if "description" in definition:  # Python 3.13 strips the indentation itself
-            definition["description"] = inspect.cleandoc(definition["description"])
+            text = inspect.cleandoc(definition["description"])
+            definition["description"] = text.partition("\n\nRaises:")[0]
     for struct in struct_types(type_info(FileConfig)):
         properties = definitions[struct.__name__]["properties"]
         for name, text in field_docstrings(struct).items():
@@ -70,10 +71,18 @@ def struct_types(kind: Type) -> Iterator[type[msgspec.Struct]]:
 
 
 def field_docstrings(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the docstring under each field, by the field's name in the file."""
+    """Return the docstring under each field, inherited ones too, by the name in the file."""
+    encoded = {field.name: field.encode_name for field in msgspec.structs.fields(struct)}
+    found: dict[str, str] = {}
+    for kind in reversed(struct.__mro__):
+        if kind is not msgspec.Struct and issubclass(kind, msgspec.Struct):
+            found |= _own_docstrings(kind)
+    return {encoded[name]: text for name, text in found.items()}
+
+
+def _own_docstrings(struct: type[msgspec.Struct]) -> dict[str, str]:
     (definition,) = ast.parse(inspect.getsource(struct)).body
     assert isinstance(definition, ast.ClassDef)
-    encoded = {field.name: field.encode_name for field in msgspec.structs.fields(struct)}
     docstrings = {}
     for field, below in pairwise(definition.body):
         match field, below:
@@ -81,7 +90,7 @@ def field_docstrings(struct: type[msgspec.Struct]) -> dict[str, str]:
                 ast.AnnAssign(target=ast.Name(id=name)),
                 ast.Expr(value=ast.Constant(value=str(text))),
             ):
-                docstrings[encoded[name]] = inspect.cleandoc(text)
+                docstrings[name] = inspect.cleandoc(text)
     return docstrings
 
 

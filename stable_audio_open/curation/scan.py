@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from stable_audio_open.audio.files import AudioFileError, audio_blocks, audio_info
 from stable_audio_open.curation.catalogue.decisions import (
     Decision,
@@ -19,30 +17,11 @@ from stable_audio_open.curation.catalogue.decisions import (
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.engine.engine import Engine, Serial, Stage
+from stable_audio_open.settings import ScanSettings
 
 STAGE = "audio"
 LINE_BREAKING = ("Cc", "Zl", "Zp")
 """Unicode's control characters, and separators of lines and paragraphs."""
-
-
-class ScanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a recording has to be.
-
-    Raises:
-        ValueError: A number is out of range.
-    """
-
-    most_channels: int = 2
-    """Models are mono or stereo, and no mix of more channels is defined."""
-    silence_db: float = -80.0
-    """Peak of a recording that counts as silent, relative to full scale: above the dither of 16
-    bits, which peaks at 2 steps (-84 dB)."""
-
-    def __post_init__(self) -> None:
-        if self.most_channels < 1:
-            raise ValueError(f"most_channels must be at least 1, got {self.most_channels}")
-        if not self.silence_db < 0:
-            raise ValueError(f"silence_db must be below 0, got {self.silence_db}")
 
 
 def signature(settings: ScanSettings) -> str:

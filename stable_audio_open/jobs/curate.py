@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec.structs import asdict
-
 from stable_audio_open.builders.curation import (
     build_embedder,
     build_tagger,
@@ -32,12 +30,11 @@ from stable_audio_open.curation.duplicates.stage import decide_duplicates
 from stable_audio_open.curation.known_works.search import search_catalogue
 from stable_audio_open.curation.licences.attributions import CHANGES, write_attributions
 from stable_audio_open.curation.licences.policy import licence_decisions, refusal
-from stable_audio_open.curation.music.gate import MusicGate
 from stable_audio_open.curation.music.stage import gate_catalogue
 from stable_audio_open.curation.review.page import write_page
 from stable_audio_open.curation.review.report import write_report
 from stable_audio_open.curation.review.table import is_filled, open_cases, read_answers, write_table
-from stable_audio_open.curation.scan import ScanSettings, scan_catalogue
+from stable_audio_open.curation.scan import scan_catalogue
 from stable_audio_open.curation.training_set.chunks import ChunkSettings
 from stable_audio_open.curation.training_set.current import inputs_hash, keep_current, read_summary
 from stable_audio_open.curation.training_set.prompts import prompt_of_epoch
@@ -46,6 +43,7 @@ from stable_audio_open.curation.training_set.write import build_training_set
 from stable_audio_open.engine.engine import Engine
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.prompts import is_described
+from stable_audio_open.settings import ScanSettings
 
 SET, REVIEW, PROMPTS, REPORT = "set", "review", "prompts.txt", "report.html"
 
@@ -77,7 +75,7 @@ def run_curation(config: CurationConfig, *, engine: Engine | None = None) -> Ite
     run = _Run(config, engine)
     yield Done("ingest", run.ingest())
     if config.scan is not None:
-        yield Done("audio", run.scan(ScanSettings(**asdict(config.scan))))
+        yield Done("audio", run.scan(config.scan))
     if not config.set.allow_unlicensed:
         yield Done("licences", run.licences())
     if config.music is not None:
@@ -141,15 +139,9 @@ class _Run:
         return f"{len(refused) - sum(refused)} accepted, {sum(refused)} dropped"
 
     def music(self, config: MusicConfig) -> str:
-        gate = MusicGate(
-            threshold=config.threshold,
-            seconds=config.seconds,
-            counting=config.counting,
-            classes=config.classes,
-        )
         assert self.tagger is not None
         counts = gate_catalogue(
-            self.folder, self.audio, tagger=self.tagger, gate=gate, engine=self.engine
+            self.folder, self.audio, tagger=self.tagger, gate=config, engine=self.engine
         )
         return (
             f"{counts['review']} to review, {counts['keep']} below the threshold, "

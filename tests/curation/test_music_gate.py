@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from stable_audio_open.curation.music.gate import (
-    Counting,
-    MusicGate,
     class_columns,
     critical_threshold,
     music_seconds,
 )
+from stable_audio_open.settings import Counting, MusicGate
 
 CLASSES = ("Speech", "Music", "Singing")
 #                       speech music singing

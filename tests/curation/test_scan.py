@@ -7,7 +7,8 @@ import soundfile
 from stable_audio_open.curation.catalogue.decisions import read_decisions
 from stable_audio_open.curation.catalogue.parquet import write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
-from stable_audio_open.curation.scan import ScanSettings, scan_catalogue, scan_recording
+from stable_audio_open.curation.scan import scan_catalogue, scan_recording
+from stable_audio_open.settings import ScanSettings
 
 NOISE = 0.1 * np.random.default_rng(0).standard_normal((8000, 2))
 

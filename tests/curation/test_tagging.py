@@ -10,9 +10,9 @@ from stable_audio_open.audio_models.musicnn.network import Musicnn, MusicnnTagge
 from stable_audio_open.audio_models.panns.checkpoint import load_panns
 from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
-from stable_audio_open.curation.music.gate import MusicGate
 from stable_audio_open.curation.music.stage import decide_music, signature
 from stable_audio_open.curation.music.tagging import tag_blocks, tag_recording
+from stable_audio_open.settings import MusicGate
 
 pytestmark = pytest.mark.numerical
 

@@ -14,6 +14,9 @@ from stable_audio_open.cli.curate.tagger import (
     make_tagger,
 )
 from stable_audio_open.cli.options import Device
+from stable_audio_open.settings import MusicGate
+
+DEFAULTS = MusicGate()
 
 
 def calibrate_music(
@@ -22,7 +25,7 @@ def calibrate_music(
     ],
     audio: AudioFolder,
     tagger: TaggerName,
-    seconds: Seconds = 30.0,
+    seconds: Seconds = DEFAULTS.seconds,
     counting: CountingName = "total",
     classes: Classes = None,
     device: Device = None,
@@ -38,7 +41,6 @@ def calibrate_music(
         read_labels,
         table,
     )
-    from stable_audio_open.curation.music.gate import MusicGate
     from stable_audio_open.curation.music.tagging import tag_recording
 
     gate = MusicGate(seconds=seconds, counting=counting, classes=tuple(classes or ()))

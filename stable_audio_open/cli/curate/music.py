@@ -16,6 +16,9 @@ from stable_audio_open.cli.curate.tagger import (
     make_tagger,
 )
 from stable_audio_open.cli.options import Device
+from stable_audio_open.settings import MusicGate
+
+DEFAULTS = MusicGate()
 
 
 def music(
@@ -23,9 +26,9 @@ def music(
     audio: AudioFolder,
     tagger: TaggerName,
     threshold: Annotated[
-        float, typer.Option(help="Probability from which on a class is heard.")
-    ] = 0.15,
-    seconds: Seconds = 30.0,
+        float, typer.Option(help="Probability from which on a class is active.")
+    ] = DEFAULTS.threshold,
+    seconds: Seconds = DEFAULTS.seconds,
     counting: CountingName = "total",
     classes: Classes = None,
     device: Device = None,
@@ -38,7 +41,6 @@ def music(
 
     What was decided before with the same tagger and settings is passed over.
     """
-    from stable_audio_open.curation.music.gate import MusicGate
     from stable_audio_open.curation.music.stage import gate_catalogue
 
     gate = MusicGate(

@@ -7,6 +7,9 @@ import typer
 
 from stable_audio_open.cli.curate.engine import Address, EngineName, Workers, make_engine
 from stable_audio_open.cli.curate.tagger import AudioFolder
+from stable_audio_open.settings import ScanSettings
+
+DEFAULTS = ScanSettings()
 
 
 def scan(
@@ -14,10 +17,10 @@ def scan(
     audio: AudioFolder,
     most_channels: Annotated[
         int, typer.Option(min=1, help="Recordings of more channels are dropped.")
-    ] = 2,
+    ] = DEFAULTS.most_channels,
     silence: Annotated[
         float, typer.Option(metavar="DB", help="Peak of silence, in decibels of full scale.")
-    ] = -80.0,
+    ] = DEFAULTS.silence_db,
     engine: EngineName = "serial",
     workers: Workers = None,
     address: Address = None,
@@ -26,7 +29,7 @@ def scan(
 
     What was kept before with the same settings is passed over.
     """
-    from stable_audio_open.curation.scan import ScanSettings, scan_catalogue
+    from stable_audio_open.curation.scan import scan_catalogue
 
     settings = ScanSettings(most_channels=most_channels, silence_db=silence)
     runs = make_engine(engine, workers, address)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stable_audio_open.curation.music.gate import ROUNDING, Counting, critical_threshold
+from stable_audio_open.curation.music.gate import ROUNDING, critical_threshold
 from stable_audio_open.curation.music.tagging import TaggedRecording
+from stable_audio_open.settings import Counting
 
 COLUMNS = ["file", "label"]
 DIGITS = 4

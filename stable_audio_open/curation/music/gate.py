@@ -3,42 +3,15 @@
 import difflib
 import math
 from collections.abc import Sequence
-from typing import Literal
 
-import msgspec
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-Counting = Literal["total", "contiguous"]
+from stable_audio_open.settings import Counting
 
 # Frames are counted in fractions of a second that binary numbers do not have.
 ROUNDING = 1e-6
-
-
-class MusicGate(msgspec.Struct, frozen=True, kw_only=True):
-    """When a recording counts as music.
-
-    The paper gives threshold and seconds; it names neither the classes nor the counting.
-
-    Raises:
-        ValueError: A number is out of range.
-    """
-
-    threshold: float = 0.15
-    """A class is active in a frame at this probability or over it; above 0, at most 1."""
-    seconds: float = 30.0
-    """A recording is music when its classes are active for so long, or longer."""
-    counting: Counting = "total"
-    """Seconds in all, or the longest stretch without a pause."""
-    classes: tuple[str, ...] = ()
-    """Classes that tell music; the tagger's own choice when there are none."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold <= 1:
-            raise ValueError(f"threshold must be above 0 and at most 1, got {self.threshold}")
-        if not self.seconds > 0:
-            raise ValueError(f"seconds must be positive, got {self.seconds}")
 
 
 def class_columns(wanted: Sequence[str], classes: Sequence[str]) -> list[int]:

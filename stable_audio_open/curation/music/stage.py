@@ -17,9 +17,10 @@ from stable_audio_open.curation.catalogue.decisions import (
 )
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
-from stable_audio_open.curation.music.gate import ROUNDING, MusicGate, active_seconds, class_columns
+from stable_audio_open.curation.music.gate import ROUNDING, active_seconds, class_columns
 from stable_audio_open.curation.music.tagging import BLOCK_SECONDS, TaggedRecording, tag_recording
 from stable_audio_open.engine.engine import Engine, Serial, Stage
+from stable_audio_open.settings import MusicGate
 
 STAGE = "music"
 TOP_CLASSES = 3

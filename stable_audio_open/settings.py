@@ -1,0 +1,59 @@
+"""Settings and defaults that configurations, Python and the command line share."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+STEPS = 100
+"""Sampling steps (section 4.2)."""
+GUIDANCE_SCALE = 7.0
+"""Scale of classifier-free guidance (section 4.2)."""
+
+Counting = Literal["total", "contiguous"]
+
+
+class ScanSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every recording is decoded once; what cannot be trained on is dropped.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    most_channels: Annotated[int, Meta(ge=1)] = 2
+    """Recordings of more channels are dropped: no mix of them is defined."""
+    silence_db: Annotated[float, Meta(lt=0)] = -80.0
+    """Recordings whose peak is not above this are dropped, in decibels of full scale: above the
+    dither of 16 bits, which peaks at 2 steps (-84 dB)."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges, which are checked by msgspec in files alone."""
+        if self.most_channels < 1:
+            raise ValueError(f"most_channels must be at least 1, got {self.most_channels}")
+        if not self.silence_db < 0:
+            raise ValueError(f"silence_db must be below 0, got {self.silence_db}")
+
+
+class MusicGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a recording counts as music (section 3.1).
+
+    The paper gives threshold and seconds; it names neither the classes nor the counting.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.15
+    """A class is active in a frame at this probability or over it."""
+    seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """Music for so long goes to review."""
+    counting: Counting = "total"
+    """Seconds in all, or the longest stretch without a pause."""
+    classes: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+    """Classes that stand for music; the tagger's own choice when there are none."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges, which are checked by msgspec in files alone."""
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"threshold must be above 0 and at most 1, got {self.threshold}")
+        if not self.seconds > 0:
+            raise ValueError(f"seconds must be positive, got {self.seconds}")
