@@ -1,1 +1,1 @@
-"""HTML pages and figures."""
+"""HTML pages from templates, and figures."""

@@ -1,71 +1,63 @@
-"""Plots and tables as text for an HTML page; nothing is fetched, everything is escaped."""
+"""Plots: bars, histograms, curves."""
 
 import math
-from collections.abc import Iterable, Sequence
-from html import escape
-from itertools import pairwise
+from collections.abc import Sequence
 
-ROW = 22
-LABEL = 260
-BAR = 420
-WIDTH = 800
-PLOT = 220
-MARGIN = 50
-COLOURS = ("#3d6fb4", "#8a8f98", "#c2452d", "#d99a1c", "#3f8f57", "#7a4fa3")
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+from stable_audio_open.pages.look import COLOURS, house_style, new_figure
+from stable_audio_open.pages.text import shortened, visible
+
+LONGEST = 38
+"""Letters of a bar's name."""
 
 
-def bars(title: str, entries: Sequence[tuple[str, float]], *, unit: str = "") -> str:
-    """Return an SVG of horizontal bars, one for each entry, the longest as wide as the plot.
+@house_style()
+def bars(title: str, entries: Sequence[tuple[str, float]], *, unit: str = "") -> Figure:
+    """Return horizontal bars with their values, the first entry at the top.
+
+    Args:
+        title: What is shown, for errors.
+        entries: Name and value of each bar; a long name is cut off.
+        unit: Written behind each value.
 
     Raises:
         ValueError: When a value is negative.
     """
     if any(value < 0 for _, value in entries):
         raise ValueError(f"{title}: bars need values of 0 or more, got {list(entries)}")
-    longest = max((value for _, value in entries), default=0) or 1
-    height = ROW * max(1, len(entries))
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
-        f'aria-label="{escape(title)}">'
-    ]
-    for row, (label, value) in enumerate(entries):
-        middle = row * ROW + ROW // 2
-        length = BAR * value / longest
-        shown = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
-        parts.append(
-            f'<text x="{LABEL - 8}" y="{middle}" text-anchor="end">{escape(_short(label))}'
-            f"<title>{escape(label)}</title></text>"
-            f'<rect x="{LABEL}" y="{row * ROW + 3}" width="{length:.1f}" height="{ROW - 6}"/>'
-            f'<text x="{LABEL + length + 6:.1f}" y="{middle}">{shown}{escape(unit)}</text>'
-        )
-    return "".join([*parts, "</svg>"])
+    figure = new_figure(0.3 + 0.3 * max(1, len(entries)))
+    axes = figure.add_subplot()
+    places = range(len(entries))
+    drawn = axes.barh(places, [value for _, value in entries], height=0.75, color=COLOURS[0])
+    shown = [f"{v:,.4g}" if isinstance(v, float) else f"{v:,}" for _, v in entries]
+    axes.bar_label(drawn, [f"{value}{unit}" for value in shown], padding=4)
+    axes.set_yticks(places, [shortened(visible(name), LONGEST) for name, _ in entries])
+    axes.tick_params(left=False)
+    axes.invert_yaxis()
+    axes.xaxis.set_visible(False)
+    axes.spines["bottom"].set_visible(False)
+    return figure
 
 
-def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return an HTML table; numbers stand to the right."""
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, int | float):
-        text = f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
-        return f'<td class="number">{text}</td>'
-    return f"<td>{escape(str(value))}</td>"
-
-
-def _short(label: str, most: int = 38) -> str:
-    return label if len(label) <= most else label[: most - 1] + "…"
-
-
-def steps(title: str, edges: Sequence[float], series: Sequence[tuple[str, Sequence[float]]]) -> str:
-    """Return an SVG of histograms over the same bins as lines, with a legend.
+@house_style()
+def steps(
+    title: str,
+    edges: Sequence[float],
+    series: Sequence[tuple[str, Sequence[float]]],
+    *,
+    across: str,
+    up: str,
+) -> Figure:
+    """Return histograms over the same bins as stepped lines, with a legend.
 
     Args:
-        title: For who does not see it.
+        title: What is shown, for errors.
         edges: Of the bins, ascending.
         series: A name and a share within 0..1 for each bin.
+        across: Label of the axis of the bins.
+        up: Label of the axis of the shares.
 
     Raises:
         ValueError: When a series does not fit the bins, or there are more series than colours.
@@ -75,88 +67,44 @@ def steps(title: str, edges: Sequence[float], series: Sequence[tuple[str, Sequen
     for name, shares in series:
         if len(shares) != len(edges) - 1:
             raise ValueError(f"{title}: {name} has {len(shares)} bins, expected {len(edges) - 1}")
-    highest = max((share for _, shares in series for share in shares), default=0) or 1
-    bottom, legend = PLOT + 10, PLOT + 54
-    height = legend + ROW * len(series)
-
-    def across(edge: float) -> float:
-        return MARGIN + (WIDTH - 2 * MARGIN) * (edge - edges[0]) / (edges[-1] - edges[0])
-
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
-        f'aria-label="{escape(title)}"><line x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{bottom}" '
-        f'y2="{bottom}" stroke="#1c2430"/>'
-        f'<text x="{MARGIN - 6}" y="14" text-anchor="end">{highest:.0%}</text>'
+    figure = new_figure(3.4 + 0.22 * len(series))
+    axes = figure.add_subplot(xlabel=across, ylabel=up)
+    lines = [
+        axes.stairs(shares, edges, color=colour, linewidth=2, baseline=0)
+        for (_, shares), colour in zip(series, COLOURS, strict=False)
     ]
-    for edge in edges[:: max(1, (len(edges) - 1) // 8)]:
-        parts.append(
-            f'<text x="{across(edge):.1f}" y="{bottom + 18}" text-anchor="middle">{edge:.3g}</text>'
-        )
-    for row, ((name, shares), colour) in enumerate(
-        zip(series, COLOURS[: len(series)], strict=True)
-    ):
-        points = [f"{MARGIN},{bottom}"]
-        for (left, right), share in zip(pairwise(edges), shares, strict=True):
-            y = bottom - PLOT * share / highest
-            points += [f"{across(left):.1f},{y:.1f}", f"{across(right):.1f},{y:.1f}"]
-        points.append(f"{WIDTH - MARGIN},{bottom}")
-        y = legend + ROW * row
-        parts.append(
-            f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" '
-            f'stroke-width="2"/><line x1="{MARGIN}" x2="{MARGIN + 24}" y1="{y - 4}" y2="{y - 4}" '
-            f'stroke="{colour}" stroke-width="3"/>'
-            f'<text x="{MARGIN + 32}" y="{y}">{escape(name)}</text>'
-        )
-    return "".join([*parts, "</svg>"])
+    axes.margins(x=0)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(lines, [visible(name) for name, _ in series], loc="outside lower left")
+    return figure
 
 
-def curve(title: str, points: Sequence[tuple[float, float]], *, marked: int | None = None) -> str:
-    """Return an SVG of values over steps as a line with dots.
+@house_style()
+def curve(name: str, points: Sequence[tuple[float, float]], *, marked: int | None = None) -> Figure:
+    """Return values over steps as a line with dots.
 
     Args:
-        title: For who does not see it.
+        name: Of the values.
         points: Step and value, by ascending step; values that are not finite are left out.
         marked: Place of the point that is shown larger and with its value; none when None.
     """
-    known = [place for place, (_, value) in enumerate(points) if math.isfinite(value)]
-    values = [points[place][1] for place in known] or [0.0]
-    low, high = min(values), max(values)
-    bottom, right = PLOT + 10, WIDTH - MARGIN
-    start, end = (points[0][0], points[-1][0]) if points else (0.0, 0.0)
+    known = [(step, value) for step, value in points if math.isfinite(value)]
+    figure = new_figure(3)
+    axes = figure.add_subplot(xlabel="step", ylabel=shortened(visible(name), 28))
+    axes.plot(*_columns(known), color=COLOURS[0], marker="o", markersize=4)
+    if marked is not None and math.isfinite(points[marked][1]):
+        best = points[marked]
+        axes.plot(*_columns([best]), color=COLOURS[2], marker="o", markersize=9, linestyle="none")
+        axes.annotate(
+            f"{best[1]:.4g}", best, (0, 9), textcoords="offset points", ha="center", va="bottom"
+        )
+    axes.margins(y=0.15)
+    whole = MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    axes.xaxis.set_major_locator(whole)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    return figure
 
-    def place_of(step: float, value: float) -> tuple[float, float]:
-        across = (step - start) / (end - start) if end > start else 0.5
-        up = (value - low) / (high - low) if high > low else 0.5
-        return 2 * MARGIN + (right - 2 * MARGIN) * across, bottom - 10 - (PLOT - 20) * up
 
-    found = {place: place_of(*points[place]) for place in known}
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in found.values())
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {bottom + 30}" width="{WIDTH}" height="{bottom + 30}" '
-        f'role="img" aria-label="{escape(title)}">'
-        f'<line x1="{2 * MARGIN}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="#1c2430"/>'
-        f'<polyline points="{line}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>'
-    ]
-    for value in dict.fromkeys((low, high)):
-        y = place_of(start, value)[1]
-        parts.append(
-            f'<text x="{2 * MARGIN - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>'
-        )
-    for step in dict.fromkeys((start, end)):
-        parts.append(
-            f'<text x="{place_of(step, low)[0]:.1f}" y="{bottom + 18}" text-anchor="middle">'
-            f"{step:,g}</text>"
-        )
-    for place, (x, y) in found.items():
-        step, value = points[place]
-        best = place == marked
-        colour, radius = (COLOURS[2], 6) if best else (COLOURS[0], 3)
-        parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}">'
-            f"<title>step {step:,g}: {value:.6g}</title></circle>"
-        )
-        if best:
-            parts.append(
-                f'<text x="{x:.1f}" y="{y - 10:.1f}" text-anchor="middle">{value:.4g}</text>'
-            )
-    return "".join([*parts, "</svg>"])
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [step for step, _ in points], [value for _, value in points]

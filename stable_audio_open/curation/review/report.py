@@ -1,20 +1,24 @@
-"""What a catalogue holds and what was decided about it, on one HTML page."""
+"""What a catalogue holds, what was decided about it and what is left out, on one HTML page."""
 
 import math
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from stable_audio_open.curation.catalogue.decisions import Decision, final_decisions, read_decisions
-from stable_audio_open.curation.catalogue.ingest import Reject
+from stable_audio_open.curation.catalogue.ingest import REJECTS, Reject
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
-from stable_audio_open.curation.review.report_faults import faults, read_rejects, reason_pattern
 from stable_audio_open.curation.training_set.select import top_tags
 from stable_audio_open.files.atomic import replace_bytes
-from stable_audio_open.pages.figures import bars, html_table
-from stable_audio_open.pages.html import html_page
+from stable_audio_open.files.json_lines import read_json_lines
+from stable_audio_open.pages.figures import bars
+from stable_audio_open.pages.look import svg_address
+from stable_audio_open.pages.rendering import Plot, Table, render
+from stable_audio_open.pages.text import visible
 
 EDGES = (1, 5, 10, 30, 60, 300, 600, 3600)
 BINS: tuple[str, ...] = (
@@ -30,12 +34,20 @@ BINS: tuple[str, ...] = (
 )
 MOST = 30
 """Rows of tables and plots that could be long."""
+LISTED = 500
+"""Rows of what is left out that are told by name; the reasons count all."""
+LONGEST = 120
+"""Letters of a row that could not be read."""
 UNKNOWN = "unknown"
 Key = Callable[[CatalogueRecord], str]
-STYLE = """
-body { max-width: 860px; } td { overflow-wrap: anywhere; }
-svg text { dominant-baseline: middle; } svg rect { fill: #3d6fb4; }
-"""
+
+
+class Section(NamedTuple):
+    """A part of the page; it says so where there is nothing to show."""
+
+    name: str
+    tables: tuple[Table, ...] = ()
+    plot: Plot | None = None
 
 
 def write_report(
@@ -61,6 +73,15 @@ def write_report(
     return len(records)
 
 
+def read_rejects(folder: Path) -> list[Reject]:
+    """Return what ingesting could not use; nothing where there is no list.
+
+    Raises:
+        ValueError: naming file and line.
+    """
+    return read_json_lines(folder / REJECTS, Reject, what="a reject")
+
+
 def report_page(
     title: str,
     records: Sequence[CatalogueRecord],
@@ -82,25 +103,28 @@ def report_page(
     verdicts = {r.id: holds[r.id].verdict if r.id in holds else "undecided" for r in records}
     # A record stands as `curate build` sees it.
     stands = [r for r in records if verdicts[r.id] in ("keep", "undecided")]
+    summary = (
+        f"{len(records):,} recordings, {hours(records):,.2f} hours; "
+        f"{len(stands):,} stand, {hours(stands):,.2f} hours."
+    )
     rates = Counter(_known(r.sample_rate, " Hz") for r in records)
     channels = Counter(_known(r.channels) for r in records)
     sections = [
-        ("Verdicts", html_table(("verdict", "recordings", "hours"), _hours(records, verdicts))),
-        ("Sources", _grouped(records, stands, "source", lambda r: r.catalogue)),
-        ("Licences", _grouped(records, stands, "licence", lambda r: r.licence or UNKNOWN)),
-        ("Durations", bars("Durations", durations(records))),
-        ("Sample rates", bars("Sample rates", _common(rates))),
-        ("Channels", bars("Channels", _common(channels))),
-        ("Commonest tags", bars("Commonest tags", top_tags(records, MOST))),
-        ("Decisions", _decisions(decisions)),
-        *faults(records, holds, rejects, unusable or {}),
+        Section(
+            "Verdicts", (Table(("verdict", "recordings", "hours"), _hours(records, verdicts)),)
+        ),
+        _grouped("Sources", records, stands, "source", lambda r: r.catalogue),
+        _grouped("Licences", records, stands, "licence", lambda r: r.licence or UNKNOWN),
+        _counted("Durations", "duration", durations(records)),
+        _counted("Sample rates", "sample rate", _commonest(rates)),
+        _counted("Channels", "channels", _commonest(channels)),
+        _counted("Commonest tags", "tag", top_tags(records, MOST)),
+        _decisions(decisions),
+        _dropped(records, holds),
+        _rejected(rejects),
+        _unusable(unusable or {}),
     ]
-    body = "".join(f"<section><h2>{name}</h2>{content}</section>" for name, content in sections)
-    counts = (
-        f"<p>{len(records):,} recordings, {hours(records):,.2f} hours; "
-        f"{len(stands):,} stand, {hours(stands):,.2f} hours.</p>"
-    )
-    return html_page(title, counts + body, STYLE)
+    return render("catalogue.html.jinja", title=title, summary=summary, sections=sections)
 
 
 def hours(records: Iterable[CatalogueRecord]) -> float:
@@ -116,12 +140,18 @@ def durations(records: Iterable[CatalogueRecord]) -> list[tuple[str, int]]:
     return [(name, counts[name]) for name in (*BINS, UNKNOWN)]
 
 
+def reason_pattern(reason: str) -> str:
+    """Return a reason without its numbers and names, so that like reasons count together."""
+    unquoted = re.sub(r"'(?:[^'\\]|\\.)*'", "…", re.sub(r"\b\w+:\S+", "…", reason))
+    return re.sub(r"\d+(?:[.,]\d+)*", "…", unquoted)
+
+
 def _known(value: object, unit: str = "") -> str:
     return UNKNOWN if value is None else f"{value}{unit}"
 
 
-def _common(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST]
+def _commonest(counts: Counter[str], most: int | None = MOST) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:most]
 
 
 def _hours(
@@ -133,25 +163,87 @@ def _hours(
     return [(name, len(found), hours(found)) for name, found in sorted(members.items())]
 
 
+def _bars(title: str, entries: Sequence[tuple[str, int]], table: Table | None = None) -> Plot:
+    return Plot(title, svg_address(bars(title, entries)), table)
+
+
+def _counted(name: str, head: str, entries: Sequence[tuple[str, int]]) -> Section:
+    """Return numbers of recordings as bars."""
+    if not entries:
+        return Section(name)
+    return Section(name, plot=_bars(name, entries, Table((head, "recordings"), entries)))
+
+
 def _grouped(
-    records: Sequence[CatalogueRecord], stands: Sequence[CatalogueRecord], head: str, key: Key
-) -> str:
+    name: str,
+    records: Sequence[CatalogueRecord],
+    stands: Sequence[CatalogueRecord],
+    head: str,
+    key: Key,
+) -> Section:
+    """Return recordings and hours by group, of all and of those that stand."""
     all_of = _hours(records, {r.id: key(r) for r in records})
     those = {name: (n, h) for name, n, h in _hours(stands, {r.id: key(r) for r in stands})}
     rows = [(*row, *those.get(row[0], (0, 0.0))) for row in sorted(all_of, key=lambda r: -r[1])]
-    plot = bars(f"Recordings by {head}", [(name, count) for name, count, *_ in rows[:MOST]])
+    if not rows:
+        return Section(name)
     names = (head, "recordings", "hours", "standing recordings", "standing hours")
-    return html_table(names, rows) + plot
+    plot = _bars(f"Recordings by {head}", [(name, count) for name, count, *_ in rows[:MOST]])
+    return Section(name, (Table(names, rows),), plot)
 
 
-def _decisions(decisions: Sequence[Decision]) -> str:
+def _decisions(decisions: Sequence[Decision]) -> Section:
+    """Return decisions by stage, and their reasons."""
     if not decisions:
-        return "<p>None were taken.</p>"
+        return Section("Decisions")
     stages = Counter((d.stage, d.verdict) for d in decisions)
     reasons = Counter((d.stage, d.verdict, reason_pattern(d.reason)) for d in decisions)
     common = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))[: 2 * MOST]
-    return bars(
-        "Decisions by stage", [(f"{s}: {v}", n) for (s, v), n in sorted(stages.items())]
-    ) + html_table(
-        ("stage", "verdict", "reason", "decisions"), [(*key, count) for key, count in common]
+    rows = [(*key, count) for key, count in common]
+    by_stage = [(f"{stage}: {verdict}", n) for (stage, verdict), n in sorted(stages.items())]
+    return Section(
+        "Decisions",
+        (Table(("stage", "verdict", "reason", "decisions"), rows),),
+        _bars("Decisions by stage", by_stage),
     )
+
+
+def _dropped(records: Sequence[CatalogueRecord], holds: Mapping[str, Decision]) -> Section:
+    """Return recordings that were dropped, by reason and one by one."""
+    gone = [(r, holds[r.id]) for r in records if r.id in holds and holds[r.id].verdict == "drop"]
+    rows = [(visible(r.id), d.stage, visible(d.reason), visible(d.by)) for r, d in gone]
+    reasons = (f"{stage}: {reason}" for _, stage, reason, _ in rows)
+    listed = _listed(("recording", "stage", "reason", "by"), rows)
+    return Section("Dropped recordings", (_by_reason(reasons), listed))
+
+
+def _rejected(rejects: Sequence[Reject]) -> Section:
+    """Return rows that are not in the catalogue, by reason and one by one."""
+    rows = [
+        (f"{each.source}:{each.position}", visible(each.raw)[:LONGEST], visible(_own_reason(each)))
+        for each in rejects
+    ]
+    reasons = (reason for *_, reason in rows)
+    return Section(
+        "Rejected rows", (_by_reason(reasons), _listed(("place", "row", "reason"), rows))
+    )
+
+
+def _own_reason(reject: Reject) -> str:
+    """Return the reason without the path of the file, which stands beside it."""
+    return reject.reason.removeprefix(f"{reject.source}/{reject.raw}: ")
+
+
+def _unusable(unusable: Mapping[str, str]) -> Section:
+    """Return files that stood, but could not be read when the set was built."""
+    rows = [(visible(file), visible(why)) for file, why in unusable.items()]
+    return Section("Unusable files", (_listed(("file", "reason"), rows),))
+
+
+def _by_reason(reasons: Iterable[str]) -> Table:
+    counts = Counter(map(reason_pattern, reasons))
+    return Table(("reason", "recordings"), _commonest(counts, most=None))
+
+
+def _listed(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    return Table(head, rows[:LISTED], more=max(0, len(rows) - LISTED))

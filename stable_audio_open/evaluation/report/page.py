@@ -2,21 +2,29 @@
 
 import os
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from stable_audio_open.evaluation.generations.sets import Item
 from stable_audio_open.evaluation.report.markdown import describe, heading, name, number
-from stable_audio_open.evaluation.report.tables import Row, Run, Table
-from stable_audio_open.pages.html import html_page
+from stable_audio_open.evaluation.report.tables import Run, Table
+from stable_audio_open.pages.rendering import render
 
-STYLE = """
-body { max-width: 60rem; }
-tr.ours { font-weight: bold; background: #eef3fa; }
-ul { color: #566; font-size: 13px; overflow-wrap: anywhere; }
-audio { width: 20rem; max-width: 100%; }
-"""
+
+class Sound(NamedTuple):
+    """A file that can be heard."""
+
+    name: str
+    address: str
+
+
+class Heard(NamedTuple):
+    """Files of a run that can be heard."""
+
+    title: str
+    kind: str
+    sounds: list[Sound]
 
 
 def page(tables: Sequence[Table], runs: Sequence[Run], *, folder: Path, players: int) -> str:
@@ -28,9 +36,17 @@ def page(tables: Sequence[Table], runs: Sequence[Run], *, folder: Path, players:
         folder: Of the page; players find the files relative to it.
         players: For each run, so many of its files, evenly spread over it.
     """
-    body = "".join(map(_table, tables)) + "".join(_players(run, folder, players) for run in runs)
-    about = "".join(f"<li>{escape(describe(run))}</li>" for run in runs)
-    return html_page("Evaluation", f"<ul>{about}</ul>\n{body}", STYLE)
+    heard = [_heard(run, folder, players) for run in runs]
+    return render(
+        "evaluation.html.jinja",
+        title="Evaluation",
+        runs=[describe(run) for run in runs],
+        tables=tables,
+        heading=heading,
+        name=name,
+        number=number,
+        heard=[run for run in heard if run.sounds],
+    )
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -39,39 +55,16 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in ("", *table.about))
-    head += "".join(f'<th class="number">{escape(heading(m))}</th>' for m in table.metrics)
-    notes = [*table.notes, f"Rows that are not ours: {table.source}."]
-    return (
-        f"<section><h2>Table {table.number}. {escape(table.title)}</h2>\n<table><thead><tr>{head}"
-        f"</tr></thead><tbody>\n{''.join(map(_row, table.rows))}</tbody></table>\n"
-        f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul></section>\n"
-    )
-
-
-def _row(row: Row) -> str:
-    cells = "".join(f"<td>{escape(text)}</td>" for text in (name(row), *row.about))
-    cells += "".join(f'<td class="number">{number(value)}</td>' for value in row.values)
-    return f'<tr class="ours">{cells}</tr>\n' if row.ours else f"<tr>{cells}</tr>\n"
-
-
-def _players(run: Run, folder: Path, count: int) -> str:
-    items = spread(run.items, count)
-    if not items:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escape(item.prompt or item.clip)}</td><td>"
-        f'<audio controls preload="none" src="{_address(Path(run.folder) / item.file, folder)}">'
-        "</audio></td></tr>\n"
-        for item in items
-    )
-    return (
-        f"<section><h2>{escape(run.model)}: {run.kind}s for "
-        f"{escape(run.settings.protocol)}</h2>\n<table><tbody>\n{rows}</tbody></table></section>\n"
+def _heard(run: Run, folder: Path, count: int) -> Heard:
+    return Heard(
+        title=f"{run.model}: {run.kind}s for {run.settings.protocol}",
+        kind=run.kind,
+        sounds=[
+            Sound(item.prompt or item.clip, _address(Path(run.folder) / item.file, folder))
+            for item in spread(run.items, count)
+        ],
     )
 
 
 def _address(file: Path, folder: Path) -> str:
-    relative = Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
-    return escape(quote(relative))
+    return quote(Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix())

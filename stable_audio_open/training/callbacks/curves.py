@@ -1,12 +1,22 @@
 """The page on which a run's measurements are drawn over its steps."""
 
 from collections.abc import Collection, Mapping, Sequence
-from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.pages.figures import curve
-from stable_audio_open.pages.html import html_page
+from stable_audio_open.pages.look import svg_address
+from stable_audio_open.pages.rendering import Plot, Table, render
+
+
+class Curve(NamedTuple):
+    """A value over the steps of a run."""
+
+    name: str
+    best: str
+    """Which step was the best; empty where no value is a number."""
+    plot: Plot
 
 
 def write_curves(
@@ -24,24 +34,27 @@ def write_curves(
         about: What was measured and how, to stand above the curves.
         higher_is_better: Names whose best is the highest value; the lowest of the others.
     """
-    sections = "\n".join(
-        _section(name, points, highest=name in higher_is_better) for name, points in curves.items()
-    )
-    page = html_page(
-        f"Measurements of {path.parent.name}",
-        f"<ul>{''.join(f'<li>{escape(words)}</li>' for words in about)}</ul>\n{sections}\n",
+    page = render(
+        "measurements.html.jinja",
+        title=f"Measurements of {path.parent.name}",
+        about=about,
+        curves=[
+            _curve(name, points, highest=name in higher_is_better)
+            for name, points in curves.items()
+        ],
     )
     replace_bytes(path, page.encode())
 
 
-def _section(name: str, points: Sequence[tuple[int, float]], *, highest: bool) -> str:
-    best = best_place([value for _, value in points], highest=highest)
-    found = ""
-    if best is not None:
-        step, value = points[best]
-        word = "highest" if highest else "lowest"
-        found = f" <small>{word} at step {step:,}: {value:.6g}</small>"
-    return f"<section><h2>{escape(name)}{found}</h2>{curve(name, points, marked=best)}</section>"
+def _curve(name: str, points: Sequence[tuple[int, float]], *, highest: bool) -> Curve:
+    place = best_place([value for _, value in points], highest=highest)
+    best = ""
+    if place is not None:
+        step, value = points[place]
+        best = f"{'highest' if highest else 'lowest'} at step {step:,}: {value:.6g}"
+    address = svg_address(curve(name, points, marked=place))
+    values = Table(("step", "value"), [(step, f"{value:.6g}") for step, value in points])
+    return Curve(name, best, Plot(f"{name} over the steps", address, values))
 
 
 def best_place(values: Sequence[float], *, highest: bool) -> int | None:

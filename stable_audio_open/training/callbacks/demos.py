@@ -8,16 +8,16 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-from PIL import Image
+from matplotlib.image import imread
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
-from stable_audio_open.audio.spectrogram import spectrogram_picture
+from stable_audio_open.audio.spectrogram import draw_spectrogram
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.pages.look import png
 from stable_audio_open.training.callbacks.demo_page import DemoRecord, write_page, write_record
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.failures import failure_logged
@@ -110,7 +110,8 @@ class DemoWriter(pl.Callback):
             )
         [sound] = audio.save(stem.with_name(f"{stem.name}_guidance_{scale:g}.wav"))
         picture = sound.with_suffix(".png")
-        spectrogram_picture(audio.samples[0], sample_rate=audio.sample_rate).save(picture)
+        drawn = draw_spectrogram(audio.samples[0], sample_rate=audio.sample_rate)
+        picture.write_bytes(png(drawn))
         return {
             "prompt": demo.prompt,
             "guidance_scale": scale,
@@ -131,7 +132,7 @@ def show(logger: Logger, folder: Path, records: Sequence[DemoRecord], *, step: i
             logger.experiment.add_audio(
                 tag, samples.samples[0].mean(dim=0)[None], step, samples.sample_rate
             )
-            picture = np.asarray(Image.open(folder / record["picture"]))
+            picture = imread(folder / record["picture"])
             logger.experiment.add_image(tag, picture, step, dataformats="HWC")
     elif isinstance(logger, WandbLogger):
         import wandb
