@@ -23,7 +23,7 @@ class ParsedPage(HTMLParser):
     """What a page shows. Making one checks what every page has to be.
 
     Every element is closed in its order, the page names its language and title, columns have heads,
-    players and pictures have words for who does not see them, and nothing is fetched from a network.
+    players and pictures have words for who does not see them, and nothing is fetched.
     """
 
     def __init__(self, page: str | Path) -> None:
@@ -33,6 +33,7 @@ class ParsedPage(HTMLParser):
         self.texts: list[str] = []
         self.by_tag: dict[str, list[str]] = {}
         self.rows_below: dict[str, list[list[str]]] = {"": []}
+        """Rows of tables by the heading of a section above them."""
         self.feed(page.read_text("utf-8") if isinstance(page, Path) else page)
         self.close()
         self._check()
@@ -54,6 +55,8 @@ class ParsedPage(HTMLParser):
         assert self.open.pop() == tag
         if tag == "h2":
             self.rows_below.setdefault(self.heading, [])
+        if tag == "tr" and not self.rows_below[self.heading][-1]:
+            self.rows_below[self.heading].pop()  # of heads alone
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
@@ -70,7 +73,7 @@ class ParsedPage(HTMLParser):
     @property
     def rows(self) -> list[list[str]]:
         """Cells of all rows below heads of tables."""
-        return [row for rows in self.rows_below.values() for row in rows if row]
+        return [row for rows in self.rows_below.values() for row in rows]
 
     @property
     def text(self) -> str:

@@ -5,7 +5,15 @@ import pytest
 
 import stable_audio_open
 
-HEAVY = ("torch", "torchaudio", "transformers", "pytorch_lightning", "wandb", "k_diffusion")
+HEAVY = (
+    "torch",
+    "torchaudio",
+    "transformers",
+    "pytorch_lightning",
+    "wandb",
+    "k_diffusion",
+    "matplotlib",
+)
 
 
 def test_the_import_is_light() -> None:

@@ -5,7 +5,6 @@ import json
 import resource
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -17,6 +16,7 @@ import soundfile
 from stable_audio_open.curation.catalogue.decisions import read_decisions
 from stable_audio_open.data.manifest import read_manifest
 from tests.needs import needs_musicnn
+from tests.parsed_page import ParsedPage
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -92,36 +92,6 @@ def config(tmp_path: Path, loudness_panns: Path) -> Path:
     return path
 
 
-class Page(HTMLParser):
-    """Rows of tables by the heading above them, with every element closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.rows: dict[str, list[list[str]]] = {}
-        self.heading = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "h2":
-            self.heading = ""
-        if tag == "tr":
-            self.rows.setdefault(self.heading, []).append([])
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "h2":
-            self.heading += data
-        if self.open and self.open[-1] == "td":
-            self.rows[self.heading][-1].append(data)
-
-
 def stages(result: CompletedProcess[str]) -> dict[str, str]:
     assert result.returncode == 0, result.stderr
     lines = (line.split(maxsplit=1) for line in result.stdout.splitlines())
@@ -160,13 +130,13 @@ def test_every_broken_input_is_named_with_its_reason(run: Run, broken: Path, con
     assert done["audio"] == "4 sound, 0 known to be, 4 dropped, 0 without a file"
     assert done["set"] == "2 recordings, 0.00 h in out/set"
     rejects = [json.loads(line) for line in Path("out/rejects.jsonl").read_text().splitlines()]
-    page = Page(Path("out/report.html").read_text())
-    told = {row[1]: row[2] for row in page.rows["Rejected rows"] if len(row) == 3}
+    page = ParsedPage(Path("out/report.html"))
+    told = {row[1]: row[2] for row in page.rows_below["Rejected rows"] if len(row) == 3}
     assert {reject["raw"] for reject in rejects} == set(REJECTED) == set(told)
     for reject in rejects:
         assert REJECTED[reject["raw"]] in reject["reason"]
         assert told[reject["raw"]].startswith(REJECTED[reject["raw"]])
-    dropped = {row[0]: row[2] for row in page.rows["Dropped recordings"] if len(row) == 4}
+    dropped = {row[0]: row[2] for row in page.rows_below["Dropped recordings"] if len(row) == 4}
     for name, reason in DROPPED.items():
         verdict, said = decided("audio")[f"folder:{name}"]
         assert (verdict, said[: len(reason)]) == ("drop", reason)
@@ -252,7 +222,7 @@ def test_when_nothing_stands_the_report_tells_why(run: Run, sounds: Path, config
     result = run("curate", "run", config)
     assert result.returncode == 2
     assert result.stderr == "stable-audio-open: out: no recording stands (4 drop)\n"
-    dropped = Page(Path("out/report.html").read_text()).rows["Dropped recordings"]
+    dropped = ParsedPage(Path("out/report.html")).rows_below["Dropped recordings"]
     assert ["licence: CC-BY-NC … forbids commercial use (NC)", "4"] in dropped
     assert not Path("out/set").exists()
 

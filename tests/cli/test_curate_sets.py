@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -166,6 +167,6 @@ def test_the_report(run: Run, catalogue: Path):
     assert result.stdout == "catalogue/report.html: 3 recordings\n"
     page = Path("catalogue/report.html").read_text("utf-8")
     assert page.startswith("<!DOCTYPE html>")
-    assert "<h1>catalogue</h1><p>3 recordings" in page
+    assert re.search(r"<h1>catalogue</h1>\s*<p>3 recordings", page)
     assert run("curate", "report", catalogue, "-o", "page.html").returncode == 0
     assert Path("page.html").read_text("utf-8") == page

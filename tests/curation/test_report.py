@@ -125,6 +125,6 @@ def test_durations_fall_into_bins() -> None:
 
 def test_an_empty_catalogue_and_patterns() -> None:
     page = ParsedPage(report_page("empty", [], []))
-    assert page.rows_below["Durations"][1] == ["under 1 s", "0"]
+    assert page.rows_below["Durations"][0] == ["under 1 s", "0"]
     assert page.by_tag["p"][1:] == ["None."] * 10
     assert reason_pattern("copy of fma:12 (similarity 0.991)") == "copy of … (similarity …)"

@@ -1,5 +1,4 @@
 import csv
-import html.parser
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -10,8 +9,8 @@ from stable_audio_open.curation.catalogue.decisions import Decision, final_decis
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.review.page import write_page
 from stable_audio_open.curation.review.table import Answers, open_cases, read_answers, write_table
+from tests.parsed_page import HOSTILE, ParsedPage
 
-HOSTILE = "<script>alert(\"1\")</script> & 'x'"
 RECORDS = [
     CatalogueRecord(
         id='folder:a b/"k" #1.wav',
@@ -56,25 +55,6 @@ def test_what_is_open(tmp_path: Path) -> None:
     assert (second["id"], second["title"], second["stages"]) == ("fma:2", "two\nlines", "music")
 
 
-class Page(html.parser.HTMLParser):
-    """Tags with their attributes, and the text between them."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str, name: str) -> list[str]:
-        return [attributes.get(name) or "" for found, attributes in self.tags if found == tag]
-
-
 def test_the_page_escapes_everything_and_finds_the_audio(tmp_path: Path) -> None:
     audio = tmp_path / "sounds"
     (audio / "a b").mkdir(parents=True)
@@ -82,19 +62,23 @@ def test_the_page_escapes_everything_and_finds_the_audio(tmp_path: Path) -> None
     (tmp_path / "out" / "review").mkdir(parents=True)
     path = tmp_path / "out" / "review" / "review.html"
     write_page(path, open_cases(RECORDS, DECISIONS), audio=audio)
-    page = Page(path.read_text())
-    assert len(page.all("script", "src")) == 1  # ours
-    assert page.text.count(HOSTILE) == 3  # title, licence, reason
+    page = ParsedPage(path)
+    assert len(page.by_tag["script"]) == 1  # ours
+    assert "".join(page.texts).count(HOSTILE) == 3  # title, licence, reason
+    assert page.by_tag["h1"] == ["2 recordings wait for a decision"]
     assert page.all("a", "href") == ["https://example.org/?a=1&b=2"]
     identifiers = [key for key in page.all("tr", "data-id") if key]
     assert identifiers == [RECORDS[0].id, "fma:2"]
     (player,) = page.all("audio", "src")
     assert player.startswith("../../sounds/")
     assert (path.parent / unquote(player)).resolve() == (audio / RECORDS[0].file).resolve()  # type: ignore[operator]
-    assert len(page.all("select", "aria-label")) == 2
+    for tag, label in (("select", "verdict on "), ("input", "note on ")):
+        assert page.all(tag, "aria-label") == [f"{label}{key}" for key in identifiers]
+    assert page.all("audio", "aria-label") == [f"recording {RECORDS[0].id}"]
+    assert '["id,verdict,note", ...lines]' in page.by_tag["script"][0]
 
     write_page(path, open_cases(RECORDS, DECISIONS), audio=None)
-    assert Page(path.read_text()).all("audio", "src") == []
+    assert ParsedPage(path).all("audio", "src") == []
 
 
 def answers(

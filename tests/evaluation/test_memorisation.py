@@ -3,8 +3,8 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import pytest
@@ -27,6 +27,7 @@ from stable_audio_open.evaluation.memorisation.sets import RecordingSet
 from stable_audio_open.evaluation.memorisation.study import Generator, study_memorisation
 from stable_audio_open.evaluation.result import VERSION, to_json
 from stable_audio_open.evaluation.weights import weights_hash
+from tests.parsed_page import HOSTILE, ParsedPage
 
 pytestmark = pytest.mark.numerical
 
@@ -168,9 +169,10 @@ def test_silence_makes_no_copies(training: RecordingSet, tmp_path: Path) -> None
     assert (section.sounds, section.silent) == (1, ("silent.wav",))
     assert section.candidates[0].sound.startswith("recordings/")
     assert soundfile.info(tmp_path / "out" / section.candidates[0].excerpt).duration == 0.5
-    page = memorisation_page(result)
-    assert "<p>Silent in training: silent.wav.</p><p>Silent in given: silent.wav.</p>" in page
-    assert "1 more are silent and were compared with nothing." in page
+    page = ParsedPage(memorisation_page(result))
+    told = [text for text in page.by_tag["p"] if text.startswith("Silent in")]
+    assert told == ["Silent in training: silent.wav.", "Silent in given: silent.wav."]
+    assert "1 more are silent and were compared with nothing." in page.text
 
 
 def test_a_model_of_silence_has_nothing_to_compare(training: RecordingSet, tmp_path: Path) -> None:
@@ -354,19 +356,67 @@ def test_the_page_plays_what_was_compared(training: RecordingSet, tmp_path: Path
     write(tmp_path / "given/a#b%20.wav", sound(4))
     given = RecordingSet(tmp_path / "given", {"a#b%20.wav": "<i>mine</i>"})
     result = study(training, tmp_path / "out", given=given)
-    page = memorisation_page(result)
-    players = re.findall(r'<audio [^>]*src="([^"]*)"', page)
+    page = ParsedPage(memorisation_page(result))
+    players = page.all("audio", "src")
     assert len(players) == 2 * (5 + 5 + 1)
     for source in players:
-        assert re.fullmatch(r"(generations|recordings)/[\w.-]+\.flac", unescape(source))
+        assert re.fullmatch(r"(generations|recordings)/[\w.-]+\.flac", source)
         assert soundfile.info(tmp_path / "out" / source).duration == 0.5
-    assert "<h1>Memorisation of a &lt;model&gt;</h1>" in page
-    assert "&lt;i&gt;mine&lt;/i&gt;" in page
-    assert "<i>mine" not in page
-    assert "<b>" not in page
+    labels = page.all("audio", "aria-label")[:4]
+    assert labels == ["sound 1", "recording 1", "sound 2", "recording 2"]
+    assert page.by_tag["h1"] == ["Memorisation of a <model>"]
+    assert "<i>mine</i>" in page.text
+    assert page.by_tag.keys().isdisjoint({"i", "b", "script"})
     # Both learnt recordings among the five of all prompts, and the one among those of repeats.
-    assert page.count("<tr class=own") >= 7
-    assert "audio/2.wav, audio/near.wav" in page
+    assert page.all("tr", "class").count("own") >= 7
+    assert ["audio/2.wav, audio/near.wav"] in page.rows_below["Repeated training data"]
+
+
+def test_the_page_draws_and_tells_how_near_sets_are(training: RecordingSet, tmp_path: Path) -> None:
+    result = study(training, tmp_path / "out")
+    page = ParsedPage(memorisation_page(result))
+    [picture] = page.pictures
+    assert picture.alt == "Share of a set by similarity to the nearest training recording"
+    names = [one.name for one in result.distributions]
+    assert picture.texts[-len(names) :] == names
+    assert "cosine to the nearest training recording" in picture.texts
+    rows = page.rows_below["How near to the training set"]
+    assert [row[:2] for row in rows] == [[d.name, f"{d.count}"] for d in result.distributions]
+    last = result.distributions[-1]
+    assert rows[-1][2:] == [f"{value:.3f}" for value in last.quantiles.values()]
+
+
+def test_the_page_escapes_all_that_it_tells(training: RecordingSet, tmp_path: Path) -> None:
+    result = study(training, tmp_path / "out")
+    candidate = msgspec.structs.replace(
+        result.sections[0].candidates[0],
+        sound='"><script>.flac',
+        excerpt='"><script>.flac',
+        prompt=HOSTILE,
+        seed=None,
+        prompted_recording=HOSTILE,
+        recording=HOSTILE,
+        caption=HOSTILE,
+    )
+    section = msgspec.structs.replace(result.sections[0], candidates=(candidate,))
+    unread = msgspec.structs.replace(result.sets[0], unreadable=(HOSTILE,), silent=(HOSTILE,))
+    hostile = msgspec.structs.replace(
+        result,
+        checkpoint=HOSTILE,
+        sets=(unread,),
+        sections=(section,),
+        repeated=((HOSTILE, HOSTILE),),
+        generation=msgspec.structs.replace(result.generation, model=HOSTILE),
+    )
+    page = ParsedPage(memorisation_page(hostile))
+    assert "script" not in page.by_tag
+    assert page.by_tag["h1"] == [f"Memorisation of {HOSTILE}"]
+    assert [f"{HOSTILE}, {HOSTILE}"] in page.rows_below["Repeated training data"]
+    for text in (f"Silent in training: {HOSTILE}.", f"Unreadable in training: {HOSTILE}."):
+        assert text in page.by_tag["p"]
+    heard, nearest = page.rows_below[section.title.capitalize()][-1][2:]
+    assert heard.count(HOSTILE) == nearest.count(HOSTILE) == 2
+    assert [unquote(source) for source in page.all("audio", "src")] == ['"><script>.flac'] * 2
 
 
 def test_other_chunks_have_other_excerpts(training: RecordingSet, tmp_path: Path) -> None:

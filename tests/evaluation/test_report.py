@@ -4,7 +4,9 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -15,10 +17,12 @@ from stable_audio_open.evaluation.generations.sets import (
     write_manifest,
 )
 from stable_audio_open.evaluation.report.page import spread
+from stable_audio_open.evaluation.report.published import TABLES
 from stable_audio_open.evaluation.report.results import read_result, read_results
 from stable_audio_open.evaluation.report.tables import Row, read_runs, tables
 from stable_audio_open.evaluation.report.writing import write_report
 from tests.evaluation.test_made import SETTINGS
+from tests.parsed_page import HOSTILE, ParsedPage
 
 COMMON: dict[str, Any] = {"definition": "as the paper", "audio": "x", "files": 3, "version": "0.1"}
 FRECHET: dict[str, Any] = {
@@ -244,15 +248,40 @@ def test_json_holds_all_digits(generations: Path, tmp_path: Path):
 def test_page_plays_files_relative_to_itself_and_escapes(generations: Path, tmp_path: Path):
     folder = tmp_path / "elsewhere" / "report"
     write_report(folder, read_runs([generations]), players=2)
-    text = (folder / "report.html").read_text()
-    assert re.findall(r'<audio controls preload="none" src="([^"]*)">', text) == [
+    page = ParsedPage(folder / "report.html")
+    assert page.all("audio", "src") == [
         "../../out/generations/0%20%25.flac",
         "../../out/generations/1%20%25.flac",
     ]
-    assert "rain &lt;b&gt;0&lt;/b&gt;" in text
-    assert "<b>" not in text
-    assert text.count("<table>") == 8
-    assert '<td class="number">78.24</td>' in text
+    prompts = [f"rain <b>{number}</b>" for number in (0, 1)]
+    assert page.all("audio", "aria-label") == prompts
+    assert [row[0] for row in page.rows_below["my_model: generations for audiocaps"]] == prompts
+    assert "b" not in page.by_tag
+    assert len(page.by_tag["table"]) == 8
+    table = page.rows_below["Table 1. " + read_title(1)]
+    assert ["2/44.1kHz", "47 sec †", "78.24", "2.14", "0.29"] in table
+    assert page.all("tr", "class") == ["ours"] * 5
+
+
+def read_title(number: int) -> str:
+    return next(table.title for table in TABLES if table.number == number)
+
+
+def test_page_of_hostile_names(generations: Path, tmp_path: Path):
+    settings = msgspec.json.decode((generations / "settings.json").read_bytes())
+    (generations / "settings.json").write_text(json.dumps(settings | {"model": HOSTILE}))
+    hostile = Item(id="0", file='"><script>.flac', clip="c", prompt=HOSTILE, seed=0)
+    (generations / hostile.file).touch()
+    write_manifest(generations, [hostile])
+    put(generations, "all", "frechet", FRECHET | {"checkpoint": HOSTILE, "caution": HOSTILE})
+    write_report(tmp_path / "report", read_runs([generations]), players=1)
+    page = ParsedPage(tmp_path / "report" / "report.html")
+    assert "script" not in page.by_tag
+    assert page.all("audio", "aria-label") == [HOSTILE]
+    assert unquote(page.all("audio", "src")[0]) == '../out/generations/"><script>.flac'
+    assert f"{HOSTILE} (ours)" in page.by_tag["th"]
+    assert page.by_tag["h2"][-1] == f"{HOSTILE}: generations for audiocaps"
+    assert any(f"by {HOSTILE}" in note for note in page.by_tag["li"])
 
 
 @pytest.mark.parametrize(

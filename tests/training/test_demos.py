@@ -2,22 +2,25 @@
 
 import json
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from matplotlib.axes import Axes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
 
 from stable_audio_open.audio.files import audio_info
-from stable_audio_open.audio.spectrogram import spectrogram_picture
+from stable_audio_open.audio.spectrogram import draw_spectrogram
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.training import DemoConfig
 from stable_audio_open.jobs.train import run_training
+from stable_audio_open.training.callbacks.demo_page import write_page, write_record
+from tests.parsed_page import HOSTILE, ParsedPage
 
 Change = Callable[..., DiffusionModelConfig]
 PROMPTS = ("deep drum", 'a <b>"soft"</b> bell')
@@ -61,27 +64,14 @@ def test_every_prompt_at_every_guidance_scale(demos: Path) -> None:
         assert info.duration == pytest.approx(record["seconds"]) == pytest.approx(1.0)
 
 
-class Files(HTMLParser):
-    """What a page shows and plays, and its text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag != "b", "a prompt became markup"
-        self.sources += [value for name, value in attrs if name == "src" and value]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def test_the_page_shows_all_steps_the_newest_first(demos: Path) -> None:
-    page = Files()
-    page.feed((demos / "index.html").read_text())
-    assert len(page.sources) == 2 * 2 * 6
-    assert all((demos / source).is_file() for source in page.sources)
+    page = ParsedPage(demos / "index.html")
+    assert "b" not in page.by_tag, "a prompt became markup"
+    sources = [*page.all("img", "src"), *page.all("audio", "src")]
+    assert len(sources) == 2 * 2 * 6
+    assert all((demos / source).is_file() for source in sources)
+    assert page.all("audio", "aria-label")[2:4] == [PROMPTS[1]] * 2
+    assert page.all("img", "alt")[2:4] == [f"spectrogram of {PROMPTS[1]}"] * 2
     assert page.text.index("Step 4") < page.text.index("Step 2")
     assert all(page.text.count(prompt) >= 2 for prompt in PROMPTS)
 
@@ -144,20 +134,58 @@ def test_demos_that_fail_do_not_end_the_run(
     assert "the demos at step 2 failed" in caplog.text
 
 
+def test_a_page_of_hostile_demos(tmp_path: Path) -> None:
+    folder = tmp_path / "step_00000012"
+    folder.mkdir()
+    demo = {"prompt": HOSTILE, "guidance_scale": 2.5, "seed": 3, "seconds": 1.25}
+    demo |= {"audio": 'a" onerror="x.wav', "picture": "<p> %20.png"}
+    write_record(folder, [demo])  # type: ignore[list-item]
+    page = ParsedPage(write_page(tmp_path))
+    assert "script" not in page.by_tag
+    assert page.by_tag["h2"] == ["Step 12"]
+    assert page.by_tag["figcaption"][0].startswith(HOSTILE)
+    assert "guidance 2.5, 1.2 s, seed 3" in page.text
+    assert page.all("audio", "aria-label") == [HOSTILE]
+    assert page.all("img", "alt") == [f"spectrogram of {HOSTILE}"]
+    assert [unquote(source) for source in page.all("audio", "src") + page.all("img", "src")] == [
+        f"{folder.name}/{demo['audio']}",
+        f"{folder.name}/{demo['picture']}",
+    ]
+
+
+def levels(samples: Tensor, sample_rate: int) -> tuple[Axes, np.ndarray]:
+    """The axes of a picture, and what it shows: rows from the bass up."""
+    [axes] = draw_spectrogram(samples, sample_rate=sample_rate).axes
+    [image] = axes.images
+    assert image.origin == "lower"
+    assert image.get_clim() == (-80, 0)
+    return axes, np.asarray(image.get_array())
+
+
 def test_picture_of_a_tone_has_a_line_where_it_sounds() -> None:
     time = torch.arange(16000) / 16000
     tone = torch.sin(2 * torch.pi * 1000 * time) * (time > 0.5)
-    picture = spectrogram_picture(tone.expand(2, -1), sample_rate=16000)
-    assert picture.size == (480, 192)
-    light = np.asarray(picture.convert("L")).astype(float)
-    assert light[:, 60:200].max() < 10  # silence is black
-    assert light[:, 300:450].max() > 150
-    row = int(light[:, 300:450].mean(axis=1).argmax())
-    # 1 kHz is at 1000 of 2840 mel.
-    assert row / 192 == pytest.approx(1 - 1000 / 2840, abs=0.03)
+    axes, shown = levels(tone.expand(2, -1), 16000)
+    assert (axes.get_xlabel(), axes.get_xlim()) == ("seconds", (0, 1))
+    frames = shown.shape[1]
+    before = shown[:, : int(0.4 * frames)]
+    during = shown[:, int(0.65 * frames) : int(0.9 * frames)]
+    assert before.max() < -79
+    assert during.max() == pytest.approx(0, abs=3)
+    row = (int(during.mean(axis=1).argmax()) + 0.5) / len(shown)
+    # 1 kHz is at 1000 of 2840 mel, where the axis says so.
+    assert row == pytest.approx(1000 / 2840, abs=0.03)
+    bottom, top = axes.get_ylim()
+    ticks = {
+        label.get_text(): (place - bottom) / (top - bottom)
+        for label, place in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)
+    }
+    assert list(ticks) == ["0", "0.5", "1", "2", "4", "8"]
+    assert (axes.get_ylabel(), ticks["0"], ticks["8"]) == ("kHz", 0, 1)
+    assert ticks["1"] == pytest.approx(1000 / 2840, abs=1e-3)
 
 
 def test_picture_of_next_to_nothing() -> None:
-    picture = spectrogram_picture(torch.zeros(2, 3), sample_rate=44100)
-    assert isinstance(picture, Image.Image)
-    assert np.asarray(picture).max() < 6
+    axes, shown = levels(torch.zeros(2, 3), 44100)
+    assert shown.max() < -79
+    assert axes.get_yticklabels()[-1].get_text() == "16"
