@@ -30,7 +30,7 @@ def draw_spectrogram(samples: Float[Tensor, "channels time"], *, sample_rate: in
     mono = torch.nn.functional.pad(mono, (0, max(0, FFT_SIZE - len(mono))))
     magnitudes = magnitude(short_time_spectrum(mono[None, None], torch.hann_window(FFT_SIZE)))
     levels = mel_decibels(magnitudes[:, 0], mel_filters(FFT_SIZE, sample_rate=sample_rate))[0]
-    figure = new_figure(2.4)
+    figure = new_figure(2.4, width=5.5)
     axes = figure.add_subplot(xlabel="seconds", ylabel="kHz")
     axes.imshow(
         levels.T.numpy(),

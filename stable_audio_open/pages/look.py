@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 COLOURS = ("#3d6fb4", "#8a8f98", "#c2452d", "#d99a1c", "#3f8f57", "#7a4fa3")
 INK = "#1c2430"
 WIDTH = 8.5
-"""Inches; 72 pixels each in a page."""
+"""Of a page, in inches."""
 _SETTINGS = {
     "axes.edgecolor": INK,
     "axes.spines.right": False,
@@ -35,9 +35,9 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(height: float) -> Figure:
-    """Return an empty figure as wide as a page, so many inches high."""
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """Return an empty figure of a size in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def svg_address(figure: Figure) -> str:
