@@ -84,7 +84,7 @@ def read_audio(
         if not 0 <= start < total:
             raise ValueError(f"{path}: start must lie within 0..{total:.3f} s, got {start} s")
         rate = file.samplerate if sample_rate is None else sample_rate
-        samples = _read_excerpt(file, path, rate, start, duration)
+        samples = _read_excerpt(file, path, rate=rate, start=start, duration=duration)
     _refuse_nan(samples, path)
     if channels is not None:
         try:
@@ -164,7 +164,7 @@ def _refuse_cut(raw: BufferedReader, path: Path) -> None:
 
 
 def _read_excerpt(
-    file: soundfile.SoundFile, path: Path, rate: int, start: float, duration: float | None
+    file: soundfile.SoundFile, path: Path, *, rate: int, start: float, duration: float | None
 ) -> Float[Tensor, "1 channels time"]:
     """Samples of [start, start + duration) at `rate`; shorter where the file ends."""
     source = file.samplerate

@@ -60,4 +60,4 @@ def test_a_batch_without_seeds_is_refused() -> None:
 
 def test_noise_for_another_batch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"got \(1, 4, 32\) for \(2, 4, 32\)"):
-        add_noise(torch.zeros(2, *SHAPE), StepNoise([0], SHAPE), 2.0, 1.0, 0.5)
+        add_noise(torch.zeros(2, *SHAPE), StepNoise([0], SHAPE), 2.0, 1.0, amount=0.5)

@@ -95,7 +95,9 @@ def decide_duplicates(
         decisions += _by_fingerprint(kept, hashes, catalogue, audio)
     if embedder is not None and threshold is not None and kept:
         by = f"curate duplicates, {embedder.name}, threshold {threshold:g}"
-        embeddings = _embed(kept, hashes, catalogue, audio, embedder, engine, load)
+        embeddings = _embed(
+            kept, hashes, catalogue, audio, embedder=embedder, engine=engine, load=load
+        )
         decisions += near_copies(kept, embeddings, threshold=threshold, by=by, search=search)
     add_decisions(catalogue, new_decisions(read_decisions(catalogue), decisions))
     near = {decision.id for decision in decisions[exact:]}
@@ -127,7 +129,9 @@ def calibrate_duplicates(
         raise ValueError(f"{catalogue}: has no readable recording {unknown[0]!r}, which a pair has")
     vectors: dict[str, Tensor] = {}
     if records:
-        rows = _embed(records, hashes, catalogue, audio, embedder, engine, load)
+        rows = _embed(
+            records, hashes, catalogue, audio, embedder=embedder, engine=engine, load=load
+        )
         vectors = {record.id: row for record, row in zip(records, rows, strict=True)}
     similarities = [cosine(vectors[pair.a], vectors[pair.b]) for pair in pairs]
     return calibrate(similarities, [pair.copies for pair in pairs])
@@ -166,6 +170,7 @@ def _embed(
     hashes: dict[str, str],
     catalogue: Path,
     audio: Path,
+    *,
     embedder: Embedder,
     engine: Engine | None,
     load: Callable[[], Embedder] | None,

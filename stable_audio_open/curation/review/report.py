@@ -113,8 +113,8 @@ def report_page(
         Section(
             "Verdicts", (Table(("verdict", "recordings", "hours"), _hours(records, verdicts)),)
         ),
-        _grouped("Sources", records, stands, "source", lambda r: r.catalogue),
-        _grouped("Licences", records, stands, "licence", lambda r: r.licence or UNKNOWN),
+        _grouped("Sources", records, stands, head="source", key=lambda r: r.catalogue),
+        _grouped("Licences", records, stands, head="licence", key=lambda r: r.licence or UNKNOWN),
         _counted("Durations", "duration", durations(records)),
         _counted("Sample rates", "sample rate", _commonest(rates)),
         _counted("Channels", "channels", _commonest(channels)),
@@ -178,6 +178,7 @@ def _grouped(
     name: str,
     records: Sequence[CatalogueRecord],
     stands: Sequence[CatalogueRecord],
+    *,
     head: str,
     key: Key,
 ) -> Section:

@@ -119,7 +119,7 @@ def read_answers(
         elif _says_again(before, verdict, note, by):
             repeated += 1
         else:
-            filled.append(_decision(key, verdict, note, before, by))
+            filled.append(_decision(key, verdict, note, before=before, by=by))
     if faults:
         more = f"; and {len(faults) - LINES_SHOWN} more" if len(faults) > LINES_SHOWN else ""
         raise ValueError(
@@ -162,7 +162,7 @@ def _says_again(before: Decision | None, verdict: str, note: str, by: str) -> bo
     return (before.verdict, before.by) == (verdict, by) and note in ("", before.reason)
 
 
-def _decision(key: str, verdict: str, note: str, before: Decision | None, by: str) -> Decision:
+def _decision(key: str, verdict: str, note: str, *, before: Decision | None, by: str) -> Decision:
     taken_over = f"no note; {before.stage} said: {before.reason}" if before else "no note"
     return Decision(
         id=key,

@@ -51,7 +51,7 @@ def write_shards(
         with written_beside(path) as partial:
             with partial.open("xb") as file:
                 chosen = order[first : first + per_shard]
-                count = _write_tar(file, chosen, audio, first, unusable)
+                count = _write_tar(file, chosen, audio, first=first, unusable=unusable)
                 file.flush()
                 os.fsync(file.fileno())
             with partial.open("rb") as file:
@@ -67,7 +67,7 @@ def write_shards(
 
 
 def _write_tar(
-    file: BinaryIO, items: Sequence[Item], audio: Path, first: int, unusable: dict[str, str]
+    file: BinaryIO, items: Sequence[Item], audio: Path, *, first: int, unusable: dict[str, str]
 ) -> int:
     from webdataset import TarWriter
 

@@ -120,7 +120,7 @@ def encode_shards(
         key = plan.made_from(number)
         shard = _existing(plan, number, key)
         if shard is None:
-            shard = _make(plan, number, key, autoencoder, faults)
+            shard = _make(plan, number, autoencoder, key=key, before=faults)
             made += 1
             size = shard.bytes / 1e6
             logger.info("shard %d of %d written, %.1f MB", number + 1, plan.shards, size)
@@ -192,7 +192,7 @@ def _existing(plan: Plan, number: int, key: str) -> Shard | None:
 
 
 def _make(
-    plan: Plan, number: int, key: str, autoencoder: LatentEncoder, before: Sequence[Fault]
+    plan: Plan, number: int, autoencoder: LatentEncoder, *, key: str, before: Sequence[Fault]
 ) -> Shard:
     """Encode the recordings of a shard, and write the tar and then its list."""
     path = shard_path(plan.output, number)
@@ -202,7 +202,7 @@ def _make(
     sidecar_path(path).unlink(missing_ok=True)
     with written_beside(path) as partial:
         with partial.open("xb") as file:
-            contents = _write_tar(plan, number, autoencoder, before, file)
+            contents = _write_tar(file, plan, number, autoencoder, before=before)
             file.flush()
             os.fsync(file.fileno())
         with tarfile.open(partial, "r:") as tar:
@@ -240,11 +240,12 @@ class _Contents(NamedTuple):
 
 
 def _write_tar(
+    file: BufferedIOBase,
     plan: Plan,
     number: int,
     autoencoder: LatentEncoder,
+    *,
     before: Sequence[Fault],
-    file: BufferedIOBase,
 ) -> _Contents:
     """Encode the recordings of a shard into a tar."""
     rows: list[_Row] = []

@@ -54,5 +54,5 @@ def ddim(
         down = (sigma_next**2 - up**2) ** 0.5
         x = x + (down - sigma) / sigma * (x - x0)
         if up * s_noise:
-            x = add_noise(x, required(noise, "ddim"), sigma, sigma_next, up * s_noise)
+            x = add_noise(x, required(noise, "ddim"), sigma, sigma_next, amount=up * s_noise)
     return x

@@ -69,6 +69,7 @@ def add_noise(
     noise: Noise,
     sigma: float,
     sigma_next: float,
+    *,
     amount: float,
 ) -> Float[Tensor, "batch channels time"]:
     """Noise of standard deviation `amount`, drawn for this step, added to x.

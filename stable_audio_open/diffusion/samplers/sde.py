@@ -59,7 +59,9 @@ def dpmpp_2m_sde(
         if x0_last is not None:
             phi = phi_1 / 2 if solver_type == "midpoint" else 1 - phi_1 / stretched
             x = x + phi * h / h_last * (x0 - x0_last)
-        x = _disturbed(x, noise, "dpmpp-2m-sde", sigma, sigma_next, eta, s_noise)
+        x = _disturbed(
+            x, noise, sigma, sigma_next, eta=eta, s_noise=s_noise, sampler="dpmpp-2m-sde"
+        )
         x0_last, h_last = x0, h
     return x
 
@@ -112,7 +114,9 @@ def dpmpp_3m_sde(
             (h_1, slope_1), (h_2, slope_2) = past
             bend = (slope_1 - slope_2) / (h_1 + h_2)  # half the second derivative of x0
             x = x + phi_2 * h * (slope_1 + h_1 * bend) - phi_3 * h**2 * bend
-        x = _disturbed(x, noise, "dpmpp-3m-sde", sigma, sigma_next, eta, s_noise)
+        x = _disturbed(
+            x, noise, sigma, sigma_next, eta=eta, s_noise=s_noise, sampler="dpmpp-3m-sde"
+        )
         x0_last, h_last = x0, h
     return x
 
@@ -120,15 +124,16 @@ def dpmpp_3m_sde(
 def _disturbed(
     x: Tensor,
     noise: Noise | None,
-    sampler: str,
     sigma: float,
     sigma_next: float,
+    *,
     eta: float,
     s_noise: float,
+    sampler: str,
 ) -> Tensor:
     """X with the fresh noise of a step, of variance sigma_next^2 (1 - exp(-2 eta h))."""
     h = math.log(sigma / sigma_next)
     amount = s_noise * sigma_next * math.sqrt(-math.expm1(-2 * eta * h))
     if amount == 0:
         return x
-    return add_noise(x, required(noise, sampler), sigma, sigma_next, amount)
+    return add_noise(x, required(noise, sampler), sigma, sigma_next, amount=amount)

@@ -41,10 +41,10 @@ class Throughput(pl.Callback):
         pl_module: pl.LightningModule,
         outputs: Any,
         batch: Any,
-        batch_idx: int,
+        *_: int,
     ) -> None:
         """Count the batch, and log when it is time."""
-        del outputs, batch_idx
+        del outputs
         self._audio += len(batch["file"]) * self.seconds * trainer.world_size
         steps = trainer.global_step - self._step
         # Lightning writes at these steps; where gradients accumulate, several batches share one.
