@@ -14,7 +14,7 @@ class Condition(NamedTuple):
 
 
 class Conditioning(NamedTuple):
-    """All that the diffusion transformer is told.
+    """All that the diffusion transformer is conditioned on.
 
     `cross` holds every token of every cross-attention conditioner, padding included: its rows are
     zero and take part in the softmax, as they did in training (so there is no mask here).

@@ -67,7 +67,8 @@ def generate(
         schedule: `polyexponential` (rho 1) or `karras` (rho 7).
         sigma_min: Last noise level before 0.
         sigma_max: First noise level.
-        seed: Of the first item, the others count up; or one per item; random when None.
+        seed: Seed of the first item, from which the others count up; or one per item; random when
+            None.
         init_audio: Sound to start from instead of pure noise, one item or one per prompt.
         init_strength: 0..1, how much of `init_audio` is replaced: the part of the noise schedule
             that is run, in logarithms of sigma.

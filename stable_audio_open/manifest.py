@@ -7,12 +7,12 @@ INDEX = "index.json"
 
 
 class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A recording, what can be heard in it, and where it comes from; None where it is not known."""
+    """A recording, its description and where it comes from; None where it is not known."""
 
     file: str
     """Path relative to the folder of the recordings, with forward slashes."""
     caption: str | None = None
-    """What a listener would say."""
+    """Description of the sound."""
     tags: tuple[str, ...] = ()
     """Words or short phrases."""
     family: str | None = None
@@ -28,7 +28,7 @@ class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     artist: str | None = None
     """Performer."""
     year: int | None = None
-    """Of release or recording."""
+    """Year of the release or the recording."""
     source: str | None = None
     """Identifier in the catalogue it was taken from, such as `freesound:4832`."""
     author: str | None = None
@@ -53,7 +53,7 @@ class SetShard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     file: str
     """Name in the folder."""
     sha256: str
-    """Of its bytes."""
+    """SHA-256 of its bytes."""
     bytes: int
     """Size."""
     recordings: int
@@ -64,6 +64,6 @@ class SetIndex(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All shards of a set of recordings."""
 
     recordings: int
-    """In all."""
+    """Recordings in all."""
     shards: tuple[SetShard, ...]
-    """In order."""
+    """Shards in their order."""

@@ -49,7 +49,7 @@ class StableAudio(LatentDiffusion):
 
     Args:
         config: What the parts were built from.
-        parts: As `LatentDiffusion` takes them.
+        parts: What `LatentDiffusion` takes.
     """
 
     def __init__(self, *, config: DiffusionModelConfig, **parts: Any) -> None:

@@ -49,7 +49,7 @@ class Described(Protocol):
 
     @property
     def year(self) -> int | None:
-        """Of release or recording."""
+        """Year of the release or the recording."""
 
 
 class PromptSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

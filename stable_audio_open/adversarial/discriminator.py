@@ -12,10 +12,10 @@ from torch.nn.utils.parametrizations import weight_norm
 from stable_audio_open.nn.spectrum import short_time_spectrum
 
 SLOPE = 0.2
-"""Of the leaky ReLU below 0."""
+"""Slope of the leaky ReLU below 0."""
 
 DILATIONS = (1, 2, 4)
-"""In time, of the middle convolutions."""
+"""Dilations in time of the middle convolutions."""
 
 
 class DiscriminatorOutput(NamedTuple):

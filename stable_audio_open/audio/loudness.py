@@ -35,7 +35,7 @@ def integrated_loudness(samples: Float[Tensor, "channels time"], sample_rate: in
 
     Args:
         samples: Within -1..1.
-        sample_rate: In hertz; the audio is brought to 48 kHz.
+        sample_rate: Hertz; the audio is brought to 48 kHz.
     """
     audio = resample(samples, sample_rate, RATE)
     audio = F.pad(audio, (0, max(0, BLOCK - audio.shape[1])))

@@ -31,7 +31,7 @@ LOSSY = frozenset({".ogg", ".mp3"})
 LOSSLESS_PEAK = 1.0
 LOSSY_PEAK = 0.999
 HEADER_BYTES = 256
-"""In which the chunks before the samples lie."""
+"""Bytes in which the chunks before the samples lie."""
 BLOCK = 65536
 """Frames given to the encoder at once (libsndfile's Vorbis encoder needs stack in proportion)."""
 
@@ -113,8 +113,8 @@ def save_audio(
     """Write one item to `path`, in the format of its suffix, and return the path.
 
     An item louder than full scale is scaled down as a whole, with a warning, or left as loud as it
-    is for who measures rather than listens (`keep_level`, float samples only). The file is written
-    beside its place and renamed, so a failure leaves an earlier file untouched.
+    is for measurements (`keep_level`, float samples only). The file is written beside its place and
+    renamed, so a failure leaves an earlier file untouched.
 
     Raises:
         ValueError: unknown suffix or subtype, a subtype that cannot keep the level, or samples that

@@ -24,7 +24,7 @@ def draw_spectrogram(samples: Float[Tensor, "channels time"], *, sample_rate: in
 
     Args:
         samples: Audio of any length; what is shorter than a window is followed by silence.
-        sample_rate: In hertz.
+        sample_rate: Hertz.
     """
     mono = samples.mean(dim=0).clone()
     mono = torch.nn.functional.pad(mono, (0, max(0, FFT_SIZE - len(mono))))

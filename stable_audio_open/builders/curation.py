@@ -28,7 +28,7 @@ from stable_audio_open.engine.engine import Engine
 
 
 def build_tagger(config: PannsConfig | MusicnnConfig) -> Tagger:
-    """Load what hears music.
+    """Load the tagger of the music gate.
 
     Raises:
         ValueError: Its weights are missing.
@@ -45,7 +45,7 @@ def build_tagger(config: PannsConfig | MusicnnConfig) -> Tagger:
 
 
 def build_embedder(config: ClapConfig | MusicnnConfig) -> Embedder:
-    """Load what near copies are told by.
+    """Load the embedder of near copies.
 
     Raises:
         ValueError: Its weights are missing.

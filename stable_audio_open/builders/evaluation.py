@@ -92,13 +92,13 @@ def evaluations(
     Args:
         run: The training.
         measurements: What the run measures.
-        device: Where the listeners compute, unless they are to stay on the CPU.
+        device: Where the networks compute, unless they are to stay on the CPU.
 
     Raises:
         AudioFileError: A recording of the fixed set cannot be read.
         ConfigError: The run goes by a value that is not measured.
         ValueError: The manifest is not as it should be, all recordings of the fixed set are silent,
-            or a listener's weights are missing.
+            or the weights of a network are missing.
     """
     config, wanted = run.config, run.training.evaluation
     if wanted is None:
@@ -139,7 +139,7 @@ def _generations(
     wanted: GenerationEvaluationConfig, fixed: FixedSet, device: torch.device
 ) -> GenerationEvaluation:
     named = {"frechet": wanted.frechet, "kl": wanted.kl, "clap": wanted.clap}
-    load_listeners(wanted, torch.device("cpu"))  # what is missing is told now; one process listens
+    load_listeners(wanted, torch.device("cpu"))  # what is missing is said now; one process measures
     return GenerationEvaluation(
         fixed,
         metrics=[metric for metric, listener in named.items() if listener is not None],

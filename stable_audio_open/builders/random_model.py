@@ -1,4 +1,4 @@
-"""A whole model with random weights, text encoder included: to measure, not to hear."""
+"""A whole model with random weights, text encoder included: to measure speed and memory."""
 
 import torch
 
@@ -16,7 +16,7 @@ def random_model(
     """Return the model in evaluation mode, on the CPU; PyTorch's random state stays as it was.
 
     Args:
-        config: Of a whole model.
+        config: Configuration of a whole model.
         text_encoder: A published size such as `t5-base`, or a folder with its `config.json`; what
             the configuration names where None. Its weights are not read.
 

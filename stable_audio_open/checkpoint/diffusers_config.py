@@ -169,7 +169,7 @@ def pipeline_files(config: DiffusionModelConfig, *, text_width: int) -> dict[str
     The text encoder's classes, in `model_index.json`, and its own files are left to others.
 
     Args:
-        config: Of a whole model.
+        config: Configuration of a whole model.
         text_width: Width of the text encoder.
 
     Raises:

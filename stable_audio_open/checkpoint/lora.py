@@ -37,12 +37,12 @@ class Adapter(NamedTuple):
     """Additions `scale * up @ down` to weights of linear layers."""
 
     down: dict[str, Tensor]
-    """By layer, `[rank, inputs]`."""
+    """First matrix of each layer, `[rank, inputs]`."""
     up: dict[str, Tensor]
-    """By layer, `[outputs, rank]`."""
+    """Second matrix of each layer, `[outputs, rank]`."""
     scale: float
     settings: dict[str, Any]
-    """As in peft's `adapter_config.json`."""
+    """Settings as in peft's `adapter_config.json`."""
     source: str
 
 

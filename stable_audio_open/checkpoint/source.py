@@ -20,11 +20,11 @@ class Checkpoint(NamedTuple):
 
     config: ModelConfig
     tensors: dict[str, Tensor]
-    """As the file names them."""
+    """Tensors by the names of the file."""
     path: Path
     """The file or folder that they come from."""
     keys: KeyMap = IDENTITY
-    """From the native names to the file's."""
+    """Native names to those of the file."""
     text_encoder: Path | None = None
     """Folder of the text encoder that came with it."""
     tokenizer: Path | None = None

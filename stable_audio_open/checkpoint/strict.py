@@ -27,7 +27,7 @@ def load_strictly(
 
     Args:
         module: The module.
-        tensors: As the file names them.
+        tensors: Tensors by the names of the file.
         source: The file, for messages.
         keys: Map between the module's names and the file's.
         optional: Prefix of a part of the module that the file may leave out as a whole.

@@ -1,1 +1,1 @@
-"""What the transformer is told (section 2.2)."""
+"""What the transformer is conditioned on (section 2.2)."""

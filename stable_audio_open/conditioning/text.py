@@ -80,7 +80,7 @@ class TextConditioner(nn.Module):
         count = len(self.tokenizer([prompt])["input_ids"][0])
         if count > self.max_length:
             logger.warning(
-                "only the first %d of the prompt's %d tokens are heard: %.60s...",
+                "only the first %d of the prompt's %d tokens are used: %.60s...",
                 self.max_length,
                 count,
                 prompt,

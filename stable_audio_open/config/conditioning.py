@@ -1,4 +1,4 @@
-"""What the diffusion transformer is told: text and timing (section 2.2)."""
+"""What the diffusion transformer is conditioned on: text and timing (section 2.2)."""
 
 from msgspec import Struct
 

@@ -89,7 +89,7 @@ class SearchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class NearCopiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Recordings that sound alike, told by their embeddings."""
+    """Recordings that sound alike, found by their embeddings."""
 
     embedder: ClapConfig | MusicnnConfig
     """What turns a recording into a vector."""
@@ -121,7 +121,7 @@ class PromptExamplesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     show: Positive = 20
     """How many."""
     seed: int = 0
-    """Of recordings and prompts."""
+    """Seed of the recordings and prompts that are shown."""
     drawn: PromptSettings = PromptSettings()
     """How they are drawn."""
 
@@ -132,7 +132,7 @@ class SetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     form: Literal["manifest", "shards"] = "manifest"
     """A list of the files in place, or WebDataset shards of FLAC."""
     seed: int = 0
-    """Of the order in shards and of the chunks."""
+    """Seed of the order in shards and of the chunks."""
     recordings_per_shard: Positive = 256
     """Recordings in each shard but the last."""
     chunks: bool = False

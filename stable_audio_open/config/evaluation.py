@@ -32,7 +32,7 @@ class ReconstructionEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_u
 class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far generations from a small fixed set of captions are from its recordings (table 1).
 
-    The listeners are named as `stable-audio-open evaluate` takes them: `openl3:FILE.h5`,
+    The networks are named as `stable-audio-open evaluate` takes them: `openl3:FILE.h5`,
     `passt:FILE.pt`, `clap:FILE.pt`, `musicnn` and others.
     """
 
@@ -60,9 +60,9 @@ class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unkno
     steps: Positive = STEPS
     """Sampling steps."""
     guidance_scale: NonNegativeFloat = GUIDANCE_SCALE
-    """Of classifier-free guidance."""
+    """Scale of classifier-free guidance."""
     seed: NonNegative = 0
-    """Of the first generation, the others count up: the same at every evaluation."""
+    """Seed of the first generation, from which the others count up."""
     keep_sounds: bool = False
     """Keep the generations of every evaluation in the run's folder, to listen to."""
 

@@ -37,7 +37,7 @@ class EarlyStoppingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     patience: Positive
     """So many measurements in a row without a better value end the run."""
     least_change: NonNegativeFloat = 0.0
-    """By how much a value must be better to count."""
+    """A value counts as better when it is better by more than this."""
 
     def __post_init__(self) -> None:
         """Check that the value is one that is measured."""

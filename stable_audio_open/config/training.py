@@ -139,7 +139,7 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
     evaluation: ReconstructionEvaluationConfig | None = None
     """Metrics taken during training; none when null."""
     seed: NonNegative = 0
-    """Of weights, crops and noise."""
+    """Seed of the weights, crops and noise."""
 
     def __post_init__(self) -> None:
         """Check that the longest window fits the crops, and that there is a trained encoder."""
@@ -191,7 +191,7 @@ class LoraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ("self_attention", "cross_attention")
     """Parts of every block that get them."""
     dropout: ProperFraction = 0.0
-    """On their input."""
+    """Dropout on the input of the added layers."""
 
 
 class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -227,7 +227,7 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     evaluation: GenerationEvaluationConfig | None = None
     """Metrics taken during training; none when null."""
     seed: NonNegative = 0
-    """Of weights, crops, noise and dropout."""
+    """Seed of the weights, crops, noise and dropout."""
 
     def __post_init__(self) -> None:
         """Check that an adapter has a model to adapt, and that memory is saved in one way."""

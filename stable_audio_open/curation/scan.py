@@ -42,7 +42,7 @@ def scan_recording(
     blocks, so that its length costs no memory.
 
     Args:
-        record: With a file.
+        record: A record with a file.
         audio: Folder of the recordings.
         settings: Limits.
 
@@ -115,7 +115,7 @@ def _scanner(audio: Path, settings: ScanSettings) -> Callable[[CatalogueRecord],
 
 
 def _fault(path: Path, name: str, settings: ScanSettings) -> tuple[str, str]:
-    """Say what is wrong with a file, empty when nothing is, and what was heard."""
+    """Say what is wrong with a file, empty when nothing is, and its level and length."""
     if any(unicodedata.category(letter) in LINE_BREAKING for letter in name):
         return f"the path holds control characters ({name!r}); rename the file", ""
     channels = audio_info(path).channels

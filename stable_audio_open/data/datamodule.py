@@ -83,10 +83,10 @@ class AudioDataModule(pl.LightningDataModule):
     """Batches of any of this package's datasets, in an order that (seed, epoch) decide.
 
     Args:
-        dataset: To train on.
+        dataset: What is trained on.
         batch_size: Items of a batch, in each process.
         workers: Processes that read ahead.
-        seed: Of the order.
+        seed: Seed of the order.
     """
 
     def __init__(

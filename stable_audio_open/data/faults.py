@@ -27,7 +27,7 @@ class Faults:
 
     Args:
         report: The file; one that is there already (of the run before a resume) is read first.
-        recordings: How many there are in all.
+        recordings: Number of recordings in all.
         most: Share of them that may be unusable.
     """
 
@@ -36,7 +36,7 @@ class Faults:
         self.recordings = recordings
         self.most = most
         self.reasons: dict[str, str] = {}
-        """By file."""
+        """Why, by file."""
         if report.is_file():
             with report.open(newline="") as file:
                 self.reasons = {row["file"]: row["reason"] for row in csv.DictReader(file)}

@@ -59,7 +59,7 @@ class Moments(msgspec.Struct, frozen=True):
 
     @property
     def standard_deviation(self) -> float:
-        """Of all numbers; sampling assumes about 1."""
+        """Standard deviation of all numbers; sampling assumes about 1."""
         variance = self.squares / self.numbers - (self.total / self.numbers) ** 2
         return math.sqrt(max(0.0, variance))
 
@@ -79,7 +79,7 @@ class EncodedSet(NamedTuple):
     latents: Sequence[StoredLatents | None]
     """None for a recording that could not be read."""
     standard_deviation: float
-    """Of all latents."""
+    """Standard deviation of all latents."""
 
 
 class LatentWindow(TypedDict):

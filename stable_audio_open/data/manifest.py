@@ -14,7 +14,7 @@ class Recording(ManifestLine, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A recording that can be trained on: it has a caption."""
 
     caption: str
-    """What a listener would say."""
+    """Description of the sound."""
 
     @property
     def catalogue(self) -> str:

@@ -7,7 +7,7 @@ from stable_audio_open import prompts
 from stable_audio_open.data.manifest import Recording
 
 CASES: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.capitalize)
-"""As written, lower, upper, first letter upper."""
+"""Cases of a prompt: as written, lower, upper, first letter upper."""
 
 
 def draw_prompt(
@@ -20,11 +20,11 @@ def draw_prompt(
     """Return the caption half the time, else words of what is known, in any order and case.
 
     Args:
-        recording: With its caption.
+        recording: A recording with its caption.
         rng: The only source of chance.
         caption_share: Share of the prompts that are whole captions.
-        metadata: How the others are drawn of all metadata, as in the paper; where none is known the
-            caption serves. When None, a random non-empty subset of the tags or of the caption's
+        metadata: How the others are drawn of all metadata, as in the paper; where none is known
+            the caption serves. When None, a random non-empty subset of the tags or of the caption's
             words: it can name one property without the others.
     """
     if rng.random() >= caption_share:

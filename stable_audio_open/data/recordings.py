@@ -27,7 +27,7 @@ def read_recordings(folder: str | Path, manifest: str = "manifest.jsonl") -> lis
     Those of shards have files such as `shard-000000.tar/000000012.flac`, which are read in place.
 
     Args:
-        folder: Of the recordings.
+        folder: Folder of the recordings.
         manifest: Relative to the folder: one JSON object a line, or the `index.json` of shards.
 
     Raises:
@@ -96,7 +96,7 @@ def _read_shard(index: Path, shard: SetShard, inside: PurePosixPath) -> list[Rec
 
     Args:
         index: Its path.
-        shard: As the index knows it.
+        shard: Its entry in the index.
         inside: The tar, relative to the folder of the recordings.
     """
     if PurePosixPath(shard.file).name != shard.file or inside.suffix != ".tar":

@@ -19,7 +19,7 @@ class ConditionedTransformer:
 
     Args:
         transformer: The model.
-        conditioning: Of the batch.
+        conditioning: Conditioning of the batch.
         negative: Cross-attention tokens of the null half; zeros when None. The global
             conditioning is the same for both halves.
         times: Timesteps that will be asked for; any other is embedded when it is.

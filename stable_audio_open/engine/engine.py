@@ -13,7 +13,7 @@ class Stage(msgspec.Struct, Generic[Item, Result], frozen=True):
     """What is done to each item, without regard to the others."""
 
     name: str
-    """In a word or two, for people."""
+    """Name in a word or two, for people."""
     make: Callable[[], Callable[[Item], Result]]
     """Called once in each worker, for what is dear to make, such as a model. It is pickled: a
     function of a module, or a `partial` of one."""

@@ -28,7 +28,7 @@ class Processes:
     """Workers that each make the stage once and get item by item.
 
     Args:
-        workers: How many.
+        workers: Number of processes.
 
     Raises:
         ValueError: There is none.

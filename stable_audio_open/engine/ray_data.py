@@ -28,10 +28,10 @@ class RayData:
     Relative paths hold there too: workers go to the folder in which this process is.
 
     Args:
-        address: Of the cluster, `HOST:PORT` or `auto`; None for one on this machine alone, which
-            ends with this process.
-        workers: How many at once; as many as fit when None.
-        gpus: Of each worker whose stage holds a model; parts of one are shared.
+        address: Address of the cluster, `HOST:PORT` or `auto`; None for one on this machine alone,
+            which ends with this process.
+        workers: Number of workers at once; as many as fit when None.
+        gpus: GPUs of each worker whose stage holds a model; parts of one are shared.
 
     Raises:
         ModuleNotFoundError: Ray is not installed.

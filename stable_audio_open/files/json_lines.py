@@ -13,9 +13,9 @@ def read_json_lines(path: Path, kind: type[Line], *, what: str, remedy: str = ""
 
     Args:
         path: The file.
-        kind: Of each line.
+        kind: Type of each line.
         what: A line is, such as `a decision`.
-        remedy: For a line that cannot be read.
+        remedy: What to do about a line that cannot be read.
 
     Raises:
         ValueError: Naming file and line.

@@ -22,9 +22,9 @@ class Span(NamedTuple):
     """Where a file lies in its tar."""
 
     offset: int
-    """Of its first byte."""
+    """Place of its first byte."""
     size: int
-    """In bytes."""
+    """Bytes."""
 
 
 def tar_of(path: Path) -> Path | None:

@@ -53,7 +53,7 @@ class Done(NamedTuple):
 
     stage: str
     counts: str
-    """In words."""
+    """What came of it, in words."""
 
 
 def run_curation(config: CurationConfig, *, engine: Engine | None = None) -> Iterator[Done]:

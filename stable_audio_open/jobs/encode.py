@@ -24,7 +24,7 @@ def run_encoding(
     Processes that torchrun started share the work, one GPU each where there are any.
 
     Args:
-        config: With `data` (a folder) and `training`, whose autoencoder encodes.
+        config: Configuration with `data` (a folder) and `training`, whose autoencoder encodes.
         output: The folder of the shards. What is there already and still right is kept.
         per_shard: Recordings in each shard, at least 1.
         verify: Read all shards again in the end, and compare their checksums.

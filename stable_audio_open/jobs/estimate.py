@@ -81,8 +81,9 @@ def estimate_memory(config: ModelConfig, *, gpu: bool | None = None) -> MemoryEs
     On the CPU, what is offloaded counts with the rest.
 
     Args:
-        config: With `training`.
-        gpu: Of a GPU; where None, as `training.trainer.accelerator` says (`auto` is a GPU).
+        config: Configuration with `training`.
+        gpu: Estimate for a GPU; where None, as `training.trainer.accelerator` says, where
+            `auto` is a GPU.
 
     Raises:
         ConfigError: When `training` or its trainer is missing, or shares the model among GPUs.

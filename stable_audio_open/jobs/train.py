@@ -43,7 +43,7 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
     """Train what a configuration describes, to its last step.
 
     Args:
-        config: With `data` and `training`.
+        config: Configuration with `data` and `training`.
         resume: `auto` goes on from the run's last checkpoint if there is one, `none` starts anew
             (and refuses a folder that holds a checkpoint), anything else is a checkpoint.
 

@@ -18,7 +18,7 @@ def a_weighting_filter(sample_rate: int, *, taps: int = 101) -> Float[Tensor, "t
     as auraloss does, so that losses can be compared.
 
     Args:
-        sample_rate: In Hz.
+        sample_rate: Hertz.
         taps: Length of the filter, odd.
     """
     from scipy import signal

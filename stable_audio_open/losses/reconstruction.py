@@ -44,7 +44,7 @@ def spectral_distance(
     Args:
         decoded: Magnitudes of the decoded signal.
         target: Magnitudes of the original.
-        reference: Whose norm divides the convergence.
+        reference: The signal whose norm divides the convergence.
     """
     norm = torch.linalg.vector_norm(decoded if reference == "decoded" else target)
     convergence = torch.linalg.vector_norm(target - decoded) / norm
@@ -56,11 +56,11 @@ class StereoSpectralLoss(nn.Module):
     """Spectral distances of mid (L+R), side (L-R), left and right, averaged over resolutions.
 
     Args:
-        sample_rate: For the A-weighting.
+        sample_rate: Hertz, for the A-weighting.
         fft_sizes: Windows (Hann) in samples; the hop is a quarter of each.
         a_weighting: Filter both signals by the A curve first (101 taps).
-        reference: Whose norm divides the spectral convergence; the published training divides
-            by that of the decoded signal.
+        reference: The signal whose norm divides the spectral convergence; in the published
+            training it is the decoded one.
         skip_silent_side: Leave items whose original has next to no side (mono recordings) out of
             the side term: it would dominate the whole loss by its logarithm and its small norm.
         mel: Compute the mel term too (0 otherwise).

@@ -19,8 +19,8 @@ def mel_filters(fft_size: int, *, sample_rate: int) -> Float[Tensor, "bins bands
     A full-scale sine in the middle of a band has a power of 1 there.
 
     Args:
-        fft_size: Of a Hann window of the same length.
-        sample_rate: In hertz.
+        fft_size: Samples of the transform and of its Hann window.
+        sample_rate: Hertz.
     """
     from torchaudio.functional import melscale_fbanks
 

@@ -54,7 +54,7 @@ def steps(
 
     Args:
         title: What is shown, for errors.
-        edges: Of the bins, ascending.
+        edges: Edges of the bins, ascending.
         series: A name and a share within 0..1 for each bin.
         across: Label of the axis of the bins.
         up: Label of the axis of the shares.
@@ -85,7 +85,7 @@ def curve(name: str, points: Sequence[tuple[float, float]], *, marked: int | Non
     """Return values over steps as a line with dots.
 
     Args:
-        name: Of the values.
+        name: Name of the values.
         points: Step and value, by ascending step; values that are not finite are left out.
         marked: Place of the point that is shown larger and with its value; none when None.
     """

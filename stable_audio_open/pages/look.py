@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 COLOURS = ("#3d6fb4", "#8a8f98", "#c2452d", "#d99a1c", "#3f8f57", "#7a4fa3")
 INK = "#1c2430"
 WIDTH = 8.5
-"""Of a page, in inches."""
+"""Width of a page, in inches."""
 _SETTINGS = {
     "axes.edgecolor": INK,
     "axes.spines.right": False,

@@ -21,7 +21,7 @@ class Plot(NamedTuple):
 
     title: str
     address: str
-    """With all of the picture in it."""
+    """Data address, with all of the picture in it."""
     table: Table | None = None
     """The same values, for who would rather read them."""
 

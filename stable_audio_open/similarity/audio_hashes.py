@@ -1,4 +1,4 @@
-"""Recordings told apart by what they sound like when decoded, whatever their container."""
+"""Recordings identified by what they decode to, whatever their container."""
 
 import hashlib
 import logging
@@ -25,7 +25,7 @@ def audio_hash(path: Path) -> str:
     Hashed are: `pcm16 RATE CHANNELS` and a line feed in ASCII; the samples, frame by frame, each
     times 32768, rounded to the nearest (half to even) and clipped to 16 bits, as little-endian
     integers; the number of frames as a little-endian integer of 64 bits. The same samples in WAV
-    (16 bits or float) and FLAC have the same hash. More than 16 bits are told apart only where they
+    (16 bits or float) and FLAC have the same hash. More than 16 bits differ only where they
     round differently; lossy copies never agree.
 
     Raises:
@@ -53,7 +53,7 @@ class HashedFile(msgspec.Struct, frozen=True, kw_only=True):
     modified: int
     """Nanoseconds."""
     hash: str
-    """Of the audio."""
+    """Hash of the audio."""
 
 
 def hash_files(
@@ -67,7 +67,7 @@ def hash_files(
     Args:
         files: Relative to `audio`.
         audio: Folder of the recordings.
-        folder: Of the list.
+        folder: Folder of the list.
         engine: What decodes and hashes; this process when None.
     """
     path = folder / HASHES
@@ -106,7 +106,7 @@ def hash_files(
 
 
 class _File(NamedTuple):
-    """To be hashed; what it was when it was looked at."""
+    """A file to hash, and its state when it was looked at."""
 
     name: str
     size: int

@@ -26,8 +26,8 @@ class EmbeddingCache:
     """The embeddings of one embedder, in `folder/NAME/part-NNNNN.safetensors`.
 
     Args:
-        folder: Of all embedders.
-        name: Of the embedder.
+        folder: Folder of the embeddings of all embedders.
+        name: Name of the embedder.
         part: Embeddings in a file.
 
     Raises:
@@ -101,12 +101,12 @@ def embed_files(
 
     Args:
         files: Relative to `audio`; at least one.
-        hashes: Of the audio of each file.
+        hashes: Hash of the audio of each file.
         audio: Folder of the recordings.
         embedder: Gets each recording whole, at its rate, as the mean of its channels.
-        cache: Of this embedder.
+        cache: Cache of this embedder.
         engine: What reads and embeds; this process when None.
-        load: How each worker gets the embedder; where None, the embedder itself goes to them.
+        load: Loads the embedder in each worker; the embedder itself is sent to them when None.
 
     Raises:
         AudioFileError: When a file cannot be read.

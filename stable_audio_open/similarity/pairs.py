@@ -34,7 +34,7 @@ def similar_pairs(
     memory of one block of similarities, whatever the number of items.
 
     Args:
-        embeddings: Of any length but zero.
+        embeddings: Vectors of any length but zero.
         threshold: Above 0, at most 1.
         block: Rows compared at once.
 
@@ -63,8 +63,8 @@ def groups(items: int, pairs: Iterable[Pairs]) -> list[list[int]]:
     """Return the sets of two or more items that pairs connect, directly or through others.
 
     Args:
-        items: How many there are.
-        pairs: Of their indices.
+        items: Number of items.
+        pairs: Pairs of indices.
 
     Returns:
         Ascending indices, groups by their first.

@@ -21,7 +21,7 @@ def similar_pairs_by_faiss(
     normalised embeddings once more, and all pairs of a block of queries, in both orders.
 
     Args:
-        embeddings: Of any length but zero.
+        embeddings: Vectors of any length but zero.
         threshold: Above 0, at most 1.
         block: Queries at once.
 

@@ -38,7 +38,7 @@ class AdversarialTraining(AutoencoderTraining):
         discriminator_optimisation: AdamW and schedule of the discriminators.
         first_step: The step from which on the discriminators take part.
         gradient_clip: Largest norm of each side's gradient, or None.
-        others: Of `AutoencoderTraining`.
+        others: Arguments of `AutoencoderTraining`.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class AdversarialTraining(AutoencoderTraining):
         Args:
             audio: Crops `[batch, channels, time]`.
             batch_idx: Number of the batch, for the posterior's noise.
-            against: With the terms of the discriminators.
+            against: Add the terms of the discriminators.
         """
         reconstruction = self.reconstruct(audio, batch_idx)
         if not against:

@@ -56,7 +56,7 @@ class AutoencoderTraining(pl.LightningModule):
         ema: Average of the weights to keep, or None.
         offload_ema: Keep it in CPU memory.
         header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
-        seed: Of the posterior's noise.
+        seed: Seed of the posterior's noise.
     """
 
     def __init__(

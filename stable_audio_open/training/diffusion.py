@@ -47,7 +47,7 @@ class DiffusionTraining(pl.LightningModule):
         offload_ema: Keep it in CPU memory.
         log_loss_by_timestep: Log the loss of each quarter of the timesteps apart.
         header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
-        seed: Of timesteps, noise and dropout.
+        seed: Seed of the timesteps, noise and dropout.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class OffloadedAverage:
 
     Args:
         online: What is averaged.
-        prefix: Of its tensors in a checkpoint.
+        prefix: Prefix of its tensors in a checkpoint.
     """
 
     def __init__(self, online: nn.Module, *, prefix: str) -> None:

@@ -13,7 +13,7 @@ def failure_logged(what: str, step: int) -> Iterator[None]:
 
     Args:
         what: Such as `the demos`.
-        step: Of the run.
+        step: Step of the run.
     """
     try:
         yield

@@ -14,7 +14,7 @@ MOST_LOST = 20.0
 AUDIBLE = 1e-3
 """RMS of an original (full scale is 1) below which nothing is asked of its level: -60 dB."""
 FIRST_STEP = 100
-"""Of training; an untrained decoder may be quiet."""
+"""Steps of training that are passed over; an untrained decoder may be quiet."""
 
 
 def level_lost(

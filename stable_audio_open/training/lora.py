@@ -29,9 +29,9 @@ def add_adapter(
         transformer: A `DiffusionTransformer`; untrained adapters change nothing of what it does.
         rank: Inner width of the added layers.
         alpha: Their output is multiplied by `alpha / rank`.
-        targets: Parts of the blocks, of `LAYERS`.
-        dropout: On the input of the added layers.
-        seed: Of their initial weights.
+        targets: Parts of the blocks, which are keys of `LAYERS`.
+        dropout: Dropout on the input of the added layers.
+        seed: Seed of the initial weights of the added layers.
 
     Returns:
         Their settings, as peft writes them to `adapter_config.json`.

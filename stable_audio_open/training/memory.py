@@ -90,7 +90,7 @@ class StepMemory(NamedTuple):
 
     peak: int
     kept: int
-    """Of it, what the forward pass keeps for the backward pass."""
+    """The part of it that the forward pass keeps for the backward pass."""
     gradients: int
     optimizer: int
 

@@ -14,13 +14,13 @@ class BatchRandomness:
     as one process with four.
 
     Args:
-        seed: Of the run.
+        seed: Seed of the run.
         step: Optimiser steps taken before; several batches share it where gradients accumulate.
         batch: Number of the batch in its epoch.
         items: Items of this process.
         rank: Number of this process; its items are every `processes`-th from this one on, as
             PyTorch's DistributedSampler deals them.
-        processes: How many share the batch.
+        processes: Number of processes that share the batch.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class BatchRandomness:
 
     @property
     def seed(self) -> int:
-        """For what can only draw from a global state; differs between processes."""
+        """Seed for what can only draw from a global state; differs between processes."""
         return self.generators[0].initial_seed()
 
 

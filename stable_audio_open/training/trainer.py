@@ -101,8 +101,8 @@ def train(
     Args:
         task: What is trained.
         batches: What it is trained on.
-        settings: How long, where and how exactly.
-        measurements: What the run measures.
+        settings: Length, place and precision of the run.
+        measurements: Measurements of the run.
         faults: Unusable recordings of the run.
         early_stopping: Ends the run when it gets no better.
         evaluations: Measures metrics now and then.
@@ -137,7 +137,7 @@ def make_trainer(
     """Return Lightning's trainer, which writes checkpoints and a log to the run's folder.
 
     Args:
-        settings: How long, where and how exactly it trains.
+        settings: Length, place and precision of the run.
         measurements: What the run measures.
         by_hand: The module takes the steps of two optimisers in turn, and clips gradients itself.
         early_stopping: Comes before the checkpoints, so that the last one is written.

@@ -104,7 +104,7 @@ def autoencoder_config(
             optimizer=AdamWConfig(lr=3e-3, betas=(0.7, 0.95), weight_decay=0.02, offload=True),
             schedule=InverseLRConfig(inv_gamma=40, power=0.25, warmup=0.75),
             batch_size=9,
-            crop_samples=2048,
+            crop_samples=512,
             loss=ReconstructionConfig(
                 fft_sizes=(256, 64),
                 a_weighting=False,
@@ -148,7 +148,7 @@ def diffusion_config(
         name="model",
         sample_rate=RATE,
         audio_channels=2,
-        window_samples=2 * RATE,
+        window_samples=1024,
         autoencoder=autoencoder,
         conditioning=ConditioningConfig(
             width=12,
@@ -201,7 +201,7 @@ def diffusion_config(
                 path=str(sounds),
                 manifest="judged.jsonl",
                 count=3,
-                seconds=0.75,
+                seconds=0.0625,
                 every=10,
                 frechet="log-mel",
                 listen_on_cpu=True,

@@ -23,9 +23,9 @@ def test_crops(autoencoder_config: AutoencoderModelConfig) -> None:
     assert (module.batch_size, module.workers, module.seed) == (9, 2, 31)
     dataset: Any = module.dataset
     assert dataset.files == ["0.wav", "1.wav", "2.wav"]
-    assert len(dataset) == 6  # of 4,000 samples: one crop of 2,048 or two
+    assert len(dataset) == 3 * 6  # of 4,000 samples each
     assert (dataset.sample_rate, dataset.channels) == (8000, 2)
-    assert (dataset.crop_samples, dataset.seed) == (2048, 31)
+    assert (dataset.crop_samples, dataset.seed) == (512, 31)
     validation: Any = module.validation
     assert validation.files == ["3.wav", "4.wav"]
 
@@ -40,7 +40,8 @@ def test_windows(diffusion_config: DiffusionModelConfig) -> None:
     assert (module.batch_size, module.workers, module.seed) == (8, 3, 41)
     dataset: Any = module.dataset
     assert [one.file for one in dataset.recordings] == ["0.wav", "1.wav", "2.wav"]
-    assert (dataset.window, dataset.downsampling, dataset.sample_rate) == (2000, 8, 8000)
+    assert (dataset.window, dataset.downsampling, dataset.sample_rate) == (128, 8, 8000)
+    assert len(dataset) == 3 * 2
     assert (dataset.trailing_silence, dataset.caption_share) == (0.5, 0.15)
     assert dataset.metadata.named_share == 0.85
     assert (dataset.whole_seconds, dataset.seed) == (True, 41)
@@ -49,4 +50,4 @@ def test_windows(diffusion_config: DiffusionModelConfig) -> None:
     encoding = encoding_of(run.config, autoencoder)
     assert (encoding.sample_rate, encoding.audio_channels) == (8000, 2)
     assert (encoding.downsampling, encoding.latent_channels) == (8, 7)
-    assert encoding.window_samples == 16000
+    assert encoding.window_samples == 1024

@@ -28,7 +28,7 @@ def test_autoencoder(autoencoder_config: AutoencoderModelConfig) -> None:
 
 def test_model(diffusion_config: DiffusionModelConfig, tiny_text_encoder: TextEncoder) -> None:
     model = build_model(diffusion_config, text_encoder=tiny_text_encoder)
-    assert (model.window_samples, model.window_frames) == (16000, 2000)
+    assert (model.window_samples, model.window_frames) == (1024, 128)
     assert model.autoencoder.scale == 1.75
     conditioner: Any = model.conditioner
     assert conditioner.cross_attention == ("seconds_total", "prompt")

@@ -236,6 +236,7 @@ def trainer_of(monkeypatch: pytest.MonkeyPatch) -> Any:
             measurements=measurements,
             faults=Faults(run.folder / "unusable.csv", recordings=3, most=0.0),
             early_stopping=early_stopping(run.trainer, measurements),
+            evaluations=evaluations(run, measurements, torch.device("cpu")),
             demos=demo_writer(run),
         )
         [trainer] = started
@@ -252,7 +253,8 @@ def only(trainer: pl.Trainer, kind: type) -> Any:
 def test_trainer(
     diffusion: DiffusionTraining, diffusion_run: DiffusionRun, trainer_of: Any
 ) -> None:
-    trainer = trainer_of(diffusion_run, diffusion)
+    checkpoint = replace(diffusion_run.trainer.checkpoint, best="evaluation/frechet")
+    trainer = trainer_of(with_trainer(diffusion_run, checkpoint=checkpoint), diffusion)
     folder = diffusion_run.folder
     assert folder == Path(diffusion_run.trainer.output) / "unusual"
     assert Path(trainer.default_root_dir) == folder
@@ -264,16 +266,17 @@ def test_trainer(
     assert type(trainer.logger).__name__ == "TensorBoardLogger"
     assert only(trainer, SkipNonFinite).most_in_row == 17
     checkpoints = only(trainer, Checkpoints)
-    assert (checkpoints.every, checkpoints.keep, checkpoints.best) == (13, 5, "evaluation/stft")
+    assert (checkpoints.every, checkpoints.keep, checkpoints.best) == (13, 5, "evaluation/frechet")
     assert checkpoints.folder == folder / "checkpoints"
     stopping = only(trainer, EarlyStopping)
     assert (stopping.metric, stopping.patience) == ("validation/loss", 19)
     assert stopping.least_change == 0.375
     throughput = only(trainer, Throughput)
-    assert (throughput.seconds, throughput.every) == (2.0, 2)
+    assert (throughput.seconds, throughput.every) == (0.128, 2)
     assert only(trainer, TrainingLevel).every == 2
     assert only(trainer, UnreadableRecordings).faults.recordings == 3
     assert only(trainer, ParametersWithoutGradient)
+    assert only(trainer, Evaluations).folder == folder / "evaluation"
     demos = only(trainer, DemoWriter)
     assert (demos.every, demos.steps, demos.seed) == (29, 12, 41)
     assert demos.guidance_scales == [1.5, 4.5]
@@ -287,8 +290,9 @@ def test_trainer_of_two_optimisers(
     adversarial_task: AdversarialTraining, autoencoder_run: AutoencoderRun, trainer_of: Any
 ) -> None:
     trainer = trainer_of(autoencoder_run, adversarial_task)
+    assert only(trainer, Evaluations).every == 7
     assert trainer.gradient_clip_val is None
-    assert only(trainer, Throughput).seconds == pytest.approx(2048 / 8000)
+    assert only(trainer, Throughput).seconds == pytest.approx(512 / 8000)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +335,7 @@ def test_evaluation_of_generations(diffusion_run: DiffusionRun) -> None:
     assert (evaluation.steps, evaluation.guidance_scale, evaluation.seed) == (14, 2.5, 37)
     assert evaluation.keep_sounds
     assert evaluation.metrics == ["frechet"]
-    assert evaluation.fixed.seconds == 0.75
+    assert evaluation.fixed.seconds == 0.0625
     assert len(evaluation.fixed.recordings) == 3
 
 

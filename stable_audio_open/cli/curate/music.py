@@ -47,7 +47,7 @@ def music(
         threshold=threshold, seconds=seconds, counting=counting, classes=tuple(classes or ())
     )
     runs = make_engine(engine, workers, address, gpus_per_worker)
-    # Here too it is loaded, for its name; on the CPU where it is others that listen.
+    # Here too it is loaded, for its name; on the CPU where workers tag.
     hears = make_tagger(tagger, device if engine == "serial" else "cpu")
     counts = gate_catalogue(
         catalogue,

@@ -19,13 +19,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One verdict on one recording; `final_decisions` says which of several holds."""
 
     id: str
-    """Of the record."""
+    """Identifier of the record."""
     verdict: Verdict
     """`review` waits for a person."""
     stage: str
     """What decided: `licence`, `music`, `search`, `duplicates`, `review`, ..."""
     reason: str
-    """In words, with the numbers."""
+    """Why, in words and with the numbers."""
     by: str
     """Program and settings, or the person."""
     at: str

@@ -54,7 +54,7 @@ def ingest(rows: Iterable[Row], folder: Path, *, replace: bool = False) -> Inges
     Args:
         rows: Read once; one part of the catalogue is in memory at a time, and all identifiers.
             Bad rows and repeated identifiers go to `folder/rejects.jsonl`.
-        folder: Of the catalogue; decisions that are there stay.
+        folder: Folder of the catalogue; decisions that are there stay.
         replace: Take the place of a catalogue that is there.
 
     Raises:
@@ -85,7 +85,7 @@ def with_files(rows: Iterable[Row], files: dict[int, str]) -> Iterator[Row]:
     """Say for each record which file holds its audio.
 
     Args:
-        rows: Of Freesound or FMA, whose identifiers are numbers.
+        rows: Rows of Freesound or FMA, whose identifiers are numbers.
         files: Paths by number; see `files_by_number`.
     """
     for row in rows:

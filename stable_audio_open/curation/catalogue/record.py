@@ -1,4 +1,4 @@
-"""What is known about a recording before anyone has listened to it."""
+"""What a catalogue says of a recording."""
 
 import msgspec
 
@@ -25,9 +25,9 @@ class CatalogueRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     family: str | None = None
     """Group that evaluation compares within, where a manifest names one."""
     year: int | None = None
-    """Of release or recording."""
+    """Year of the release or the recording."""
     licence: str | None = None
-    """As the catalogue gives it: a URL or a title."""
+    """Licence as the catalogue gives it: a URL or a title."""
     author: str | None = None
     """Who is to be named: user name or artist."""
     page_url: str | None = None

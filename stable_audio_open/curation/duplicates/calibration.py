@@ -32,7 +32,7 @@ class Calibration(NamedTuple):
     """What labelled pairs say about thresholds."""
 
     rows: list[Row]
-    """For each similarity that occurs, descending."""
+    """One row for each similarity that occurs, descending."""
     no_false_positives: float | None
     """Lowest of these thresholds that finds copies alone; None where every one errs."""
     no_false_negatives: float
@@ -67,7 +67,7 @@ def calibrate(similarities: Sequence[float], copies: Sequence[bool]) -> Calibrat
     """Return precision and recall at every threshold that makes a difference.
 
     Args:
-        similarities: Of labelled pairs.
+        similarities: Cosines of the labelled pairs.
         copies: Their labels.
 
     Raises:

@@ -24,7 +24,7 @@ from stable_audio_open.similarity.pairs import Pairs
 COMMAND = "fpcalc"
 FINGERPRINTS = "chromaprint.jsonl"
 SECONDS = 120
-"""Of a recording, from its start; Chromaprint's own default."""
+"""Seconds of a recording, from its start; Chromaprint's own default."""
 LEAST = 16
 """Values of a fingerprint (about 0.12 s each) below which nothing can be said."""
 SHIFT = 24
@@ -48,13 +48,13 @@ class StoredFingerprint(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the list of known fingerprints."""
 
     hash: str
-    """Of the audio."""
+    """Hash of the audio."""
     values: list[int]
     """32 bits each; none where the recording is too short."""
 
 
 class Alignment(NamedTuple):
-    """Of two fingerprints."""
+    """How two fingerprints lie together."""
 
     agreement: float
     """Share of equal bits, within 0..1."""

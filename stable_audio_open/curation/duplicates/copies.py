@@ -35,7 +35,7 @@ def exact_copies(
 
     Args:
         records: Those without a hash are passed over.
-        hashes: By file.
+        hashes: Hash of the audio by file.
         by: Who decides.
 
     Returns:
@@ -100,7 +100,7 @@ def decide_groups(
 
     Args:
         records: All.
-        pairs: Of their indices.
+        pairs: Pairs of indices.
         alike: Measures any two of them, for the reason.
         least: That connects two directly.
         word: What is measured.

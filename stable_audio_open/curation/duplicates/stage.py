@@ -70,14 +70,14 @@ def decide_duplicates(
     be lost too. Hashes and embeddings are kept in the catalogue's folder.
 
     Args:
-        catalogue: With its decisions.
+        catalogue: Folder of the catalogue, with its decisions.
         audio: Folder of the files.
-        embedder: For near copies.
+        embedder: Finds near copies; they are not looked for when None.
         threshold: Least cosine of near copies; belongs to the embedder.
         chromaprint: Compare fingerprints too, for near copies.
         search: Finds the pairs of embeddings that are alike.
         engine: What reads, hashes and embeds; this process when None.
-        load: How each worker gets the embedder; where None, the embedder itself goes to them.
+        load: Loads the embedder in each worker; the embedder itself is sent to them when None.
 
     Raises:
         ValueError: When only one of embedder and threshold is given, it is out of range, or

@@ -26,7 +26,7 @@ from stable_audio_open.curation.known_works.names import comparable, unordered
 
 STAGE = "search"
 THRESHOLD = 90
-"""Of 100: one letter in ten may differ."""
+"""Least score, of 100: one letter in ten may differ."""
 REQUIRED = ("artist", "title")
 COLUMNS = (*REQUIRED, "album")
 
@@ -57,20 +57,20 @@ class SearchCounts(NamedTuple):
     """What a search came to."""
 
     records: int
-    """In the catalogue."""
+    """Records of the catalogue."""
     to_review: int
     """New ones that are like a known work."""
     before: int
     """Found before with the same list and threshold."""
     nameless: int
-    """Without artist or title."""
+    """Records without artist or title."""
 
 
 class KnownWorks:
     """A list of works, ready to be compared with.
 
     Args:
-        works: At least one.
+        works: The works, at least one.
     """
 
     def __init__(self, works: Sequence[Work]) -> None:
@@ -123,7 +123,7 @@ def search_catalogue(catalogue: Path, against: Path, *, threshold: int = THRESHO
     """Compare all records with a list of works, and add the decisions to the catalogue.
 
     Args:
-        catalogue: With its decisions.
+        catalogue: Folder of the catalogue, with its decisions.
         against: See `read_works`.
         threshold: 1 to 100.
 

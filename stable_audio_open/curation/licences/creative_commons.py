@@ -60,7 +60,7 @@ class Licence(msgspec.Struct, frozen=True, kw_only=True):
     """`CC0`, `CC-BY`, `CC Sampling+`, `CC-BY-NC-SA`, `Public Domain Mark`, ..., `unknown` or
     `missing`."""
     version: str | None = None
-    """Such as `4.0`; None where it is not stated."""
+    """Version such as `4.0`; None where it is not stated."""
     port: str | None = None
     """Country of a ported version, as its URL writes it."""
     url: str | None = None
@@ -76,7 +76,8 @@ def from_url(text: str) -> Licence | None:
     """Return the licence of a URL, whatever its scheme, language and ending; None if there is none.
 
     Args:
-        text: In any case, with or without `www.`, `legalcode`, `deed.de`, `%2B`, query, slashes.
+        text: The licence in any case, with or without `www.`, `legalcode`, `deed.de`, `%2B`,
+            query and slashes.
     """
     plain = re.split(r"[?#]", unquote(text.strip().strip("<>")).casefold())[0]
     found = URL.fullmatch(plain)

@@ -46,7 +46,7 @@ def licence_refusal(text: str | None) -> str | None:
     """Say why a licence cannot be accepted; None when it can.
 
     Args:
-        text: As the catalogue gives it.
+        text: The licence as the catalogue gives it.
     """
     licence = normalise(text)
     if licence.name in ACCEPTED:

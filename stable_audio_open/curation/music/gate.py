@@ -40,9 +40,9 @@ def music_seconds(
 
     Args:
         probabilities: Within 0..1.
-        columns: Of the classes that tell music; which of them it is may change from frame to frame.
+        columns: Columns of the classes of music; which is active may change from frame to frame.
         seconds_per_frame: Time from one frame to the next.
-        threshold: Of the probability.
+        threshold: Least probability of an active class.
         counting: `total`, or `contiguous` for the longest stretch.
     """
     return active_seconds(

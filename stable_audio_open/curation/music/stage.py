@@ -57,7 +57,7 @@ def gate_catalogue(
         tagger: Named in the decisions.
         gate: When it is music.
         engine: Where files are read and tagged; this process when None.
-        load: How each worker gets the tagger; the tagger itself is sent to them when None.
+        load: Loads the tagger in each worker; the tagger itself is sent to them when None.
 
     Returns:
         How many there are of `review`, `keep`, `before`, `no file`, `dropped` and `bad`.
@@ -108,7 +108,7 @@ def decide_music(
     Args:
         record: Its `file` is read.
         audio: Folder of the recordings.
-        tagger: What hears.
+        tagger: The tagger.
         gate: When it is music.
         block_seconds: About how much audio is worked on at once.
 
@@ -148,9 +148,9 @@ def decide_all(
     Args:
         records: Each with its file.
         audio: Folder of the recordings.
-        load: How each worker gets the tagger.
+        load: Loads the tagger in each worker.
         gate: When it is music.
-        engine: What reads and listens; this process when None.
+        engine: Where files are read and tagged; this process when None.
 
     Raises:
         ValueError: As `decide_music`.

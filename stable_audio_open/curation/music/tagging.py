@@ -1,4 +1,4 @@
-"""A tagger hears a recording of any length in bounded memory."""
+"""Tags of a recording of any length, in bounded memory."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ class TaggedRecording(NamedTuple):
     """What remains of a recording: four bytes a frame, whatever the number of classes."""
 
     music: Float[Tensor, "frames"]
-    """The highest probability among the classes that tell music."""
+    """The highest probability among the classes of music."""
     means: Float[Tensor, "classes"]
     """Mean probability of every class."""
     duration: float
@@ -33,7 +33,7 @@ def tag_blocks(
     """Yield the frames of a recording in order, as the tagger gives them for the whole.
 
     Args:
-        path: Of the audio; stereo is averaged.
+        path: The audio file; stereo is averaged.
         tagger: Its `stride` and `context` say how excerpts have to lie.
         block_seconds: About how much audio is worked on at once, besides the context.
 
@@ -67,9 +67,9 @@ def tag_recording(
     """Return the probability of music over time, and what else was tagged.
 
     Args:
-        path: Of the audio.
-        tagger: What hears.
-        music_classes: Which classes tell music; the tagger's own when there are none.
+        path: The audio file.
+        tagger: The tagger.
+        music_classes: Classes of music; the tagger's own when there are none.
         block_seconds: About how much audio is worked on at once.
 
     Raises:

@@ -31,7 +31,7 @@ def write_page(path: Path, cases: Sequence[OpenCase], *, audio: Path | None) -> 
     catalogue is escaped.
 
     Args:
-        path: Of the page.
+        path: File of the page.
         cases: What waits.
         audio: Folder of the recordings, which the players find relative to the page; no players
             when None.

@@ -35,7 +35,7 @@ BINS: tuple[str, ...] = (
 MOST = 30
 """Rows of tables and plots that could be long."""
 LISTED = 500
-"""Rows of what is left out that are told by name; the reasons count all."""
+"""Rows of what is left out that are named; the reasons count all."""
 LONGEST = 120
 """Letters of a row that could not be read."""
 UNKNOWN = "unknown"
@@ -56,7 +56,7 @@ def write_report(
     """Write the page of a catalogue with its decisions and rejects, and return its records.
 
     Args:
-        path: Of the page.
+        path: File of the page.
         title: Its head.
         catalogue: Folder.
         unusable: Files that could not be read when a set was built, and why.

@@ -88,7 +88,7 @@ def read_answers(
     Args:
         path: CSV with the columns id and verdict, perhaps note, and any others; commas, or
             semicolons as some spreadsheets save them.
-        identifiers: Of the catalogue.
+        identifiers: Identifiers of the catalogue.
         decisions: Taken so far.
         by: The person's name.
 
@@ -149,7 +149,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                 raise ValueError(
                     f"{path}: has no column {name!r}; the columns are {', '.join(names) or 'none'}"
                 )
-        # A cell may hold line breaks: its row is told by the line where it ends.
+        # A cell may hold line breaks: its row is identified by the line where it ends.
         return [
             (rows.line_num, {name: (row.get(name) or "").strip() for name in FILLED})
             for row in rows

@@ -89,8 +89,8 @@ def genre_names(numbers: Iterable[int], genres: dict[int, Genre]) -> tuple[str, 
     """Return the names of genres and of all that contain them, the most general first.
 
     Args:
-        numbers: Of `track.genres`.
-        genres: As `read_genres` gives them.
+        numbers: Numbers of `track.genres`.
+        genres: What `read_genres` gives.
 
     Raises:
         ValueError: An unknown genre, or one that contains itself.

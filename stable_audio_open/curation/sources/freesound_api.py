@@ -38,7 +38,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     query: str = ""
     filter: str = ""
-    """Such as `license:"Creative Commons 0" duration:[1 TO 30]`."""
+    """Filter such as `license:"Creative Commons 0" duration:[1 TO 30]`."""
     sort: str = "created_asc"
     """Oldest first, so that new sounds do not move the pages while they are fetched."""
     fields: str = FIELDS

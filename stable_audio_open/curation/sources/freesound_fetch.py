@@ -52,7 +52,7 @@ def fetch_pages(
     """Fetch the pages of a search that are not there yet, each in one step.
 
     Args:
-        client: Of the server.
+        client: Client of the server.
         search: The same as before, where the folder holds pages.
         folder: Pages go to `folder/pages/page-NNNNN.json`, as the server wrote them.
         most: Pages in all; None for as many as there are.
@@ -94,10 +94,10 @@ def fetch_audio(
     A recording that the server refuses, or has not, is a failure and no reason to stop.
 
     Args:
-        client: Of the server; its token is needed for originals.
+        client: Client of the server; its token is needed for originals.
         folder: Recordings go to `folder/audio/NUMBER.mp3`, originals with their own ending.
         kind: Previews are MP3 files at the API's higher quality.
-        pages: How many to read.
+        pages: Number of pages to read.
         report: Called with each file fetched.
 
     Returns:

@@ -28,7 +28,7 @@ class Sound(msgspec.Struct, frozen=True):
     samplerate: float | None = None
     channels: int | None = None
     results: tuple[msgspec.Raw, ...] | None = None
-    """Of a list reply."""
+    """The sounds of a list reply."""
 
 
 SOUND = msgspec.json.Decoder(Sound)

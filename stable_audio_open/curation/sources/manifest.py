@@ -55,7 +55,7 @@ def _sources(manifest: Path) -> Iterator[str]:
             try:
                 source = decoder.decode(line).source
             except (msgspec.DecodeError, UnicodeDecodeError):
-                continue  # told of when the line is read as a whole
+                continue  # reported when the line is read as a whole
             if source:
                 yield source
 

@@ -71,7 +71,7 @@ def draw_chunks(
         rng: The only source of chance.
         seconds: Length of a chunk.
         most: Chunks in a pass.
-        passes: How often the recording is sampled.
+        passes: Number of passes over the recording.
 
     Raises:
         ValueError: When the recording has no length.
@@ -111,7 +111,7 @@ def recording_chunks(
         duration: Seconds.
         name: Identifier of the record.
         high_fidelity: What was measured; whole catalogues count as such in any case.
-        seed: Of the set.
+        seed: Seed of the set.
         settings: Those of the paper by default.
 
     Raises:

@@ -38,8 +38,8 @@ def keep_current(folder: Path, inputs: str, write: Callable[[Path], object]) -> 
     """Write a set, or leave the one that was made of the same.
 
     Args:
-        folder: Of the set. One that this function wrote is replaced as a whole; it stays as it was
-            when writing fails.
+        folder: Folder of the set. One that this function wrote is replaced as a whole; it stays
+            as it was when writing fails.
         inputs: See `inputs_hash`.
         write: Writes a set into a folder that is not there.
 

@@ -1,4 +1,4 @@
-"""High fidelity, heard and not declared: real stereo, and energy where upsampling leaves none.
+"""High fidelity, measured and not declared: real stereo, and energy where upsampling leaves none.
 
 The paper takes more chunks from "stereo and full-band" recordings "recorded at 48kHz and verified
 to contain energy in high frequencies" (section 3.1); how it verified is not said.
@@ -65,7 +65,7 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
     edge_db: float | None = None
     """See the settings."""
     lacks: tuple[str, ...] = ()
-    """In words, with the numbers: what speaks against high fidelity."""
+    """What speaks against high fidelity, in words and with the numbers."""
 
     @property
     def high(self) -> bool:

@@ -30,7 +30,7 @@ def write_shards(
     from which prompts can be drawn anew in each epoch.
 
     Args:
-        folder: Of the set.
+        folder: Folder of the set.
         items: The recordings.
         audio: Folder of the files.
         seed: Decides the order, since training reads shards in sequence.

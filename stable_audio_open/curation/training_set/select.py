@@ -25,7 +25,7 @@ class Item(NamedTuple):
     """A recording of the set."""
 
     record: CatalogueRecord
-    """With a file."""
+    """A record with a file."""
     info: AudioInfo
     """What its header says, whatever the catalogue says."""
 
@@ -34,9 +34,9 @@ class Selection(NamedTuple):
     """What stands, and how many do not."""
 
     records: list[CatalogueRecord]
-    """In the order of the catalogue."""
+    """Records that are taken, in the order of the catalogue."""
     left_out: Counter[str]
-    """By reason: `drop`, `review`, `no file`."""
+    """How many are left out, by reason: `drop`, `review`, `no file`."""
 
 
 def select(records: Iterable[CatalogueRecord], standing: Mapping[str, Decision]) -> Selection:
@@ -96,7 +96,7 @@ def manifest_line(record: CatalogueRecord, file: str | None = None) -> dict[str,
     """Return a recording as a line of a training manifest: the known fields of `ManifestLine`.
 
     Args:
-        record: With a file.
+        record: A record with a file.
         file: Where it is, when not in place.
     """
     known = msgspec.structs.asdict(record)
@@ -122,11 +122,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     """Catalogue; `all` for the sum."""
     licence: str
-    """As the catalogue gives it; `all` for the sum."""
+    """Licence as the catalogue gives it; `all` for the sum."""
     recordings: int
     """How many."""
     hours: float
-    """Together."""
+    """Hours of these recordings."""
 
 
 def table(items: Sequence[Item]) -> list[Row]:

@@ -53,11 +53,11 @@ def build_training_set(
     catalogue of their own, the chunks where asked for, and, last, `set.json`.
 
     Args:
-        catalogue: With its decisions.
+        catalogue: Folder of the catalogue, with its decisions.
         audio: Folder of the files.
         output: A new or empty folder.
         form: `manifest` over the files in place, or `shards` with copies.
-        seed: Of the order of shards and of the chunks.
+        seed: Seed of the order of shards and of the chunks.
         allow_unlicensed: Take recordings without licence or author too.
         per_shard: Recordings in each shard but the last.
         chunks: Measure fidelity and draw the autoencoder's chunks.

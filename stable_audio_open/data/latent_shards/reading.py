@@ -66,7 +66,7 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     unusable: tuple[Fault, ...]
     """Recordings that could not be read, which are left out."""
     moments: Moments
-    """Of all latents of the shard."""
+    """Sums over all latents of the shard."""
 
 
 class ListedShard(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     format: int
     encoding: Encoding
     standard_deviation: float
-    """Of all latents."""
+    """Standard deviation of all latents."""
     recordings: int
     unusable: int
     """Recordings that were left out."""

@@ -105,7 +105,7 @@ def encode_shards(
         plan: The same in every process.
         autoencoder: Where its weights are, the recordings are encoded.
         rank: Number of this process.
-        processes: How many there are.
+        processes: Number of processes.
 
     Returns:
         How many shards were made.
@@ -232,7 +232,7 @@ class _Row(NamedTuple):
 
 
 class _Contents(NamedTuple):
-    """Of a tar."""
+    """What was written into a tar."""
 
     rows: list[_Row]
     unusable: list[Fault]

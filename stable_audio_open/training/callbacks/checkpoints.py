@@ -43,9 +43,9 @@ class Checkpoints(pl.Callback):
 
     Args:
         folder: Created when missing.
-        measurements: Of the run, earlier in the list of callbacks.
+        measurements: Measurements of the run, earlier in the list of callbacks.
         every: Steps between checkpoints.
-        keep: How many are kept.
+        keep: Number of checkpoints that are kept.
         best: Measured value; the step at which it is best is kept as `folder/best.ckpt`, with
             `folder/best.json` that says how good and when.
     """

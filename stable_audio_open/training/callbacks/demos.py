@@ -41,7 +41,7 @@ class Demo:
 
 
 class DemoWriter(pl.Callback):
-    """Let the averaged model be heard every so many steps.
+    """Write demos of the averaged model every so many steps.
 
     Writes sounds and spectrograms to `folder/step_N` and a page over all steps to
     `folder/index.html`, and gives them to W&B or TensorBoard where the run logs there. A demo that

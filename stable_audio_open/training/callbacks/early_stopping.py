@@ -22,10 +22,10 @@ class EarlyStopping(pl.Callback):
     counts validations, whether or not the value was measured anew.)
 
     Args:
-        measurements: Of the run, earlier in the list of callbacks.
+        measurements: Measurements of the run, earlier in the list of callbacks.
         metric: Name of the value.
-        patience: How many measurements.
-        least_change: By how much a value must be better to count.
+        patience: Number of measurements without a better value.
+        least_change: A value counts as better when it is better by more than this.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ GENERATIONS = "generations"
 
 
 class Listeners(NamedTuple):
-    """Who hears the generations; None leaves a metric out."""
+    """Networks that measure the generations; None leaves a metric out."""
 
     frechet: Embedder | None
     kl: Tagger | ClipTagger | None
@@ -40,10 +40,10 @@ class GenerationEvaluation:
     Args:
         fixed: Recordings, whose captions are the prompts.
         metrics: Some of `frechet`, `kl` and `clap`.
-        load: Loads the listeners of these metrics; called by the process that listens.
-        steps: Of sampling.
-        guidance_scale: Of classifier-free guidance.
-        seed: Of the first recording; the others count up.
+        load: Loads the networks of these metrics, in the process that measures.
+        steps: Sampling steps.
+        guidance_scale: Scale of classifier-free guidance.
+        seed: Seed of the first recording, from which the others count up.
         keep_sounds: Leave the generations where they are made.
     """
 
@@ -74,7 +74,7 @@ class GenerationEvaluation:
         return (*self.metrics, "silent")
 
     def prepare(self) -> None:
-        """Write the recordings anew, load the listeners and let them hear the recordings once.
+        """Write the recordings anew, load the networks and measure the recordings once.
 
         Raises:
             ValueError: They cannot be compared, such as by a covariance of one window.
@@ -108,7 +108,7 @@ class GenerationEvaluation:
         """Compare all generations with the recordings, and keep the results."""
         del model
         made = folder / GENERATIONS
-        # What is heard of the generations is of no use again.
+        # What is computed of the generations is of no use again.
         results = self._results(made, self._heard.copy())
         if not self.keep_sounds:
             shutil.rmtree(made, ignore_errors=True)

@@ -51,8 +51,8 @@ class Evaluations(pl.Callback):
 
     Args:
         evaluation: What is measured.
-        measurements: Of the run, earlier in the list of callbacks.
-        folder: Of all evaluations.
+        measurements: Measurements of the run, earlier in the list of callbacks.
+        folder: Folder of all evaluations.
         every: Steps.
         at_start: Evaluate before the first step too.
     """

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 FILE, PAGE = "measurements.jsonl", "measurements.html"
 HIGHER_IS_BETTER = frozenset({"evaluation/clap", "evaluation/si_sdr"})
-"""Of all other values, less is better."""
+"""Values of which more is better; of all others less is."""
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +80,7 @@ class Measurements(pl.Callback):
     run is resumed, what was measured in another way, and, in a run that starts anew, everything.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         about: What is measured and how, of each kind, in words.
     """
 
@@ -136,8 +136,8 @@ class Measurements(pl.Callback):
         """Keep what was found after the step in hand, and tell all callbacks that follow.
 
         Args:
-            trainer: Of the run.
-            values: By name, at least one; the same in all processes.
+            trainer: Trainer of the run.
+            values: Values by name, at least one; the same in all processes.
             extra: Beside the schedule.
         """
         kind = next(iter(values)).partition("/")[0]

@@ -20,7 +20,7 @@ class Throughput(pl.Callback):
     process.
 
     Args:
-        seconds: Of audio in an item.
+        seconds: Seconds of audio in an item.
         every: Steps between lines of the log.
     """
 

@@ -13,7 +13,9 @@ from torch.optim import Optimizer
 logger = logging.getLogger(__name__)
 
 STEPS = 10
-"""Of each optimiser. Layers that start at zero keep gradients from others for a step or two."""
+"""Steps of each optimiser that are looked at.
+
+Layers that start at zero keep gradients from others for a step or two."""
 NAMED = 8
 """Parameters that are named at most."""
 
@@ -26,7 +28,7 @@ class ParametersWithoutGradient(pl.Callback):
     stops. Counted anew whenever a run is started or resumed, for each optimiser apart.
 
     Args:
-        steps: Of each optimiser that are looked at.
+        steps: Steps of each optimiser that are looked at.
     """
 
     def __init__(self, *, steps: int = STEPS) -> None:
