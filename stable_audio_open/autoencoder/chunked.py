@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-class Chunk(NamedTuple):
+class FrameChunk(NamedTuple):
     """Frames to compute (`low..high`) and, among them, the frames to keep (`start..stop`)."""
 
     low: int
@@ -18,13 +18,13 @@ class Chunk(NamedTuple):
     high: int
 
 
-def chunks(frames: int, *, core: int, margin: int) -> Iterator[Chunk]:
+def chunks(frames: int, *, core: int, margin: int) -> Iterator[FrameChunk]:
     """Cut `frames` into cores of `core` frames with up to `margin` more on either side."""
     if core < 1:
         raise ValueError(f"a chunk's core must be at least 1 latent frame, got {core}")
     for start in range(0, frames, core):
         stop = min(start + core, frames)
-        yield Chunk(max(0, start - margin), start, stop, min(frames, stop + margin))
+        yield FrameChunk(max(0, start - margin), start, stop, min(frames, stop + margin))
 
 
 def decode_chunked(

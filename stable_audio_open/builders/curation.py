@@ -19,7 +19,7 @@ from stable_audio_open.config.curation import (
     PannsConfig,
     SourceConfig,
 )
-from stable_audio_open.curation.catalogue.ingest import Row, with_files
+from stable_audio_open.curation.catalogue.ingest import SourceRow, with_files
 from stable_audio_open.curation.sources.fma import read_fma
 from stable_audio_open.curation.sources.folder import read_folder
 from stable_audio_open.curation.sources.freesound_json import read_freesound
@@ -61,7 +61,7 @@ def build_embedder(config: ClapConfig | MusicnnConfig) -> Embedder:
             assert_never(config)
 
 
-def read_source(config: SourceConfig, audio: Path, engine: Engine | None) -> Iterator[Row]:
+def read_source(config: SourceConfig, audio: Path, engine: Engine | None) -> Iterator[SourceRow]:
     """Yield the rows of a source."""
     match config:
         case FolderSourceConfig():

@@ -8,7 +8,7 @@ from stable_audio_open.checkpoint.diffusers_config import (
     read_autoencoder_config,
     read_pipeline_config,
 )
-from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, Leaf, Row, expand
+from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, KeyRow, Leaf, expand
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
 from stable_audio_open.config.autoencoder import AutoencoderConfig
@@ -27,59 +27,59 @@ KINDS = {
 }
 
 AUTOENCODER_ROWS = (
-    Row("encoder.input", "encoder.conv1", "conv"),
-    Row("encoder.blocks.{b}.units.{u}.snake1", "encoder.block.{b}.res_unit{u1}.snake1", "snake"),
-    Row("encoder.blocks.{b}.units.{u}.conv1", "encoder.block.{b}.res_unit{u1}.conv1", "conv"),
-    Row("encoder.blocks.{b}.units.{u}.snake2", "encoder.block.{b}.res_unit{u1}.snake2", "snake"),
-    Row("encoder.blocks.{b}.units.{u}.conv2", "encoder.block.{b}.res_unit{u1}.conv2", "conv"),
-    Row("encoder.blocks.{b}.snake", "encoder.block.{b}.snake1", "snake"),
-    Row("encoder.blocks.{b}.downsample", "encoder.block.{b}.conv1", "conv"),
-    Row("encoder.snake", "encoder.snake1", "snake"),
-    Row("encoder.output", "encoder.conv2", "conv"),
-    Row("decoder.input", "decoder.conv1", "conv"),
-    Row("decoder.blocks.{b}.snake", "decoder.block.{b}.snake1", "snake"),
-    Row("decoder.blocks.{b}.upsample", "decoder.block.{b}.conv_t1", "conv"),
-    Row("decoder.blocks.{b}.units.{u}.snake1", "decoder.block.{b}.res_unit{u1}.snake1", "snake"),
-    Row("decoder.blocks.{b}.units.{u}.conv1", "decoder.block.{b}.res_unit{u1}.conv1", "conv"),
-    Row("decoder.blocks.{b}.units.{u}.snake2", "decoder.block.{b}.res_unit{u1}.snake2", "snake"),
-    Row("decoder.blocks.{b}.units.{u}.conv2", "decoder.block.{b}.res_unit{u1}.conv2", "conv"),
-    Row("decoder.snake", "decoder.snake1", "snake"),
-    Row("decoder.output", "decoder.conv2", "conv without bias"),
+    KeyRow("encoder.input", "encoder.conv1", "conv"),
+    KeyRow("encoder.blocks.{b}.units.{u}.snake1", "encoder.block.{b}.res_unit{u1}.snake1", "snake"),
+    KeyRow("encoder.blocks.{b}.units.{u}.conv1", "encoder.block.{b}.res_unit{u1}.conv1", "conv"),
+    KeyRow("encoder.blocks.{b}.units.{u}.snake2", "encoder.block.{b}.res_unit{u1}.snake2", "snake"),
+    KeyRow("encoder.blocks.{b}.units.{u}.conv2", "encoder.block.{b}.res_unit{u1}.conv2", "conv"),
+    KeyRow("encoder.blocks.{b}.snake", "encoder.block.{b}.snake1", "snake"),
+    KeyRow("encoder.blocks.{b}.downsample", "encoder.block.{b}.conv1", "conv"),
+    KeyRow("encoder.snake", "encoder.snake1", "snake"),
+    KeyRow("encoder.output", "encoder.conv2", "conv"),
+    KeyRow("decoder.input", "decoder.conv1", "conv"),
+    KeyRow("decoder.blocks.{b}.snake", "decoder.block.{b}.snake1", "snake"),
+    KeyRow("decoder.blocks.{b}.upsample", "decoder.block.{b}.conv_t1", "conv"),
+    KeyRow("decoder.blocks.{b}.units.{u}.snake1", "decoder.block.{b}.res_unit{u1}.snake1", "snake"),
+    KeyRow("decoder.blocks.{b}.units.{u}.conv1", "decoder.block.{b}.res_unit{u1}.conv1", "conv"),
+    KeyRow("decoder.blocks.{b}.units.{u}.snake2", "decoder.block.{b}.res_unit{u1}.snake2", "snake"),
+    KeyRow("decoder.blocks.{b}.units.{u}.conv2", "decoder.block.{b}.res_unit{u1}.conv2", "conv"),
+    KeyRow("decoder.snake", "decoder.snake1", "snake"),
+    KeyRow("decoder.output", "decoder.conv2", "conv without bias"),
 )
 
 _BLOCK = "transformer_blocks.{b}."
 _SELF, _CROSS = _BLOCK + "attn1.", _BLOCK + "attn2."
 TRANSFORMER_ROWS = (
-    Row("time_features", "time_proj", "matrix"),
-    Row("time_embedding.0", "timestep_proj.0", "linear"),
-    Row("time_embedding.2", "timestep_proj.2", "linear"),
-    Row("context_projection.0", "cross_attention_proj.0", "matrix"),
-    Row("context_projection.2", "cross_attention_proj.2", "matrix"),
-    Row("global_projection.0", "global_proj.0", "matrix"),
-    Row("global_projection.2", "global_proj.2", "matrix"),
-    Row("input_conv", "preprocess_conv", "matrix"),
-    Row("output_conv", "postprocess_conv", "matrix"),
-    Row("input_projection", "proj_in", "matrix"),
-    Row("output_projection", "proj_out", "matrix"),
-    Row("blocks.{b}.self_norm", _BLOCK + "norm1", "norm"),
-    Row("blocks.{b}.self_attention.qkv", f"{_SELF}to_q|{_SELF}to_k|{_SELF}to_v", "matrix"),
-    Row("blocks.{b}.self_attention.output", _SELF + "to_out.0", "matrix"),
-    Row("blocks.{b}.cross_norm", _BLOCK + "norm2", "norm"),
-    Row("blocks.{b}.cross_attention.query", _CROSS + "to_q", "matrix"),
-    Row("blocks.{b}.cross_attention.key_value", f"{_CROSS}to_k|{_CROSS}to_v", "matrix"),
-    Row("blocks.{b}.cross_attention.output", _CROSS + "to_out.0", "matrix"),
-    Row("blocks.{b}.feedforward_norm", _BLOCK + "norm3", "norm"),
-    Row("blocks.{b}.feedforward.expand", _BLOCK + "ff.net.0.proj", "linear"),
-    Row("blocks.{b}.feedforward.contract", _BLOCK + "ff.net.2", "linear"),
+    KeyRow("time_features", "time_proj", "matrix"),
+    KeyRow("time_embedding.0", "timestep_proj.0", "linear"),
+    KeyRow("time_embedding.2", "timestep_proj.2", "linear"),
+    KeyRow("context_projection.0", "cross_attention_proj.0", "matrix"),
+    KeyRow("context_projection.2", "cross_attention_proj.2", "matrix"),
+    KeyRow("global_projection.0", "global_proj.0", "matrix"),
+    KeyRow("global_projection.2", "global_proj.2", "matrix"),
+    KeyRow("input_conv", "preprocess_conv", "matrix"),
+    KeyRow("output_conv", "postprocess_conv", "matrix"),
+    KeyRow("input_projection", "proj_in", "matrix"),
+    KeyRow("output_projection", "proj_out", "matrix"),
+    KeyRow("blocks.{b}.self_norm", _BLOCK + "norm1", "norm"),
+    KeyRow("blocks.{b}.self_attention.qkv", f"{_SELF}to_q|{_SELF}to_k|{_SELF}to_v", "matrix"),
+    KeyRow("blocks.{b}.self_attention.output", _SELF + "to_out.0", "matrix"),
+    KeyRow("blocks.{b}.cross_norm", _BLOCK + "norm2", "norm"),
+    KeyRow("blocks.{b}.cross_attention.query", _CROSS + "to_q", "matrix"),
+    KeyRow("blocks.{b}.cross_attention.key_value", f"{_CROSS}to_k|{_CROSS}to_v", "matrix"),
+    KeyRow("blocks.{b}.cross_attention.output", _CROSS + "to_out.0", "matrix"),
+    KeyRow("blocks.{b}.feedforward_norm", _BLOCK + "norm3", "norm"),
+    KeyRow("blocks.{b}.feedforward.expand", _BLOCK + "ff.net.0.proj", "linear"),
+    KeyRow("blocks.{b}.feedforward.contract", _BLOCK + "ff.net.2", "linear"),
 )
 
 _EMBEDDING = "_number_conditioner.time_positional_embedding."
 CONDITIONER_ROWS = (
-    Row("texts.prompt.projection", "text_projection", "linear"),
-    Row("numbers.seconds_start.features", f"start{_EMBEDDING}0", "number features"),
-    Row("numbers.seconds_start.projection", f"start{_EMBEDDING}1", "linear"),
-    Row("numbers.seconds_total.features", f"end{_EMBEDDING}0", "number features"),
-    Row("numbers.seconds_total.projection", f"end{_EMBEDDING}1", "linear"),
+    KeyRow("texts.prompt.projection", "text_projection", "linear"),
+    KeyRow("numbers.seconds_start.features", f"start{_EMBEDDING}0", "number features"),
+    KeyRow("numbers.seconds_start.projection", f"start{_EMBEDDING}1", "linear"),
+    KeyRow("numbers.seconds_total.features", f"end{_EMBEDDING}0", "number features"),
+    KeyRow("numbers.seconds_total.projection", f"end{_EMBEDDING}1", "linear"),
 )
 
 

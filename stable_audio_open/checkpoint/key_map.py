@@ -3,7 +3,7 @@
 A table row names one layer here and there, with placeholders for what is counted, and the kind of
 layer, which says how its tensors are called:
 
-    Row("blocks.{b}.snake", "layers.{b1}.layers.3", "snake")
+    KeyRow("blocks.{b}.snake", "layers.{b1}.layers.3", "snake")
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ COMMON_KINDS: Mapping[str, tuple[Leaf, ...]] = {
 """Layers whose tensors both foreign layouts call alike."""
 
 
-class Row(NamedTuple):
+class KeyRow(NamedTuple):
     """One layer. Several foreign names (joined by `|`) are stacked along the first dimension."""
 
     native: str
@@ -154,7 +154,7 @@ IDENTITY = KeyMap(prefixes={"": ""})
 
 
 def expand(
-    rows: Iterable[Row], kinds: Mapping[str, Sequence[Leaf]], *, blocks: int
+    rows: Iterable[KeyRow], kinds: Mapping[str, Sequence[Leaf]], *, blocks: int
 ) -> Iterator[Rule]:
     """Yield the rules of a table.
 

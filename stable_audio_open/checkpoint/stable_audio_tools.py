@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, Leaf, Row, expand
+from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, KeyRow, Leaf, expand
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.tensors import read_tensors
 from stable_audio_open.config.autoencoder import AutoencoderConfig
@@ -37,53 +37,53 @@ KINDS = {
 }
 
 ENCODER_ROWS = (
-    Row("input", "layers.0", "conv"),
-    Row("blocks.{b}.units.{u}.snake1", "layers.{b1}.layers.{u}.layers.0", "snake"),
-    Row("blocks.{b}.units.{u}.conv1", "layers.{b1}.layers.{u}.layers.1", "conv"),
-    Row("blocks.{b}.units.{u}.snake2", "layers.{b1}.layers.{u}.layers.2", "snake"),
-    Row("blocks.{b}.units.{u}.conv2", "layers.{b1}.layers.{u}.layers.3", "conv"),
-    Row("blocks.{b}.snake", "layers.{b1}.layers.3", "snake"),
-    Row("blocks.{b}.downsample", "layers.{b1}.layers.4", "conv"),
-    Row("snake", "layers.{n1}", "snake"),
-    Row("output", "layers.{n2}", "conv"),
+    KeyRow("input", "layers.0", "conv"),
+    KeyRow("blocks.{b}.units.{u}.snake1", "layers.{b1}.layers.{u}.layers.0", "snake"),
+    KeyRow("blocks.{b}.units.{u}.conv1", "layers.{b1}.layers.{u}.layers.1", "conv"),
+    KeyRow("blocks.{b}.units.{u}.snake2", "layers.{b1}.layers.{u}.layers.2", "snake"),
+    KeyRow("blocks.{b}.units.{u}.conv2", "layers.{b1}.layers.{u}.layers.3", "conv"),
+    KeyRow("blocks.{b}.snake", "layers.{b1}.layers.3", "snake"),
+    KeyRow("blocks.{b}.downsample", "layers.{b1}.layers.4", "conv"),
+    KeyRow("snake", "layers.{n1}", "snake"),
+    KeyRow("output", "layers.{n2}", "conv"),
 )
 
 DECODER_ROWS = (
-    Row("input", "layers.0", "conv"),
-    Row("blocks.{b}.snake", "layers.{b1}.layers.0", "snake"),
-    Row("blocks.{b}.upsample", "layers.{b1}.layers.1", "conv"),
-    Row("blocks.{b}.units.{u}.snake1", "layers.{b1}.layers.{u2}.layers.0", "snake"),
-    Row("blocks.{b}.units.{u}.conv1", "layers.{b1}.layers.{u2}.layers.1", "conv"),
-    Row("blocks.{b}.units.{u}.snake2", "layers.{b1}.layers.{u2}.layers.2", "snake"),
-    Row("blocks.{b}.units.{u}.conv2", "layers.{b1}.layers.{u2}.layers.3", "conv"),
-    Row("snake", "layers.{n1}", "snake"),
-    Row("output", "layers.{n2}", "conv without bias"),
+    KeyRow("input", "layers.0", "conv"),
+    KeyRow("blocks.{b}.snake", "layers.{b1}.layers.0", "snake"),
+    KeyRow("blocks.{b}.upsample", "layers.{b1}.layers.1", "conv"),
+    KeyRow("blocks.{b}.units.{u}.snake1", "layers.{b1}.layers.{u2}.layers.0", "snake"),
+    KeyRow("blocks.{b}.units.{u}.conv1", "layers.{b1}.layers.{u2}.layers.1", "conv"),
+    KeyRow("blocks.{b}.units.{u}.snake2", "layers.{b1}.layers.{u2}.layers.2", "snake"),
+    KeyRow("blocks.{b}.units.{u}.conv2", "layers.{b1}.layers.{u2}.layers.3", "conv"),
+    KeyRow("snake", "layers.{n1}", "snake"),
+    KeyRow("output", "layers.{n2}", "conv without bias"),
 )
 
 _BLOCK = "transformer.layers.{b}."
 TRANSFORMER_ROWS = (
-    Row("time_features", "timestep_features", "time features"),
-    Row("time_embedding.0", "to_timestep_embed.0", "linear"),
-    Row("time_embedding.2", "to_timestep_embed.2", "linear"),
-    Row("context_projection.0", "to_cond_embed.0", "matrix"),
-    Row("context_projection.2", "to_cond_embed.2", "matrix"),
-    Row("global_projection.0", "to_global_embed.0", "matrix"),
-    Row("global_projection.2", "to_global_embed.2", "matrix"),
-    Row("input_conv", "preprocess_conv", "matrix"),
-    Row("output_conv", "postprocess_conv", "matrix"),
-    Row("input_projection", "transformer.project_in", "matrix"),
-    Row("output_projection", "transformer.project_out", "matrix"),
-    Row("rotary", "transformer.rotary_pos_emb", "rotary"),
-    Row("blocks.{b}.self_norm", _BLOCK + "pre_norm", "norm"),
-    Row("blocks.{b}.self_attention.qkv", _BLOCK + "self_attn.to_qkv", "matrix"),
-    Row("blocks.{b}.self_attention.output", _BLOCK + "self_attn.to_out", "matrix"),
-    Row("blocks.{b}.cross_norm", _BLOCK + "cross_attend_norm", "norm"),
-    Row("blocks.{b}.cross_attention.query", _BLOCK + "cross_attn.to_q", "matrix"),
-    Row("blocks.{b}.cross_attention.key_value", _BLOCK + "cross_attn.to_kv", "matrix"),
-    Row("blocks.{b}.cross_attention.output", _BLOCK + "cross_attn.to_out", "matrix"),
-    Row("blocks.{b}.feedforward_norm", _BLOCK + "ff_norm", "norm"),
-    Row("blocks.{b}.feedforward.expand", _BLOCK + "ff.ff.0.proj", "linear"),
-    Row("blocks.{b}.feedforward.contract", _BLOCK + "ff.ff.2", "linear"),
+    KeyRow("time_features", "timestep_features", "time features"),
+    KeyRow("time_embedding.0", "to_timestep_embed.0", "linear"),
+    KeyRow("time_embedding.2", "to_timestep_embed.2", "linear"),
+    KeyRow("context_projection.0", "to_cond_embed.0", "matrix"),
+    KeyRow("context_projection.2", "to_cond_embed.2", "matrix"),
+    KeyRow("global_projection.0", "to_global_embed.0", "matrix"),
+    KeyRow("global_projection.2", "to_global_embed.2", "matrix"),
+    KeyRow("input_conv", "preprocess_conv", "matrix"),
+    KeyRow("output_conv", "postprocess_conv", "matrix"),
+    KeyRow("input_projection", "transformer.project_in", "matrix"),
+    KeyRow("output_projection", "transformer.project_out", "matrix"),
+    KeyRow("rotary", "transformer.rotary_pos_emb", "rotary"),
+    KeyRow("blocks.{b}.self_norm", _BLOCK + "pre_norm", "norm"),
+    KeyRow("blocks.{b}.self_attention.qkv", _BLOCK + "self_attn.to_qkv", "matrix"),
+    KeyRow("blocks.{b}.self_attention.output", _BLOCK + "self_attn.to_out", "matrix"),
+    KeyRow("blocks.{b}.cross_norm", _BLOCK + "cross_attend_norm", "norm"),
+    KeyRow("blocks.{b}.cross_attention.query", _BLOCK + "cross_attn.to_q", "matrix"),
+    KeyRow("blocks.{b}.cross_attention.key_value", _BLOCK + "cross_attn.to_kv", "matrix"),
+    KeyRow("blocks.{b}.cross_attention.output", _BLOCK + "cross_attn.to_out", "matrix"),
+    KeyRow("blocks.{b}.feedforward_norm", _BLOCK + "ff_norm", "norm"),
+    KeyRow("blocks.{b}.feedforward.expand", _BLOCK + "ff.ff.0.proj", "linear"),
+    KeyRow("blocks.{b}.feedforward.contract", _BLOCK + "ff.ff.2", "linear"),
 )
 
 
@@ -147,13 +147,13 @@ def conditioner_keys(config: ConditioningConfig) -> KeyMap:
     for part in config.conditioners:
         there = f"conditioners.{part.id}."
         if isinstance(part, T5Config):
-            rows.append(Row(f"texts.{part.id}.projection", there + "proj_out", "linear"))
+            rows.append(KeyRow(f"texts.{part.id}.projection", there + "proj_out", "linear"))
             prefixes[f"texts.{part.id}.encoder."] = there + "model."
         else:
             embedding = there + "embedder.embedding."
             rows += [
-                Row(f"numbers.{part.id}.features", embedding + "0", "number features"),
-                Row(f"numbers.{part.id}.projection", embedding + "1", "linear"),
+                KeyRow(f"numbers.{part.id}.features", embedding + "0", "number features"),
+                KeyRow(f"numbers.{part.id}.projection", embedding + "1", "linear"),
             ]
     return KeyMap(tuple(expand(rows, KINDS, blocks=1)), prefixes=prefixes)
 

@@ -18,7 +18,7 @@ class ArchiveError(ValueError):
     """A tar, or a file in one, that cannot be used; the message is one line and names it."""
 
 
-class Span(NamedTuple):
+class TarSpan(NamedTuple):
     """Where a file lies in its tar."""
 
     offset: int
@@ -35,7 +35,7 @@ def tar_of(path: Path) -> Path | None:
     return next((tar for tar in tars if tar.is_file()), None)
 
 
-def members(tar: Path) -> Mapping[str, Span]:
+def members(tar: Path) -> Mapping[str, TarSpan]:
     """Return the files of a tar by their names, in their order.
 
     Raises:
@@ -50,7 +50,7 @@ def members(tar: Path) -> Mapping[str, Span]:
     return known[1]
 
 
-def find(path: Path) -> tuple[Path, Span] | None:
+def find(path: Path) -> tuple[Path, TarSpan] | None:
     """Return the tar that `path` leads into and where in it; None for a path outside of tars.
 
     Raises:
@@ -107,17 +107,17 @@ def size_and_time(path: Path) -> tuple[int, int]:
     return span.size, tar.stat().st_mtime_ns
 
 
-_known: dict[Path, tuple[tuple[int, int], dict[str, Span]]] = {}
+_known: dict[Path, tuple[tuple[int, int], dict[str, TarSpan]]] = {}
 """Tars that were read, with size and time of change."""
 
 
-def _read_headers(tar: Path) -> dict[str, Span]:
+def _read_headers(tar: Path) -> dict[str, TarSpan]:
     again = "copy or build it again"
     with tar.open("rb") as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as headers:
                 found = {
-                    header.name.removeprefix("./"): Span(header.offset_data, header.size)
+                    header.name.removeprefix("./"): TarSpan(header.offset_data, header.size)
                     for header in headers
                     if header.isreg() and not header.issparse()
                 }
@@ -136,7 +136,7 @@ def _read_headers(tar: Path) -> dict[str, Span]:
 class _Range(io.RawIOBase):
     """A part of a file, as a file; it has a handle of its own."""
 
-    def __init__(self, path: Path, span: Span) -> None:
+    def __init__(self, path: Path, span: TarSpan) -> None:
         self._file = path.open("rb", buffering=0)
         self._span = span
         self._position = 0

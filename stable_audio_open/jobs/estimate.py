@@ -13,12 +13,11 @@ from torch.optim import Optimizer
 
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import TextEncoder, build_model, text_config
+from stable_audio_open.builders.random_model import full_prompts
 from stable_audio_open.builders.text_encoder import text_encoder_skeleton
 from stable_audio_open.builders.training import autoencoder_task, diffusion_task, spectral_loss
 from stable_audio_open.checkpoint.bundled import checkpoint_path
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
-from stable_audio_open.conditioning.conditioner import Conditioner, Prepared
-from stable_audio_open.conditioning.text import TextConditioner, Tokens
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
@@ -129,7 +128,7 @@ def _diffusion(
     task = diffusion_task(config, msgspec.structs.replace(training, ema=None), model)
     items = training.batch_size
     latents = torch.zeros(items, config.autoencoder.latent_channels, model.window_frames)
-    prepared, t = _prepared(model.conditioner, items), torch.zeros(items)
+    prepared, t = full_prompts(model.conditioner, items), torch.zeros(items)
     random = BatchRandomness(seed=0, step=0, batch=0, items=items, rank=0, processes=1)
 
     def loss() -> Tensor:
@@ -229,16 +228,6 @@ def _average(ema: EmaConfig | None, online: nn.Module, *, gpu: bool) -> _Average
         return _Average(0, 0)
     size = _bytes(_tensors(online))
     return _Average(0, size) if gpu and ema.offload else _Average(size, 0)
-
-
-def _prepared(conditioner: Conditioner, items: int) -> Prepared:
-    """Return conditions of the sizes that real ones have."""
-    texts = {}
-    for name, text in conditioner.texts.items():
-        assert isinstance(text, TextConditioner)
-        ids = torch.zeros(items, text.max_length, dtype=torch.long)
-        texts[name] = Tokens(ids, torch.ones(items, text.max_length, dtype=torch.bool))
-    return Prepared(texts, {name: torch.zeros(items) for name in conditioner.numbers})
 
 
 def _text_encoder(config: DiffusionModelConfig, training: DiffusionTrainingConfig) -> TextEncoder:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stable_audio_open.checkpoint.key_map import IDENTITY, KeyMap, Leaf, Row, Rule, expand
+from stable_audio_open.checkpoint.key_map import IDENTITY, KeyMap, KeyRow, Leaf, Rule, expand
 
 KINDS = {
     "linear": (Leaf("weight", "w"), Leaf("bias", "b")),
@@ -12,9 +12,9 @@ KINDS = {
 
 def test_rows_are_expanded_over_blocks_and_units() -> None:
     rows = [
-        Row("input", "layers.0", "matrix"),
-        Row("blocks.{b}.units.{u}", "layers.{b1}.layers.{u2}", "matrix"),
-        Row("output", "layers.{n1}", "linear"),
+        KeyRow("input", "layers.0", "matrix"),
+        KeyRow("blocks.{b}.units.{u}", "layers.{b1}.layers.{u2}", "matrix"),
+        KeyRow("output", "layers.{n1}", "linear"),
     ]
     names = {rule.native: rule.foreign for rule in expand(rows, KINDS, blocks=2)}
     assert names == {
@@ -50,7 +50,7 @@ def test_there_and_back(rule: Rule, shapes: list[tuple[int, ...]]) -> None:
 
 
 def test_stacked_tensors_keep_their_order() -> None:
-    (rule,) = expand([Row("qkv", "q|k|v", "matrix")], KINDS, blocks=1)
+    (rule,) = expand([KeyRow("qkv", "q|k|v", "matrix")], KINDS, blocks=1)
     parts = {"q.w": torch.ones(1, 2), "k.w": torch.full((1, 2), 2.0), "v.w": torch.zeros(1, 2)}
     assert KeyMap((rule,)).to_native(parts)["qkv.weight"].tolist() == [[1, 1], [2, 2], [0, 0]]
 

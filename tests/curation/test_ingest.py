@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stable_audio_open.curation.catalogue.ingest import Reject, Row, ingest, with_files
+from stable_audio_open.curation.catalogue.ingest import Reject, SourceRow, ingest, with_files
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.fma import Genre, genre_names, read_fma
@@ -54,7 +54,7 @@ def rejects(folder: Path) -> list[Reject]:
     return [msgspec.json.decode(line, type=Reject) for line in lines]
 
 
-def freesound(path: Path, *lines: str | bytes) -> list[Row]:
+def freesound(path: Path, *lines: str | bytes) -> list[SourceRow]:
     path.write_bytes(b"\n".join(x if isinstance(x, bytes) else x.encode() for x in lines))
     return list(read_freesound(path))
 
@@ -158,13 +158,13 @@ def test_a_folder_of_pages_and_one_that_is_cut(tmp_path: Path) -> None:
 
 
 def test_a_catalogue_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    def rows(*numbers: int) -> list[Row]:
+    def rows(*numbers: int) -> list[SourceRow]:
         return [
-            Row(source="s", position=n, raw="", record=CatalogueRecord(id=f"fma:{n}"))
+            SourceRow(source="s", position=n, raw="", record=CatalogueRecord(id=f"fma:{n}"))
             for n in numbers
         ]
 
-    def failing() -> Iterator[Row]:
+    def failing() -> Iterator[SourceRow]:
         yield from rows(3)
         raise OSError("the disk is gone")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stable_audio_open.cli.curate.engine import Address, EngineName, Workers, make_engine
-from stable_audio_open.curation.catalogue.ingest import REJECTS, Row, with_files
+from stable_audio_open.curation.catalogue.ingest import REJECTS, SourceRow, with_files
 from stable_audio_open.curation.catalogue.ingest import ingest as write_rows
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def ingest(
     from stable_audio_open.audio.paths import files_by_number
 
     runs = make_engine(engine, workers, address)
-    rows: Iterator[Row] = (row for source in sources for row in _rows(kind, source, audio, runs))
+    rows: Iterator[SourceRow] = (
+        row for source in sources for row in _rows(kind, source, audio, runs)
+    )
     if audio is not None and kind != "manifest":
         rows = with_files(rows, files_by_number(audio))
     counts = write_rows(rows, output, replace=replace)
@@ -67,7 +69,7 @@ def ingest(
         raise ValueError(f"{output}: no row could be used; see {output / REJECTS}")
 
 
-def _rows(kind: Kind, source: Path, audio: Path | None, engine: "Engine") -> Iterator[Row]:
+def _rows(kind: Kind, source: Path, audio: Path | None, engine: "Engine") -> Iterator[SourceRow]:
     if kind == "manifest":
         from stable_audio_open.curation.sources.manifest import read_listed
 

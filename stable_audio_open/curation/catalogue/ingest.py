@@ -16,7 +16,7 @@ REJECTS = "rejects.jsonl"
 LARGEST_RATE, MOST_CHANNELS, LAST_YEAR = 2**31 - 1, 2**15 - 1, 9999
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
     """What one row of a source says, or why that cannot be told."""
 
     source: str
@@ -48,7 +48,7 @@ class Ingested(msgspec.Struct, kw_only=True):
     rejects: int = 0
 
 
-def ingest(rows: Iterable[Row], folder: Path, *, replace: bool = False) -> Ingested:
+def ingest(rows: Iterable[SourceRow], folder: Path, *, replace: bool = False) -> Ingested:
     """Write a catalogue and its rejects, both or neither.
 
     Args:
@@ -81,7 +81,7 @@ def ingest(rows: Iterable[Row], folder: Path, *, replace: bool = False) -> Inges
     return counts
 
 
-def with_files(rows: Iterable[Row], files: dict[int, str]) -> Iterator[Row]:
+def with_files(rows: Iterable[SourceRow], files: dict[int, str]) -> Iterator[SourceRow]:
     """Say for each record which file holds its audio.
 
     Args:
@@ -98,7 +98,7 @@ def with_files(rows: Iterable[Row], files: dict[int, str]) -> Iterator[Row]:
 
 
 def _sort_out(
-    rows: Iterable[Row], rejects: BinaryIO, counts: Ingested
+    rows: Iterable[SourceRow], rejects: BinaryIO, counts: Ingested
 ) -> Iterator[CatalogueRecord]:
     seen: set[str] = set()
     for row in rows:

@@ -17,7 +17,7 @@ class LabelledPair(NamedTuple):
     copies: bool
 
 
-class Row(NamedTuple):
+class ThresholdRow(NamedTuple):
     """What a threshold would find."""
 
     threshold: float
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 class Calibration(NamedTuple):
     """What labelled pairs say about thresholds."""
 
-    rows: list[Row]
+    rows: list[ThresholdRow]
     """One row for each similarity that occurs, descending."""
     no_false_positives: float | None
     """Lowest of these thresholds that finds copies alone; None where every one errs."""
@@ -81,6 +81,6 @@ def calibrate(similarities: Sequence[float], copies: Sequence[bool]) -> Calibrat
     for threshold in sorted(set(similarities), reverse=True):
         hits = sum(s >= threshold for s in positives)
         found = hits + sum(s >= threshold for s in negatives)
-        rows.append(Row(threshold, hits / found, hits / len(positives)))
+        rows.append(ThresholdRow(threshold, hits / found, hits / len(positives)))
     clean = [s for s in positives if s > max(negatives, default=float("-inf"))]
     return Calibration(rows, min(clean, default=None), min(positives))

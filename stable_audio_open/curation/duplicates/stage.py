@@ -40,7 +40,7 @@ HASHES = "duplicates"
 EMBEDDINGS = "embeddings"
 
 
-class Found(NamedTuple):
+class DuplicateCounts(NamedTuple):
     """What a search came to."""
 
     recordings: int
@@ -63,7 +63,7 @@ def decide_duplicates(
     search: Search = similar_pairs,
     engine: Engine | None = None,
     load: Callable[[], Embedder] | None = None,
-) -> Found:
+) -> DuplicateCounts:
     """Find copies and add the decisions to the catalogue; those taken before are not repeated.
 
     Recordings that are dropped already are not looked at: beside one that is gone, its copy would
@@ -101,7 +101,7 @@ def decide_duplicates(
         decisions += near_copies(kept, embeddings, threshold=threshold, by=by, search=search)
     add_decisions(catalogue, new_decisions(read_decisions(catalogue), decisions))
     near = {decision.id for decision in decisions[exact:]}
-    return Found(len(records), exact, len(near), len(unusable))
+    return DuplicateCounts(len(records), exact, len(near), len(unusable))
 
 
 def calibrate_duplicates(

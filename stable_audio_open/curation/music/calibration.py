@@ -29,7 +29,7 @@ class Labelled(NamedTuple):
     """Highest threshold at which the gate takes it for music; None where it is too short."""
 
 
-class Row(NamedTuple):
+class MusicThresholdRow(NamedTuple):
     """What the gate would do at a threshold."""
 
     threshold: float
@@ -98,16 +98,16 @@ def calibrate(labelled: Sequence[Labelled]) -> float:
     return rounded
 
 
-def table(labelled: Sequence[Labelled], chosen: float) -> list[Row]:
+def table(labelled: Sequence[Labelled], chosen: float) -> list[MusicThresholdRow]:
     """Return what the gate would do at thresholds around the chosen one."""
     thresholds = [chosen if factor == 1 else _down(chosen * factor) for factor in TABLE]
     return [_row(labelled, threshold) for threshold in thresholds if 0 < threshold <= 1]
 
 
-def _row(labelled: Sequence[Labelled], threshold: float) -> Row:
+def _row(labelled: Sequence[Labelled], threshold: float) -> MusicThresholdRow:
     found = [each.critical is not None and each.critical >= threshold for each in labelled]
     pairs = list(zip(labelled, found, strict=True))
-    return Row(
+    return MusicThresholdRow(
         threshold=threshold,
         false_negatives=sum(each.music and not taken for each, taken in pairs),
         false_positives=sum(taken and not each.music for each, taken in pairs),

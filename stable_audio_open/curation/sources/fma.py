@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO, TypeVar
 
-from stable_audio_open.curation.catalogue.ingest import Row
+from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 TRACKS, GENRES = "tracks.csv", "genres.csv"
@@ -38,7 +38,7 @@ class Genre(NamedTuple):
     """Zero for the most general."""
 
 
-def read_fma(source: Path) -> Iterator[Row]:
+def read_fma(source: Path) -> Iterator[SourceRow]:
     """Yield the tracks of tracks.csv, with the names of their genres from genres.csv beside it.
 
     Args:
@@ -60,9 +60,9 @@ def read_fma(source: Path) -> Iterator[Row]:
                     raise ValueError(cells)
                 record = _record(cells, columns, genres)
             except ValueError as error:
-                yield Row(source=str(path), position=line, raw=raw, reason=str(error))
+                yield SourceRow(source=str(path), position=line, raw=raw, reason=str(error))
             else:
-                yield Row(source=str(path), position=line, raw=raw, record=record)
+                yield SourceRow(source=str(path), position=line, raw=raw, record=record)
 
 
 def read_genres(path: Path) -> dict[int, Genre]:

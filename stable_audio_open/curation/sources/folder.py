@@ -9,7 +9,7 @@ import msgspec
 
 from stable_audio_open.audio.files import AudioInfo, audio_info, read_audio
 from stable_audio_open.audio.paths import audio_files
-from stable_audio_open.curation.catalogue.ingest import Row
+from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.embedded_tags import Described, read_tags
 from stable_audio_open.engine.engine import Engine, Serial, Stage
@@ -28,7 +28,7 @@ END = 0.05
 LOOP = "a link that leads back to itself or to a folder above it; remove the link"
 
 
-def read_folder(root: Path, *, engine: Engine | None = None) -> Iterator[Row]:
+def read_folder(root: Path, *, engine: Engine | None = None) -> Iterator[SourceRow]:
     """Yield a row for each file below `root` that is named as audio, and for each loop of links.
 
     Args:
@@ -43,12 +43,12 @@ def read_folder(root: Path, *, engine: Engine | None = None) -> Iterator[Row]:
     described = (engine or Serial()).map(Stage("recordings", partial(_describer, root)), names)
     for number, (name, said) in enumerate(zip(names, described, strict=True), start=1):
         if isinstance(said, str):
-            yield Row(source=str(root), position=number, raw=name, reason=said)
+            yield SourceRow(source=str(root), position=number, raw=name, reason=said)
         else:
-            yield Row(source=str(root), position=number, raw=name, record=said)
+            yield SourceRow(source=str(root), position=number, raw=name, record=said)
     for position, path in enumerate(loops, start=len(names) + 1):
         name = path.relative_to(root).as_posix()
-        yield Row(source=str(root), position=position, raw=name, reason=LOOP)
+        yield SourceRow(source=str(root), position=position, raw=name, reason=LOOP)
 
 
 def _describer(root: Path) -> Callable[[str], CatalogueRecord | str]:

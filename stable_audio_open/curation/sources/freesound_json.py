@@ -5,14 +5,14 @@ from pathlib import Path
 
 import msgspec
 
-from stable_audio_open.curation.catalogue.ingest import Row
+from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 SITE = "https://freesound.org"
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
-class Sound(msgspec.Struct, frozen=True):
+class FreesoundSound(msgspec.Struct, frozen=True):
     """A sound object of the API or of FSD50K; what is not used here is passed over."""
 
     id: int | str | None = None
@@ -31,13 +31,13 @@ class Sound(msgspec.Struct, frozen=True):
     """The sounds of a list reply."""
 
 
-SOUND = msgspec.json.Decoder(Sound)
+SOUND = msgspec.json.Decoder(FreesoundSound)
 OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 LIST = msgspec.json.Decoder(list[msgspec.Raw])
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError)
 
 
-def read_freesound(source: Path) -> Iterator[Row]:
+def read_freesound(source: Path) -> Iterator[SourceRow]:
     """Yield the sounds of a file, or of all JSON files of a folder in order of their names.
 
     Args:
@@ -58,7 +58,7 @@ def read_freesound(source: Path) -> Iterator[Row]:
         yield from _read_file(path)
 
 
-def _read_file(path: Path) -> Iterator[Row]:
+def _read_file(path: Path) -> Iterator[SourceRow]:
     if path.suffix.lower() != ".json" or _has_objects_in_lines(path):
         yield from _read_lines(path)
     else:
@@ -82,14 +82,14 @@ def _is_object(line: bytes) -> bool:
     return True
 
 
-def _read_lines(path: Path) -> Iterator[Row]:
+def _read_lines(path: Path) -> Iterator[SourceRow]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield from _read_sound(path, number, line.rstrip(b"\r\n"))
 
 
-def _read_document(path: Path) -> Iterator[Row]:
+def _read_document(path: Path) -> Iterator[SourceRow]:
     data = path.read_bytes()
     try:
         if data.lstrip().startswith(b"["):
@@ -99,7 +99,7 @@ def _read_document(path: Path) -> Iterator[Row]:
             return
         fields = OBJECT.decode(data)
     except BROKEN as error:
-        yield Row(source=str(path), position=1, raw=data, reason=f"not JSON: {error}")
+        yield SourceRow(source=str(path), position=1, raw=data, reason=f"not JSON: {error}")
         return
     if fields and all(name.isdecimal() and name.isascii() for name in fields):
         for number, (name, sound) in enumerate(fields.items(), start=1):
@@ -108,23 +108,25 @@ def _read_document(path: Path) -> Iterator[Row]:
         yield from _read_sound(path, 1, data)
 
 
-def _read_sound(path: Path, number: int, raw: bytes, name: str | None = None) -> Iterator[Row]:
+def _read_sound(
+    path: Path, number: int, raw: bytes, name: str | None = None
+) -> Iterator[SourceRow]:
     """Yield one sound, or those of a list reply."""
     shown = raw if name is None else f'"{name}": '.encode() + raw
     try:
         sound = SOUND.decode(raw)
         if sound.results is None:
             record = _record(sound, sound.id if name is None else name)
-            yield Row(source=str(path), position=number, raw=shown, record=record)
+            yield SourceRow(source=str(path), position=number, raw=shown, record=record)
             return
     except (*BROKEN, ValueError) as error:
-        yield Row(source=str(path), position=number, raw=shown, reason=str(error))
+        yield SourceRow(source=str(path), position=number, raw=shown, reason=str(error))
         return
     for place, result in enumerate(sound.results, start=1):
         yield from _read_sound(path, place, bytes(result))
 
 
-def _record(sound: Sound, name: int | str | None) -> CatalogueRecord:
+def _record(sound: FreesoundSound, name: int | str | None) -> CatalogueRecord:
     digits = str(name)
     if not (digits.isascii() and digits.isdecimal()):
         raise ValueError(f"id is {name!r}; a sound of Freesound has a number")

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from stable_audio_open.curation.catalogue.ingest import Row
+from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.folder import checked_info
 from stable_audio_open.manifest import ManifestLine
@@ -18,7 +18,7 @@ class Sourced(msgspec.Struct, frozen=True):
     source: str | None = None
 
 
-def read_listed(manifest: Path, audio: Path | None = None) -> Iterator[Row]:
+def read_listed(manifest: Path, audio: Path | None = None) -> Iterator[SourceRow]:
     """Yield a row for each line of a manifest that is not empty.
 
     A record's identifier is the line's `source`. Where several lines name the same one, each gets
@@ -43,9 +43,9 @@ def read_listed(manifest: Path, audio: Path | None = None) -> Iterator[Row]:
             try:
                 record = _record(text, audio, sources)
             except (msgspec.DecodeError, ValueError) as error:
-                yield Row(source=str(manifest), position=number, raw=text, reason=str(error))
+                yield SourceRow(source=str(manifest), position=number, raw=text, reason=str(error))
             else:
-                yield Row(source=str(manifest), position=number, raw=text, record=record)
+                yield SourceRow(source=str(manifest), position=number, raw=text, record=record)
 
 
 def _sources(manifest: Path) -> Iterator[str]:

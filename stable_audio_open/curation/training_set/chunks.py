@@ -36,7 +36,7 @@ class ChunkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
 
-class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+class DrawnChunk(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the list."""
 
     file: str
@@ -49,7 +49,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the recording belongs to the high-fidelity subset."""
 
 
-class Span(NamedTuple):
+class ChunkSpan(NamedTuple):
     """Seconds of a recording."""
 
     start: float
@@ -58,7 +58,7 @@ class Span(NamedTuple):
 
 def draw_chunks(
     duration: float, rng: random.Random, *, seconds: float = 5.0, most: int = 3, passes: int = 1
-) -> list[Span]:
+) -> list[ChunkSpan]:
     """Return random chunks of a recording, by pass and position.
 
     A pass takes up to `most` chunks that do not overlap, any placement as likely as another: as
@@ -81,7 +81,7 @@ def draw_chunks(
         raise ValueError(f"a recording of {duration} s has no chunks; leave it out")
     room = whole // length
     if not room:
-        return [Span(0.0, whole / TICK)] * passes
+        return [ChunkSpan(0.0, whole / TICK)] * passes
     each = min(most, room)
     together = room >= each * passes
     spans = []
@@ -89,7 +89,7 @@ def draw_chunks(
         free = whole - count * length
         offsets = sorted(rng.randint(0, free) for _ in range(count))
         spans += [
-            Span((offset + place * length) / TICK, length / TICK)
+            ChunkSpan((offset + place * length) / TICK, length / TICK)
             for place, offset in enumerate(offsets)
         ]
     return spans
@@ -103,7 +103,7 @@ def recording_chunks(
     high_fidelity: bool,
     seed: int = 0,
     settings: ChunkSettings | None = None,
-) -> list[Chunk]:
+) -> list[DrawnChunk]:
     """Return the chunks of one recording, which depend on nothing but seed, name and length.
 
     Args:
@@ -127,7 +127,7 @@ def recording_chunks(
         passes=settings.high_fidelity_passes if high_fidelity and not whole else 1,
     )
     return [
-        Chunk(
+        DrawnChunk(
             file=file,
             start=span.start,
             duration=span.duration,
@@ -137,7 +137,7 @@ def recording_chunks(
     ]
 
 
-def write_chunks(path: Path, chunks: Iterable[Chunk]) -> int:
+def write_chunks(path: Path, chunks: Iterable[DrawnChunk]) -> int:
     """Write chunks as JSON lines, replacing `path` in one step; return how many."""
     count = 0
     with written_beside(path) as temporary, temporary.open("xb") as file:

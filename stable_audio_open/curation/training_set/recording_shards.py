@@ -12,7 +12,7 @@ import msgspec
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
 from stable_audio_open.audio.saving import encode, limit_peak
-from stable_audio_open.curation.training_set.select import Item, manifest_line
+from stable_audio_open.curation.training_set.select import SelectedRecording, manifest_line
 from stable_audio_open.files.atomic import replace_bytes, written_beside
 from stable_audio_open.manifest import INDEX, SetIndex, SetShard
 
@@ -20,7 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def write_shards(
-    folder: Path, items: Sequence[Item], audio: Path, *, seed: int = 0, per_shard: int = 256
+    folder: Path,
+    items: Sequence[SelectedRecording],
+    audio: Path,
+    *,
+    seed: int = 0,
+    per_shard: int = 256,
 ) -> tuple[SetIndex, dict[str, str]]:
     """Write `shard-NNNNNN.tar` and, last, `index.json`.
 
@@ -67,7 +72,12 @@ def write_shards(
 
 
 def _write_tar(
-    file: BinaryIO, items: Sequence[Item], audio: Path, *, first: int, unusable: dict[str, str]
+    file: BinaryIO,
+    items: Sequence[SelectedRecording],
+    audio: Path,
+    *,
+    first: int,
+    unusable: dict[str, str],
 ) -> int:
     from webdataset import TarWriter
 
@@ -110,7 +120,7 @@ def _flac(path: Path) -> bytes:
         ) from error
 
 
-def _described(item: Item, file: str) -> dict[str, Any]:
+def _described(item: SelectedRecording, file: str) -> dict[str, Any]:
     return {
         **manifest_line(item.record, file),
         "seconds": item.info.duration,

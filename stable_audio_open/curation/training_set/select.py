@@ -21,7 +21,7 @@ TOP_TAGS = 50
 logger = logging.getLogger(__name__)
 
 
-class Item(NamedTuple):
+class SelectedRecording(NamedTuple):
     """A recording of the set."""
 
     record: CatalogueRecord
@@ -55,20 +55,20 @@ def select(records: Iterable[CatalogueRecord], standing: Mapping[str, Decision])
 
 def open_items(
     records: Iterable[CatalogueRecord], audio: Path
-) -> tuple[list[Item], dict[str, str]]:
+) -> tuple[list[SelectedRecording], dict[str, str]]:
     """Look at the headers of all files; return the readable, and why each other file is not.
 
     Raises:
         ValueError: When a path leads out of the folder, or no file can be used.
     """
-    items: list[Item] = []
+    items: list[SelectedRecording] = []
     unusable: dict[str, str] = {}
     for record in records:
         file = PurePosixPath(record.file or "")
         if not file.parts or file.is_absolute() or ".." in file.parts:
             raise ValueError(f"{record.id}: file is {record.file!r}; give a path inside {audio}")
         try:
-            items.append(Item(record, audio_info(audio / file)))
+            items.append(SelectedRecording(record, audio_info(audio / file)))
         except AudioFileError as error:
             unusable[str(file)] = str(error)
             logger.warning("recording left out: %s", error)
@@ -109,14 +109,14 @@ def manifest_line(record: CatalogueRecord, file: str | None = None) -> dict[str,
     return ManifestLine(**line).known()
 
 
-def write_manifest_lines(path: Path, items: Iterable[Item]) -> None:
+def write_manifest_lines(path: Path, items: Iterable[SelectedRecording]) -> None:
     """Write a manifest over files in place, replacing `path` in one step."""
     with written_beside(path) as temporary, temporary.open("xb") as file:
         for item in items:
             file.write(msgspec.json.encode(manifest_line(item.record)) + b"\n")
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class SetAmount(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the table of the set, as in section 3."""
 
     source: str
@@ -129,7 +129,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Hours of these recordings."""
 
 
-def table(items: Sequence[Item]) -> list[Row]:
+def table(items: Sequence[SelectedRecording]) -> list[SetAmount]:
     """Count recordings and hours by source and licence, then by each, then in all."""
     counts: Counter[tuple[str, str]] = Counter()
     seconds: Counter[tuple[str, str]] = Counter()
@@ -140,7 +140,7 @@ def table(items: Sequence[Item]) -> list[Row]:
             seconds[key] += info.duration  # type: ignore[assignment]  # a Counter of floats
     order = sorted(counts, key=lambda key: ("all" in key, key[0] == "all", key[1] == "all", key))
     return [
-        Row(
+        SetAmount(
             source=source,
             licence=licence,
             recordings=counts[source, licence],
@@ -156,7 +156,7 @@ def top_tags(records: Iterable[CatalogueRecord], most: int = TOP_TAGS) -> list[t
     return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:most]
 
 
-def write_summary(path: Path, items: Sequence[Item], **more: Any) -> None:
+def write_summary(path: Path, items: Sequence[SelectedRecording], **more: Any) -> None:
     """Write `set.json`: the table, the commonest tags, and what else is known about the set."""
     content = {
         "recordings": len(items),

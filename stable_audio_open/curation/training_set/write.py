@@ -10,8 +10,8 @@ from stable_audio_open.curation.catalogue.decisions import final_decisions, read
 from stable_audio_open.curation.catalogue.parquet import read_catalogue, write_catalogue
 from stable_audio_open.curation.licences.policy import require_licences
 from stable_audio_open.curation.training_set.chunks import (
-    Chunk,
     ChunkSettings,
+    DrawnChunk,
     recording_chunks,
     write_chunks,
 )
@@ -20,7 +20,7 @@ from stable_audio_open.curation.training_set.recording_shards import write_shard
 from stable_audio_open.curation.training_set.select import (
     MANIFEST,
     SUMMARY,
-    Item,
+    SelectedRecording,
     open_items,
     select,
     write_manifest_lines,
@@ -46,7 +46,7 @@ def build_training_set(
     chunk_settings: ChunkSettings | None = None,
     fidelity_settings: FidelitySettings | None = None,
     engine: Engine | None = None,
-) -> list[Item]:
+) -> list[SelectedRecording]:
     """Write what stands of a catalogue as a training set.
 
     The folder gets the manifest (paths relative to `audio`) or the shards, the records as a
@@ -111,7 +111,7 @@ def build_training_set(
 
 
 def measure(
-    items: Sequence[Item],
+    items: Sequence[SelectedRecording],
     audio: Path,
     settings: FidelitySettings,
     *,
@@ -144,8 +144,11 @@ def _measurer(audio: Path, settings: FidelitySettings) -> Callable[[str], bool |
 
 
 def draw(
-    items: Sequence[Item], fidelities: dict[str, bool], seed: int, settings: ChunkSettings
-) -> Iterator[Chunk]:
+    items: Sequence[SelectedRecording],
+    fidelities: dict[str, bool],
+    seed: int,
+    settings: ChunkSettings,
+) -> Iterator[DrawnChunk]:
     """Yield the chunks of all recordings, in their order."""
     for record, info in items:
         yield from recording_chunks(
@@ -158,7 +161,9 @@ def draw(
         )
 
 
-def _without(items: list[Item], unusable: dict[str, str], more: dict[str, str]) -> list[Item]:
+def _without(
+    items: list[SelectedRecording], unusable: dict[str, str], more: dict[str, str]
+) -> list[SelectedRecording]:
     """Note further unusable files, and return the recordings without them."""
     unusable |= more
     kept = [item for item in items if str(item.record.file) not in unusable]

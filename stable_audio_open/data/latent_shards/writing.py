@@ -224,7 +224,7 @@ def _make(
     return shard
 
 
-class _Row(NamedTuple):
+class _ShardRow(NamedTuple):
     key: str
     frames: int
     seconds: float
@@ -234,7 +234,7 @@ class _Row(NamedTuple):
 class _Contents(NamedTuple):
     """What was written into a tar."""
 
-    rows: list[_Row]
+    rows: list[_ShardRow]
     unusable: list[Fault]
     moments: Moments
 
@@ -248,7 +248,7 @@ def _write_tar(
     before: Sequence[Fault],
 ) -> _Contents:
     """Encode the recordings of a shard into a tar."""
-    rows: list[_Row] = []
+    rows: list[_ShardRow] = []
     faults: list[Fault] = []
     moments = Moments()
     # No time and no owner: the same recordings give the same bytes.
@@ -266,7 +266,7 @@ def _write_tar(
                 faults.append(Fault(recording.file, str(error)))
                 plan.refuse_too_many([*before, *faults])
                 continue
-            row = _Row(f"{place:09d}", made.latents.shape[-1], made.seconds, recording)
+            row = _ShardRow(f"{place:09d}", made.latents.shape[-1], made.seconds, recording)
             tar.write({"__key__": row.key, **_members(plan.encoding, row, made.latents)})
             rows.append(row)
             moments += Moments.of(made.latents)
@@ -274,7 +274,7 @@ def _write_tar(
 
 
 def _members(
-    encoding: Encoding, row: _Row, latents: Float[Tensor, "latent_channels frames"]
+    encoding: Encoding, row: _ShardRow, latents: Float[Tensor, "latent_channels frames"]
 ) -> dict[str, bytes]:
     """Return the files of a recording, by their suffixes."""
     described = {
