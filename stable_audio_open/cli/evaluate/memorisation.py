@@ -1,6 +1,5 @@
 """`stable-audio-open evaluate memorisation`: whether a model copies its training data."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,7 +8,6 @@ import typer
 from stable_audio_open.cli import options
 
 if TYPE_CHECKING:
-    from stable_audio_open.data.manifest import Recording
     from stable_audio_open.evaluation.memorisation.result import Memorisation
 
 
@@ -102,138 +100,39 @@ def memorisation(
     import sys
     from functools import partial
 
-    import msgspec
-
-    from stable_audio_open.audio.audio import Audio
-    from stable_audio_open.audio.files import read_audio
-    from stable_audio_open.audio.saving import check_folder
-    from stable_audio_open.audio_models.registry import load_embedder
-    from stable_audio_open.checkpoint.lora import adapter_names
-    from stable_audio_open.data.recordings import read_recordings
-    from stable_audio_open.evaluation.generations.prompted import GenerationSettings
-    from stable_audio_open.evaluation.memorisation.page import memorisation_page
-    from stable_audio_open.evaluation.memorisation.result import StudySettings
-    from stable_audio_open.evaluation.memorisation.sets import RecordingSet
-    from stable_audio_open.evaluation.memorisation.study import Generator, study_memorisation
-    from stable_audio_open.evaluation.result import to_json
-    from stable_audio_open.evaluation.weights import module_hash
-    from stable_audio_open.files.atomic import replace_bytes
-    from stable_audio_open.pretrained import StableAudio
+    from stable_audio_open.jobs.memorisation import MemorisationRequest, run_memorisation
     from stable_audio_open.progress import step_progress
 
-    settings = StudySettings(
+    request = MemorisationRequest(
+        model=model,
+        data=data,
+        manifest=manifest,
+        output=output,
+        embedder=embedder,
+        held_out=held_out,
+        given=given,
+        reconstructions=reconstructions,
         threshold=threshold,
         repeated=repeated,
         random=random,
         per_prompt=per_prompt,
         top=top,
-        chunk=10.0 if chunk is None else chunk,
-    )
-    adapters = options.adapters(lora)
-    generation = GenerationSettings(
-        model=model,
-        lora=adapter_names(adapters),
+        chunk=chunk,
         prompts=prompts,
-        seed=seed,
-        steps=steps,
-        guidance=guidance,
         duration=duration,
+        steps=steps,
+        guidance_scale=guidance,
+        seed=seed,
+        batch=batch,
+        lora=tuple(options.adapters(lora)),
+        text_encoder=text_encoder,
+        device=device,
+        dtype=dtype,
     )
-    recordings = {recording.file: recording for recording in read_recordings(data, manifest)}
-    unseen = None
-    if held_out is not None:
-        lines = read_recordings(held_out.parent, held_out.name)
-        unseen = RecordingSet(held_out.parent, {one.file: one.caption for one in lines})
-    sounds = RecordingSet(given, _sounds(given)) if given else None
-    check_folder(output)
     options.use_threads(threads)
-    listener = load_embedder(embedder, device=device or "cpu")
-    system = StableAudio.from_pretrained(
-        model, device=device, dtype=dtype, text_encoder=text_encoder, lora=adapters
-    )
-    generation = msgspec.structs.replace(generation, weights=module_hash(system))
-    if chunk is None:
-        settings = msgspec.structs.replace(settings, chunk=min(10.0, system.window_seconds))
-
-    def generate(texts: Sequence[str], seeds: Sequence[int], seconds: float) -> Audio:
-        return system.generate(
-            texts,
-            duration=seconds,
-            seed=seeds,
-            steps=steps,
-            guidance_scale=guidance,
-            progress=False,
-        )
-
-    def reconstruct(path: Path) -> Audio:
-        autoencoder = system.autoencoder
-        audio = read_audio(
-            path,
-            sample_rate=autoencoder.sample_rate,
-            channels=autoencoder.audio_channels,
-            duration=system.window_seconds,
-        )
-        return Audio(autoencoder.reconstruct(audio.samples), autoencoder.sample_rate)
-
-    output.mkdir(exist_ok=True)
-    result = study_memorisation(
-        RecordingSet(data, {file: one.caption for file, one in recordings.items()}),
-        output,
-        embedder=listener,
-        generator=Generator(
-            generate=generate,
-            prompt=partial(_prompt, recordings, prompts=prompts, seed=seed),
-            window=system.window_seconds,
-            settings=generation,
-            reconstruct=reconstruct if reconstructions else None,
-            batch=batch,
-            progress=partial(step_progress, shown=sys.stderr.isatty()),
-        ),
-        settings=settings,
-        held_out=unseen,
-        given=sounds,
-    )
-    name = _result_name(embedder, result.checkpoint_hash)
-    replace_bytes(output / f"{name}.json", to_json(result))
-    replace_bytes(output / f"{name}.html", memorisation_page(result).encode())
-    _print(result)
-    typer.echo(f"{output / name}.html: listen to the candidates; {name}.json holds the numbers")
-
-
-def _prompt(
-    recordings: "Mapping[str, Recording]", file: str, copy: int, *, prompts: str, seed: int
-) -> str:
-    from random import Random
-
-    from stable_audio_open.prompts import draw_prompt, is_described
-
-    recording = recordings[file]
-    if prompts == "metadata" and is_described(recording):
-        return draw_prompt(recording, Random(f"{seed} {copy} {file}"))
-    return recording.caption
-
-
-def _result_name(embedder: str, checkpoint_hash: str | None) -> str:
-    """Return a name that no other embedder has, whatever its checkpoint is called."""
-    import re
-
-    kind, _, weights = embedder.partition(":")
-    if not weights:
-        return f"memorisation-{kind}"
-    readable = re.sub(r"[^\w.-]+", "-", Path(weights).resolve().name)[:60]
-    return f"memorisation-{kind}-{readable}-{(checkpoint_hash or '')[:8]}"
-
-
-def _sounds(folder: Path) -> dict[str, str]:
-    """Return the audio files of a folder; their names stand for their prompts."""
-    from stable_audio_open.audio.paths import SUFFIXES, audio_files
-
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; give one with sounds of the model")
-    found = sorted(audio_files(folder))
-    if not found:
-        raise ValueError(f"{folder}: holds no sounds ({', '.join(SUFFIXES)}); add some")
-    return {path.relative_to(folder).as_posix(): path.stem for path in found}
+    found = run_memorisation(request, progress=partial(step_progress, shown=sys.stderr.isatty()))
+    _print(found.result)
+    typer.echo(f"{found.page}: listen to the candidates; {found.json.name} holds the numbers")
 
 
 def _print(result: "Memorisation") -> None:

@@ -60,7 +60,8 @@ Progress: TypeAlias = Callable[[int], AbstractContextManager[Callable[[], None]]
 """Number of sounds -> what to call after each."""
 
 
-def _unseen(count: int) -> AbstractContextManager[Callable[[], None]]:
+def unseen_progress(count: int) -> AbstractContextManager[Callable[[], None]]:
+    """Show nothing."""
     return step_progress(count, shown=False)
 
 
@@ -79,7 +80,7 @@ class Generator:
     copy of the latents would be. None leaves this out."""
     batch: int = 8
     """Sounds at once."""
-    progress: Progress = _unseen
+    progress: Progress = unseen_progress
     """Shows how many of the sounds are there."""
 
     def wanted(self, library: EmbeddedSet, place: int, copy: int) -> Wanted:

@@ -1,0 +1,207 @@
+"""How fast a model generates: each stage for itself, as `generate` does it."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from stable_audio_open.builders.random_model import full_prompts, random_model
+from stable_audio_open.conditioning.conditioner import Prepared
+from stable_audio_open.conditions import Conditioning
+from stable_audio_open.config.model import DiffusionModelConfig
+from stable_audio_open.config.read import read_config
+from stable_audio_open.diffusion.conditioned import ConditionedTransformer
+from stable_audio_open.diffusion.denoiser import VDenoiser
+from stable_audio_open.diffusion.guidance import GuidedVelocity
+from stable_audio_open.diffusion.samplers import get_sampler, initial_noise
+from stable_audio_open.diffusion.schedule import time_from_sigma
+from stable_audio_open.evaluation.speed import (
+    Speed,
+    Stage,
+    machine_name,
+    measure_stage,
+    process_memory,
+)
+from stable_audio_open.evaluation.weights import module_hash
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.pretrained import StableAudio, place
+from stable_audio_open.request import noise_levels
+
+CHUNKS = (32, 64, 128, 256, 512)
+"""Latents; of these, what is not below the window is left out."""
+
+
+class SpeedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model is measured, and on how much sound.
+
+    Raises:
+        ValueError: When a number is below 1.
+    """
+
+    model: str
+    """As `load` takes it; a configuration (.json) is measured with random weights."""
+    window: float | None = None
+    """Seconds of sound; the model's window where None."""
+    steps: int = 20
+    """Sampling steps in a measurement."""
+    chunks: tuple[int, ...] = ()
+    """Latents in a chunk of decoding, the overlap not counted; `CHUNKS` where there are none."""
+    batch: int = 1
+    """Sounds at once."""
+    repeats: int = 5
+    """Measurements of each stage, after a warm-up."""
+    text_encoder: str | None = None
+    """Folder or hub name of a T5 encoder, as `load` takes it."""
+    device: str | None = None
+    """Where to compute; a GPU where there is one and this is None."""
+    dtype: str | None = None
+    """Number format of the weights; float32 where None."""
+    attention: str = "sdpa"
+    """Backend of attention, as `load` takes it."""
+
+    def __post_init__(self) -> None:
+        counts = {"steps": self.steps, "batch": self.batch, "repeats": self.repeats}
+        for name, value in (*counts.items(), *(("chunks", core) for core in self.chunks)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def measure_speed(request: SpeedRequest, *, tell: Callable[[str], None] = lambda _: None) -> Speed:
+    """Load a model, and measure text encoding, diffusion with guidance, and decoding.
+
+    Args:
+        request: The model and what it does.
+        tell: Takes warnings, line by line.
+
+    Raises:
+        ValueError: The model cannot be loaded, is an autoencoder alone, or has a shorter window.
+    """
+    model, is_random = _loaded(request)
+    frames = _frames(model, request.window)
+    for core in request.chunks:
+        if core >= frames:
+            tell(
+                f"warning: --chunk {core} is left out: the {frames} latents of the window are "
+                "one chunk, which is decoding as a whole"
+            )
+    stages = measure_stages(
+        model,
+        full_prompts(model.conditioner, request.batch),
+        frames=frames,
+        steps=request.steps,
+        chunks=[core for core in request.chunks or CHUNKS if core < frames],
+        repeats=request.repeats,
+    )
+    peak = process_memory()  # hashing copies weights from the GPU
+    return Speed(
+        model=request.model,
+        checkpoint_hash=None if is_random else module_hash(model),
+        machine=machine_name(model.device),
+        torch=str(torch.__version__),
+        dtype=str(model.transformer.dtype).removeprefix("torch."),
+        threads=None if model.device.type == "cuda" else torch.get_num_threads(),
+        batch=request.batch,
+        seconds=frames * model.autoencoder.downsampling / model.sample_rate,
+        frames=frames,
+        repeats=request.repeats,
+        stages=tuple(stages),
+        process_memory=peak,
+    )
+
+
+def _loaded(request: SpeedRequest) -> tuple[LatentDiffusion, bool]:
+    """Return the model, and whether its weights are random."""
+    path = request.model
+    if not path.endswith(".json"):
+        trained = StableAudio.from_pretrained(
+            path,
+            device=request.device,
+            dtype=request.dtype,
+            text_encoder=request.text_encoder,
+            attention=request.attention,
+        )
+        return trained, False
+    config = read_config(Path(path))
+    if not isinstance(config, DiffusionModelConfig):
+        raise ValueError(f"{path}: is of an autoencoder alone; give the configuration of a model")
+    built = random_model(config, text_encoder=request.text_encoder)
+    placed = place(built, device=request.device, dtype=request.dtype, attention=request.attention)
+    return placed, True
+
+
+def _frames(model: LatentDiffusion, window: float | None) -> int:
+    """Return how many latents a sound of so many seconds has."""
+    longest = model.window_seconds
+    if window is not None and not 0 < window <= longest:
+        raise ValueError(
+            f"--window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
+        )
+    samples = (window or longest) * model.sample_rate
+    return min(math.ceil(samples / model.autoencoder.downsampling), model.window_frames)
+
+
+@torch.inference_mode()
+def measure_stages(
+    model: LatentDiffusion,
+    prepared: Prepared,
+    *,
+    frames: int,
+    steps: int,
+    chunks: Sequence[int],
+    repeats: int,
+) -> list[Stage]:
+    """Measure text encoding, diffusion, and decoding as a whole and at several chunk sizes.
+
+    Args:
+        model: In evaluation mode; all its parts are on one device.
+        prepared: Prompts and numbers of the batch.
+        frames: Latents of a sound.
+        steps: Sampling steps in a call, with guidance.
+        chunks: Latents in a chunk, the overlap not counted.
+        repeats: Timed calls.
+    """
+    autoencoder, device = model.autoencoder, model.device
+    conditioning: Conditioning = model.conditioner(prepared)
+    items = len(conditioning.cross)
+    shape = (autoencoder.latent_channels, frames)
+    noise = initial_noise(shape, list(range(items))).to(device)
+    latents = noise.to(autoencoder.dtype)
+
+    def diffuse() -> Tensor:
+        sigmas = noise_levels("polyexponential", steps, 0.3, 500.0)
+        transformer = ConditionedTransformer(
+            model.transformer,
+            conditioning,
+            negative=None,
+            times=map(time_from_sigma, sigmas),
+            frames=frames,
+        )
+        velocity = GuidedVelocity(
+            pair=transformer.pair, conditional=transformer.conditional, scale=7.0
+        )
+        return get_sampler("dpmpp-2m")(VDenoiser(velocity), noise * sigmas[0], sigmas)
+
+    def decode_whole() -> Tensor:
+        with parametrize.cached():  # as chunks are decoded
+            return autoencoder.decode(latents, chunked=False)
+
+    seconds = items * frames * autoencoder.downsampling / autoencoder.sample_rate
+    stages = [
+        measure_stage("text encoding", lambda: model.conditioner(prepared), device=device,
+                      repeats=repeats, unit="prompts/s", amount=items),
+        measure_stage("diffusion", diffuse, device=device, repeats=repeats, unit="steps/s",
+                      amount=steps),
+        measure_stage("decoding, whole", decode_whole,
+                      device=device, repeats=repeats, unit="x real time", amount=seconds),
+    ]  # fmt: skip
+    for core in chunks:
+        name = f"decoding, chunks of {core}"
+        stages.append(
+            measure_stage(name, lambda core=core: autoencoder.decode(latents, core=core),  # type: ignore[misc]
+                          device=device, repeats=repeats, unit="x real time", amount=seconds)
+        )  # fmt: skip
+    return stages
