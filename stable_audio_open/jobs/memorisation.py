@@ -17,7 +17,7 @@ from stable_audio_open.audio_models.registry import load_embedder
 from stable_audio_open.checkpoint.lora import adapter_names
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import read_recordings
-from stable_audio_open.evaluation.generations.prompted import GenerationSettings
+from stable_audio_open.evaluation.generations.prompted import PromptedSettings
 from stable_audio_open.evaluation.memorisation.page import memorisation_page
 from stable_audio_open.evaluation.memorisation.result import Memorisation, StudySettings
 from stable_audio_open.evaluation.memorisation.sets import RecordingSet
@@ -111,9 +111,9 @@ class MemorisationRequest(msgspec.Struct, frozen=True, kw_only=True):
             chunk=min(LONGEST_CHUNK, window) if self.chunk is None else self.chunk,
         )
 
-    def generation(self, weights: str | None = None) -> GenerationSettings:
+    def generation(self, weights: str | None = None) -> PromptedSettings:
         """Return what the sounds of a model, known by the hash of its weights, have in common."""
-        return GenerationSettings(
+        return PromptedSettings(
             model=self.model,
             lora=adapter_names(self.lora),
             weights=weights,

@@ -13,9 +13,8 @@ import torch
 
 from stable_audio_open.audio_models.panns.checkpoint import load_panns_clip
 from stable_audio_open.audio_models.panns.clip import PannsEmbedder
-from stable_audio_open.evaluation.divergence import Definition
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
-from stable_audio_open.evaluation.kl import evaluate_kl
+from stable_audio_open.evaluation.kl import Definition, evaluate_kl
 
 pytestmark = pytest.mark.numerical
 

@@ -13,18 +13,19 @@ from stable_audio_open.evaluation import reconstruction
 from stable_audio_open.evaluation.clap import evaluate_clap, read_prompts
 from stable_audio_open.evaluation.distances import Distances
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
-from stable_audio_open.evaluation.generations.sets import Item
+from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.protocols.comparisons import Metric
 from stable_audio_open.evaluation.protocols.protocol import ALL
 from stable_audio_open.evaluation.protocols.song_describer import NO_SINGING
-from stable_audio_open.evaluation.protocols.work import clip_items, generation_items
 from stable_audio_open.evaluation.reconstruction import evaluate_decoded
 from stable_audio_open.evaluation.report.published import Kind
 from stable_audio_open.evaluation.result import Result, to_json
-from stable_audio_open.jobs.protocol.measure import measure_subsets
+from stable_audio_open.jobs.protocol.make import MadeSet
+from stable_audio_open.jobs.protocol.measure import measure_sets
 from stable_audio_open.jobs.protocol.metrics import metrics_by
-from stable_audio_open.jobs.protocol.request import Asked, check_asked
+from stable_audio_open.jobs.protocol.request import Asked, GenerationsRequest, check_generations
+from stable_audio_open.jobs.protocol.work import clip_files, generation_files
 
 pytestmark = pytest.mark.numerical
 
@@ -86,20 +87,13 @@ def noise(folder: Path, names: Sequence[str], *, seed: int) -> dict[str, Path]:
 def results(
     tmp_path: Path,
     kind: Kind,
-    items: Sequence[Item],
+    items: Sequence[SetFile],
     references: dict[str, Path],
     metrics: dict[str, Metric],
 ) -> dict[str, bytes]:
     """Measure all subsets, and return the files of results by subset and metric."""
-    measured = measure_subsets(
-        kind,
-        all_captions(tmp_path),
-        items,
-        references,
-        folder=tmp_path / "made",
-        scratch=tmp_path / "compared",
-        metrics=metrics,
-    )
+    made = MadeSet(kind, tmp_path / "made", items, references)
+    measured = measure_sets([made], all_captions(tmp_path), metrics)
     return {
         path.relative_to(tmp_path / "made" / "results").as_posix(): path.read_bytes()
         for one in measured
@@ -110,17 +104,17 @@ def results(
 def all_captions(tmp_path: Path) -> Asked:
     rows = "".join(f"{name},{track},{text}\n" for name, track, text in CAPTIONS)
     (tmp_path / "prompts.csv").write_text(f"caption_id,track_id,caption\n{rows}")
-    return check_asked(
-        tmp_path / "prompts.csv", "song-describer", subset=ALL, limit=None, steps=1, guidance=7.0,
-        sampler="euler", seed=0, batch=1,
-    )  # fmt: skip
+    request = GenerationsRequest(
+        model="none", prompts=tmp_path / "prompts.csv", protocol="song-describer", output=tmp_path
+    )
+    return check_generations(request)
 
 
 def test_generations_are_heard_once_for_all_subsets(tmp_path: Path) -> None:
     ids = [name for name, _, _ in CAPTIONS]
     noise(tmp_path / "made", ids, seed=0)
     references = noise(tmp_path / "tracks", TRACKS, seed=1)
-    items = generation_items(all_captions(tmp_path).prompts, list(range(len(ids))))
+    items = generation_files(all_captions(tmp_path).prompts, list(range(len(ids))))
     embedder, tagger = Listener(width=5, seed=0), ClipListener(width=CLASSES, seed=1)
     joint = Listener(width=4, seed=2)
     metrics = metrics_by(embedder=embedder, tagger=tagger, joint=joint)
@@ -136,7 +130,7 @@ def test_generations_are_heard_once_for_all_subsets(tmp_path: Path) -> None:
 
     alone = {}
     for subset in (ALL, NO_SINGING):
-        folder = tmp_path / "compared" / f"generation-{subset}"
+        folder = tmp_path / "comparisons" / f"generation-{subset}"
         made, table = folder / "made", folder / "prompts.csv"
         judged: dict[str, Result] = {
             "frechet": evaluate_frechet(
@@ -164,11 +158,11 @@ def test_reconstructions_are_measured_once_for_all_subsets(
         return measure(decoded, original, sample_rate=sample_rate)
 
     monkeypatch.setattr(reconstruction, "reconstruction_distances", counted)
-    found = results(tmp_path, "reconstruction", clip_items(TRACKS), references, metrics_by())
+    found = results(tmp_path, "reconstruction", clip_files(TRACKS), references, metrics_by())
     assert len(calls) == len(TRACKS)
     alone = {}
     for subset, files in ((ALL, 4), (NO_SINGING, 3)):
-        folder = tmp_path / "compared" / f"reconstruction-{subset}"
+        folder = tmp_path / "comparisons" / f"reconstruction-{subset}"
         result = evaluate_decoded(folder / "made", folder / "pairs", sample_rate=44100, channels=2)
         assert result.files == files
         alone[f"{subset}/reconstruction.json"] = to_json(result)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.evaluation.generations.sets import Item
+from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.protocols.comparisons import (
     Comparison,
     Metric,
@@ -17,9 +17,9 @@ def comparison(tmp_path: Path) -> Comparison:
     made = tmp_path / "made"
     made.mkdir()
     items = [
-        Item(id="1", file="1.flac", clip="a", prompt='rain, "heavy"'),
-        Item(id="2", file="2.flac", clip="a", prompt="more rain"),
-        Item(id="3", file="3.flac", clip="b", prompt="wind"),
+        SetFile(id="1", file="1.flac", clip="a", prompt='rain, "heavy"'),
+        SetFile(id="2", file="2.flac", clip="a", prompt="more rain"),
+        SetFile(id="3", file="3.flac", clip="b", prompt="wind"),
     ]
     for item in items:
         (made / item.file).write_bytes(item.id.encode())
@@ -61,7 +61,7 @@ def test_results_are_kept_by_subset_and_a_failure_leaves_none(
         raise ValueError("no weights")
 
     metrics = {"clap": Metric(("clap_score",), measure)}
-    (path,) = compare(comparison, metrics, folder=tmp_path, subset="no-speech")
+    (path,) = compare(comparison, metrics, folder=tmp_path, subset="no-speech").results
     assert path == tmp_path / "results/no-speech/clap.json"
     assert path.read_bytes() == b"{}"
     assert seen == [comparison]

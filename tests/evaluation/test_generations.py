@@ -1,3 +1,4 @@
+import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +10,14 @@ import torch
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.evaluation.generations.prompted import (
-    GenerationSettings,
-    Wanted,
+    PromptedSettings,
+    PromptedSound,
     make_generations,
     make_reconstructions,
     wanted_sound,
 )
 
-SETTINGS = GenerationSettings(
+SETTINGS = PromptedSettings(
     model="tiny", prompts="caption", seed=3, steps=2, guidance=7.0, duration=None
 )
 WANTED = [
@@ -97,7 +98,7 @@ def test_sounds_that_are_not_wanted_now_are_known_later(tmp_path: Path) -> None:
     for wanted in (WANTED, WANTED[3:], WANTED):
         make_generations(wanted, tmp_path, generate=noise, settings=SETTINGS)
         lines = (tmp_path / "generations.jsonl").read_bytes().splitlines()
-        found = [msgspec.json.decode(line, type=Wanted) for line in lines]
+        found = [msgspec.json.decode(line, type=PromptedSound) for line in lines]
         assert found[: len(wanted)] == wanted
         assert sorted(sound.file for sound in found) == sorted(sound.file for sound in WANTED)
     assert len(noise.asked) == 6
@@ -143,10 +144,10 @@ def test_another_recording_of_the_same_name_is_reconstructed_anew(tmp_path: Path
 
 
 def test_sounds_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
-    other = GenerationSettings(
+    other = PromptedSettings(
         model="tiny", prompts="caption", seed=3, steps=50, guidance=7.0, duration=None
     )
-    noise, none = Noise(), list[Wanted]()
+    noise, none = Noise(), list[PromptedSound]()
     make_generations(none, tmp_path / "sounds", generate=noise, settings=SETTINGS)
     with pytest.raises(ValueError, match=r"sounds: was begun with steps 2, got 50; choose another"):
         make_generations(WANTED, tmp_path / "sounds", generate=noise, settings=other)
@@ -154,4 +155,31 @@ def test_sounds_of_other_settings_are_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"settings\.json: Object missing required field"):
         make_generations(WANTED, tmp_path / "sounds", generate=noise, settings=other)
     with pytest.raises(ValueError, match="prompts are 'tags'; allowed: caption, metadata"):
-        GenerationSettings(model="tiny", prompts="tags", seed=0, steps=1, guidance=1.0)
+        PromptedSettings(model="tiny", prompts="tags", seed=0, steps=1, guidance=1.0)
+
+
+def test_a_folder_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """Version 0.1.0 wrote these files, to the letter; names of sounds hold part of a hash."""
+    settings = (
+        '{\n  "model": "tiny",\n  "lora": [],\n  "weights": null,\n  "prompts": "caption",\n'
+        '  "seed": 3,\n  "steps": 2,\n  "guidance": 7.0,\n  "duration": null\n}\n'
+    )
+    line = (
+        '{"file":"kick_0_86ef3b90.flac","prompt":"kick","seed":2076874700,"seconds":0.01,'
+        '"recording":"audio/kick.wav"}\n'
+    )
+    (tmp_path / "settings.json").write_text(settings)
+    (tmp_path / "generations.jsonl").write_text(line)
+    (tmp_path / "kick_0_86ef3b90.flac").write_bytes(flac())
+    noise = Noise()
+    make_generations(WANTED[:1], tmp_path, generate=noise, settings=SETTINGS)
+    assert noise.asked == []
+    assert (tmp_path / "settings.json").read_text() == settings
+    assert (tmp_path / "generations.jsonl").read_text() == line
+
+
+def flac() -> bytes:
+    """A sound that is there."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, torch.zeros(80, 2).numpy(), 8000, format="FLAC")
+    return buffer.getvalue()

@@ -10,8 +10,7 @@ import torch
 from scipy.special import softmax
 from torch import Tensor
 
-from stable_audio_open.evaluation.divergence import DEFINITIONS
-from stable_audio_open.evaluation.kl import evaluate_kl
+from stable_audio_open.evaluation.kl import DEFINITIONS, evaluate_kl
 
 pytestmark = pytest.mark.numerical
 

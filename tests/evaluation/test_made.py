@@ -9,18 +9,16 @@ import torch
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
+from stable_audio_open.evaluation.generations.folder import make_missing
 from stable_audio_open.evaluation.generations.sets import (
     GenerationSettings,
-    Item,
     ReconstructionSettings,
-    make_missing,
+    SetFile,
     open_set,
     read_manifest,
     read_settings,
     write_manifest,
 )
-from stable_audio_open.evaluation.protocols.protocol import Prompt
-from stable_audio_open.evaluation.protocols.work import clip_items, generation_items
 
 SETTINGS = GenerationSettings(
     model="tiny",
@@ -35,10 +33,10 @@ SETTINGS = GenerationSettings(
     sampler="dpmpp-2m",
     seed=0,
 )
-ITEMS = [Item(id=f"{i}", file=f"{i}.flac", clip="c", prompt="rain", seed=i) for i in range(7)]
+ITEMS = [SetFile(id=f"{i}", file=f"{i}.flac", clip="c", prompt="rain", seed=i) for i in range(7)]
 
 
-def tones(group: Sequence[Item]) -> Audio:
+def tones(group: Sequence[SetFile]) -> Audio:
     """A constant for each item, told by its seed."""
     levels = torch.tensor([(item.seed or 0) / 10 for item in group])
     return Audio(levels[:, None, None].expand(-1, 2, 80).contiguous(), 8000)
@@ -111,7 +109,7 @@ def test_what_is_there_is_kept_and_damage_is_made_again(tmp_path: Path):
     open_set(tmp_path, SETTINGS)
     groups: list[list[str]] = []
 
-    def make(group: Sequence[Item]) -> Audio:
+    def make(group: Sequence[SetFile]) -> Audio:
         groups.append([item.id for item in group])
         return tones(group)
 
@@ -132,7 +130,7 @@ def test_what_is_there_is_kept_and_damage_is_made_again(tmp_path: Path):
 def test_a_file_that_was_cut_off_is_made_again(left: float, tmp_path: Path):
     """The header of a FLAC file says nothing of where the file ends."""
 
-    def noise(group: Sequence[Item]) -> Audio:
+    def noise(group: Sequence[SetFile]) -> Audio:
         generator = torch.Generator().manual_seed(0)
         return Audio(torch.rand(len(group), 2, 20000, generator=generator), 8000)
 
@@ -149,7 +147,7 @@ def test_processes_share_the_items(tmp_path: Path):
     for rank in range(3):
         mine: list[str] = []
 
-        def make(group: Sequence[Item], mine: list[str] = mine) -> Audio:
+        def make(group: Sequence[SetFile], mine: list[str] = mine) -> Audio:
             mine.extend(item.id for item in group)
             return tones(group)
 
@@ -160,7 +158,7 @@ def test_processes_share_the_items(tmp_path: Path):
 
 
 def test_a_failure_leaves_whole_files_and_no_manifest(tmp_path: Path):
-    def make(group: Sequence[Item]) -> Audio:
+    def make(group: Sequence[SetFile]) -> Audio:
         if group[0].id == "2":
             raise FloatingPointError("NaN")
         return tones(group)
@@ -183,20 +181,32 @@ def test_the_manifest_lists_what_is_there(tmp_path: Path):
         read_manifest(tmp_path)
 
 
-def test_seeds_belong_to_captions():
-    prompts = [Prompt(id=f"{i}", text=f"t{i}", clip="c", references=()) for i in range(3)]
-    items = generation_items(prompts, [5, 6, 7])
-    assert [(i.id, i.file, i.clip, i.prompt, i.seed) for i in items] == [
-        ("0", "0.flac", "c", "t0", 5),
-        ("1", "1.flac", "c", "t1", 6),
-        ("2", "2.flac", "c", "t2", 7),
-    ]
-    assert clip_items(["c"]) == [Item(id="c", file="c.flac", clip="c")]
-
-
 def test_damaged_settings(tmp_path: Path):
     (tmp_path / "settings.json").write_text('{"type": "generation"}')
     with pytest.raises(ValueError, match=r"settings.json: not the settings of a set \(.*model"):
         read_settings(tmp_path)
     with pytest.raises(ValueError, match=r"none: holds no settings.json; give a folder of"):
         read_settings(tmp_path / "none")
+
+
+def test_a_folder_of_an_earlier_version_goes_on(tmp_path: Path):
+    """Version 0.1.0 wrote these files, to the letter."""
+    (tmp_path / "settings.json").write_text(
+        '{\n  "type": "generation",\n  "model": "tiny",\n  "lora": [],\n'
+        '  "weights": "0123456789abcdef",\n  "protocol": "audiocaps",\n'
+        f'  "prompts": "{"ab" * 32}",\n  "seconds": 10.0,\n  "sample_rate": 8000,\n'
+        '  "channels": 2,\n  "steps": 100,\n  "guidance": 7.0,\n  "sampler": "dpmpp-2m",\n'
+        '  "seed": 0\n}\n'
+    )
+    line = '{"id":"0","file":"0.flac","clip":"c","prompt":"rain","seed":0}\n'
+    (tmp_path / "manifest.jsonl").write_text(line)
+    make_missing(tmp_path, ITEMS[:1], tones, batch=1)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert read_manifest(tmp_path) == ITEMS[:1]
+    open_set(tmp_path, SETTINGS)
+    assert make_missing(tmp_path, ITEMS[:1], tones, batch=1) == 0
+    write_manifest(tmp_path, ITEMS[:1])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    open_set(tmp_path / "new", SETTINGS)
+    written = (tmp_path / "new" / "settings.json").read_bytes()
+    assert written == before[tmp_path / "settings.json"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio_models.log_mel_embedder import LogMelEmbedder
-from stable_audio_open.evaluation.generations.prompted import GenerationSettings
+from stable_audio_open.evaluation.generations.prompted import PromptedSettings
 from stable_audio_open.evaluation.memorisation.page import memorisation_page
 from stable_audio_open.evaluation.memorisation.result import (
     Memorisation,
@@ -78,7 +78,7 @@ def generator(training: RecordingSet, *, seed: int = 0) -> Generator:
         generate=generate,
         prompt=lambda file, _: training.captions[file],
         window=0.5,
-        settings=GenerationSettings(
+        settings=PromptedSettings(
             model="a <model>", prompts="caption", seed=seed, steps=1, guidance=1.0
         ),
     )

@@ -14,9 +14,8 @@ from stable_audio_open.audio_models.musicnn.network import (
     MusicnnTagger,
     load_musicnn,
 )
-from stable_audio_open.evaluation.divergence import DEFINITIONS
 from stable_audio_open.evaluation.frechet.distance import FrechetResult, evaluate_frechet
-from stable_audio_open.evaluation.kl import KlResult, evaluate_kl
+from stable_audio_open.evaluation.kl import DEFINITIONS, KlResult, evaluate_kl
 from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import weights_hash
 from tests.needs import needs_musicnn

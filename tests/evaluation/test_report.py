@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from stable_audio_open.evaluation.generations.sets import (
-    Item,
     ReconstructionSettings,
+    SetFile,
     open_set,
     write_manifest,
 )
@@ -62,7 +62,7 @@ def generations(tmp_path: Path) -> Path:
     settings = replace(SETTINGS, model="my_model", sample_rate=44100)
     open_set(folder, settings)
     items = [
-        Item(id=f"{i}", file=f"{i} %.flac", clip="c", prompt=f"rain <b>{i}</b>", seed=i)
+        SetFile(id=f"{i}", file=f"{i} %.flac", clip="c", prompt=f"rain <b>{i}</b>", seed=i)
         for i in range(3)
     ]
     for item in items:
@@ -86,7 +86,7 @@ def reconstructions(tmp_path: Path) -> Path:
     )
     open_set(folder, settings)
     (folder / "5.flac").touch()
-    write_manifest(folder, [Item(id="5", file="5.flac", clip="5")])
+    write_manifest(folder, [SetFile(id="5", file="5.flac", clip="5")])
     return folder
 
 
@@ -270,7 +270,7 @@ def read_title(number: int) -> str:
 def test_page_of_hostile_names(generations: Path, tmp_path: Path):
     settings = msgspec.json.decode((generations / "settings.json").read_bytes())
     (generations / "settings.json").write_text(json.dumps(settings | {"model": HOSTILE}))
-    hostile = Item(id="0", file='"><script>.flac', clip="c", prompt=HOSTILE, seed=0)
+    hostile = SetFile(id="0", file='"><script>.flac', clip="c", prompt=HOSTILE, seed=0)
     (generations / hostile.file).touch()
     write_manifest(generations, [hostile])
     put(generations, "all", "frechet", FRECHET | {"checkpoint": HOSTILE, "caution": HOSTILE})
@@ -288,7 +288,7 @@ def test_page_of_hostile_names(generations: Path, tmp_path: Path):
     ("count", "found"), [(0, ""), (1, "a"), (2, "ac"), (3, "abd"), (5, "abcde"), (9, "abcde")]
 )
 def test_players_are_spread_over_the_set(count: int, found: str):
-    items = [Item(id=name, file=name, clip=name) for name in "abcde"]
+    items = [SetFile(id=name, file=name, clip=name) for name in "abcde"]
     assert "".join(item.id for item in spread(items, count)) == found
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.generations.sources import follow_sources
-from stable_audio_open.evaluation.protocols.work import clip_items
 
 
 def test_files_of_other_recordings_are_removed(tmp_path: Path):
@@ -13,7 +13,7 @@ def test_files_of_other_recordings_are_removed(tmp_path: Path):
         path.write_bytes(b"sound")
     folder = tmp_path / "made"
     folder.mkdir()
-    items = clip_items(list("abcd"))
+    items = [SetFile(id=name, file=f"{name}.flac", clip=name) for name in "abcd"]
     follow_sources(folder, items[:3], sources)
     for item in items:
         (folder / item.file).touch()

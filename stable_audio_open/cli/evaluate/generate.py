@@ -36,51 +36,27 @@ def generate(
     """
     import logging
 
-    from stable_audio_open.audio.saving import check_folder
-    from stable_audio_open.data.processes import joined_processes
-    from stable_audio_open.jobs.protocol.make import (
-        device_of,
-        make_generations,
-        open_generations,
-        seconds_of,
-    )
-    from stable_audio_open.jobs.protocol.request import check_asked
-    from stable_audio_open.pretrained import StableAudio
+    from stable_audio_open.jobs.protocol.request import GenerationsRequest
+    from stable_audio_open.jobs.protocol.run import run_generations
 
-    asked = check_asked(
-        prompts,
-        protocol,
+    request = GenerationsRequest(
+        model=model,
+        prompts=prompts,
+        protocol=protocol,
+        output=output,
         subset=subset,
         limit=limit,
-        steps=steps,
-        guidance=guidance,
-        sampler=sampler,
         seed=seed,
+        steps=steps,
+        guidance_scale=guidance,
+        sampler=sampler,
         batch=batch,
-        lora=options.adapters(lora),
+        text_encoder=text_encoder,
+        lora=tuple(options.adapters(lora)),
+        device=device,
+        dtype=dtype,
+        attention=attention,
     )
-    check_folder(output)
     options.use_threads(threads)
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
-    with joined_processes() as processes:
-        system = StableAudio.from_pretrained(
-            model,
-            device=device_of(device, processes),
-            dtype=dtype,
-            text_encoder=text_encoder,
-            attention=attention,
-            lora=asked.lora,
-        )
-        open_generations(system, model, asked, output, processes)
-        made = make_generations(system, asked, output, processes)
-    if processes.rank != 0:  # the first process speaks for all
-        return
-    typer.echo(
-        f"{output}: {len(made)} of {len(asked.prompts)} captions, "
-        f"{seconds_of(asked, system):.2f} s each"
-    )
-    if system.window_seconds < asked.protocol.seconds:
-        typer.echo(
-            f"warning: {asked.protocol.seconds:g} s are asked for, which is more than the model's "
-            "window"
-        )
+    run_generations(request, tell=typer.echo)

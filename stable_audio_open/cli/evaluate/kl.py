@@ -35,8 +35,7 @@ def kl(
     import msgspec
 
     from stable_audio_open.audio_models.registry import load_tagger
-    from stable_audio_open.evaluation.divergence import DEFINITIONS
-    from stable_audio_open.evaluation.kl import evaluate_kl
+    from stable_audio_open.evaluation.kl import DEFINITIONS, evaluate_kl
 
     shared.check_output(output)
     result = evaluate_kl(

@@ -79,60 +79,36 @@ def protocol(
     shares out what the model makes over GPUs.
     """
     import logging
-    from functools import partial
 
-    from stable_audio_open.data.processes import joined_processes
-    from stable_audio_open.evaluation.protocols.references import (
-        check_references,
-        find_references,
-        refuse_missing,
-    )
-    from stable_audio_open.jobs.protocol.make import device_of
-    from stable_audio_open.jobs.protocol.metrics import load_metrics
-    from stable_audio_open.jobs.protocol.request import check_asked
-    from stable_audio_open.jobs.protocol.run import check_places, run_protocol
-    from stable_audio_open.pretrained import load
+    from stable_audio_open.jobs.protocol.request import ProtocolRequest
+    from stable_audio_open.jobs.protocol.run import run_protocol
 
-    asked = check_asked(
-        prompts,
-        protocol,
+    request = ProtocolRequest(
+        model=model,
+        prompts=prompts,
+        protocol=protocol,
+        references=references,
+        output=output,
+        part=part,
+        allow_missing=allow_missing,
         subset=subset,
         limit=limit,
-        steps=steps,
-        guidance=guidance,
-        sampler=sampler,
         seed=seed,
+        steps=steps,
+        guidance_scale=guidance,
+        sampler=sampler,
         batch=batch,
-        lora=options.adapters(lora),
+        players=players,
+        frechet=frechet,
+        kl=kl,
+        clap=clap,
+        metrics_device=listeners_device,
+        text_encoder=text_encoder,
+        lora=tuple(options.adapters(lora)),
+        device=device,
+        dtype=dtype,
+        attention=attention,
     )
-    found = find_references(references, asked.chosen)
-    refuse_missing(references, asked.chosen, found, allowed=allow_missing)
-    check_references(found)
-    check_places(output)
     options.use_threads(threads)
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
-    with joined_processes() as processes:
-        # The first process alone measures; what is wrong with a network is told before any work.
-        metrics = processes.in_first(
-            partial(load_metrics, frechet=frechet, kl=kl, clap=clap, device=listeners_device)
-        )
-        loaded = load(
-            model,
-            device=device_of(device, processes),
-            dtype=dtype,
-            text_encoder=text_encoder,
-            attention=attention,
-            lora=asked.lora,
-        )
-        run_protocol(
-            loaded,
-            model,
-            asked,
-            found,
-            output,
-            processes,
-            part=part,
-            players=players,
-            metrics=metrics or {},
-            tell=typer.echo,
-        )
+    run_protocol(request, tell=typer.echo)

@@ -1,28 +1,32 @@
-"""Sounds generated once: an interrupted run goes on where it stopped."""
+"""Sounds from the prompts of training recordings, and recordings through the autoencoder."""
 
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import msgspec
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.saving import limit_peak, save_audio
-from stable_audio_open.evaluation.generations.whole import is_whole
-from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.evaluation.generations.folder import (
+    SETTINGS,
+    SUFFIX,
+    changed_settings,
+    make_missing,
+    remove_others,
+    write_list,
+    write_settings,
+)
 from stable_audio_open.files.json_lines import read_json_lines
 
 MANIFEST = "generations.jsonl"
-SETTINGS = "settings.json"
 
 Generate: TypeAlias = Callable[[Sequence[str], Sequence[int], float], Audio]
 """Prompts, their seeds and seconds of sound -> as many sounds."""
 
 
-class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
+class PromptedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What sounds of one folder have in common.
 
     Raises:
@@ -30,7 +34,7 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: str
-    """As `load` takes it."""
+    """The model, as `load` takes it."""
     lora: tuple[str, ...] = ()
     """Adapters that were merged, each as FOLDER:WEIGHT."""
     weights: str | None = None
@@ -38,11 +42,11 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
     prompts: str
     """`caption` or `metadata`."""
     seed: int
-    """Behind all seeds and prompts."""
+    """Seed of all seeds and prompts."""
     steps: int
-    """Of sampling."""
+    """Sampling steps."""
     guidance: float
-    """Guidance scale."""
+    """Scale of classifier-free guidance."""
     duration: float | None = None
     """Seconds; those of the recording where None, at most the window."""
 
@@ -51,21 +55,24 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"prompts are {self.prompts!r}; allowed: caption, metadata")
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class PromptedSound(msgspec.Struct, frozen=True, kw_only=True):
     """A sound to generate, and a line of the manifest."""
 
     file: str
-    """Relative to the folder."""
+    """Path relative to the folder."""
     prompt: str
+    """Text that it is made from."""
     seed: int
+    """Seed of its noise."""
     seconds: float
+    """Its length."""
     recording: str
-    """Whose prompt it is, relative to the folder of the training set."""
+    """Recording whose prompt it is, relative to the folder of the training set."""
 
 
 def wanted_sound(
-    recording: str, copy: int, *, prompt: str, seconds: float, settings: GenerationSettings
-) -> Wanted:
+    recording: str, copy: int, *, prompt: str, seconds: float, settings: PromptedSettings
+) -> PromptedSound:
     """Return the `copy`-th sound for a recording; its seed depends on nothing else.
 
     Args:
@@ -76,8 +83,8 @@ def wanted_sound(
         settings: Their seed counts.
     """
     digest = hashlib.sha256(f"{settings.seed} {copy} {recording}".encode()).digest()
-    return Wanted(
-        file=f"{_words(recording)}_{copy}_{digest[:4].hex()}.flac",
+    return PromptedSound(
+        file=f"{_words(recording)}_{copy}_{digest[:4].hex()}{SUFFIX}",
         prompt=prompt,
         seed=int.from_bytes(digest[4:8], "big"),
         seconds=seconds,
@@ -86,11 +93,11 @@ def wanted_sound(
 
 
 def make_generations(
-    wanted: Sequence[Wanted],
+    wanted: Sequence[PromptedSound],
     folder: Path,
     *,
     generate: Generate,
-    settings: GenerationSettings,
+    settings: PromptedSettings,
     batch: int = 8,
     progress: Callable[[], None] = lambda: None,
 ) -> None:
@@ -105,41 +112,36 @@ def make_generations(
         folder: Made where it is missing; its manifest lists what was wanted last, then what else
             is there.
         generate: The model.
-        settings: Those of the folder's sounds.
+        settings: What the folder's sounds have in common.
         batch: At most so many at once.
         progress: Called after each sound that is there.
 
     Raises:
         ValueError: When the folder was begun with other settings, or its manifest cannot be read.
     """
+
+    def make(sounds: Sequence[PromptedSound]) -> Audio:
+        prompts, seeds = [one.prompt for one in sounds], [one.seed for one in sounds]
+        return generate(prompts, seeds, sounds[0].seconds)
+
     folder.mkdir(parents=True, exist_ok=True)
     check_settings(folder, settings)
+    listed = {one.file: one for one in wanted}
     known = _read_manifest(folder / MANIFEST)
-    # Sounds of something else go before the manifest says that they are what is wanted.
-    for sound in wanted:
-        if known.pop(sound.file, None) != sound:
-            (folder / sound.file).unlink(missing_ok=True)
-    others = [sound for sound in known.values() if (folder / sound.file).is_file()]
-    described = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
-    replace_bytes(folder / SETTINGS, described)
-    lines = b"".join(msgspec.json.encode(sound) + b"\n" for sound in (*wanted, *others))
-    replace_bytes(folder / MANIFEST, lines)
-    for _, same in groupby(wanted, key=lambda sound: (sound.recording, sound.seconds)):
-        sounds = list(same)
-        for first in range(0, len(sounds), batch):
-            together = sounds[first : first + batch]
-            if not all(is_whole(folder / sound.file) for sound in together):
-                audio = generate(
-                    [sound.prompt for sound in together],
-                    [sound.seed for sound in together],
-                    together[0].seconds,
-                )
-                for item, sound in zip(audio, together, strict=True):
-                    # Levels are not compared, so that turning down is worth no warning.
-                    samples, _ = limit_peak(item.samples[0])
-                    save_audio(folder / sound.file, samples, item.sample_rate)
-            for _ in together:
-                progress()
+    remove_others(folder, listed, known)
+    kept = [
+        one for one in known.values() if one.file not in listed and (folder / one.file).is_file()
+    ]
+    write_settings(folder, settings)
+    write_list(folder / MANIFEST, [*wanted, *kept])
+    make_missing(
+        folder,
+        wanted,
+        make,
+        batch=batch,
+        together=lambda one: (one.recording, one.seconds),
+        progress=progress,
+    )
 
 
 def make_reconstructions(
@@ -148,12 +150,12 @@ def make_reconstructions(
     folder: Path,
     *,
     reconstruct: Callable[[Path], Audio],
-) -> list[Wanted]:
+) -> list[PromptedSound]:
     """Write recordings as the autoencoder gives them back, those that the folder does not hold.
 
     Args:
-        hashes: Of the audio of each file, which is relative to `source`; another recording of the
-            same name is another sound.
+        hashes: Hash of the audio of each file, which is relative to `source`; another recording of
+            the same name is another sound.
         source: Folder of the recordings.
         folder: Made where it is missing.
         reconstruct: The autoencoder: path of a recording -> what comes back.
@@ -162,19 +164,16 @@ def make_reconstructions(
         One sound for each file; prompt and seed say nothing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
+    wanted = []
     for file, audio_hash in hashes.items():
         digest = hashlib.sha256(f"{audio_hash} {file}".encode()).hexdigest()
-        name = f"{_words(file)}_{digest[:8]}.flac"
-        if not is_whole(folder / name):
-            audio = reconstruct(source / file)
-            samples, _ = limit_peak(audio.samples[0])
-            save_audio(folder / name, samples, audio.sample_rate)
-        made.append(Wanted(file=name, prompt=file, seed=0, seconds=0.0, recording=file))
-    return made
+        name = f"{_words(file)}_{digest[:8]}{SUFFIX}"
+        wanted.append(PromptedSound(file=name, prompt=file, seed=0, seconds=0.0, recording=file))
+    make_missing(folder, wanted, lambda one: reconstruct(source / one[0].recording), batch=1)
+    return wanted
 
 
-def check_settings(folder: Path, settings: GenerationSettings) -> None:
+def check_settings(folder: Path, settings: PromptedSettings) -> None:
     """Check that the sounds of a folder, if it holds any, were made as those to come.
 
     Raises:
@@ -184,22 +183,20 @@ def check_settings(folder: Path, settings: GenerationSettings) -> None:
     if not path.is_file():
         return
     try:
-        before = msgspec.json.decode(path.read_bytes(), type=GenerationSettings)
+        before = msgspec.json.decode(path.read_bytes(), type=PromptedSettings)
     except msgspec.DecodeError as error:
         raise ValueError(f"{path}: {error}; choose another output folder") from error
-    for name in settings.__struct_fields__:
-        old, new = getattr(before, name), getattr(settings, name)
-        if old != new:
-            raise ValueError(
-                f"{folder}: was begun with {name} {old!r}, got {new!r}; choose another output "
-                "folder, or give the same"
-            )
+    for name in changed_settings(before, settings):
+        raise ValueError(
+            f"{folder}: was begun with {name} {getattr(before, name)!r}, got "
+            f"{getattr(settings, name)!r}; choose another output folder, or give the same"
+        )
 
 
-def _read_manifest(path: Path) -> dict[str, Wanted]:
+def _read_manifest(path: Path) -> dict[str, PromptedSound]:
     """Return what was wanted of each file; nothing where there is no manifest."""
     sounds = read_json_lines(
-        path, Wanted, what="a sound", remedy="delete the file to make all sounds again"
+        path, PromptedSound, what="a sound", remedy="delete the file to make all sounds again"
     )
     return {sound.file: sound for sound in sounds}
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from stable_audio_open.evaluation.generations.sets import Item
+from stable_audio_open.evaluation.generations.folder import remove_others
+from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.files.atomic import replace_bytes
 
 SOURCES = "sources.json"
@@ -15,22 +16,23 @@ class Source(msgspec.Struct, frozen=True):
     """A recording as it was when a file was made from it."""
 
     path: str
+    """Where it lay, links resolved."""
     size: int
-    """Bytes."""
+    """Its size in bytes."""
     modified: int
-    """Nanoseconds."""
+    """Time of its last change, in nanoseconds."""
     how: str = ""
     """What else the file depends on."""
 
 
 def follow_sources(
-    folder: Path, items: Sequence[Item], sources: Mapping[str, Path], *, how: str = ""
+    folder: Path, files: Sequence[SetFile], sources: Mapping[str, Path], *, how: str = ""
 ) -> None:
     """Remove files that were made otherwise, and note the recordings that will be used.
 
     Args:
-        folder: Of the files; its `sources.json` remembers.
-        items: That will be made where they are missing.
+        folder: Folder of the files; its `sources.json` remembers.
+        files: What will be made where it is missing.
         sources: Recording of each clip.
         how: What is made of them, in words.
 
@@ -47,11 +49,16 @@ def follow_sources(
             raise ValueError(
                 f"{path}: not a record of sources ({error}); delete the folder to make it again"
             ) from error
-    for item in items:
-        source = sources[item.clip].resolve()
-        status = source.stat()
-        now = Source(str(source), status.st_size, status.st_mtime_ns, how)
-        if known.get(item.id) != now:
-            (folder / item.file).unlink(missing_ok=True)
-            known[item.id] = now
-    replace_bytes(path, msgspec.json.format(msgspec.json.encode(known)) + b"\n")
+    now = {one.id: _source(sources[one.clip], how) for one in files}
+    remove_others(
+        folder,
+        {one.file: now[one.id] for one in files},
+        {one.file: known.get(one.id) for one in files},
+    )
+    replace_bytes(path, msgspec.json.format(msgspec.json.encode(known | now)) + b"\n")
+
+
+def _source(path: Path, how: str) -> Source:
+    resolved = path.resolve()
+    status = resolved.stat()
+    return Source(str(resolved), status.st_size, status.st_mtime_ns, how)

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.evaluation.generations.prompted import Wanted
-from stable_audio_open.evaluation.generations.whole import is_whole
+from stable_audio_open.evaluation.generations.folder import is_whole
+from stable_audio_open.evaluation.generations.prompted import PromptedSound
 from stable_audio_open.evaluation.memorisation.chunks import Neighbours, nearest, similarity
 from stable_audio_open.evaluation.memorisation.result import Candidate, Section, StudySettings
 from stable_audio_open.evaluation.memorisation.sets import EmbeddedSet, RecordingSet
@@ -27,7 +27,7 @@ class Sounds(NamedTuple):
     """Which sounds of the set; those that it leaves out are not compared."""
     prompts: Mapping[str, str]
     """By file."""
-    origins: Mapping[str, Wanted] | None
+    origins: Mapping[str, PromptedSound] | None
     """By file; None where they were given."""
 
 

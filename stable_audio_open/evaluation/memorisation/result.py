@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.evaluation.generations.prompted import GenerationSettings
+from stable_audio_open.evaluation.generations.prompted import PromptedSettings
 from stable_audio_open.evaluation.result import Result
 
 BINS = 40
@@ -139,7 +139,7 @@ class Memorisation(Result, frozen=True, kw_only=True):
     sets: tuple[StudiedSet, ...]
     """The training set, held-out recordings where there are any, then what was judged."""
     settings: StudySettings
-    generation: GenerationSettings
+    generation: PromptedSettings
     repeated: tuple[tuple[str, ...], ...]
     """Groups of repeated training recordings."""
     baseline: float

@@ -24,8 +24,8 @@ from stable_audio_open.audio.files import audio_info
 from stable_audio_open.audio_models.embedder import Embedder
 from stable_audio_open.evaluation.generations.prompted import (
     Generate,
-    GenerationSettings,
-    Wanted,
+    PromptedSettings,
+    PromptedSound,
     check_settings,
     make_generations,
     make_reconstructions,
@@ -74,7 +74,7 @@ class Generator:
     """Training file and number of the sound -> what to generate."""
     window: float
     """Longest sound in seconds."""
-    settings: GenerationSettings
+    settings: PromptedSettings
     reconstruct: Callable[[Path], Audio] | None = None
     """Path of a recording -> at most the window of it through the autoencoder: how near an exact
     copy of the latents would be. None leaves this out."""
@@ -83,7 +83,7 @@ class Generator:
     progress: Progress = unseen_progress
     """Shows how many of the sounds are there."""
 
-    def wanted(self, library: EmbeddedSet, place: int, copy: int) -> Wanted:
+    def wanted(self, library: EmbeddedSet, place: int, copy: int) -> PromptedSound:
         """Return a sound with the prompt of a training recording, as long as that recording."""
         file = library.files[place]
         seconds = self.settings.duration or audio_info(library.folder / file).duration
@@ -208,7 +208,7 @@ def _generated(
         for copy in range(settings.per_prompt)
     ]
 
-    def make() -> list[Wanted]:
+    def make() -> list[PromptedSound]:
         with generator.progress(len(wanted)) as advance:
             make_generations(
                 wanted,
@@ -259,8 +259,8 @@ def _reconstructed(
 
 
 def _made(
-    folder: Path, embed: SetEmbedder, make: Callable[[], Iterable[Wanted]]
-) -> tuple[EmbeddedSet, dict[str, Wanted]]:
+    folder: Path, embed: SetEmbedder, make: Callable[[], Iterable[PromptedSound]]
+) -> tuple[EmbeddedSet, dict[str, PromptedSound]]:
     """Return sounds and what they are by their files, once those that are damaged are made anew."""
     origins = {sound.file: sound for sound in make()}
     found = embed(folder.name, folder, origins)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stable_audio_open.evaluation.generations.sets import RESULTS, Item
+from stable_audio_open.evaluation.generations.sets import RESULTS, SetFile
+from stable_audio_open.evaluation.result import UnmeasurableError
 from stable_audio_open.files.atomic import replace_bytes
 
 COMPARED = "compared.txt"
@@ -40,10 +41,19 @@ class Metric(NamedTuple):
     """A comparison to a result in JSON, which `evaluation.report.results` must be able to read."""
 
 
+class Compared(NamedTuple):
+    """What came of a comparison."""
+
+    results: tuple[Path, ...]
+    """JSON of each metric that found something."""
+    unmeasured: Mapping[str, str]
+    """Why there is no result, by metric: these recordings give no figure."""
+
+
 def compare(
     comparison: Comparison, metrics: Mapping[str, Metric], *, folder: Path, subset: str
-) -> list[Path]:
-    """Measure, keep each result as `folder/results/SUBSET/METRIC.json`, and return the files.
+) -> Compared:
+    """Measure, and keep each result as `folder/results/SUBSET/METRIC.json`.
 
     Results of metrics that are not measured now stay if they are of the very same files.
     """
@@ -53,13 +63,17 @@ def compare(
         forget_results(folder, subset)
         results.mkdir(parents=True)
         replace_bytes(results / COMPARED, files)
-    written = []
+    written, unmeasured = list[Path](), dict[str, str]()
     for name, metric in metrics.items():
         path = results / f"{name}.json"
         path.unlink(missing_ok=True)  # were it to fail, what an earlier run found would stay
-        replace_bytes(path, metric.measure(comparison))
-        written.append(path)
-    return written
+        try:
+            replace_bytes(path, metric.measure(comparison))
+        except UnmeasurableError as error:  # the other metrics are none the worse
+            unmeasured[name] = str(error)
+        else:
+            written.append(path)
+    return Compared(tuple(written), unmeasured)
 
 
 def forget_results(folder: Path, subset: str) -> None:
@@ -83,7 +97,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 def write_comparison(
     folder: Path,
-    items: Sequence[Item],
+    files: Sequence[SetFile],
     *,
     made: Path,
     references: Mapping[str, Path],
@@ -93,8 +107,8 @@ def write_comparison(
 
     Args:
         folder: Emptied first.
-        items: What is judged.
-        made: Folder of their files.
+        files: What is judged.
+        made: Folder of these files.
         references: File of each clip that has one.
         protocol: Name of the data set.
     """
@@ -109,19 +123,19 @@ def write_comparison(
     )
     for path in (comparison.made, comparison.references, comparison.pairs):
         path.mkdir(parents=True)
-    for item in items:
-        _link(made / item.file, comparison.made / item.file)
-        reference = references.get(item.clip)
+    for one in files:
+        _link(made / one.file, comparison.made / one.file)
+        reference = references.get(one.clip)
         if reference is None:
             continue
-        once = comparison.references / f"{item.clip}{reference.suffix}"
+        once = comparison.references / f"{one.clip}{reference.suffix}"
         if not once.exists():
             _link(reference, once)
-        _link(reference, comparison.pairs / f"{item.id}{reference.suffix}")
+        _link(reference, comparison.pairs / f"{one.id}{reference.suffix}")
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(("id", "prompt"))
-    rows.writerows((item.id, item.prompt) for item in items if item.prompt is not None)
+    rows.writerows((one.id, one.prompt) for one in files if one.prompt is not None)
     replace_bytes(comparison.prompts, text.getvalue().encode())
     return comparison
 

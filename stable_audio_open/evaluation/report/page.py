@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from stable_audio_open.evaluation.generations.sets import Item
+from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.report.markdown import describe, heading, name, number
 from stable_audio_open.evaluation.report.tables import Run, Table
 from stable_audio_open.pages.rendering import render
@@ -49,7 +49,7 @@ def page(tables: Sequence[Table], runs: Sequence[Run], *, folder: Path, players:
     )
 
 
-def spread(items: Sequence[Item], count: int) -> list[Item]:
+def spread(items: Sequence[SetFile], count: int) -> list[SetFile]:
     """Return at most `count` items, evenly spread and with the first one."""
     count = min(count, len(items))
     return [items[index * len(items) // count] for index in range(count)]

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from stable_audio_open.evaluation.clap import FUSED
-from stable_audio_open.evaluation.divergence import Definition
+from stable_audio_open.evaluation.kl import Definition
 from stable_audio_open.evaluation.protocols.audiocaps import (
     AUDIOCAPS,
     NEITHER,

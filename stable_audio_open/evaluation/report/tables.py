@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
+from stable_audio_open.evaluation.generations.folder import SETTINGS
 from stable_audio_open.evaluation.generations.sets import (
-    SETTINGS,
     GenerationSettings,
-    Item,
+    SetFile,
     Settings,
     model_name,
     read_manifest,
@@ -37,7 +37,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     folder: str
     settings: Settings
-    items: tuple[Item, ...]
+    items: tuple[SetFile, ...]
     measurements: tuple[Measurement, ...]
 
     @property

@@ -4,83 +4,76 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stable_audio_open.evaluation.generations.sets import Item
 from stable_audio_open.evaluation.protocols.comparisons import (
     Metric,
     compare,
     forget_results,
     write_comparison,
 )
-from stable_audio_open.evaluation.protocols.protocol import ALL, Prompt
-from stable_audio_open.evaluation.report.published import Kind, wanted
-from stable_audio_open.evaluation.result import UnmeasurableError
-from stable_audio_open.jobs.protocol.request import Asked
+from stable_audio_open.evaluation.protocols.protocol import ALL
+from stable_audio_open.evaluation.report.published import wanted
+from stable_audio_open.evaluation.report.results import read_result
+from stable_audio_open.jobs.protocol.make import MadeSet
+from stable_audio_open.jobs.protocol.request import COMPARISONS, Asked
 
 
 class Measured(NamedTuple):
-    """What came of one subset."""
+    """What came of one subset of what was made."""
 
+    folder: Path
+    """Folder of the files that were compared."""
     subset: str
+    """Name of the subset."""
     files: int
-    """That were compared."""
+    """Number of files that were compared."""
     unpaired: int
-    """Of them, those without a reference."""
+    """Number of these files without a reference."""
     results: tuple[Path, ...]
+    """JSON of each metric."""
+    silent: int
+    """Number of these files that are silent, where a metric tells."""
     unmeasured: Mapping[str, str]
     """Why there is no result, by metric: its recordings give no figure."""
 
 
-def measure_subsets(
-    kind: Kind,
-    asked: Asked,
-    items: Sequence[Item],
-    references: Mapping[str, Path],
-    *,
-    folder: Path,
-    scratch: Path,
-    metrics: Mapping[str, Metric],
+def measure_sets(
+    sets: Sequence[MadeSet], asked: Asked, metrics: Mapping[str, Metric]
 ) -> Iterator[Measured]:
     """Measure the subsets that the paper's tables show, each by the metrics of its tables.
 
-    Of prompts that are of a subset already, that subset alone is measured.
+    Of captions that are of a subset already, that subset alone is measured.
 
     Args:
-        kind: What the items are.
-        asked: The prompts; those chosen count.
-        items: What was made.
-        references: File of each clip that has one, by clip.
-        folder: Of the items; the results go there too.
-        scratch: Where the compared folders are laid out.
+        sets: What was made; the results go to its folders.
+        asked: The captions; those chosen count.
         metrics: By name.
     """
-    for subset, names in wanted(kind, asked.protocol.name).items():
-        if asked.subset not in (ALL, subset):
-            continue
-        kept = asked.protocol.subset(subset, asked.chosen)
-        ids = {_id(kind, prompt) for prompt in kept}
-        compared = [item for item in items if item.id in ids]
-        unpaired = sum(item.clip not in references for item in compared)
-        if len(compared) == unpaired:
-            forget_results(folder, subset)
-            yield Measured(subset, len(compared), unpaired, (), {})
-            continue
-        comparison = write_comparison(
-            scratch / f"{kind}-{subset}",
-            compared,
-            made=folder,
-            references=references,
-            protocol=asked.protocol.name,
-        )
-        fitting = {k: metric for k, metric in metrics.items() if {*metric.finds} & {*names}}
-        written = compare(comparison, {}, folder=folder, subset=subset)  # makes its folder ready
-        unmeasured = {}
-        for name, metric in fitting.items():
-            try:
-                written += compare(comparison, {name: metric}, folder=folder, subset=subset)
-            except UnmeasurableError as error:  # of a slice; the other metrics are none the worse
-                unmeasured[name] = str(error)
-        yield Measured(subset, len(compared), unpaired, tuple(written), unmeasured)
+    for made in sets:
+        for subset, figures in wanted(made.kind, asked.protocol.name).items():
+            if asked.request.subset in (ALL, subset):
+                fitting = {k: one for k, one in metrics.items() if {*one.finds} & {*figures}}
+                yield _measure(made, asked, subset, fitting)
 
 
-def _id(kind: Kind, prompt: Prompt) -> str:
-    return prompt.id if kind == "generation" else prompt.clip
+def _measure(made: MadeSet, asked: Asked, subset: str, metrics: Mapping[str, Metric]) -> Measured:
+    protocol = asked.protocol
+    kept = protocol.subset(subset, asked.chosen)
+    ids = {prompt.id if made.kind == "generation" else prompt.clip for prompt in kept}
+    files = [one for one in made.files if one.id in ids]
+    unpaired = sum(one.clip not in made.references for one in files)
+    if len(files) == unpaired:
+        forget_results(made.folder, subset)
+        return Measured(made.folder, subset, len(files), unpaired, (), 0, {})
+    comparison = write_comparison(
+        asked.request.output / COMPARISONS / f"{made.kind}-{subset}",
+        files,
+        made=made.folder,
+        references=made.references,
+        protocol=protocol.name,
+    )
+    found = compare(comparison, metrics, folder=made.folder, subset=subset)
+    figures = [one for path in found.results for one in read_result(path, subset, protocol.name)]
+    silent = max((one.silent for one in figures), default=0)
+    return Measured(
+        made.folder, subset, len(files), unpaired, found.results, silent, found.unmeasured
+    )

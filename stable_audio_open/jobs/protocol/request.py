@@ -1,80 +1,155 @@
-"""What is asked of the jobs that make sets, checked before a model is loaded."""
+"""What is asked of a model on a data set, checked before the model is loaded."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import msgspec
+
+from stable_audio_open.audio.saving import check_folder
 from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
 from stable_audio_open.evaluation.protocols.named import PROTOCOLS
-from stable_audio_open.evaluation.protocols.protocol import Prompt, Protocol
+from stable_audio_open.evaluation.protocols.protocol import ALL, Prompt, Protocol, prompts_hash
+from stable_audio_open.evaluation.protocols.references import (
+    check_references,
+    find_references,
+    refuse_missing,
+)
 from stable_audio_open.request import check_texts
+from stable_audio_open.settings import GUIDANCE_SCALE, STEPS
+
+GENERATIONS, RECONSTRUCTIONS = "generations", "reconstructions"
+REFERENCES, COMPARISONS = "references", "comparisons"
+"""Folders within the output of a protocol."""
+
+Part = Literal["both", "generation", "autoencoder"]
+
+
+class GenerationsRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Generations from the captions of a data set.
+
+    Raises:
+        ValueError: When a number is out of its range, or there is no such protocol or sampler.
+    """
+
+    model: str
+    """As `load` takes it."""
+    prompts: Path
+    """Table of captions, as the data set is published."""
+    protocol: str
+    """Name of the data set: `audiocaps` or `song-describer`."""
+    output: Path
+    """Folder of all that is made."""
+    subset: str = ALL
+    """Subset of the captions."""
+    limit: int | None = None
+    """The first so many captions of the subset; all where None."""
+    steps: int = STEPS
+    """Sampling steps."""
+    guidance_scale: float = GUIDANCE_SCALE
+    """Scale of classifier-free guidance."""
+    sampler: str = "dpmpp-2m"
+    """Name of the sampler."""
+    seed: int = 0
+    """Seed of the table's first caption; the others count up."""
+    batch: int = 1
+    """Sounds at once, in each process."""
+    lora: tuple[tuple[str, float], ...] = ()
+    """Folders of adapters, and how much of each is merged."""
+    text_encoder: str | None = None
+    """Folder or hub name of a T5 encoder, as `load` takes it."""
+    device: str | None = None
+    """Where to compute; a GPU where there is one and this is None."""
+    dtype: str | None = None
+    """Number format of the weights; float32 where None."""
+    attention: str = "sdpa"
+    """Backend of attention, as `load` takes it."""
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"no protocol {self.protocol!r}; allowed: {', '.join(PROTOCOLS)}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {self.seed}")
+        if not math.isfinite(self.guidance_scale):
+            raise ValueError(f"guidance scale must be a finite number, got {self.guidance_scale}")
+        get_sampler(self.sampler)
+        for name, value in (("steps", self.steps), ("batch", self.batch), ("limit", self.limit)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+class ProtocolRequest(GenerationsRequest, frozen=True, kw_only=True):
+    """The paper's evaluation of a model on a data set."""
+
+    references: Path
+    """Folder of the reference recordings."""
+    allow_missing: bool = False
+    """Go on without the references that are not there."""
+    part: Part = "both"
+    """Tables 1, 2, 5 and 6 (`generation`), tables 3, 4 and 7 (`autoencoder`), or all (`both`)."""
+    players: int = 8
+    """Files of each folder that can be played on the page."""
+    frechet: str | None = None
+    """Embedder of the Frechet distance, as the registry names it; not measured where None."""
+    kl: str | None = None
+    """Tagger of the KL divergence, as the registry names it; not measured where None."""
+    clap: str | None = None
+    """Embedder of the CLAP score, as the registry names it; not measured where None."""
+    metrics_device: str = "cpu"
+    """Where these networks compute."""
 
 
 class Asked(NamedTuple):
-    """Prompts, and how to generate from them."""
+    """A request with the captions and recordings that it names."""
 
+    request: GenerationsRequest
     protocol: Protocol
     prompts: list[Prompt]
     """The whole table."""
+    prompts_hash: str
+    """SHA-256 of the whole table."""
     chosen: list[Prompt]
-    """Those to generate."""
-    subset: str
-    """That they are of."""
-    steps: int
-    guidance: float
-    sampler: str
-    seed: int
-    batch: int
-    lora: list[tuple[str, float]]
-    """Folders of adapters, and how much of each is merged."""
+    """Those of the table that are asked for."""
+    references: Mapping[str, Path]
+    """File of each clip that has one; none where references are not asked for."""
 
 
-def check_asked(
-    table: Path,
-    protocol: str,
-    *,
-    subset: str,
-    limit: int | None,
-    steps: int,
-    guidance: float,
-    sampler: str,
-    seed: int,
-    batch: int,
-    lora: Sequence[tuple[str, float]] = (),
-) -> Asked:
-    """Read the prompts and check what can be checked without a model.
+def check_generations(request: GenerationsRequest) -> Asked:
+    """Read the captions, and check that the folder can be written.
 
     Raises:
+        AudioSaveError: The folder cannot be made or written to.
         OSError: The table cannot be read.
-        ValueError: It is not as documented, the subset is none of this protocol or keeps nothing,
-            or an option is out of its range.
+        ValueError: It is not as documented, or the subset is none of this protocol or is empty.
     """
-    chosen_protocol = PROTOCOLS[protocol]
-    prompts = chosen_protocol.read(table)
-    chosen = chosen_protocol.subset(subset, prompts)[:limit]
+    protocol = PROTOCOLS[request.protocol]
+    prompts = protocol.read(request.prompts)
+    chosen = protocol.subset(request.subset, prompts)[: request.limit]
     if not chosen:
         raise ValueError(
-            f"{table}: none of {len(prompts)} captions is in the subset {subset}; choose "
-            "another one"
+            f"{request.prompts}: none of {len(prompts)} captions is in the subset "
+            f"{request.subset}; choose another one"
         )
     check_texts([prompt.text for prompt in chosen], "prompt")
-    if not 0 <= seed <= MAX_SEED:
-        raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {seed}")
-    if not math.isfinite(guidance):
-        raise ValueError(f"guidance scale must be a finite number, got {guidance}")
-    get_sampler(sampler)
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    return Asked(
-        protocol=chosen_protocol,
-        prompts=prompts,
-        chosen=chosen,
-        subset=subset,
-        steps=steps,
-        guidance=guidance,
-        sampler=sampler,
-        seed=seed,
-        batch=batch,
-        lora=list(lora),
-    )
+    check_folder(request.output)
+    return Asked(request, protocol, prompts, prompts_hash(prompts), chosen, {})
+
+
+def check_protocol(request: ProtocolRequest) -> Asked:
+    """Read the captions, find their references, and check that all folders can be written.
+
+    Raises:
+        AudioFileError: A reference is damaged, or has more than two channels.
+        AudioSaveError: A folder cannot be made or written to.
+        OSError: The table cannot be read.
+        ValueError: For the reasons of `check_generations`, or references are missing.
+    """
+    asked = check_generations(request)
+    found = find_references(request.references, asked.chosen)
+    refuse_missing(request.references, asked.chosen, found, allowed=request.allow_missing)
+    check_references(found)
+    for name in (GENERATIONS, RECONSTRUCTIONS, REFERENCES, COMPARISONS):
+        if (request.output / name).exists():
+            check_folder(request.output / name)
+    return asked._replace(references=found)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchmetrics.functional import kl_divergence as torchmetrics_kl
 
-from stable_audio_open.evaluation.divergence import (
+from stable_audio_open.evaluation.kl import (
     DEFINITIONS,
     distribution,
     kl_divergence,
