@@ -25,7 +25,7 @@ from torchaudio.functional import lowpass_biquad
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.audio.saving import limit_peak, save_audio
-from stable_audio_open.audio_models.registry import EMBEDDERS, TAGGERS, load_embedder, load_tagger
+from stable_audio_open.audio_models.registry import EMBEDDERS, TAGGERS, Role
 from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
@@ -81,10 +81,10 @@ def measured(
         ValueError: There is no such listener, or it cannot compare the recordings.
     """
     recordings_by_id(data)
-    embedder = listener_for(load_embedder, listener, among=EMBEDDERS)
-    tagger = listener_for(load_tagger, listener, among=TAGGERS)
+    embedder = listener_for(EMBEDDERS, listener)
+    tagger = listener_for(TAGGERS, listener)
     if embedder is None and tagger is None:
-        raise ValueError(f"no listener {listener!r}; allowed: {EMBEDDERS}")
+        raise ValueError(f"no listener {listener!r}; allowed: {EMBEDDERS.allowed}")
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -106,10 +106,9 @@ def measured(
     return found
 
 
-def listener_for(load: Callable[[str], Listener], name: str, *, among: str) -> Listener | None:
-    """Load a listener; None where it is none of these kinds."""
-    kinds = {known.partition(":")[0] for known in among.split(", ")}
-    return load(name) if name.partition(":")[0] in kinds else None
+def listener_for(role: Role[Listener], name: str) -> Listener | None:
+    """Load a listener; None where it is none of this role."""
+    return role.load(name) if name.partition(":")[0] in role.entries else None
 
 
 def in_order(values: Sequence[float]) -> bool:

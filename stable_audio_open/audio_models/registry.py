@@ -1,102 +1,173 @@
-"""Listeners by the names that commands know them by."""
+"""The audio models by role and name, in one grammar: `NAME`, or `NAME:WEIGHTS`.
+
+Commands, curation and training configurations name models in this way. Nothing is fetched, and a
+network's module is imported when it is loaded.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from stable_audio_open.audio_models.clip_tagger import ClipTagger
-from stable_audio_open.audio_models.embedder import Embedder
+from stable_audio_open.audio_models.embedder import Embedder, JointEmbedder
 from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.nn.device import find_device
 
-EMBEDDERS = (
-    "clap:FOLDER, clap:FILE.pt, openl3:FILE.h5, passt:FILE.pt, panns:FILE.pth, log-mel, musicnn, "
-    "musicnn:WEIGHTS"
+Model = TypeVar("Model", covariant=True)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[Model]):
+    """A model in one role."""
+
+    load: Callable[[str, str], Model]
+    """Weights (empty where none are named) and device to the model."""
+    forms: tuple[str, ...]
+    """What may be given, as errors list it: `musicnn`, `musicnn:WEIGHTS`."""
+
+    def takes(self, colon: str, weights: str) -> bool:
+        """Return whether a name may have, or lack, weights behind a colon."""
+        with_weights = any(":" in form for form in self.forms)
+        alone = any(":" not in form for form in self.forms)
+        return with_weights if weights else alone and (with_weights or not colon)
+
+
+@dataclass(frozen=True)
+class Role(Generic[Model]):
+    """What a model is for, and the models that can be."""
+
+    title: str
+    """The role in an error: `no TITLE 'x'`."""
+    entries: Mapping[str, Entry[Model]]
+    """Models by name."""
+    lacking: str | None = None
+    """What the models of other roles lack for this one, in words."""
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """All that may be given."""
+        return tuple(form for entry in self.entries.values() for form in entry.forms)
+
+    @property
+    def allowed(self) -> str:
+        """All that may be given, as errors list it."""
+        return ", ".join(self.forms)
+
+    def load(self, name: str, *, device: str = "cpu") -> Model:
+        """Return the model of a name.
+
+        Args:
+            name: One of `forms`, with a file, a folder or the name of weights behind the colon.
+            device: Where to compute.
+
+        Raises:
+            ValueError: There is no such model or device, or its weights are missing or damaged.
+        """
+        find_device(device)
+        kind, colon, weights = name.partition(":")
+        entry = self.entries.get(kind)
+        if entry is not None and entry.takes(colon, weights):
+            return entry.load(weights, device)
+        if self.lacking is not None and entry is None and kind in EMBEDDERS.entries:
+            raise ValueError(f"{name}: {self.lacking}; use {' or '.join(self.forms)}")
+        raise ValueError(f"no {self.title} {name!r}; allowed: {self.allowed}")
+
+
+def _clap(weights: str, device: str) -> JointEmbedder:
+    from stable_audio_open.audio_models.clap.checkpoint import load_clap
+
+    return load_clap(weights, device=device)
+
+
+def _openl3(weights: str, device: str) -> Embedder:
+    from stable_audio_open.audio_models.openl3.checkpoint import load_openl3
+
+    return load_openl3(weights, device=device)
+
+
+def _passt(weights: str, device: str) -> ClipTagger:
+    from stable_audio_open.audio_models.passt.checkpoint import load_passt
+
+    return load_passt(weights, device=device)
+
+
+def _passt_embedder(weights: str, device: str) -> Embedder:
+    from stable_audio_open.audio_models.passt.checkpoint import load_passt
+    from stable_audio_open.audio_models.passt.network import PasstEmbedder
+
+    return PasstEmbedder(load_passt(weights, device=device))
+
+
+def _panns_clip(weights: str, device: str) -> ClipTagger:
+    from stable_audio_open.audio_models.panns.checkpoint import load_panns_clip
+
+    return load_panns_clip(weights, device=device)
+
+
+def _panns_embedder(weights: str, device: str) -> Embedder:
+    from stable_audio_open.audio_models.panns.checkpoint import load_panns_clip
+    from stable_audio_open.audio_models.panns.clip import PannsEmbedder
+
+    return PannsEmbedder(load_panns_clip(weights, device=device))
+
+
+def _panns_frames(weights: str, device: str) -> Tagger:
+    from stable_audio_open.audio_models.panns.checkpoint import load_panns
+
+    return load_panns(weights, device=device)
+
+
+def _log_mel(weights: str, device: str) -> Embedder:
+    from stable_audio_open.audio_models.log_mel_embedder import LogMelEmbedder
+
+    del weights  # a spectrogram: nothing is trained
+    return LogMelEmbedder(device=device)
+
+
+def _musicnn(weights: str, device: str) -> Tagger:
+    from stable_audio_open.audio_models.musicnn.network import load_musicnn
+
+    return load_musicnn(weights or "MTT_musicnn", device=device)
+
+
+def _musicnn_embedder(weights: str, device: str) -> Embedder:
+    from stable_audio_open.audio_models.musicnn.network import MusicnnEmbedder, load_musicnn
+
+    return MusicnnEmbedder(load_musicnn(weights or "MTT_musicnn", device=device))
+
+
+_CLAP = Entry(_clap, ("clap:FOLDER", "clap:FILE.pt"))
+_MUSICNN = Entry(_musicnn, ("musicnn", "musicnn:WEIGHTS"))
+_PASST = Entry(_passt, ("passt:FILE.pt",))
+_PANNS = Entry(_panns_clip, ("panns:FILE.pth",))
+
+EMBEDDERS: Role[Embedder] = Role(
+    "embedder",
+    {
+        "clap": _CLAP,
+        "openl3": Entry(_openl3, ("openl3:FILE.h5",)),
+        "passt": Entry(_passt_embedder, _PASST.forms),
+        "panns": Entry(_panns_embedder, _PANNS.forms),
+        "log-mel": Entry(_log_mel, ("log-mel",)),
+        "musicnn": Entry(_musicnn_embedder, _MUSICNN.forms),
+    },
 )
-CLIP_TAGGERS = "passt:FILE.pt, panns:FILE.pth"
-TAGGERS = f"{CLIP_TAGGERS}, musicnn, musicnn:WEIGHTS"
+"""Audio to vectors, for the Frechet distance, near copies and memorisation."""
 
+JOINT_EMBEDDERS: Role[JointEmbedder] = Role(
+    "embedder of audio and text", {"clap": _CLAP}, lacking="has no text side"
+)
+"""Audio and text to vectors of one space, for the CLAP score."""
 
-def load_embedder(name: str, *, device: str = "cpu") -> Embedder:
-    """Return the embedder that a command names; nothing is fetched.
+CLIP_TAGGERS: Role[ClipTagger] = Role("tagger of clips", {"passt": _PASST, "panns": _PANNS})
+"""Audio to logits of classes for whole windows."""
 
-    Args:
-        name: `clap:` with a folder of transformers' `ClapModel` or a file of LAION-CLAP; `openl3:`,
-            `passt:` or `panns:` with a published checkpoint; `log-mel` (a spectrogram, nothing
-            trained); `musicnn` or `musicnn:MSD_musicnn`.
-        device: Where to compute.
+TAGGERS: Role[Tagger | ClipTagger] = Role(
+    "tagger", {"passt": _PASST, "panns": _PANNS, "musicnn": _MUSICNN}
+)
+"""Audio to classes, for the KL divergence: of clips, or of musicnn's patches one by one."""
 
-    Raises:
-        ValueError: There is no such embedder or device, or its weights are missing.
-    """
-    find_device(device)
-    kind, _, weights = name.partition(":")
-    match kind:
-        case "clap" if weights:
-            from stable_audio_open.audio_models.clap.checkpoint import load_clap
-
-            return load_clap(weights, device=device)
-        case "log-mel" if name == kind:
-            from stable_audio_open.audio_models.log_mel_embedder import LogMelEmbedder
-
-            return LogMelEmbedder(device=device)
-        case "openl3" if weights:
-            from stable_audio_open.audio_models.openl3.checkpoint import load_openl3
-
-            return load_openl3(weights, device=device)
-        case "passt" if weights:
-            from stable_audio_open.audio_models.passt.checkpoint import load_passt
-            from stable_audio_open.audio_models.passt.network import PasstEmbedder
-
-            return PasstEmbedder(load_passt(weights, device=device))
-        case "panns" if weights:
-            from stable_audio_open.audio_models.panns.checkpoint import load_panns_clip
-            from stable_audio_open.audio_models.panns.clip import PannsEmbedder
-
-            return PannsEmbedder(load_panns_clip(weights, device=device))
-        case "musicnn":
-            from stable_audio_open.audio_models.musicnn.network import MusicnnEmbedder, load_musicnn
-
-            return MusicnnEmbedder(load_musicnn(weights or "MTT_musicnn", device=device))
-    raise ValueError(f"no embedder {name!r}; allowed: {EMBEDDERS}")
-
-
-def load_tagger(name: str, *, device: str = "cpu") -> ClipTagger | Tagger:
-    """Return what KL hears with: a tagger of clips, or musicnn, whose patches are heard one by one.
-
-    Args:
-        name: As for `load_clip_tagger`, or `musicnn` or `musicnn:MSD_musicnn`.
-        device: Where to compute.
-
-    Raises:
-        ValueError: There is no such tagger or device, or its weights are missing.
-    """
-    find_device(device)
-    kind, _, weights = name.partition(":")
-    if kind == "musicnn":
-        from stable_audio_open.audio_models.musicnn.network import load_musicnn
-
-        return load_musicnn(weights or "MTT_musicnn", device=device)
-    if kind in ("passt", "panns") and weights:
-        return load_clip_tagger(name, device=device)
-    raise ValueError(f"no tagger {name!r}; allowed: {TAGGERS}")
-
-
-def load_clip_tagger(name: str, *, device: str = "cpu") -> ClipTagger:
-    """Return the tagger of whole clips that a command names; nothing is fetched.
-
-    Args:
-        name: `passt:` or `panns:` with a published checkpoint.
-        device: Where to compute.
-
-    Raises:
-        ValueError: There is no such tagger or device, or its weights are missing.
-    """
-    find_device(device)
-    kind, _, weights = name.partition(":")
-    match kind:
-        case "passt" if weights:
-            from stable_audio_open.audio_models.passt.checkpoint import load_passt
-
-            return load_passt(weights, device=device)
-        case "panns" if weights:
-            from stable_audio_open.audio_models.panns.checkpoint import load_panns_clip
-
-            return load_panns_clip(weights, device=device)
-    raise ValueError(f"no tagger of clips {name!r}; allowed: {CLIP_TAGGERS}")
+MUSIC_TAGGERS: Role[Tagger] = Role(
+    "tagger", {"panns": Entry(_panns_frames, ("panns:PATH",)), "musicnn": _MUSICNN}
+)
+"""Audio to probabilities of classes frame by frame, for the music gate."""

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from stable_audio_open.audio.paths import files_by_number
 from stable_audio_open.audio_models.embedder import Embedder
-from stable_audio_open.audio_models.musicnn.network import MusicnnEmbedder, load_musicnn
+from stable_audio_open.audio_models.registry import EMBEDDERS, MUSIC_TAGGERS
 from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.config.curation import (
     ClapConfig,
@@ -15,7 +15,9 @@ from stable_audio_open.config.curation import (
     FolderSourceConfig,
     FreesoundSourceConfig,
     ManifestSourceConfig,
+    MusicConfig,
     MusicnnConfig,
+    NearCopiesConfig,
     PannsConfig,
     SourceConfig,
 )
@@ -27,36 +29,39 @@ from stable_audio_open.curation.sources.manifest import read_listed
 from stable_audio_open.engine.engine import Engine
 
 
-def build_tagger(config: PannsConfig | MusicnnConfig) -> Tagger:
+def build_tagger(config: MusicConfig) -> Tagger:
     """Load the tagger of the music gate.
 
     Raises:
-        ValueError: Its weights are missing.
+        ValueError: There is no such tagger, or its weights are missing.
     """
-    match config:
-        case PannsConfig():
-            from stable_audio_open.audio_models.panns.checkpoint import load_panns
-
-            return load_panns(config.path, device=config.device)
-        case MusicnnConfig():
-            return load_musicnn(config.weights, device=config.device)
-        case _:
-            assert_never(config)
+    name, device = model_name(config.tagger, config.device)
+    return MUSIC_TAGGERS.load(name, device=device)
 
 
-def build_embedder(config: ClapConfig | MusicnnConfig) -> Embedder:
+def build_embedder(config: NearCopiesConfig) -> Embedder:
     """Load the embedder of near copies.
 
     Raises:
-        ValueError: Its weights are missing.
+        ValueError: There is no such embedder, or its weights are missing.
     """
-    match config:
-        case ClapConfig():
-            from stable_audio_open.audio_models.clap.checkpoint import load_clap
+    name, device = model_name(config.embedder, config.device)
+    return EMBEDDERS.load(name, device=device)
 
-            return load_clap(config.path, device=config.device)
+
+def model_name(
+    config: str | PannsConfig | MusicnnConfig | ClapConfig, device: str
+) -> tuple[str, str]:
+    """Return name and device of a model; an object of earlier versions has its own device."""
+    match config:
+        case str():
+            return config, device
+        case PannsConfig():
+            return f"panns:{config.path}", config.device
+        case ClapConfig():
+            return f"clap:{config.path}", config.device
         case MusicnnConfig():
-            return MusicnnEmbedder(load_musicnn(config.weights, device=config.device))
+            return f"musicnn:{config.weights}", config.device
         case _:
             assert_never(config)
 

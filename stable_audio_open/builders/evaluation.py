@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +9,7 @@ from typing import TypeVar
 import msgspec
 import torch
 
-from stable_audio_open.audio_models.registry import load_embedder, load_tagger
+from stable_audio_open.audio_models.registry import EMBEDDERS, JOINT_EMBEDDERS, TAGGERS, Role
 from stable_audio_open.builders.run import AutoencoderRun, TrainingRun
 from stable_audio_open.config.data import FolderConfig, ShardsConfig
 from stable_audio_open.config.errors import ConfigError
@@ -20,7 +19,6 @@ from stable_audio_open.config.evaluation import (
 )
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.trainer import TrainerConfig
-from stable_audio_open.evaluation.clap import load_joint_embedder
 from stable_audio_open.evaluation.fixed_set import (
     FixedRecording,
     FixedSet,
@@ -160,17 +158,15 @@ def load_listeners(wanted: GenerationEvaluationConfig, device: torch.device) -> 
     where = "cpu" if wanted.listen_on_cpu else str(device)
     with torch.random.fork_rng(devices=[]):  # weights are drawn before theirs are loaded
         return Listeners(
-            frechet=_load(load_embedder, "frechet", wanted.frechet, where),
-            kl=_load(load_tagger, "kl", wanted.kl, where),
-            clap=_load(load_joint_embedder, "clap", wanted.clap, where),
+            frechet=_load(EMBEDDERS, "frechet", wanted.frechet, where),
+            kl=_load(TAGGERS, "kl", wanted.kl, where),
+            clap=_load(JOINT_EMBEDDERS, "clap", wanted.clap, where),
         )
 
 
-def _load(
-    load: Callable[..., Listener], field: str, name: str | None, device: str
-) -> Listener | None:
+def _load(role: Role[Listener], field: str, name: str | None, device: str) -> Listener | None:
     try:
-        return None if name is None else load(name, device=device)
+        return None if name is None else role.load(name, device=device)
     except ValueError as error:
         raise ValueError(f"training.evaluation.{field}: {error}") from error
 

@@ -75,8 +75,10 @@ class ClapConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 class MusicConfig(MusicGate, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Recordings with enough music in them wait for a person (section 3.1)."""
 
-    tagger: PannsConfig | MusicnnConfig
-    """Network that finds the classes."""
+    tagger: Name | PannsConfig | MusicnnConfig
+    """Network that tags: `panns:FILE`, `musicnn` or `musicnn:WEIGHTS`, or an object as before."""
+    device: Name = "cpu"
+    """Where a tagger given by name computes."""
 
 
 class SearchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,8 +93,11 @@ class SearchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class NearCopiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Recordings that sound alike, found by their embeddings."""
 
-    embedder: ClapConfig | MusicnnConfig
-    """What turns a recording into a vector."""
+    embedder: Name | ClapConfig | MusicnnConfig
+    """What turns a recording into a vector, as `curate duplicates` names it: `clap:FOLDER`,
+    `musicnn` and others, or an object as before."""
+    device: Name = "cpu"
+    """Where an embedder given by name computes."""
     threshold: Probability
     """Least cosine of copies; it belongs to the embedder."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple
 
 import msgspec
 from jaxtyping import Float
@@ -15,8 +15,11 @@ from torch.nn import functional
 
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
-from stable_audio_open.audio_models.embedder import Embedder, recording_vector
-from stable_audio_open.audio_models.registry import load_embedder
+from stable_audio_open.audio_models.embedder import (
+    FusingEmbedder,
+    JointEmbedder,
+    recording_vector,
+)
 from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.levels import PEAK_DB, at_peak, through_16_bits
 from stable_audio_open.evaluation.result import Result
@@ -31,42 +34,6 @@ COLUMNS = ("id", "prompt")
 
 Part = float | Literal["whole"]
 """Seconds that are heard, or all of a recording by a model that fuses."""
-
-
-@runtime_checkable
-class JointEmbedder(Embedder, Protocol):
-    """An embedder whose space has texts too."""
-
-    def embed_text(self, prompts: Sequence[str]) -> Float[Tensor, "prompts width"]:
-        """Return one vector for each text."""
-
-
-@runtime_checkable
-class FusingEmbedder(JointEmbedder, Protocol):
-    """An embedder that may hear excerpts of a longer recording and the whole of it at once."""
-
-    @property
-    def fuses(self) -> bool:
-        """Whether it does."""
-
-    def embed_once(self, mono: Float[Tensor, "time"], *, seed: int) -> Float[Tensor, "width"]:
-        """Return one vector for a recording of any length."""
-
-
-def load_joint_embedder(name: str, *, device: str = "cpu") -> JointEmbedder:
-    """Return the embedder of audio and text that a command or a configuration names.
-
-    Args:
-        name: As `audio_models.registry.load_embedder` takes it.
-        device: Where to compute.
-
-    Raises:
-        ValueError: It has no text side, there is no such embedder, or its weights are missing.
-    """
-    embedder = load_embedder(name, device=device)
-    if not isinstance(embedder, JointEmbedder):
-        raise ValueError(f"{name}: has no text side; use clap:FOLDER or clap:FILE.pt")
-    return embedder
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):

@@ -110,8 +110,8 @@ class _Run:
         copies = config.duplicates
         if copies is not None and copies.chromaprint:
             command()
-        self.tagger = build_tagger(config.music.tagger) if config.music else None
-        self.embedder = build_embedder(copies.near.embedder) if copies and copies.near else None
+        self.tagger = build_tagger(config.music) if config.music else None
+        self.embedder = build_embedder(copies.near) if copies and copies.near else None
 
     def ingest(self) -> str:
         rows = (

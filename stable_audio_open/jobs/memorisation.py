@@ -13,7 +13,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.paths import SUFFIXES, audio_files
 from stable_audio_open.audio.saving import check_folder
-from stable_audio_open.audio_models.registry import load_embedder
+from stable_audio_open.audio_models.registry import EMBEDDERS
 from stable_audio_open.checkpoint.lora import adapter_names
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import read_recordings
@@ -155,7 +155,7 @@ def run_memorisation(
     held_out = _held_out(request.held_out)
     given = None if request.given is None else RecordingSet(request.given, _sounds(request.given))
     check_folder(request.output)
-    embedder = load_embedder(request.embedder, device=request.device or "cpu")
+    embedder = EMBEDDERS.load(request.embedder, device=request.device or "cpu")
     model = StableAudio.from_pretrained(
         request.model,
         device=request.device,

@@ -20,7 +20,7 @@ from transformers import (
 from stable_audio_open.audio_models.clap.checkpoint import load_clap
 from stable_audio_open.audio_models.clap.network import ClapEmbedder
 from stable_audio_open.audio_models.embedder import recording_vector
-from stable_audio_open.audio_models.registry import load_embedder
+from stable_audio_open.audio_models.registry import EMBEDDERS
 
 pytestmark = pytest.mark.numerical
 
@@ -78,7 +78,7 @@ def noise(seconds: float, seed: int = 0) -> torch.Tensor:
 
 
 def test_vectors_are_normal_and_leave_nothing_to_chance(folder: Path) -> None:
-    embedder = load_embedder(f"clap:{folder}")
+    embedder = EMBEDDERS.load(f"clap:{folder}")
     assert embedder.sample_rate == 8000
     assert re.fullmatch(rf"clap:{folder.name}:[0-9a-f]{{12}}", embedder.name)
     for seconds in (0.3, 2.0, 4.7):
@@ -251,7 +251,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     ):
         load_clap(tmp_path)
     with pytest.raises(ValueError, match="no embedder 'vgg:x'; allowed: clap:FOLDER, clap:FILE"):
-        load_embedder("vgg:x")
+        EMBEDDERS.load("vgg:x")
     for name in ("config.json", "preprocessor_config.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
     with pytest.raises(ValueError, match="not a checkpoint of ClapModel"):

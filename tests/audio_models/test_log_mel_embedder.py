@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from stable_audio_open.audio_models.embedder import recording_vector
 from stable_audio_open.audio_models.log_mel_embedder import LogMelEmbedder
-from stable_audio_open.audio_models.registry import load_embedder
+from stable_audio_open.audio_models.registry import EMBEDDERS
 
 pytestmark = pytest.mark.numerical
 
@@ -54,4 +54,4 @@ def test_silence_is_like_silence_alone() -> None:
 
 
 def test_it_has_a_name_for_commands() -> None:
-    assert isinstance(load_embedder("log-mel"), LogMelEmbedder)
+    assert isinstance(EMBEDDERS.load("log-mel"), LogMelEmbedder)

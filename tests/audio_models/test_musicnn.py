@@ -14,7 +14,7 @@ from stable_audio_open.audio_models.musicnn.network import (
     load_musicnn,
     load_tensors,
 )
-from stable_audio_open.audio_models.registry import load_embedder
+from stable_audio_open.audio_models.registry import EMBEDDERS
 from tests.needs import needs_musicnn
 
 pytestmark = pytest.mark.numerical
@@ -163,7 +163,7 @@ def test_the_other_weights_load_too() -> None:
 
 @needs_musicnn
 def test_embeddings_are_the_last_hidden_layer_of_each_patch() -> None:
-    embedder = load_embedder("musicnn")
+    embedder = EMBEDDERS.load("musicnn")
     assert isinstance(embedder, MusicnnEmbedder)
     assert embedder.name == embedder.tagger.name
     time = torch.arange(7 * 16000) / 16000

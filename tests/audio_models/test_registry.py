@@ -1,12 +1,20 @@
+import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from stable_audio_open.audio_models.registry import load_clip_tagger, load_embedder, load_tagger
+from stable_audio_open.audio_models.registry import (
+    CLIP_TAGGERS,
+    EMBEDDERS,
+    JOINT_EMBEDDERS,
+    MUSIC_TAGGERS,
+    TAGGERS,
+    Role,
+)
 
 ALONE = """
 import pkgutil, socket, sys
@@ -40,10 +48,10 @@ def test_imports_fetch_nothing_and_leave_the_extras_alone() -> None:
 )
 def test_what_is_missing_is_named_with_its_download(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        load_embedder(name)
+        EMBEDDERS.load(name)
     if name.startswith("pa"):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-            load_clip_tagger(name)
+            CLIP_TAGGERS.load(name)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +64,7 @@ def test_files_of_another_kind_are_refused(name: str, content: bytes, tmp_path: 
     with pytest.raises(
         ValueError, match=r"^\S+file\.pt: (cannot be read as a chec|holds no )"
     ) as e:
-        load_embedder(f"{name}:{path}")
+        EMBEDDERS.load(f"{name}:{path}")
     assert "\n" not in str(e.value)
 
 
@@ -67,12 +75,38 @@ def test_files_of_another_kind_are_refused(name: str, content: bytes, tmp_path: 
         ("cuda:99", "device 'cuda:99' is not here (found "),
     ],
 )
-@pytest.mark.parametrize("load", [load_embedder, load_tagger, load_clip_tagger])
-def test_devices_that_are_not_here(load: Callable[..., object], device: str, message: str) -> None:
+@pytest.mark.parametrize("role", [EMBEDDERS, TAGGERS, CLIP_TAGGERS])
+def test_devices_that_are_not_here(role: Role[object], device: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        load("panns:none.pth", device=device)
+        role.load("panns:none.pth", device=device)
 
 
 def test_taggers_of_clips() -> None:
     with pytest.raises(ValueError, match=r"no tagger of clips 'musicnn'; allowed: passt:FILE\.pt"):
-        load_clip_tagger("musicnn")
+        CLIP_TAGGERS.load("musicnn")
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "message"),
+    [
+        (EMBEDDERS, "log-mel:x", "no embedder 'log-mel:x'; allowed: "),
+        (EMBEDDERS, "clap:", "no embedder 'clap:'; allowed: "),
+        (
+            TAGGERS,
+            "clap:x",
+            "no tagger 'clap:x'; allowed: passt:FILE.pt, panns:FILE.pth, musicnn, ",
+        ),
+        (MUSIC_TAGGERS, "passt:x", "no tagger 'passt:x'; allowed: panns:PATH, musicnn, musicnn:W"),
+        (JOINT_EMBEDDERS, "log-mel", "log-mel: has no text side; use clap:FOLDER or clap:FILE.pt"),
+        (JOINT_EMBEDDERS, "x", "no embedder of audio and text 'x'; allowed: clap:FOLDER, clap:FIL"),
+    ],
+)
+def test_each_role_lists_what_it_takes(role: Role[object], name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        role.load(name)
+
+
+def test_a_role_goes_to_workers() -> None:
+    """Engines pickle what loads a model in each process."""
+    load = pickle.loads(pickle.dumps(partial(EMBEDDERS.load, "log-mel")))
+    assert load().name == EMBEDDERS.load("log-mel").name

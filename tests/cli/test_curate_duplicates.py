@@ -47,7 +47,7 @@ def test_mistakes(refuse: Refuse, catalogue: Path, monkeypatch: pytest.MonkeyPat
     refuse(*command, "--threshold", 0.9, code=2, message=message)
     message = "--embedder needs either --threshold X or --pairs CSV to choose one by"
     refuse(*command, "--embedder", "clap:x", code=2, message=message)
-    message = f"no embedder 'x'; allowed: {EMBEDDERS}"
+    message = f"no embedder 'x'; allowed: {EMBEDDERS.allowed}"
     refuse(*command, "--embedder", "x", "--threshold", 0.9, code=2, message=message)
     refuse(
         *command, "--embedder", "clap:x", "--threshold", 0.9, code=2,

@@ -173,7 +173,7 @@ def test_mistakes(refuse: Refuse, run: Run, data: Path, tiny_model_folder: Path)
                "--steps", 1, "--random", 1)  # fmt: skip
     refuse(
         *command, "--embedder", "x", code=2,
-        message=f"no embedder 'x'; allowed: {EMBEDDERS}",
+        message=f"no embedder 'x'; allowed: {EMBEDDERS.allowed}",
     )  # fmt: skip
     refuse(
         *command, "--embedder", "log-mel", "--threshold", 2, code=2,

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from stable_audio_open.audio_models.log_mel import MelSpectrogram
-from stable_audio_open.audio_models.registry import load_embedder
+from stable_audio_open.audio_models.registry import EMBEDDERS
 from stable_audio_open.evaluation.weights import module_hash, weights_hash
 
 
@@ -26,7 +26,7 @@ def test_the_hash_tells_weights_types_and_names_apart():
 
 
 def test_what_is_computed_has_no_hash_and_what_is_learnt_has():
-    assert weights_hash(load_embedder("log-mel")) is None
+    assert weights_hash(EMBEDDERS.load("log-mel")) is None
     assert weights_hash(MelSpectrogram(sample_rate=8000, size=64, hop=32, bands=4)) is None
     assert weights_hash(object()) is None
     assert weights_hash(network()) == module_hash(network())

@@ -11,7 +11,6 @@ from stable_audio_open.cli.curate.tagger import (
     CountingName,
     Seconds,
     TaggerName,
-    make_tagger,
 )
 from stable_audio_open.cli.options import Device
 from stable_audio_open.settings import MusicGate
@@ -34,6 +33,7 @@ def calibrate_music(
 
     A file that cannot be read stops this: the threshold would mean less than it says.
     """
+    from stable_audio_open.audio_models.registry import MUSIC_TAGGERS
     from stable_audio_open.curation.music.calibration import (
         Labelled,
         calibrate,
@@ -45,13 +45,13 @@ def calibrate_music(
 
     gate = MusicGate(seconds=seconds, counting=counting, classes=tuple(classes or ()))
     rows = read_labels(labels)
-    hears = make_tagger(tagger, device)
+    model = MUSIC_TAGGERS.load(tagger, device=device or "cpu")
     labelled = []
     for file, is_music in rows:
-        tagged = tag_recording(audio / file, hears, gate.classes)
+        tagged = tag_recording(audio / file, model, gate.classes)
         critical = critical_of(
             tagged,
-            seconds_per_frame=hears.seconds_per_frame,
+            seconds_per_frame=model.seconds_per_frame,
             seconds=gate.seconds,
             counting=gate.counting,
         )

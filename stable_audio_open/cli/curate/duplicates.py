@@ -48,7 +48,7 @@ def duplicates(
     if embedder is not None and (threshold is None) == (pairs is None):
         raise ValueError("--embedder needs either --threshold X or --pairs CSV to choose one by")
 
-    from stable_audio_open.audio_models.registry import load_embedder
+    from stable_audio_open.audio_models.registry import EMBEDDERS
     from stable_audio_open.curation.duplicates.calibration import read_pairs
     from stable_audio_open.curation.duplicates.stage import calibrate_duplicates, decide_duplicates
     from stable_audio_open.similarity.pairs import similar_pairs
@@ -58,10 +58,10 @@ def duplicates(
     runs = make_engine(engine, workers, address, gpus_per_worker)
     # Here too it is loaded, for its name; on the CPU where it is others that embed.
     here = device if engine == "serial" else "cpu"
-    model = load_embedder(embedder, device=here) if embedder else None
+    model = EMBEDDERS.load(embedder, device=here) if embedder else None
     load = None
     if embedder and engine != "serial":
-        load = partial(load_embedder, embedder, device=device)
+        load = partial(EMBEDDERS.load, embedder, device=device)
     if model is not None and labelled is not None:
         found = calibrate_duplicates(
             catalogue, audio, embedder=model, pairs=labelled, engine=runs, load=load

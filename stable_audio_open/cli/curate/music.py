@@ -13,7 +13,6 @@ from stable_audio_open.cli.curate.tagger import (
     CountingName,
     Seconds,
     TaggerName,
-    make_tagger,
 )
 from stable_audio_open.cli.options import Device
 from stable_audio_open.settings import MusicGate
@@ -41,21 +40,23 @@ def music(
 
     What was decided before with the same tagger and settings is passed over.
     """
+    from stable_audio_open.audio_models.registry import MUSIC_TAGGERS
     from stable_audio_open.curation.music.stage import gate_catalogue
 
     gate = MusicGate(
         threshold=threshold, seconds=seconds, counting=counting, classes=tuple(classes or ())
     )
     runs = make_engine(engine, workers, address, gpus_per_worker)
+    there = device or "cpu"
     # Here too it is loaded, for its name; on the CPU where workers tag.
-    hears = make_tagger(tagger, device if engine == "serial" else "cpu")
+    model = MUSIC_TAGGERS.load(tagger, device=there if engine == "serial" else "cpu")
     counts = gate_catalogue(
         catalogue,
         audio,
-        tagger=hears,
+        tagger=model,
         gate=gate,
         engine=runs,
-        load=None if engine == "serial" else partial(make_tagger, tagger, device),
+        load=None if engine == "serial" else partial(MUSIC_TAGGERS.load, tagger, device=there),
     )
     typer.echo(
         f"{catalogue}: {counts['review']} to review, {counts['keep']} below the threshold, "

@@ -1,12 +1,9 @@
-"""The taggers by the names that commands know them by, and options that need one."""
+"""Options of the commands that need a tagger."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from stable_audio_open.audio_models.tagger import Tagger
 
 AudioFolder = Annotated[
     Path, typer.Option("--audio", metavar="FOLDER", help="Folder of the recordings.")
@@ -34,21 +31,3 @@ Classes = Annotated[
         show_default="the tagger's general ones",
     ),
 ]
-
-
-def make_tagger(name: str, device: str | None) -> "Tagger":
-    """Return a tagger by its name on the command line.
-
-    Raises:
-        ValueError: There is no such tagger, or its weights are missing.
-    """
-    kind, _, weights = name.partition(":")
-    if kind == "panns" and weights:
-        from stable_audio_open.audio_models.panns.checkpoint import load_panns
-
-        return load_panns(weights, device=device or "cpu")
-    if kind == "musicnn":
-        from stable_audio_open.audio_models.musicnn.network import load_musicnn
-
-        return load_musicnn(weights or "MTT_musicnn", device=device or "cpu")
-    raise ValueError(f"no tagger {name!r}; allowed: panns:PATH, musicnn, musicnn:WEIGHTS")

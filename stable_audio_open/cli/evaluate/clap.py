@@ -29,11 +29,12 @@ def clap(
     device: shared.Device = "cpu",
 ) -> None:
     """CLAP score: mean cosine between recordings and their prompts."""
-    from stable_audio_open.evaluation.clap import evaluate_clap, load_joint_embedder, read_prompts
+    from stable_audio_open.audio_models.registry import JOINT_EMBEDDERS
+    from stable_audio_open.evaluation.clap import evaluate_clap, read_prompts
 
     shared.check_output(output)
     texts = read_prompts(prompts)
-    model = load_joint_embedder(embedder, device=device)
+    model = JOINT_EMBEDDERS.load(embedder, device=device)
     result = evaluate_clap(
         audio,
         texts,

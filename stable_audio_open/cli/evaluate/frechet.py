@@ -45,7 +45,7 @@ def frechet(
     device: shared.Device = "cpu",
 ) -> None:
     """Frechet distance between the embeddings of two sets of recordings."""
-    from stable_audio_open.audio_models.registry import load_embedder
+    from stable_audio_open.audio_models.registry import EMBEDDERS
     from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 
     shared.check_output(output)
@@ -54,7 +54,7 @@ def frechet(
     result = evaluate_frechet(
         generated,
         reference,
-        load_embedder(embedder, device=device),
+        EMBEDDERS.load(embedder, device=device),
         channels=channels,
         cache=cache,
         allow_missing=allow_missing,

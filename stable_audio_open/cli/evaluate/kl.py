@@ -34,14 +34,14 @@ def kl(
     """Mean KL divergence between a tagger's classes, recording by recording."""
     import msgspec
 
-    from stable_audio_open.audio_models.registry import load_tagger
+    from stable_audio_open.audio_models.registry import TAGGERS
     from stable_audio_open.evaluation.kl import DEFINITIONS, evaluate_kl
 
     shared.check_output(output)
     result = evaluate_kl(
         generated,
         reference,
-        load_tagger(tagger, device=device),
+        TAGGERS.load(tagger, device=device),
         definition=msgspec.structs.replace(DEFINITIONS[definition], epsilon=epsilon),
         allow_missing=allow_missing,
     )

@@ -3,16 +3,11 @@
 from functools import partial
 
 from stable_audio_open.audio_models.clip_tagger import ClipTagger
-from stable_audio_open.audio_models.embedder import Embedder
-from stable_audio_open.audio_models.registry import load_embedder, load_tagger
+from stable_audio_open.audio_models.embedder import Embedder, JointEmbedder
+from stable_audio_open.audio_models.registry import EMBEDDERS, JOINT_EMBEDDERS, TAGGERS
 from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.evaluation.cache import ResultCache
-from stable_audio_open.evaluation.clap import (
-    JointEmbedder,
-    evaluate_clap,
-    load_joint_embedder,
-    read_prompts,
-)
+from stable_audio_open.evaluation.clap import evaluate_clap, read_prompts
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.protocols.comparisons import Comparison, Metric
@@ -42,9 +37,9 @@ def load_metrics(
     Raises:
         ValueError: There is no such network, or its weights are missing.
     """
-    embedder = None if frechet is None else load_embedder(frechet, device=device)
-    tagger = None if kl is None else load_tagger(kl, device=device)
-    joint = None if clap is None else load_joint_embedder(clap, device=device)
+    embedder = None if frechet is None else EMBEDDERS.load(frechet, device=device)
+    tagger = None if kl is None else TAGGERS.load(kl, device=device)
+    joint = None if clap is None else JOINT_EMBEDDERS.load(clap, device=device)
     return metrics_by(embedder=embedder, tagger=tagger, joint=joint)
 
 

@@ -10,11 +10,11 @@ from torch import nn
 from stable_audio_open.audio.files import audio_info
 from stable_audio_open.audio.saving import limit_peak, save_audio
 from stable_audio_open.audio_models.clip_tagger import ClipTagger
-from stable_audio_open.audio_models.embedder import Embedder
+from stable_audio_open.audio_models.embedder import Embedder, JointEmbedder
 from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.evaluation.cache import ResultCache
-from stable_audio_open.evaluation.clap import JointEmbedder, Prompt, evaluate_clap
+from stable_audio_open.evaluation.clap import Prompt, evaluate_clap
 from stable_audio_open.evaluation.fixed_set import FixedSet
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
