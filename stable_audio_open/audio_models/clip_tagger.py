@@ -20,7 +20,7 @@ class ClipTagger(Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """Of the audio, in hertz."""
+        """Rate of the audio, in hertz."""
 
     def logits(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "windows classes"]:
         """Return at least one row; audio of any length but 0 within -1..1."""

@@ -10,7 +10,7 @@ from torch import Tensor
 class Tagger(Protocol):
     """Audio to the probabilities of classes, frame by frame.
 
-    A long recording is heard in excerpts. One that starts at a multiple of `stride` gives the
+    A long recording is tagged in excerpts. One that starts at a multiple of `stride` gives the
     frames that the whole recording gives, but for those within `context` of its cut ends.
     """
 
@@ -28,7 +28,7 @@ class Tagger(Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """Of the audio, in hertz."""
+        """Rate of the audio, in hertz."""
 
     @property
     def seconds_per_frame(self) -> float:

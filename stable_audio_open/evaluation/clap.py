@@ -27,13 +27,13 @@ from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
 
 CROP = 10.0
-"""Seconds that CLAP hears at once."""
+"""Seconds that CLAP embeds at once."""
 FUSED = "a random 10 s of each third fused with the whole"
-"""How a model that fuses hears a longer recording."""
+"""What a model that fuses embeds of a longer recording, in words."""
 COLUMNS = ("id", "prompt")
 
 Part = float | Literal["whole"]
-"""Seconds that are heard, or all of a recording by a model that fuses."""
+"""Seconds that are embedded, or all of a recording by a model that fuses."""
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,20 +111,20 @@ def evaluate_clap(
 ) -> ClapResult:
     """Compare recordings with their prompts.
 
-    Recordings are heard as the mean of their channels, at a peak of -1 dB of full scale, through 16
-    bits. A model that fuses, as the paper's does, hears a random 10 s of each third of those that
-    are longer, with the whole; of another model's, and with `crop`, a random part is heard. The
-    seed and the id determine what is random.
+    The model embeds the mean of a recording's channels, at a peak of -1 dB of full scale, through
+    16 bits. One that fuses, as the paper's does, embeds a random 10 s of each third of longer
+    recordings with the whole; any other, and every one with `crop`, embeds a random part. The seed
+    and the id determine what is random.
 
     Args:
         audio: Folder of the recordings.
         prompts: At least one.
-        embedder: Has both in one space.
+        embedder: Network that has both in one space.
         source: Where the prompts come from, for the result.
-        seed: Of the crops.
+        seed: Seed of the crops.
         crop: Seconds of longer recordings; None for what the model was made for, 10 s.
         allow_missing: Judge the prompts that have a recording.
-        memory: Of what was heard, for sets that share recordings.
+        memory: Vectors of recordings and texts, for sets that share some.
 
     Raises:
         AudioFileError: A recording cannot be read.
@@ -139,16 +139,16 @@ def evaluate_clap(
         raise ValueError(f"{audio}: has no recording of {source}; there is nothing to compare")
     fused = crop is None and isinstance(embedder, FusingEmbedder) and embedder.fuses
     part: Part = "whole" if fused else crop or CROP
-    hear: Callable[[Path, str], _Heard] = partial(_hear, embedder, part, seed)
+    embed: Callable[[Path, str], _Embedded] = partial(_embed, embedder, part, seed)
     read: Callable[[str], Tensor] = partial(_read, embedder)
     if memory is not None:
-        hear = memory.of(hear, "crop", embedder.name, part, seed)
+        embed = memory.of(embed, "crop", embedder.name, part, seed)
         read = memory.of(read, "text", embedder.name)
-    heard = {name: hear(files[name], name) for name in ids.common}
+    embedded = {name: embed(files[name], name) for name in ids.common}
     rows = []
     for one in prompts:
-        if one.id in heard:
-            vector, start, _ = heard[one.id]
+        if one.id in embedded:
+            vector, start, _ = embedded[one.id]
             score = float(clap_score(vector[None], read(one.prompt)))
             rows.append(PromptScore(id=one.id, prompt=one.prompt, start=start, score=score))
     return ClapResult(
@@ -162,9 +162,9 @@ def evaluate_clap(
         checkpoint_hash=weights_hash(embedder),
         sample_rate=embedder.sample_rate,
         channels=1,
-        files=len(heard),
-        windows=len(heard),
-        silent=tuple(name for name, one in heard.items() if one.silent),
+        files=len(embedded),
+        windows=len(embedded),
+        silent=tuple(name for name, one in embedded.items() if one.silent),
         missing=ids.missing,
         extra=ids.extra,
         seed=seed,
@@ -179,14 +179,14 @@ def _longer(part: Part) -> str:
     return f"a random {part:g} s of longer recordings"
 
 
-class _Heard(NamedTuple):
+class _Embedded(NamedTuple):
     vector: Float[Tensor, "width"]
     start: float
     """Seconds."""
     silent: bool
 
 
-def _hear(embedder: JointEmbedder, part: Part, seed: int, path: Path, name: str) -> _Heard:
+def _embed(embedder: JointEmbedder, part: Part, seed: int, path: Path, name: str) -> _Embedded:
     rate, chance = embedder.sample_rate, random.Random(f"{seed}:{name}")
     mono = read_audio(path, sample_rate=rate, channels=1).samples[0, 0]
     # Level first, as the authors do: a crop keeps its place in the recording's dynamics.
@@ -194,11 +194,11 @@ def _hear(embedder: JointEmbedder, part: Part, seed: int, path: Path, name: str)
     if part == "whole":
         assert isinstance(embedder, FusingEmbedder)
         vector = embedder.embed_once(level, seed=chance.randrange(2**32))
-        return _Heard(vector, 0.0, is_silent(mono))
+        return _Embedded(vector, 0.0, is_silent(mono))
     length = round(part * rate)
     first = chance.randint(0, max(0, len(mono) - length))
     vector = recording_vector(embedder, level[first : first + length])
-    return _Heard(vector, first / rate, is_silent(mono))
+    return _Embedded(vector, first / rate, is_silent(mono))
 
 
 def _read(embedder: JointEmbedder, prompt: str) -> Float[Tensor, "1 width"]:

@@ -21,7 +21,7 @@ SHORTEST = 2048
 
 
 class Distances(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one recording."""
+    """Distances of one recording."""
 
     stft: float
     """`STFTLoss`: windows of 1024 samples, 256 apart."""
@@ -51,12 +51,12 @@ def reconstruction_distances(
     assert decoded.shape == original.shape
     padding = max(0, SHORTEST - original.shape[-1])
     ours, theirs = (F.pad(one, (0, padding))[None] for one in (decoded, original))
-    heard = sounding_channels(original) or list(range(len(original)))
+    sounding = sounding_channels(original) or list(range(len(original)))
     return Distances(
         stft=float(auraloss.freq.STFTLoss()(ours, theirs)),
         mel=float(mel_distance(sample_rate)(ours, theirs)),
         multi_resolution_stft=float(auraloss.freq.MultiResolutionSTFTLoss()(ours, theirs)),
-        si_sdr=-float(auraloss.time.SISDRLoss()(ours[:, heard], theirs[:, heard])),
+        si_sdr=-float(auraloss.time.SISDRLoss()(ours[:, sounding], theirs[:, sounding])),
     )
 
 

@@ -17,7 +17,7 @@ from stable_audio_open.evaluation.cache import content_hash
 
 
 class FixedRecording(msgspec.Struct, frozen=True, kw_only=True):
-    """A recording and what can be heard in it."""
+    """A recording and its caption."""
 
     path: Path
     caption: str

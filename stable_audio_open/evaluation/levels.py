@@ -1,10 +1,10 @@
-"""Levels that the paper's evaluation brings recordings to before they are heard."""
+"""Levels that the paper's evaluation brings recordings to before networks compute."""
 
 from jaxtyping import Float
 from torch import Tensor
 
 PEAK_DB = -1.0
-"""Of the loudest sample, relative to full scale."""
+"""Level of the loudest sample, relative to full scale."""
 FULL_SCALE = 32767
 
 

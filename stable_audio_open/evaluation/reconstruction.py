@@ -42,7 +42,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     sample_rate: int
     """Hertz, at which it was compared."""
     channels: int
-    """Idem."""
+    """Channels, at which it was compared."""
     silent_channel: bool
     """A channel of the original never exceeds -60 dB, while another one does."""
 
@@ -57,7 +57,7 @@ class ReconstructionResult(Result, frozen=True, kw_only=True):
     silent_channels: tuple[str, ...]
     """Ids of originals with a silent channel, which SI-SDR leaves out."""
     per_file: dict[str, Distances]
-    """By id."""
+    """Distances by id."""
 
 
 def evaluate_autoencoder(
@@ -72,12 +72,12 @@ def evaluate_autoencoder(
     """Send recordings through an autoencoder and compare.
 
     Args:
-        folder: Of the originals.
+        folder: Folder of the originals.
         decode: Encodes and decodes a batch of one at its own length.
-        sample_rate: Of the autoencoder; recordings are brought to it.
-        channels: Idem.
-        checkpoint: Its name.
-        checkpoint_hash: Of its weights.
+        sample_rate: Rate of the autoencoder; recordings are brought to it.
+        channels: Channels of the autoencoder; recordings are brought to them.
+        checkpoint: Name of the autoencoder.
+        checkpoint_hash: Hash of its weights.
 
     Raises:
         AudioFileError: A recording cannot be read.
@@ -138,9 +138,9 @@ def evaluate_decoded(
         decoded: Folder of the recordings that are judged.
         originals: Folder of those that they are compared with.
         sample_rate: In hertz, at which they are compared; None for that of each original.
-        channels: Idem.
+        channels: At which they are compared; None for those of each original.
         allow_missing: Compare what both folders have.
-        memory: Of what was measured, for sets that share recordings.
+        memory: Distances of recordings, for sets that share some.
 
     Raises:
         AudioFileError: A recording cannot be read.
@@ -173,14 +173,14 @@ def _measure(
             "decode it at the original length"
         )
     length = min(mine.samples.shape[-1], wanted.samples.shape[-1])
-    heard = wanted.samples[0, :, :length]
-    distances = reconstruction_distances(mine.samples[0, :, :length], heard, sample_rate=rate)
+    theirs = wanted.samples[0, :, :length]
+    distances = reconstruction_distances(mine.samples[0, :, :length], theirs, sample_rate=rate)
     return Measured(
         distances=distances,
         silent=is_silent(mine.samples),
         sample_rate=rate,
         channels=count,
-        silent_channel=len(sounding_channels(heard)) < count,
+        silent_channel=len(sounding_channels(theirs)) < count,
     )
 
 
@@ -199,11 +199,11 @@ def reconstruction_result(
     Args:
         audio: Folder of the recordings that are judged.
         measured: By id; None for a silent original.
-        reference: See `Result`, as for the rest.
-        missing: Idem.
-        extra: Idem.
-        checkpoint: Idem.
-        checkpoint_hash: Idem.
+        reference: Folder of the originals, where there is one.
+        missing: Ids that the originals alone have.
+        extra: Ids that have no original.
+        checkpoint: Name of the autoencoder, where it is known.
+        checkpoint_hash: Hash of its weights, where they are known.
 
     Raises:
         UnmeasurableError: All originals are silent.

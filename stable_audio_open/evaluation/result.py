@@ -15,7 +15,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What all results have; JSON through `msgspec.json.encode`."""
 
     definition: str
-    """Of the figure, in words."""
+    """Definition of the figure, in words."""
     audio: str
     """Folder of the recordings that are judged."""
     checkpoint: str | None
@@ -25,11 +25,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     sample_rate: int | None
     """Hertz, at which the recordings were judged; None where each has its own."""
     channels: int | None
-    """Idem."""
+    """Channels, at which the recordings were judged; None where each has its own."""
     files: int
     """Recordings that were judged."""
     windows: int
-    """Of the recordings that were judged: vectors, frames or excerpts."""
+    """Vectors, frames or excerpts of the recordings that were judged."""
     silent: tuple[str, ...] = ()
     """Ids of judged recordings that never exceed -60 dB of full scale."""
     reference: str | None = None
@@ -39,9 +39,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     extra: tuple[str, ...] = ()
     """Ids that the reference lacks."""
     seed: int | None = None
-    """Of what was drawn; None where nothing was."""
+    """Seed of what was drawn; None where nothing was."""
     version: str = VERSION
-    """Of this package."""
+    """Version of this package."""
 
 
 def to_json(result: Result) -> bytes:

@@ -22,9 +22,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     """What `amount` counts."""
     amount: float
-    """Done in a call."""
+    """Units done in a call."""
     seconds: float | None
-    """Of a call, the median; None where memory did not suffice."""
+    """Median time of a call; None where memory did not suffice."""
     memory: int | None
     """Bytes allocated on the GPU at the largest moment, weights included; None on a CPU."""
 
@@ -42,21 +42,21 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 over its weights, the first 16 digits; None where they are random."""
     machine: str
     torch: str
-    """Version."""
+    """Version of PyTorch."""
     dtype: str
     threads: int | None
-    """Of the CPU; None on a GPU."""
+    """Threads of the CPU; None on a GPU."""
     batch: int
     seconds: float
-    """Of each sound."""
+    """Length of each sound."""
     frames: int
-    """Latents of it."""
+    """Latents of each sound."""
     repeats: int
     stages: tuple[Stage, ...]
     process_memory: int | None
     """Bytes of CPU memory that the process held at most, loading included; None where unknown."""
     version: str = VERSION
-    """Of this package."""
+    """Version of this package."""
 
 
 class Published(NamedTuple):
@@ -89,11 +89,11 @@ def measure_stage(
     """Time a call after a warm-up; the GPU's memory is that of the timed calls alone.
 
     Args:
-        name: Of the stage.
-        call: Does it once.
-        device: Where it does.
+        name: Name of the stage.
+        call: Does the stage once.
+        device: Where it computes.
         repeats: Timed calls, at least 1.
-        unit: Of the speed.
+        unit: Unit of the speed.
         amount: What a call does, in units.
 
     Raises:

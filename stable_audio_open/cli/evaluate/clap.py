@@ -19,7 +19,7 @@ def clap(
     crop: Annotated[
         float | None,
         typer.Option(
-            help="Seconds heard of longer recordings, from a random place.",
+            help="Seconds that are taken of longer recordings, from a random place.",
             show_default="10, or what the model fuses",
         ),
     ] = None,

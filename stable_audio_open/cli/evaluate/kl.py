@@ -1,4 +1,4 @@
-"""`stable-audio-open evaluate kl`: what a tagger hears in pairs of recordings."""
+"""`stable-audio-open evaluate kl`: what a tagger finds in pairs of recordings."""
 
 from pathlib import Path
 from typing import Annotated, Literal

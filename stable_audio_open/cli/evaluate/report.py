@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-Players = Annotated[int, typer.Option(min=0, help="Files of each folder to hear on the page.")]
+Players = Annotated[int, typer.Option(min=0, help="Files of each folder to play on the page.")]
 
 
 def report(

@@ -30,7 +30,7 @@ class StudySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Least cosine of repeated training data, chosen by ear for each embedder; None finds
     recordings of the same samples alone."""
     repeated: int | None = None
-    """Recordings among them that give prompts; None is all."""
+    """Repeated recordings that give prompts; None is all."""
     random: int = 100
     """Recordings of the whole set that give prompts, at most all (11,000 in the paper)."""
     per_prompt: int = 1
@@ -40,7 +40,7 @@ class StudySettings(msgspec.Struct, frozen=True, kw_only=True):
     chunk: float = 10.0
     """Seconds that are compared at once."""
     baseline_quantile: float = 0.99
-    """Of the last baseline: what is nearer is counted."""
+    """Quantile of the last baseline: what is nearer is counted."""
 
     def __post_init__(self) -> None:
         for name in ("random", "per_prompt", "top", "repeated"):
@@ -65,9 +65,9 @@ class StudiedSet(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     folder: str
     files: int
-    """That were compared."""
+    """Files that were compared."""
     windows: int
-    """Their chunks that were compared."""
+    """Chunks of these files that were compared."""
     silent: tuple[str, ...]
     """Files that were left out, since they are silent from start to end."""
     silent_windows: int
@@ -89,13 +89,13 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     prompted_recording: str | None
     """Training recording whose prompt it was."""
     prompted_similarity: float | None
-    """To that recording."""
+    """Similarity to that recording."""
     recording: str
     """The nearest, relative to the folder of the training set."""
     caption: str
-    """Of it."""
+    """Caption of the nearest recording."""
     start: float
-    """Seconds into it, where the nearest chunk starts."""
+    """Seconds into the nearest recording, where the nearest chunk starts."""
     excerpt: str
     """That chunk, relative to the folder of the result."""
 
@@ -105,7 +105,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     sounds: int
-    """That were compared."""
+    """Sounds that were compared."""
     silent: tuple[str, ...]
     """Sounds that were left out."""
     prompted_recordings: int | None
@@ -115,7 +115,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     above_baseline: int
     """Sounds that are nearer to the training set than the baseline."""
     candidates: tuple[Candidate, ...]
-    """The nearest, in order."""
+    """The nearest sounds, in order."""
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +125,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     quantiles: dict[str, float]
     histogram: tuple[int, ...]
-    """Between the edges of the result."""
+    """Counts between the edges of the result."""
 
 
 class Memorisation(Result, frozen=True, kw_only=True):
@@ -145,7 +145,7 @@ class Memorisation(Result, frozen=True, kw_only=True):
     baseline: float
     """Similarity above which sounds are counted: a quantile of the last baseline."""
     edges: tuple[float, ...]
-    """Of the histograms."""
+    """Edges of the histograms."""
     distributions: tuple[Distribution, ...]
     """Baselines, then sections."""
     sections: tuple[Section, ...]

@@ -117,7 +117,7 @@ def study_memorisation(
         embedder: In whose space sounds are compared.
         generator: The model.
         settings: What is compared.
-        held_out: Recordings like those of the training set that the model has not heard.
+        held_out: Recordings like those of the training set that the model was not trained on.
         given: Other generations, such as outstanding ones; their captions are their prompts.
 
     Raises:

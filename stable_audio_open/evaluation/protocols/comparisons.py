@@ -36,7 +36,7 @@ class Metric(NamedTuple):
     """A measure of two folders."""
 
     finds: tuple[str, ...]
-    """What it finds, as the published tables name it."""
+    """Figures that it finds, as the published tables name them."""
     measure: Callable[[Comparison], bytes]
     """A comparison to a result in JSON, which `evaluation.report.results` must be able to read."""
 

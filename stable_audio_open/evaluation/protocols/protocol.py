@@ -18,8 +18,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """A caption of a recording."""
 
     id: str
-    """Of the caption, which names its generation."""
+    """Identifier of the caption, which names its generation."""
     text: str
+    """The caption."""
     clip: str
     """The recording that it describes, which several captions may share."""
     references: tuple[str, ...]
@@ -30,14 +31,15 @@ class Protocol(NamedTuple):
     """A data set and how the paper uses it."""
 
     name: str
-    """As commands know it."""
+    """Name that commands know it by."""
     title: str
+    """Name as the paper writes it."""
     seconds: float
-    """Generations and references are cut to so much."""
+    """Length that generations and references are cut to."""
     read: Callable[[Path], list[Prompt]]
     """Reads the data set's own table of captions."""
     subsets: Mapping[str, Rule]
-    """By name, `all` included."""
+    """Rules of the subsets by name, `all` included."""
 
     def subset(self, name: str, prompts: Sequence[Prompt]) -> list[Prompt]:
         """Return the prompts of a subset, in their order.

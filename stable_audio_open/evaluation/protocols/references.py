@@ -8,7 +8,7 @@ from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.evaluation.protocols.protocol import Prompt
 
 SHOWN = 10
-"""Names in an error."""
+"""Number of names in an error."""
 
 
 def find_references(folder: Path, prompts: Sequence[Prompt]) -> dict[str, Path]:
@@ -52,7 +52,7 @@ def refuse_missing(
     """Refuse prompts whose clip has no file.
 
     Args:
-        folder: Of the references.
+        folder: Folder of the references.
         prompts: At least one.
         found: File of each clip that has one.
         allowed: Some may be missing, but not all.

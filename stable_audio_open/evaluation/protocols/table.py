@@ -56,8 +56,8 @@ def checked(prompts: Iterator[tuple[str, Prompt]], path: Path) -> list[Prompt]:
     """Return the prompts, whose identifiers must differ and be fit for names of files.
 
     Args:
-        prompts: Each with its place in the file.
-        path: Of the file.
+        prompts: Prompts, each with its place in the file.
+        path: The file.
 
     Raises:
         ValueError: naming file and line.

@@ -15,7 +15,7 @@ from stable_audio_open.evaluation.reconstruction import evaluate_decoded
 from stable_audio_open.evaluation.result import to_json
 
 TABLE_RATE, TABLE_CHANNELS = 44_100, 2
-"""Of tables 3, 4 and 7: "all are evaluated at 44.1kHz"."""
+"""Rate and channels of tables 3, 4 and 7: "all are evaluated at 44.1kHz"."""
 
 
 def load_metrics(
@@ -32,7 +32,7 @@ def load_metrics(
             `music` for Song Describer.
         kl: Tagger of the KL divergence. The paper's is PaSST.
         clap: Embedder of audio and text. The paper's is LAION-CLAP.
-        device: Where they compute.
+        device: Where the networks compute.
 
     Raises:
         ValueError: There is no such network, or its weights are missing.
@@ -49,9 +49,9 @@ def metrics_by(
     tagger: Tagger | ClipTagger | None = None,
     joint: JointEmbedder | None = None,
 ) -> dict[str, Metric]:
-    """Return the metrics of these networks, which hear each recording once for all subsets.
+    """Return the metrics of these networks, which compute each recording once for all subsets.
 
-    What they heard stays: vectors of all windows for the Frechet distance (80 KB for 10 s by
+    What they computed stays: vectors of all windows for the Frechet distance (80 KB for 10 s by
     OpenL3), logits of all windows for KL, one vector for CLAP.
     """
     memory = ResultCache()
