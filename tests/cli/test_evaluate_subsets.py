@@ -97,7 +97,7 @@ def results(
     return {
         path.relative_to(tmp_path / "made" / "results").as_posix(): path.read_bytes()
         for one in measured
-        for path in one.results
+        for path in one.found.results
     }
 
 

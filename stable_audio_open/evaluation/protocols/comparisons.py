@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from stable_audio_open.evaluation.generations.sets import RESULTS, SetFile
 from stable_audio_open.evaluation.result import UnmeasurableError
 from stable_audio_open.files.atomic import replace_bytes
@@ -41,13 +43,25 @@ class Metric(NamedTuple):
     """A comparison to a result in JSON, which `evaluation.report.results` must be able to read."""
 
 
+class _Silent(msgspec.Struct):
+    """The silent files in a result."""
+
+    silent: tuple[str, ...] = ()
+
+
 class Compared(NamedTuple):
     """What came of a comparison."""
 
     results: tuple[Path, ...]
     """JSON of each metric that found something."""
+    silent: int
+    """Number of silent files, as the metrics count them."""
     unmeasured: Mapping[str, str]
     """Why there is no result, by metric: these recordings give no figure."""
+
+
+NOTHING = Compared((), 0, {})
+"""What comes of files without references."""
 
 
 def compare(
@@ -63,17 +77,19 @@ def compare(
         forget_results(folder, subset)
         results.mkdir(parents=True)
         replace_bytes(results / COMPARED, files)
-    written, unmeasured = list[Path](), dict[str, str]()
+    written, silent, unmeasured = list[Path](), 0, dict[str, str]()
     for name, metric in metrics.items():
         path = results / f"{name}.json"
         path.unlink(missing_ok=True)  # were it to fail, what an earlier run found would stay
         try:
-            replace_bytes(path, metric.measure(comparison))
+            found = metric.measure(comparison)
         except UnmeasurableError as error:  # the other metrics are none the worse
             unmeasured[name] = str(error)
-        else:
-            written.append(path)
-    return Compared(tuple(written), unmeasured)
+            continue
+        replace_bytes(path, found)
+        written.append(path)
+        silent = max(silent, len(msgspec.json.decode(found, type=_Silent).silent))
+    return Compared(tuple(written), silent, unmeasured)
 
 
 def forget_results(folder: Path, subset: str) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.evaluation.protocols.comparisons import (
+    NOTHING,
+    Compared,
     Metric,
     compare,
     forget_results,
@@ -12,7 +14,6 @@ from stable_audio_open.evaluation.protocols.comparisons import (
 )
 from stable_audio_open.evaluation.protocols.protocol import ALL
 from stable_audio_open.evaluation.report.published import wanted
-from stable_audio_open.evaluation.report.results import read_result
 from stable_audio_open.jobs.protocol.make import MadeSet
 from stable_audio_open.jobs.protocol.request import COMPARISONS, Asked
 
@@ -28,12 +29,8 @@ class Measured(NamedTuple):
     """Number of files that were compared."""
     unpaired: int
     """Number of these files without a reference."""
-    results: tuple[Path, ...]
-    """JSON of each metric."""
-    silent: int
-    """Number of these files that are silent, where a metric tells."""
-    unmeasured: Mapping[str, str]
-    """Why there is no result, by metric: its recordings give no figure."""
+    found: Compared
+    """What the metrics found."""
 
 
 def measure_sets(
@@ -63,7 +60,7 @@ def _measure(made: MadeSet, asked: Asked, subset: str, metrics: Mapping[str, Met
     unpaired = sum(one.clip not in made.references for one in files)
     if len(files) == unpaired:
         forget_results(made.folder, subset)
-        return Measured(made.folder, subset, len(files), unpaired, (), 0, {})
+        return Measured(made.folder, subset, len(files), unpaired, NOTHING)
     comparison = write_comparison(
         asked.request.output / COMPARISONS / f"{made.kind}-{subset}",
         files,
@@ -72,8 +69,4 @@ def _measure(made: MadeSet, asked: Asked, subset: str, metrics: Mapping[str, Met
         protocol=protocol.name,
     )
     found = compare(comparison, metrics, folder=made.folder, subset=subset)
-    figures = [one for path in found.results for one in read_result(path, subset, protocol.name)]
-    silent = max((one.silent for one in figures), default=0)
-    return Measured(
-        made.folder, subset, len(files), unpaired, found.results, silent, found.unmeasured
-    )
+    return Measured(made.folder, subset, len(files), unpaired, found)

@@ -118,11 +118,12 @@ def _list_missing(asked: Asked, tell: Tell) -> None:
         tell(f"{path}: {len(missing)} references are missing")
 
 
-def _tell_measured(found: Measured, tell: Tell) -> None:
-    without = f", {found.unpaired} without a reference" if found.unpaired else ""
+def _tell_measured(measured: Measured, tell: Tell) -> None:
+    found = measured.found
+    without = f", {measured.unpaired} without a reference" if measured.unpaired else ""
     names = ", ".join(path.stem for path in found.results) or "nothing measured"
-    tell(f"{found.folder}, {found.subset}: {found.files} files{without}; {names}")
+    tell(f"{measured.folder}, {measured.subset}: {measured.files} files{without}; {names}")
     if found.silent:
-        tell(f"warning: {found.silent} of {found.files} files are silent")
+        tell(f"warning: {found.silent} of {measured.files} files are silent")
     for metric, reason in found.unmeasured.items():
-        tell(f"warning: no {metric} of {found.subset}: {reason}")
+        tell(f"warning: no {metric} of {measured.subset}: {reason}")
