@@ -14,7 +14,7 @@ PATIENCE = timedelta(days=30)
 Result = TypeVar("Result")
 
 
-class Processes(NamedTuple):
+class JoinedProcesses(NamedTuple):
     """This process among all."""
 
     rank: int = 0
@@ -55,7 +55,7 @@ class Processes(NamedTuple):
 
 
 @contextmanager
-def joined_processes() -> Iterator[Processes]:
+def joined_processes() -> Iterator[JoinedProcesses]:
     """Join the processes that RANK, LOCAL_RANK and WORLD_SIZE tell of; without them, be alone.
 
     Raises:
@@ -64,14 +64,14 @@ def joined_processes() -> Iterator[Processes]:
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
     values = [os.environ[name] for name in names if name in os.environ]
     if not values:
-        yield Processes()
+        yield JoinedProcesses()
         return
     if len(values) < len(names) or not all(value.isdecimal() for value in values):
         raise ValueError(
             f"the environment must have {', '.join(names)}, all of them numbers, or none; start "
             "several processes with torchrun"
         )
-    processes = Processes(*map(int, values))
+    processes = JoinedProcesses(*map(int, values))
     if processes.total == 1:
         yield processes
         return

@@ -24,7 +24,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Processes:
+class SeveralProcesses:
     """Workers that each make the stage once and get item by item.
 
     Args:

@@ -36,7 +36,7 @@ Part = float | Literal["whole"]
 """Seconds that are embedded, or all of a recording by a model that fuses."""
 
 
-class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+class ClapPrompt(msgspec.Struct, frozen=True, kw_only=True):
     """A text and the recording made from it."""
 
     id: str
@@ -69,7 +69,7 @@ def clap_score(
     return functional.cosine_similarity(audio.double(), text.double(), dim=1)
 
 
-def read_prompts(path: Path) -> list[Prompt]:
+def read_prompts(path: Path) -> list[ClapPrompt]:
     """Return the rows of a CSV file with the columns id and prompt; an id may come again.
 
     Raises:
@@ -90,7 +90,7 @@ def read_prompts(path: Path) -> list[Prompt]:
                 name, prompt = ((row[column] or "").strip() for column in COLUMNS)
                 if not (name and prompt):
                     raise ValueError(f"{path}, line {rows.line_num}: needs an id and a prompt")
-                prompts.append(Prompt(id=name, prompt=prompt))
+                prompts.append(ClapPrompt(id=name, prompt=prompt))
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path}: not a CSV file in UTF-8 ({error})") from error
     if not prompts:
@@ -100,7 +100,7 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 def evaluate_clap(
     audio: Path,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[ClapPrompt],
     embedder: JointEmbedder,
     *,
     source: str,

@@ -33,7 +33,7 @@ MISFIT = 0.1
 Decode = Callable[[Audio], Float[Tensor, "channels time"]]
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
+class ReconstructedRecording(msgspec.Struct, frozen=True, kw_only=True):
     """A recording that was decoded."""
 
     distances: Distances
@@ -95,7 +95,7 @@ def evaluate_autoencoder(
 
 def measure_decoding(
     path: Path, decode: Decode, *, sample_rate: int, channels: int
-) -> Measured | None:
+) -> ReconstructedRecording | None:
     """Send a recording through an autoencoder and compare; see `evaluate_autoencoder`.
 
     Returns:
@@ -114,7 +114,7 @@ def measure_decoding(
         raise FloatingPointError(f"{path}: {error}") from error
     if not decoded.isfinite().all():
         raise FloatingPointError(f"{path}: decoded to NaN or infinite samples; check the model")
-    return Measured(
+    return ReconstructedRecording(
         distances=reconstruction_distances(decoded, original.samples[0], sample_rate=sample_rate),
         silent=is_silent(decoded),
         sample_rate=sample_rate,
@@ -149,7 +149,9 @@ def evaluate_decoded(
     """
     own, theirs = recordings_by_id(decoded), recordings_by_id(originals)
     ids = match(own, theirs, names=(decoded, originals), allow_missing=allow_missing)
-    measure: Callable[[Path, Path], Measured | None] = partial(_measure, sample_rate, channels)
+    measure: Callable[[Path, Path], ReconstructedRecording | None] = partial(
+        _measure, sample_rate, channels
+    )
     if memory is not None:
         measure = memory.of(measure, "distances", sample_rate, channels)
     measured = {name: measure(own[name], theirs[name]) for name in ids.common}
@@ -160,7 +162,7 @@ def evaluate_decoded(
 
 def _measure(
     sample_rate: int | None, channels: int | None, decoded: Path, original: Path
-) -> Measured | None:
+) -> ReconstructedRecording | None:
     """Return nothing for a silent original."""
     wanted = read_audio(original, sample_rate=sample_rate, channels=channels)
     if is_silent(wanted.samples):
@@ -175,7 +177,7 @@ def _measure(
     length = min(mine.samples.shape[-1], wanted.samples.shape[-1])
     theirs = wanted.samples[0, :, :length]
     distances = reconstruction_distances(mine.samples[0, :, :length], theirs, sample_rate=rate)
-    return Measured(
+    return ReconstructedRecording(
         distances=distances,
         silent=is_silent(mine.samples),
         sample_rate=rate,
@@ -186,7 +188,7 @@ def _measure(
 
 def reconstruction_result(
     audio: Path,
-    measured: Mapping[str, Measured | None],
+    measured: Mapping[str, ReconstructedRecording | None],
     *,
     reference: str | None = None,
     missing: tuple[str, ...] = (),

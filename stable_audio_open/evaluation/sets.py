@@ -10,7 +10,7 @@ SHOWN = 3
 """Ids that an error names."""
 
 
-class Match(NamedTuple):
+class MatchedRecordings(NamedTuple):
     """Ids of two sets, in order."""
 
     common: tuple[str, ...]
@@ -49,7 +49,7 @@ def match(
     *,
     names: tuple[object, object],
     allow_missing: bool = False,
-) -> Match:
+) -> MatchedRecordings:
     """Compare the ids of two sets.
 
     Args:
@@ -61,7 +61,7 @@ def match(
     Raises:
         ValueError: One set lacks ids of the other and that is not allowed, or nothing is common.
     """
-    found = Match(
+    found = MatchedRecordings(
         tuple(sorted(own.keys() & reference.keys())),
         tuple(sorted(reference.keys() - own.keys())),
         tuple(sorted(own.keys() - reference.keys())),

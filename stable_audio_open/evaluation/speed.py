@@ -15,7 +15,7 @@ from stable_audio_open.evaluation.result import VERSION
 GB = 1e9
 
 
-class Stage(msgspec.Struct, frozen=True, kw_only=True):
+class StageTime(msgspec.Struct, frozen=True, kw_only=True):
     """One stage, as measured."""
 
     name: str
@@ -52,7 +52,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     """Latents of each sound."""
     repeats: int
-    stages: tuple[Stage, ...]
+    stages: tuple[StageTime, ...]
     process_memory: int | None
     """Bytes of CPU memory that the process held at most, loading included; None where unknown."""
     version: str = VERSION
@@ -85,7 +85,7 @@ def measure_stage(
     repeats: int,
     unit: str,
     amount: float,
-) -> Stage:
+) -> StageTime:
     """Time a call after a warm-up; the GPU's memory is that of the timed calls alone.
 
     Args:
@@ -117,8 +117,8 @@ def measure_stage(
             seconds.append(perf_counter() - begin)
     except torch.cuda.OutOfMemoryError:
         torch.cuda.empty_cache()
-        return Stage(name=name, unit=unit, amount=amount, seconds=None, memory=None)
-    return Stage(
+        return StageTime(name=name, unit=unit, amount=amount, seconds=None, memory=None)
+    return StageTime(
         name=name,
         unit=unit,
         amount=amount,

@@ -10,18 +10,18 @@ from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.training import DiffusionTrainingConfig
-from stable_audio_open.data.latent_shards.reading import Index, verify_shards
+from stable_audio_open.data.latent_shards.reading import LatentIndex, verify_shards
 from stable_audio_open.data.latent_shards.writing import Plan, encode_shards, write_index
-from stable_audio_open.data.processes import Processes, joined_processes
+from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.data.recordings import holds_recordings, read_recordings
 
 
 def run_encoding(
     config: ModelConfig, output: Path, *, per_shard: int, verify: bool = False
-) -> Index | None:
+) -> LatentIndex | None:
     """Encode the recordings of a diffusion training into shards.
 
-    Processes that torchrun started share the work, one GPU each where there are any.
+    JoinedProcesses that torchrun started share the work, one GPU each where there are any.
 
     Args:
         config: Configuration with `data` (a folder) and `training`, whose autoencoder encodes.
@@ -88,7 +88,7 @@ def _parts(
     return config, config.training, config.data
 
 
-def _device(training: DiffusionTrainingConfig, processes: Processes) -> torch.device:
+def _device(training: DiffusionTrainingConfig, processes: JoinedProcesses) -> torch.device:
     """Return the GPU of this process, the CPU where there is none or none is wanted."""
     wanted = "auto" if training.trainer is None else training.trainer.accelerator
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):

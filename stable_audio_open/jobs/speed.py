@@ -21,7 +21,7 @@ from stable_audio_open.diffusion.samplers import get_sampler, initial_noise
 from stable_audio_open.diffusion.schedule import time_from_sigma
 from stable_audio_open.evaluation.speed import (
     Speed,
-    Stage,
+    StageTime,
     machine_name,
     measure_stage,
     process_memory,
@@ -153,7 +153,7 @@ def measure_stages(
     steps: int,
     chunks: Sequence[int],
     repeats: int,
-) -> list[Stage]:
+) -> list[StageTime]:
     """Measure text encoding, diffusion, and decoding as a whole and at several chunk sizes.
 
     Args:

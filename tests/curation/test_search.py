@@ -7,8 +7,8 @@ from rapidfuzz import fuzz
 
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.known_works.search import (
+    KnownWork,
     KnownWorks,
-    Work,
     WorkMatch,
     decide_search,
     find_matches,
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.numerical
 
 KNOWN = KnownWorks(
     [
-        Work("Beatles", "Yesterday", "Help!"),
-        Work("The Beatles", "Help!"),
-        Work("Beyoncé", "Halo"),
-        Work("Bob Marley", "One Love"),
+        KnownWork("Beatles", "Yesterday", "Help!"),
+        KnownWork("The Beatles", "Help!"),
+        KnownWork("Beyoncé", "Halo"),
+        KnownWork("Bob Marley", "One Love"),
     ]
 )
 
@@ -78,7 +78,9 @@ def test_the_reason_names_both_and_their_scores() -> None:
 
 
 def test_the_best_of_several_works() -> None:
-    known = KnownWorks([Work("a band", "long title here"), Work("a band", "long title there")])
+    known = KnownWorks(
+        [KnownWork("a band", "long title here"), KnownWork("a band", "long title there")]
+    )
     (match,) = find_matches([record("a band", "long title there")], known)
     assert (match.work.title, match.title_score, match.works) == ("long title there", 100, 2)
     assert decide_search(match, by="me").reason.endswith("; 1 more works match")
@@ -91,7 +93,7 @@ def test_all_pairs_are_compared() -> None:
     def name() -> str:
         return "".join(source.choice(string.ascii_lowercase[:5]) for _ in range(5))
 
-    works = [Work(name(), name()) for _ in range(150)]
+    works = [KnownWork(name(), name()) for _ in range(150)]
     records = [CatalogueRecord(id=f"fma:{n}", artist=name(), title=name()) for n in range(150)]
 
     def alike(a: str, b: str) -> bool:
@@ -110,7 +112,7 @@ def test_all_pairs_are_compared() -> None:
 def test_a_list_is_read(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text('\ufefftitle,artist\nHalo,Beyoncé\n"a, b", c \n', encoding="utf-8")
-    assert read_works(path) == [Work("Beyoncé", "Halo"), Work("c", "a, b")]
+    assert read_works(path) == [KnownWork("Beyoncé", "Halo"), KnownWork("c", "a, b")]
     first = signature(path, 90)
     assert first.startswith("metadata search, list.csv sha256:")
     assert first.endswith(", threshold 90")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.data.processes import Processes
+from stable_audio_open.data.processes import JoinedProcesses
 
 SCRIPT = """
 from stable_audio_open.data.processes import joined_processes
@@ -30,9 +30,9 @@ def test_alone_it_works_and_fails_as_it_is() -> None:
     def fail() -> None:
         raise OSError("no weights")
 
-    assert Processes().in_first(lambda: 7) == 7
+    assert JoinedProcesses().in_first(lambda: 7) == 7
     with pytest.raises(OSError, match=r"^no weights$"):
-        Processes().in_first(fail)
+        JoinedProcesses().in_first(fail)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import torch
 
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.audio_models.embedder import FunctionEmbedder
-from stable_audio_open.engine.processes import Processes
+from stable_audio_open.engine.processes import SeveralProcesses
 from stable_audio_open.similarity.embeddings import EmbeddingCache, embed_files
 
 pytestmark = pytest.mark.numerical
@@ -36,7 +36,7 @@ def test_workers_embed_as_one_does(
     caches = [EmbeddingCache(tmp_path / f"cache{number}", "spectrum") for number in range(2)]
     alone = embed_files(files, hashes, tmp_path, embedder, caches[0])
     shared = embed_files(
-        files, hashes, tmp_path, embedder, caches[1], engine=Processes(2), load=load
+        files, hashes, tmp_path, embedder, caches[1], engine=SeveralProcesses(2), load=load
     )
     torch.testing.assert_close(shared, alone)
     assert [len(cache) for cache in caches] == [5, 5]
@@ -50,5 +50,7 @@ def test_an_unreadable_file_keeps_what_was_embedded(
     hashes = {file: f"hash of {file}" for file in files}
     cache = EmbeddingCache(tmp_path / "cache", "spectrum")
     with pytest.raises(AudioFileError, match=r"3\.wav: not a readable audio file"):
-        embed_files(files, hashes, tmp_path, stages.spectrum_embedder(), cache, engine=Processes(2))
+        embed_files(
+            files, hashes, tmp_path, stages.spectrum_embedder(), cache, engine=SeveralProcesses(2)
+        )
     assert len(EmbeddingCache(tmp_path / "cache", "spectrum")) == 3

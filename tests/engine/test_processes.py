@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from stable_audio_open.engine.engine import Engine, Serial, Stage
-from stable_audio_open.engine.processes import ATTEMPTS, Processes
+from stable_audio_open.engine.processes import ATTEMPTS, SeveralProcesses
 from stable_audio_open.engine.shown import Shown
 
 
@@ -23,8 +23,8 @@ def begun(folder: Path) -> dict[int, int]:
     [
         Serial(),
         Shown(Serial()),
-        Processes(1),
-        pytest.param(Processes(3), marks=pytest.mark.slow),
+        SeveralProcesses(1),
+        pytest.param(SeveralProcesses(3), marks=pytest.mark.slow),
     ],
 )
 def test_each_result_once_and_in_order(stages: ModuleType, tmp_path: Path, engine: Engine) -> None:
@@ -41,13 +41,13 @@ def test_each_result_once_and_in_order(stages: ModuleType, tmp_path: Path, engin
 @pytest.mark.slow
 def test_order_does_not_depend_on_speed(stages: ModuleType) -> None:
     stage = Stage("late", partial(stages.late_first, 0.1))
-    assert list(Processes(4).map(stage, list(range(16)))) == list(range(16))
+    assert list(SeveralProcesses(4).map(stage, list(range(16)))) == list(range(16))
 
 
 @pytest.mark.slow
 def test_a_killed_worker_loses_and_doubles_nothing(stages: ModuleType, tmp_path: Path) -> None:
     stage = Stage("squares", partial(stages.killed_once, tmp_path, 20))
-    results = list(Processes(2).map(stage, list(range(40))))
+    results = list(SeveralProcesses(2).map(stage, list(range(40))))
     assert (tmp_path / "killed").exists()
     assert results == [number * number for number in range(40)]
     counts = begun(tmp_path)
@@ -57,13 +57,17 @@ def test_a_killed_worker_loses_and_doubles_nothing(stages: ModuleType, tmp_path:
 
 @pytest.mark.slow
 def test_an_item_that_kills_every_worker(stages: ModuleType) -> None:
-    results = Processes(1).map(Stage("fatal", partial(stages.killed_always, 2)), [0, 1, 2, 3])
+    results = SeveralProcesses(1).map(
+        Stage("fatal", partial(stages.killed_always, 2)), [0, 1, 2, 3]
+    )
     assert [next(results) for _ in range(2)] == [0, 1]
     with pytest.raises(ChildProcessError, match=f"^fatal: workers were killed {ATTEMPTS} times"):
         next(results)
 
 
-@pytest.mark.parametrize("engine", [Serial(), pytest.param(Processes(2), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "engine", [Serial(), pytest.param(SeveralProcesses(2), marks=pytest.mark.slow)]
+)
 def test_an_error_comes_in_its_place(stages: ModuleType, engine: Engine) -> None:
     results = engine.map(Stage("refusing", partial(stages.refusing, 3)), list(range(9)))
     assert [next(results) for _ in range(3)] == [0, 1, 2]
@@ -76,7 +80,7 @@ def test_an_error_comes_in_its_place(stages: ModuleType, engine: Engine) -> None
 
 @pytest.mark.slow
 def test_who_stops_early_leaves_no_process(stages: ModuleType, tmp_path: Path) -> None:
-    results = Processes(2).map(
+    results = SeveralProcesses(2).map(
         Stage("squares", partial(stages.noting, tmp_path)), list(range(10_000))
     )
     assert next(results) == 0
@@ -87,9 +91,9 @@ def test_who_stops_early_leaves_no_process(stages: ModuleType, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_worker_has_one_thread(stages: ModuleType) -> None:
-    assert list(Processes(2).map(Stage("threads", stages.threads), [1, 2, 3])) == [1, 1, 1]
+    assert list(SeveralProcesses(2).map(Stage("threads", stages.threads), [1, 2, 3])) == [1, 1, 1]
 
 
 def test_no_worker() -> None:
     with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
-        Processes(0)
+        SeveralProcesses(0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.evaluation.clap import (
-    Prompt,
+    ClapPrompt,
     clap_score,
     evaluate_clap,
     read_prompts,
@@ -48,8 +48,8 @@ def tones(tmp_path: Path) -> Path:
     return folder
 
 
-def prompts(**texts: str) -> list[Prompt]:
-    return [Prompt(id=name, prompt=text) for name, text in texts.items()]
+def prompts(**texts: str) -> list[ClapPrompt]:
+    return [ClapPrompt(id=name, prompt=text) for name, text in texts.items()]
 
 
 class FusingPitchEmbedder(PitchEmbedder):

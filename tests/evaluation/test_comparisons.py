@@ -4,15 +4,15 @@ import pytest
 
 from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.protocols.comparisons import (
-    Comparison,
     Metric,
+    ProtocolComparison,
     compare,
     write_comparison,
 )
 
 
 @pytest.fixture
-def comparison(tmp_path: Path) -> Comparison:
+def comparison(tmp_path: Path) -> ProtocolComparison:
     """Two captions of one clip, and one whose clip has no reference."""
     made = tmp_path / "made"
     made.mkdir()
@@ -36,7 +36,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_each_folder_has_what_metrics_need(comparison: Comparison):
+def test_each_folder_has_what_metrics_need(comparison: ProtocolComparison):
     assert contents(comparison.made) == {"1.flac": b"1", "2.flac": b"2", "3.flac": b"3"}
     assert contents(comparison.references) == {"a.wav": b"reference"}
     assert contents(comparison.pairs) == {"1.wav": b"reference", "2.wav": b"reference"}
@@ -49,15 +49,15 @@ def test_each_folder_has_what_metrics_need(comparison: Comparison):
 
 
 def test_results_are_kept_by_subset_and_a_failure_leaves_none(
-    comparison: Comparison, tmp_path: Path
+    comparison: ProtocolComparison, tmp_path: Path
 ):
-    seen: list[Comparison] = []
+    seen: list[ProtocolComparison] = []
 
-    def measure(given: Comparison) -> bytes:
+    def measure(given: ProtocolComparison) -> bytes:
         seen.append(given)
         return b"{}"
 
-    def fail(given: Comparison) -> bytes:
+    def fail(given: ProtocolComparison) -> bytes:
         raise ValueError("no weights")
 
     metrics = {"clap": Metric(("clap_score",), measure)}
@@ -80,7 +80,7 @@ def measured_by(name: str) -> dict[str, Metric]:
     return {name: Metric((name,), lambda given: b"{}")}
 
 
-def test_results_of_the_same_files_stay(comparison: Comparison, tmp_path: Path):
+def test_results_of_the_same_files_stay(comparison: ProtocolComparison, tmp_path: Path):
     """As when one network after the other listens."""
     for name in ("frechet", "kl"):
         compare(comparison, measured_by(name), folder=tmp_path, subset="all")
@@ -88,7 +88,7 @@ def test_results_of_the_same_files_stay(comparison: Comparison, tmp_path: Path):
 
 
 @pytest.mark.parametrize("file", ["made/2.flac", "references/a.wav", "pairs/1.wav"])
-def test_results_of_other_files_go(file: str, comparison: Comparison, tmp_path: Path):
+def test_results_of_other_files_go(file: str, comparison: ProtocolComparison, tmp_path: Path):
     compare(comparison, measured_by("frechet"), folder=tmp_path, subset="all")
     path = tmp_path / "comparison" / file
     path.unlink()
@@ -97,7 +97,7 @@ def test_results_of_other_files_go(file: str, comparison: Comparison, tmp_path: 
     assert found(tmp_path) == ["kl"]
 
 
-def test_results_of_more_files_go(comparison: Comparison, tmp_path: Path):
+def test_results_of_more_files_go(comparison: ProtocolComparison, tmp_path: Path):
     compare(comparison, measured_by("frechet"), folder=tmp_path, subset="all")
     (comparison.made / "3.flac").unlink()
     compare(comparison, measured_by("kl"), folder=tmp_path, subset="all")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.audio_models.embedder import FunctionEmbedder
-from stable_audio_open.evaluation.clap import Prompt, evaluate_clap
+from stable_audio_open.evaluation.clap import ClapPrompt, evaluate_clap
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.frechet.vectors import Channels, embed_recordings
 from stable_audio_open.evaluation.kl import evaluate_kl
@@ -138,7 +138,7 @@ def test_clap_hears_a_crop_at_the_level_of_the_whole_in_16_bits(tmp_path: Path) 
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     mono = soundfile.read(tmp_path / "a.wav")[0].mean(axis=1)
     ear = Ear()
-    prompts = [Prompt(id="a", prompt="noise")]
+    prompts = [ClapPrompt(id="a", prompt="noise")]
     found = evaluate_clap(tmp_path, prompts, ear, source="prompts.csv", crop=0.25)
     first = round(found.per_prompt[0].start * RATE)
     assert 0 < first <= 6000 - 2000
@@ -156,7 +156,7 @@ def test_clap_hears_a_crop_at_the_level_of_the_whole_in_16_bits(tmp_path: Path) 
 def test_clap_hears_the_whole_of_a_short_recording_at_its_peak(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", 0, 0.2, 0.2)
     ear = Ear()
-    evaluate_clap(tmp_path, [Prompt(id="a", prompt="noise")], ear, source="prompts.csv")
+    evaluate_clap(tmp_path, [ClapPrompt(id="a", prompt="noise")], ear, source="prompts.csv")
     (heard,) = ear.heard
     assert len(heard) == 40 * WIDTH
     assert float(heard.abs().max()) == pytest.approx(PEAK, abs=1.01 * STEP)
@@ -183,7 +183,7 @@ def test_networks_hear_at_their_own_rate(tmp_path: Path) -> None:
     embed_recordings({"a": path}, ear)
     assert not ear.heard.pop(0).any()
     embed_recordings({"a": path}, ear, channels="mono")
-    evaluate_clap(tmp_path / "made", [Prompt(id="a", prompt="tone")], ear, source="prompts.csv")
+    evaluate_clap(tmp_path / "made", [ClapPrompt(id="a", prompt="tone")], ear, source="prompts.csv")
     evaluate_kl(tmp_path / "made", tmp_path / "reference", ear)
     assert len(ear.heard) == 5
     for heard in ear.heard:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.evaluation.cache import ResultCache
-from stable_audio_open.evaluation.clap import Prompt, evaluate_clap
+from stable_audio_open.evaluation.clap import ClapPrompt, evaluate_clap
 from stable_audio_open.evaluation.frechet.vectors import embed_recordings
 from stable_audio_open.evaluation.kl import evaluate_kl
 
@@ -67,7 +67,7 @@ def test_logits_by_network(folders: tuple[Path, Path]) -> None:
 
 
 def test_scores_by_crop_seed_and_network(folders: tuple[Path, Path]) -> None:
-    memory, prompts, scores = ResultCache(), [Prompt(id="a", prompt="noise")], set()
+    memory, prompts, scores = ResultCache(), [ClapPrompt(id="a", prompt="noise")], set()
     for gain, crop, seed in ((1.0, 1.0, 0), (1.0, 2.0, 0), (1.0, 1.0, 1), (2.0, 1.0, 0)):
         listener = Listener(gain)
         alone = evaluate_clap(folders[0], prompts, listener, source="x", crop=crop, seed=seed)

@@ -15,7 +15,7 @@ from stable_audio_open.evaluation.protocols.audiocaps import (
     read_audiocaps,
 )
 from stable_audio_open.evaluation.protocols.named import PROTOCOLS
-from stable_audio_open.evaluation.protocols.protocol import ALL, Prompt, prompts_hash
+from stable_audio_open.evaluation.protocols.protocol import ALL, CaptionPrompt, prompts_hash
 from stable_audio_open.evaluation.protocols.song_describer import (
     NO_SINGING,
     SONG_DESCRIBER,
@@ -104,7 +104,7 @@ def test_audiocaps_is_read_as_published(tmp_path: Path):
         encoding="utf-8",
     )
     prompts = read_audiocaps(path)
-    assert prompts[1] == Prompt(
+    assert prompts[1] == CaptionPrompt(
         id="103548",
         text='Rattling, and "sharp" vibrations',
         clip="7fmOlUlwoNg",
@@ -122,12 +122,12 @@ def test_song_describer_is_read_as_published(tmp_path: Path):
         + "2,1004034,Same track,False,0,358,9372,34/1004034.mp3,283.1\n"
     )
     assert read_song_describer(path) == [
-        Prompt(id="1", text="A twisty nice melody", clip="1004034", references=("1004034",)),
-        Prompt(id="2", text="Same track", clip="1004034", references=("1004034",)),
+        CaptionPrompt(id="1", text="A twisty nice melody", clip="1004034", references=("1004034",)),
+        CaptionPrompt(id="2", text="Same track", clip="1004034", references=("1004034",)),
     ]
 
 
-Read = Callable[[Path], list[Prompt]]
+Read = Callable[[Path], list[CaptionPrompt]]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_an_unknown_subset():
 
 
 def test_the_hash_tells_other_captions():
-    first = Prompt(id="1", text="rain", clip="a", references=("a",))
-    other = Prompt(id="1", text="Rain", clip="a", references=("a",))
+    first = CaptionPrompt(id="1", text="rain", clip="a", references=("a",))
+    other = CaptionPrompt(id="1", text="Rain", clip="a", references=("a",))
     assert prompts_hash([first]) == prompts_hash([first])
     assert len({prompts_hash(p) for p in ([first], [other], [first, other], [])}) == 4

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.evaluation.protocols.protocol import Prompt
+from stable_audio_open.evaluation.protocols.protocol import CaptionPrompt
 from stable_audio_open.evaluation.protocols.references import (
     check_references,
     find_references,
@@ -15,9 +15,9 @@ from stable_audio_open.evaluation.protocols.references import (
 from stable_audio_open.evaluation.sets import recordings_by_id
 
 PROMPTS = [
-    Prompt(id="1", text="x", clip="aB-_", references=("aB-_", "1")),
-    Prompt(id="2", text="y", clip="aB-_", references=("aB-_", "2")),
-    Prompt(id="3", text="z", clip="other", references=("other", "3")),
+    CaptionPrompt(id="1", text="x", clip="aB-_", references=("aB-_", "1")),
+    CaptionPrompt(id="2", text="y", clip="aB-_", references=("aB-_", "2")),
+    CaptionPrompt(id="3", text="z", clip="other", references=("other", "3")),
 ]
 
 
@@ -80,7 +80,7 @@ def test_missing_ones_are_named(tmp_path: Path):
         ValueError, match=r"holds none of 2 references; name recordings by their clips, such as aB"
     ):
         refuse_missing(tmp_path, PROMPTS, {}, allowed=True)
-    many = [Prompt(id=f"{i}", text="x", clip=f"c{i}", references=()) for i in range(1200)]
+    many = [CaptionPrompt(id=f"{i}", text="x", clip=f"c{i}", references=()) for i in range(1200)]
     with pytest.raises(ValueError, match=r"1,200 of 1,200 .*: c0, .*, c9 and 1,190 more; add"):
         refuse_missing(tmp_path, many, {})
 

@@ -19,7 +19,7 @@ from stable_audio_open.evaluation.generations.sets import (
 from stable_audio_open.evaluation.report.page import spread
 from stable_audio_open.evaluation.report.published import TABLES
 from stable_audio_open.evaluation.report.results import read_result, read_results
-from stable_audio_open.evaluation.report.tables import Row, read_runs, tables
+from stable_audio_open.evaluation.report.tables import ReportRow, read_runs, tables
 from stable_audio_open.evaluation.report.writing import write_report
 from tests.evaluation.test_made import SETTINGS
 from tests.parsed_page import HOSTILE, ParsedPage
@@ -90,7 +90,7 @@ def reconstructions(tmp_path: Path) -> Path:
     return folder
 
 
-def ours(folder: Path) -> dict[int, list[Row]]:
+def ours(folder: Path) -> dict[int, list[ReportRow]]:
     found = {table.number: table.rows for table in tables(read_runs([folder]))}
     return {n: [row for row in rows if row.ours] for n, rows in found.items()}
 

@@ -65,9 +65,9 @@ def _make(name: str, workers: int | None, address: str | None, gpus: float) -> "
 
         return RayData(address, workers=workers, gpus=gpus)
     if name == "processes":
-        from stable_audio_open.engine.processes import Processes, available_cores
+        from stable_audio_open.engine.processes import SeveralProcesses, available_cores
 
-        return Processes(workers or available_cores())
+        return SeveralProcesses(workers or available_cores())
     from stable_audio_open.engine.engine import Serial
 
     return Serial()

@@ -35,7 +35,7 @@ CELLS_AT_ONCE = 25_000_000
 """Scores of a kind in memory, one byte each."""
 
 
-class Work(NamedTuple):
+class KnownWork(NamedTuple):
     """A row of the list."""
 
     artist: str
@@ -47,7 +47,7 @@ class WorkMatch(NamedTuple):
     """A record, the work that is most like it, and how many are like it at all."""
 
     record: CatalogueRecord
-    work: Work
+    work: KnownWork
     artist_score: int
     title_score: int
     works: int
@@ -73,7 +73,7 @@ class KnownWorks:
         works: The works, at least one.
     """
 
-    def __init__(self, works: Sequence[Work]) -> None:
+    def __init__(self, works: Sequence[KnownWork]) -> None:
         self.works = works
         self.titles = [comparable(work.title) for work in works]
         by_artist: dict[str, list[int]] = defaultdict(list)
@@ -83,7 +83,7 @@ class KnownWorks:
         self.of_artist = list(by_artist.values())
 
 
-def read_works(path: Path) -> list[Work]:
+def read_works(path: Path) -> list[KnownWork]:
     """Return the works of a CSV file with the columns `artist,title` and perhaps `album`.
 
     Raises:
@@ -99,7 +99,7 @@ def read_works(path: Path) -> list[Work]:
             )
         works = []
         for row in rows:
-            work = Work(*((row.get(name) or "").strip() for name in COLUMNS))
+            work = KnownWork(*((row.get(name) or "").strip() for name in COLUMNS))
             if not work.artist or not work.title:
                 raise ValueError(f"{path}:{rows.line_num}: artist or title is empty")
             works.append(work)

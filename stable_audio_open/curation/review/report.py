@@ -42,7 +42,7 @@ UNKNOWN = "unknown"
 Key = Callable[[CatalogueRecord], str]
 
 
-class Section(NamedTuple):
+class ReportSection(NamedTuple):
     """A part of the page; it says so where there is nothing to show."""
 
     name: str
@@ -110,7 +110,7 @@ def report_page(
     rates = Counter(_known(r.sample_rate, " Hz") for r in records)
     channels = Counter(_known(r.channels) for r in records)
     sections = [
-        Section(
+        ReportSection(
             "Verdicts", (Table(("verdict", "recordings", "hours"), _hours(records, verdicts)),)
         ),
         _grouped("Sources", records, stands, head="source", key=lambda r: r.catalogue),
@@ -167,11 +167,11 @@ def _bars(title: str, entries: Sequence[tuple[str, int]], table: Table | None = 
     return Plot(title, svg_address(bars(title, entries)), table)
 
 
-def _counted(name: str, head: str, entries: Sequence[tuple[str, int]]) -> Section:
+def _counted(name: str, head: str, entries: Sequence[tuple[str, int]]) -> ReportSection:
     """Return numbers of recordings as bars."""
     if not entries:
-        return Section(name)
-    return Section(name, plot=_bars(name, entries, Table((head, "recordings"), entries)))
+        return ReportSection(name)
+    return ReportSection(name, plot=_bars(name, entries, Table((head, "recordings"), entries)))
 
 
 def _grouped(
@@ -181,51 +181,51 @@ def _grouped(
     *,
     head: str,
     key: Key,
-) -> Section:
+) -> ReportSection:
     """Return recordings and hours by group, of all and of those that stand."""
     all_of = _hours(records, {r.id: key(r) for r in records})
     those = {name: (n, h) for name, n, h in _hours(stands, {r.id: key(r) for r in stands})}
     rows = [(*row, *those.get(row[0], (0, 0.0))) for row in sorted(all_of, key=lambda r: -r[1])]
     if not rows:
-        return Section(name)
+        return ReportSection(name)
     names = (head, "recordings", "hours", "standing recordings", "standing hours")
     plot = _bars(f"Recordings by {head}", [(name, count) for name, count, *_ in rows[:MOST]])
-    return Section(name, (Table(names, rows),), plot)
+    return ReportSection(name, (Table(names, rows),), plot)
 
 
-def _decisions(decisions: Sequence[Decision]) -> Section:
+def _decisions(decisions: Sequence[Decision]) -> ReportSection:
     """Return decisions by stage, and their reasons."""
     if not decisions:
-        return Section("Decisions")
+        return ReportSection("Decisions")
     stages = Counter((d.stage, d.verdict) for d in decisions)
     reasons = Counter((d.stage, d.verdict, reason_pattern(d.reason)) for d in decisions)
     common = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))[: 2 * MOST]
     rows = [(*key, count) for key, count in common]
     by_stage = [(f"{stage}: {verdict}", n) for (stage, verdict), n in sorted(stages.items())]
-    return Section(
+    return ReportSection(
         "Decisions",
         (Table(("stage", "verdict", "reason", "decisions"), rows),),
         _bars("Decisions by stage", by_stage),
     )
 
 
-def _dropped(records: Sequence[CatalogueRecord], holds: Mapping[str, Decision]) -> Section:
+def _dropped(records: Sequence[CatalogueRecord], holds: Mapping[str, Decision]) -> ReportSection:
     """Return recordings that were dropped, by reason and one by one."""
     gone = [(r, holds[r.id]) for r in records if r.id in holds and holds[r.id].verdict == "drop"]
     rows = [(visible(r.id), d.stage, visible(d.reason), visible(d.by)) for r, d in gone]
     reasons = (f"{stage}: {reason}" for _, stage, reason, _ in rows)
     listed = _listed(("recording", "stage", "reason", "by"), rows)
-    return Section("Dropped recordings", (_by_reason(reasons), listed))
+    return ReportSection("Dropped recordings", (_by_reason(reasons), listed))
 
 
-def _rejected(rejects: Sequence[Reject]) -> Section:
+def _rejected(rejects: Sequence[Reject]) -> ReportSection:
     """Return rows that are not in the catalogue, by reason and one by one."""
     rows = [
         (f"{each.source}:{each.position}", visible(each.raw)[:LONGEST], visible(_own_reason(each)))
         for each in rejects
     ]
     reasons = (reason for *_, reason in rows)
-    return Section(
+    return ReportSection(
         "Rejected rows", (_by_reason(reasons), _listed(("place", "row", "reason"), rows))
     )
 
@@ -235,10 +235,10 @@ def _own_reason(reject: Reject) -> str:
     return reject.reason.removeprefix(f"{reject.source}/{reject.raw}: ")
 
 
-def _unusable(unusable: Mapping[str, str]) -> Section:
+def _unusable(unusable: Mapping[str, str]) -> ReportSection:
     """Return files that stood, but could not be read when the set was built."""
     rows = [(visible(file), visible(why)) for file, why in unusable.items()]
-    return Section("Unusable files", (_listed(("file", "reason"), rows),))
+    return ReportSection("Unusable files", (_listed(("file", "reason"), rows),))
 
 
 def _by_reason(reasons: Iterable[str]) -> Table:

@@ -37,7 +37,7 @@ ID3 = {
 }
 
 
-class Described(msgspec.Struct, frozen=True, kw_only=True):
+class EmbeddedTags(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of a record that a person fills in; also the shape of a sidecar."""
 
     title: str | None = None
@@ -52,7 +52,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     page_url: str | None = None
 
 
-def read_tags(path: Path) -> Described:
+def read_tags(path: Path) -> EmbeddedTags:
     """Return what the tags of a file say; nothing where it has none.
 
     Args:
@@ -69,7 +69,7 @@ def read_tags(path: Path) -> Described:
     except mutagen.MutagenError as error:
         raise ValueError(f"its tags cannot be read ({error})") from error
     if opened is None or not opened.tags:
-        return Described()
+        return EmbeddedTags()
     tags = opened.tags
     if isinstance(tags, Frames):
         found = {field: _frames(tags, names) for field, names in ID3.items()}
@@ -98,14 +98,14 @@ def _comments(tags: Any, names: tuple[str, ...]) -> list[str]:
     return []
 
 
-def _described(found: dict[str, list[str]]) -> Described:
+def _described(found: dict[str, list[str]]) -> EmbeddedTags:
     single = {
         name: texts[0]
         for name, texts in found.items()
         if texts and name not in ("tags", "genres", "year", "licence")
     }
     year = YEAR.search(" ".join(found["year"]))
-    return Described(
+    return EmbeddedTags(
         tags=tuple(word.strip() for text in found["tags"] for word in text.split(",")),
         genres=tuple(found["genres"]),
         year=int(year[0]) if year else None,

@@ -11,7 +11,7 @@ from stable_audio_open.audio.files import AudioInfo, audio_info, read_audio
 from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
-from stable_audio_open.curation.sources.embedded_tags import Described, read_tags
+from stable_audio_open.curation.sources.embedded_tags import EmbeddedTags, read_tags
 from stable_audio_open.engine.engine import Engine, Serial, Stage
 
 ALIASES = {
@@ -77,8 +77,8 @@ def _record(path: Path, name: str) -> CatalogueRecord:
     except ValueError:
         if said is None:
             raise
-        tags = Described()
-    return _merged(name, said or Described(), tags, info)
+        tags = EmbeddedTags()
+    return _merged(name, said or EmbeddedTags(), tags, info)
 
 
 def checked_info(path: Path) -> AudioInfo:
@@ -92,21 +92,22 @@ def checked_info(path: Path) -> AudioInfo:
     return info
 
 
-def _sidecar(path: Path) -> Described | None:
+def _sidecar(path: Path) -> EmbeddedTags | None:
     if not path.is_file():
         return None
     try:
         fields = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         given = {name: value for name, value in fields.items() if value is not None}
         known = {ALIASES[name]: value for name, value in given.items() if name in ALIASES}
-        return msgspec.convert(known | given, Described)
+        return msgspec.convert(known | given, EmbeddedTags)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: not a description ({error})") from error
 
 
-def _merged(name: str, said: Described, tags: Described, info: AudioInfo) -> CatalogueRecord:
+def _merged(name: str, said: EmbeddedTags, tags: EmbeddedTags, info: AudioInfo) -> CatalogueRecord:
     fields = {
-        field: getattr(said, field) or getattr(tags, field) for field in Described.__struct_fields__
+        field: getattr(said, field) or getattr(tags, field)
+        for field in EmbeddedTags.__struct_fields__
     }
     return CatalogueRecord(
         id=f"folder:{name}",

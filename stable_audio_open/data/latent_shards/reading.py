@@ -80,7 +80,7 @@ class ListedShard(msgspec.Struct, frozen=True, kw_only=True):
     """Checksum of the file that lists its contents."""
 
 
-class Index(msgspec.Struct, frozen=True, kw_only=True):
+class LatentIndex(msgspec.Struct, frozen=True, kw_only=True):
     """All shards of a set."""
 
     format: int
@@ -137,7 +137,7 @@ def sidecar_path(tar: Path) -> Path:
     return tar.with_suffix(".json")
 
 
-def read_index(folder: Path) -> Index:
+def read_index(folder: Path) -> LatentIndex:
     """Read the index of a folder of shards.
 
     Raises:
@@ -149,7 +149,7 @@ def read_index(folder: Path) -> Index:
             f"{path}: lists recordings, not latents; encode them, or train on them with "
             f'{{"type": "folder", "path": ..., "manifest": "{INDEX}"}}'
         )
-    index, _ = read_json(path, Index)
+    index, _ = read_json(path, LatentIndex)
     if index.format != FORMAT:
         raise ValueError(f"{path}: has format {index.format}; allowed: {FORMAT}; {AGAIN}")
     return index

@@ -22,7 +22,7 @@ from stable_audio_open.data.faults import Fault, refuse_too_many, write_report
 from stable_audio_open.data.latent_shards.reading import (
     FORMAT,
     Encoding,
-    Index,
+    LatentIndex,
     ListedShard,
     Place,
     Shard,
@@ -129,7 +129,7 @@ def encode_shards(
     return made
 
 
-def write_index(plan: Plan) -> Index:
+def write_index(plan: Plan) -> LatentIndex:
     """Write the index of complete shards and the report, and remove what no longer belongs there.
 
     Raises:
@@ -164,7 +164,7 @@ def write_index(plan: Plan) -> Index:
         raise AudioFileError(
             f"none of the {len(plan.recordings)} recordings can be used; {faults[-1].reason}"
         )
-    index = Index(
+    index = LatentIndex(
         format=FORMAT,
         encoding=plan.encoding,
         standard_deviation=moments.standard_deviation,

@@ -28,7 +28,7 @@ from stable_audio_open.evaluation.frechet.statistics import (
 from stable_audio_open.evaluation.frechet.vectors import COUNTS, Channels, embed_recordings, through
 from stable_audio_open.evaluation.levels import PEAK_DB
 from stable_audio_open.evaluation.result import Result, UnmeasurableError
-from stable_audio_open.evaluation.sets import Match, match, recordings_by_id
+from stable_audio_open.evaluation.sets import MatchedRecordings, match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
 
 STATISTICS_SUFFIX = ".safetensors"
@@ -90,7 +90,7 @@ def evaluate_frechet(
     if points:
         check_points(points)
     files = recordings_by_id(generated)
-    matched: Callable[[Mapping[str, object], Mapping[str, object]], Match] = partial(
+    matched: Callable[[Mapping[str, object], Mapping[str, object]], MatchedRecordings] = partial(
         match, names=(generated, reference), allow_missing=allow_missing
     )
     if not paired:
@@ -146,8 +146,8 @@ def evaluate_frechet(
 _HEARD: dict[Channels, str] = {"stereo": "left and right joined", "mono": "mean of the channels"}
 
 
-def _unmatched(_own: Mapping[str, object], _reference: Mapping[str, object]) -> Match:
-    return Match((), (), ())
+def _unmatched(_own: Mapping[str, object], _reference: Mapping[str, object]) -> MatchedRecordings:
+    return MatchedRecordings((), (), ())
 
 
 def _by_way(embedder: Embedder) -> str:

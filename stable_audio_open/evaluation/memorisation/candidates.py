@@ -12,7 +12,11 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.evaluation.generations.folder import is_whole
 from stable_audio_open.evaluation.generations.prompted import PromptedSound
 from stable_audio_open.evaluation.memorisation.chunks import Neighbours, nearest, similarity
-from stable_audio_open.evaluation.memorisation.result import Candidate, Section, StudySettings
+from stable_audio_open.evaluation.memorisation.result import (
+    Candidate,
+    NearestSection,
+    StudySettings,
+)
 from stable_audio_open.evaluation.memorisation.sets import EmbeddedSet, RecordingSet
 
 EXCERPTS = "recordings"
@@ -32,7 +36,7 @@ class Sounds(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class RecordingComparison:
     """Compares sounds with a training set and writes what is to be listened to."""
 
     training: RecordingSet
@@ -42,7 +46,7 @@ class Comparison:
     """Similarity above which sounds are counted."""
     output: Path
 
-    def section(self, sounds: Sounds) -> tuple[Section, Float[Tensor, "sounds"]]:
+    def section(self, sounds: Sounds) -> tuple[NearestSection, Float[Tensor, "sounds"]]:
         """Return the section of some sounds, and how near each is that is not silent."""
         near = nearest(sounds.embedded.vectors, self.library.vectors)
         files = sounds.embedded.files
@@ -56,7 +60,7 @@ class Comparison:
             self.library.hashes[self._recording(near, place)] == self.library.hashes[o.recording]
             for place, o in zip(places, origins or (), strict=origins is not None)
         ]
-        return Section(
+        return NearestSection(
             title=sounds.title,
             sounds=len(places),
             silent=tuple(file for file in sounds.embedded.silent if file in sounds.files),

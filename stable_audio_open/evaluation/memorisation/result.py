@@ -100,7 +100,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """That chunk, relative to the folder of the result."""
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True):
+class NearestSection(msgspec.Struct, frozen=True, kw_only=True):
     """Sounds whose prompts have one origin."""
 
     title: str
@@ -148,7 +148,7 @@ class Memorisation(Result, frozen=True, kw_only=True):
     """Edges of the histograms."""
     distributions: tuple[Distribution, ...]
     """Baselines, then sections."""
-    sections: tuple[Section, ...]
+    sections: tuple[NearestSection, ...]
 
 
 def edges_of(values: Float[Tensor, "values"]) -> tuple[float, ...]:

@@ -31,7 +31,7 @@ from stable_audio_open.evaluation.generations.prompted import (
     make_reconstructions,
     wanted_sound,
 )
-from stable_audio_open.evaluation.memorisation.candidates import Comparison, Sounds
+from stable_audio_open.evaluation.memorisation.candidates import RecordingComparison, Sounds
 from stable_audio_open.evaluation.memorisation.chunks import nearest
 from stable_audio_open.evaluation.memorisation.result import (
     Memorisation,
@@ -150,7 +150,7 @@ def study_memorisation(
         sets.append(_reconstructed(library, output, embed, generator, settings))
     if given is not None and others is not None:
         sets.append(Sounds("given sounds", others, given.captions.keys(), given.captions, None))
-    comparison = Comparison(
+    comparison = RecordingComparison(
         training=training,
         library=library,
         settings=settings,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stable_audio_open.evaluation.protocols.protocol import (
     ALL,
-    Prompt,
+    CaptionPrompt,
     Protocol,
     keep_all,
     without,
@@ -21,7 +21,7 @@ NO_SPEECH, NO_CONNECTORS, NEITHER = "no-speech", "no-connectors", "no-speech-no-
 many captions of the test set as the table says: 2,765, 711 and 587 of 4,875."""
 
 
-def read_audiocaps(path: Path) -> list[Prompt]:
+def read_audiocaps(path: Path) -> list[CaptionPrompt]:
     """Read the captions of the public `test.csv`: audiocap_id, youtube_id, start_time, caption.
 
     All captions are prompts, those of clips that YouTube no longer has too: the paper's 4,875.
@@ -36,7 +36,7 @@ def read_audiocaps(path: Path) -> list[Prompt]:
         (
             (
                 where,
-                Prompt(
+                CaptionPrompt(
                     id=row["audiocap_id"],
                     text=row["caption"],
                     clip=row["youtube_id"],

@@ -17,7 +17,7 @@ from stable_audio_open.files.atomic import replace_bytes
 COMPARED = "compared.txt"
 
 
-class Comparison(NamedTuple):
+class ProtocolComparison(NamedTuple):
     """Folders of recordings, whose names without suffix are identifiers."""
 
     made: Path
@@ -39,7 +39,7 @@ class Metric(NamedTuple):
 
     finds: tuple[str, ...]
     """Figures that it finds, as the published tables name them."""
-    measure: Callable[[Comparison], bytes]
+    measure: Callable[[ProtocolComparison], bytes]
     """A comparison to a result in JSON, which `evaluation.report.results` must be able to read."""
 
 
@@ -65,7 +65,7 @@ NOTHING = Compared((), 0, {})
 
 
 def compare(
-    comparison: Comparison, metrics: Mapping[str, Metric], *, folder: Path, subset: str
+    comparison: ProtocolComparison, metrics: Mapping[str, Metric], *, folder: Path, subset: str
 ) -> Compared:
     """Measure, and keep each result as `folder/results/SUBSET/METRIC.json`.
 
@@ -97,7 +97,7 @@ def forget_results(folder: Path, subset: str) -> None:
     shutil.rmtree(folder / RESULTS / subset, ignore_errors=True)
 
 
-def _files(comparison: Comparison) -> bytes:
+def _files(comparison: ProtocolComparison) -> bytes:
     """Return the names, sizes and times of all that is compared, which links and copies keep."""
     lines = []
     for part in (comparison.made, comparison.references, comparison.pairs):
@@ -118,7 +118,7 @@ def write_comparison(
     made: Path,
     references: Mapping[str, Path],
     protocol: str,
-) -> Comparison:
+) -> ProtocolComparison:
     """Lay out the folders of a comparison, of links where the disk has them, else of copies.
 
     Args:
@@ -130,7 +130,7 @@ def write_comparison(
     """
     if folder.exists():
         shutil.rmtree(folder)
-    comparison = Comparison(
+    comparison = ProtocolComparison(
         made=folder / "made",
         references=folder / "references",
         pairs=folder / "pairs",

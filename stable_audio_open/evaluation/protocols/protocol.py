@@ -14,7 +14,7 @@ Rule = Callable[[str], bool]
 """Whether a subset keeps a prompt."""
 
 
-class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+class CaptionPrompt(msgspec.Struct, frozen=True, kw_only=True):
     """A caption of a recording."""
 
     id: str
@@ -36,12 +36,12 @@ class Protocol(NamedTuple):
     """Name as the paper writes it."""
     seconds: float
     """Length that generations and references are cut to."""
-    read: Callable[[Path], list[Prompt]]
+    read: Callable[[Path], list[CaptionPrompt]]
     """Reads the data set's own table of captions."""
     subsets: Mapping[str, Rule]
     """Rules of the subsets by name, `all` included."""
 
-    def subset(self, name: str, prompts: Sequence[Prompt]) -> list[Prompt]:
+    def subset(self, name: str, prompts: Sequence[CaptionPrompt]) -> list[CaptionPrompt]:
         """Return the prompts of a subset, in their order.
 
         Raises:
@@ -68,6 +68,6 @@ def keep_all(text: str) -> bool:  # noqa: ARG001, the rule of a subset
     return True
 
 
-def prompts_hash(prompts: Sequence[Prompt]) -> str:
+def prompts_hash(prompts: Sequence[CaptionPrompt]) -> str:
     """Return the SHA-256 of all captions with their identifiers, in order."""
     return hashlib.sha256(msgspec.json.encode(prompts)).hexdigest()

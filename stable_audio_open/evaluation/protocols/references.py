@@ -5,13 +5,13 @@ from pathlib import Path
 
 from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.paths import audio_files
-from stable_audio_open.evaluation.protocols.protocol import Prompt
+from stable_audio_open.evaluation.protocols.protocol import CaptionPrompt
 
 SHOWN = 10
 """Number of names in an error."""
 
 
-def find_references(folder: Path, prompts: Sequence[Prompt]) -> dict[str, Path]:
+def find_references(folder: Path, prompts: Sequence[CaptionPrompt]) -> dict[str, Path]:
     """Return the file of each clip that has one, in the order of the prompts.
 
     A file may lie at any depth, in linked folders too; its name up to the first dot counts, and its
@@ -41,13 +41,17 @@ def find_references(folder: Path, prompts: Sequence[Prompt]) -> dict[str, Path]:
     return found
 
 
-def missing_references(prompts: Sequence[Prompt], found: Mapping[str, Path]) -> list[str]:
+def missing_references(prompts: Sequence[CaptionPrompt], found: Mapping[str, Path]) -> list[str]:
     """Return the clips without a file, in the order of the prompts."""
     return [clip for clip in dict.fromkeys(prompt.clip for prompt in prompts) if clip not in found]
 
 
 def refuse_missing(
-    folder: Path, prompts: Sequence[Prompt], found: Mapping[str, Path], *, allowed: bool = False
+    folder: Path,
+    prompts: Sequence[CaptionPrompt],
+    found: Mapping[str, Path],
+    *,
+    allowed: bool = False,
 ) -> None:
     """Refuse prompts whose clip has no file.
 

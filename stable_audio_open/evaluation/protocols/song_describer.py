@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stable_audio_open.evaluation.protocols.protocol import (
     ALL,
-    Prompt,
+    CaptionPrompt,
     Protocol,
     keep_all,
     without,
@@ -28,7 +28,7 @@ def is_instrumental(text: str) -> bool:
     return without((*APPENDIX_WORDS, *MORE_WORDS))(text.lower())
 
 
-def read_song_describer(path: Path) -> list[Prompt]:
+def read_song_describer(path: Path) -> list[CaptionPrompt]:
     """Read the public `song_describer.csv`: caption_id, track_id, caption and other columns.
 
     All captions are prompts (the paper's 1,106), whatever `is_valid_subset` says. References are
@@ -43,7 +43,7 @@ def read_song_describer(path: Path) -> list[Prompt]:
         (
             (
                 where,
-                Prompt(
+                CaptionPrompt(
                     id=row["caption_id"],
                     text=row["caption"],
                     clip=row["track_id"],

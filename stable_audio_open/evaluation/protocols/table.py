@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stable_audio_open.evaluation.protocols.protocol import Prompt
+from stable_audio_open.evaluation.protocols.protocol import CaptionPrompt
 
 LONGEST = 200
 NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}")
@@ -52,7 +52,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, dict[str
             raise ValueError(f"{path}:{reader.line_num}: not CSV ({error})") from error
 
 
-def checked(prompts: Iterator[tuple[str, Prompt]], path: Path) -> list[Prompt]:
+def checked(prompts: Iterator[tuple[str, CaptionPrompt]], path: Path) -> list[CaptionPrompt]:
     """Return the prompts, whose identifiers must differ and be fit for names of files.
 
     Args:
@@ -62,7 +62,7 @@ def checked(prompts: Iterator[tuple[str, Prompt]], path: Path) -> list[Prompt]:
     Raises:
         ValueError: naming file and line.
     """
-    found: dict[str, Prompt] = {}
+    found: dict[str, CaptionPrompt] = {}
     for where, prompt in prompts:
         for name in (prompt.id, prompt.clip):
             if not NAME.fullmatch(name):

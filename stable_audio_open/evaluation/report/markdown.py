@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from stable_audio_open.evaluation.generations.sets import GenerationSettings
 from stable_audio_open.evaluation.report.published import Metric
-from stable_audio_open.evaluation.report.tables import Row, Run, Table
+from stable_audio_open.evaluation.report.tables import ReportedRun, ReportRow, ReportTable
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 NOT_MEASURED = "-"
@@ -20,19 +20,19 @@ def number(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:.2f}"
 
 
-def name(row: Row) -> str:
+def name(row: ReportRow) -> str:
     """Return a row's model and whose it is."""
     return f"{row.model} ({row.source})" if row.ours else f"{row.model} {row.source}"
 
 
-def markdown(tables: Sequence[Table], runs: Sequence[Run]) -> str:
+def markdown(tables: Sequence[ReportTable], runs: Sequence[ReportedRun]) -> str:
     """Return all tables; our rows are bold."""
     parts = ["# Evaluation\n", *(f"- {_cell(describe(run))}\n" for run in runs)]
     parts += [_table(table) for table in tables]
     return "".join(parts)
 
 
-def describe(run: Run) -> str:
+def describe(run: ReportedRun) -> str:
     """Say what a run is and how it was made, in a line."""
     settings = run.settings
     files = f"{len(run.items):,} {run.kind}s"
@@ -46,7 +46,7 @@ def describe(run: Run) -> str:
     return f"{run.folder}: {files} for {settings.protocol} by {run.model}, weights {weights}{how}"
 
 
-def _table(table: Table) -> str:
+def _table(table: ReportTable) -> str:
     head = ("", *table.about, *map(heading, table.metrics))
     align = (*("---" for _ in range(1 + len(table.about))), *("---:" for _ in table.metrics))
     titles = _line([*map(_cell, head)])

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.report.markdown import describe, heading, name, number
-from stable_audio_open.evaluation.report.tables import Run, Table
+from stable_audio_open.evaluation.report.tables import ReportedRun, ReportTable
 from stable_audio_open.pages.rendering import render
 
 
@@ -27,7 +27,9 @@ class Heard(NamedTuple):
     sounds: list[Sound]
 
 
-def page(tables: Sequence[Table], runs: Sequence[Run], *, folder: Path, players: int) -> str:
+def page(
+    tables: Sequence[ReportTable], runs: Sequence[ReportedRun], *, folder: Path, players: int
+) -> str:
     """Return a page that needs nothing but the audio files.
 
     Args:
@@ -55,7 +57,7 @@ def spread(items: Sequence[SetFile], count: int) -> list[SetFile]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def _heard(run: Run, folder: Path, count: int) -> Heard:
+def _heard(run: ReportedRun, folder: Path, count: int) -> Heard:
     return Heard(
         title=f"{run.model}: {run.kind}s for {run.settings.protocol}",
         kind=run.kind,

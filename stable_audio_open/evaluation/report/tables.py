@@ -32,7 +32,7 @@ SUBSETS = {
 """Subsets in words."""
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class ReportedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A folder of generations or reconstructions, and what was measured on it."""
 
     folder: str
@@ -51,7 +51,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return "generation" if isinstance(self.settings, GenerationSettings) else "reconstruction"
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class ReportRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row in the order of its table's columns."""
 
     model: str
@@ -62,7 +62,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     ours: bool
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
+class ReportTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table of the paper with our rows."""
 
     number: int
@@ -70,12 +70,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     about: tuple[str, ...]
     metrics: tuple[Metric, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
     notes: tuple[str, ...]
     """On the rows, ours last."""
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path]) -> list[ReportedRun]:
     """Return the runs in folders, or in the folders right below them.
 
     Raises:
@@ -87,7 +87,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         for path in [folder] if (folder / SETTINGS).exists() or not below else below:
             settings = read_settings(path)
             found.append(
-                Run(
+                ReportedRun(
                     folder=str(path),
                     settings=settings,
                     items=tuple(read_manifest(path)),
@@ -97,14 +97,16 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     return found
 
 
-def tables(runs: Sequence[Run]) -> list[Table]:
+def tables(runs: Sequence[ReportedRun]) -> list[ReportTable]:
     """Return all tables of the paper, each with our rows: one for a run and a subset."""
     return [_table(published, runs) for published in TABLES]
 
 
-def _table(published: PublishedTable, runs: Sequence[Run]) -> Table:
+def _table(published: PublishedTable, runs: Sequence[ReportedRun]) -> ReportTable:
     rows = [
-        Row(model=row.model, source=row.source, about=row.about, values=row.values, ours=False)
+        ReportRow(
+            model=row.model, source=row.source, about=row.about, values=row.values, ours=False
+        )
         for row in published.rows
     ]
     notes = [published.note] if published.note else []
@@ -115,7 +117,7 @@ def _table(published: PublishedTable, runs: Sequence[Run]) -> Table:
             of_subset = {m.metric: m for m in run.measurements if m.subset == subset}
             known = [of_subset.get(metric.name) for metric in published.metrics]
             rows.append(
-                Row(
+                ReportRow(
                     model=run.model,
                     source="ours",
                     about=_about(run, subset, published, known),
@@ -125,7 +127,7 @@ def _table(published: PublishedTable, runs: Sequence[Run]) -> Table:
             )
             others = [of_subset.get(metric.otherwise) for metric in published.metrics]
             notes += _notes(run, [m for m in known if m], [m for m in others if m])
-    return Table(
+    return ReportTable(
         number=published.number,
         title=published.title,
         source=published.source,
@@ -137,7 +139,7 @@ def _table(published: PublishedTable, runs: Sequence[Run]) -> Table:
 
 
 def _about(
-    run: Run, subset: str, published: PublishedTable, known: Sequence[Measurement | None]
+    run: ReportedRun, subset: str, published: PublishedTable, known: Sequence[Measurement | None]
 ) -> tuple[str, ...]:
     """Return the columns that describe a run, by their names."""
     settings = run.settings
@@ -156,7 +158,9 @@ def _about(
     return tuple(about[column] for column in published.about)
 
 
-def _notes(run: Run, inside: Sequence[Measurement], others: Sequence[Measurement]) -> list[str]:
+def _notes(
+    run: ReportedRun, inside: Sequence[Measurement], others: Sequence[Measurement]
+) -> list[str]:
     """Say how numbers were found, and give those that the table has no column for.
 
     Args:

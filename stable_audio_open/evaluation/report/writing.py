@@ -7,7 +7,7 @@ import msgspec
 
 from stable_audio_open.evaluation.report.markdown import markdown
 from stable_audio_open.evaluation.report.page import page
-from stable_audio_open.evaluation.report.tables import Run, Table, tables
+from stable_audio_open.evaluation.report.tables import ReportedRun, ReportTable, tables
 from stable_audio_open.files.atomic import replace_bytes
 
 NAME = "report"
@@ -16,11 +16,11 @@ NAME = "report"
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What `report.json` holds."""
 
-    tables: tuple[Table, ...]
-    runs: tuple[Run, ...]
+    tables: tuple[ReportTable, ...]
+    runs: tuple[ReportedRun, ...]
 
 
-def write_report(folder: Path, runs: Sequence[Run], *, players: int) -> list[Path]:
+def write_report(folder: Path, runs: Sequence[ReportedRun], *, players: int) -> list[Path]:
     """Write `report.md`, `report.json` and `report.html` into a folder, and return their paths.
 
     Args:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.data.processes import Processes
+from stable_audio_open.data.processes import JoinedProcesses
 from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.report.published import Kind
 from stable_audio_open.jobs.protocol.request import (
@@ -40,7 +40,7 @@ class MadeSet(NamedTuple):
 
 
 def make_generations(
-    model: StableAudio, asked: Asked, folder: Path, processes: Processes
+    model: StableAudio, asked: Asked, folder: Path, processes: JoinedProcesses
 ) -> list[SetFile]:
     """Generate what is missing of the chosen captions.
 
@@ -56,7 +56,7 @@ def make_generations(
 
 
 def make_sets(
-    model: StableAudio | AudioAutoencoder, asked: Asked, part: Part, processes: Processes
+    model: StableAudio | AudioAutoencoder, asked: Asked, part: Part, processes: JoinedProcesses
 ) -> list[MadeSet]:
     """Make all that the tables of a part are about.
 
@@ -104,7 +104,7 @@ def make_sets(
     return made[::-1]
 
 
-def device_of(device: str | None, processes: Processes) -> str | None:
+def device_of(device: str | None, processes: JoinedProcesses) -> str | None:
     """Return the device of this process: of several, each has its own GPU.
 
     Raises:

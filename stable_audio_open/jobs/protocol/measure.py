@@ -18,7 +18,7 @@ from stable_audio_open.jobs.protocol.make import MadeSet
 from stable_audio_open.jobs.protocol.request import COMPARISONS, Asked
 
 
-class Measured(NamedTuple):
+class MeasuredFolders(NamedTuple):
     """What came of one subset of what was made."""
 
     folder: Path
@@ -35,7 +35,7 @@ class Measured(NamedTuple):
 
 def measure_sets(
     sets: Sequence[MadeSet], asked: Asked, metrics: Mapping[str, Metric]
-) -> Iterator[Measured]:
+) -> Iterator[MeasuredFolders]:
     """Measure the subsets that the paper's tables show, each by the metrics of its tables.
 
     Of captions that are of a subset already, that subset alone is measured.
@@ -52,7 +52,9 @@ def measure_sets(
                 yield _measure(made, asked, subset, fitting)
 
 
-def _measure(made: MadeSet, asked: Asked, subset: str, metrics: Mapping[str, Metric]) -> Measured:
+def _measure(
+    made: MadeSet, asked: Asked, subset: str, metrics: Mapping[str, Metric]
+) -> MeasuredFolders:
     protocol = asked.protocol
     kept = protocol.subset(subset, asked.chosen)
     ids = {prompt.id if made.kind == "generation" else prompt.clip for prompt in kept}
@@ -60,7 +62,7 @@ def _measure(made: MadeSet, asked: Asked, subset: str, metrics: Mapping[str, Met
     unpaired = sum(one.clip not in made.references for one in files)
     if len(files) == unpaired:
         forget_results(made.folder, subset)
-        return Measured(made.folder, subset, len(files), unpaired, NOTHING)
+        return MeasuredFolders(made.folder, subset, len(files), unpaired, NOTHING)
     comparison = write_comparison(
         asked.request.output / COMPARISONS / f"{made.kind}-{subset}",
         files,
@@ -69,4 +71,4 @@ def _measure(made: MadeSet, asked: Asked, subset: str, metrics: Mapping[str, Met
         protocol=protocol.name,
     )
     found = compare(comparison, metrics, folder=made.folder, subset=subset)
-    return Measured(made.folder, subset, len(files), unpaired, found)
+    return MeasuredFolders(made.folder, subset, len(files), unpaired, found)

@@ -10,7 +10,7 @@ from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.clap import evaluate_clap, read_prompts
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
-from stable_audio_open.evaluation.protocols.comparisons import Comparison, Metric
+from stable_audio_open.evaluation.protocols.comparisons import Metric, ProtocolComparison
 from stable_audio_open.evaluation.reconstruction import evaluate_decoded
 from stable_audio_open.evaluation.result import to_json
 
@@ -66,7 +66,7 @@ def metrics_by(
     return metrics
 
 
-def _reconstruction(memory: ResultCache, made: Comparison) -> bytes:
+def _reconstruction(memory: ResultCache, made: ProtocolComparison) -> bytes:
     return to_json(
         evaluate_decoded(
             made.made,
@@ -79,7 +79,7 @@ def _reconstruction(memory: ResultCache, made: Comparison) -> bytes:
     )
 
 
-def _frechet(memory: ResultCache, embedder: Embedder, made: Comparison) -> bytes:
+def _frechet(memory: ResultCache, embedder: Embedder, made: ProtocolComparison) -> bytes:
     # The paper reports no extrapolation, and slices have too few windows for one.
     return to_json(
         evaluate_frechet(
@@ -88,11 +88,11 @@ def _frechet(memory: ResultCache, embedder: Embedder, made: Comparison) -> bytes
     )
 
 
-def _kl(memory: ResultCache, tagger: Tagger | ClipTagger, made: Comparison) -> bytes:
+def _kl(memory: ResultCache, tagger: Tagger | ClipTagger, made: ProtocolComparison) -> bytes:
     return to_json(evaluate_kl(made.made, made.pairs, tagger, allow_missing=True, memory=memory))
 
 
-def _clap(memory: ResultCache, joint: JointEmbedder, made: Comparison) -> bytes:
+def _clap(memory: ResultCache, joint: JointEmbedder, made: ProtocolComparison) -> bytes:
     prompts = read_prompts(made.prompts)
     return to_json(
         evaluate_clap(made.made, prompts, joint, source=str(made.prompts), memory=memory)

@@ -10,7 +10,12 @@ import msgspec
 from stable_audio_open.audio.saving import check_folder
 from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
 from stable_audio_open.evaluation.protocols.named import PROTOCOLS
-from stable_audio_open.evaluation.protocols.protocol import ALL, Prompt, Protocol, prompts_hash
+from stable_audio_open.evaluation.protocols.protocol import (
+    ALL,
+    CaptionPrompt,
+    Protocol,
+    prompts_hash,
+)
 from stable_audio_open.evaluation.protocols.references import (
     check_references,
     find_references,
@@ -105,11 +110,11 @@ class Asked(NamedTuple):
 
     request: GenerationsRequest
     protocol: Protocol
-    prompts: list[Prompt]
+    prompts: list[CaptionPrompt]
     """The whole table."""
     prompts_hash: str
     """SHA-256 of the whole table."""
-    chosen: list[Prompt]
+    chosen: list[CaptionPrompt]
     """Those of the table that are asked for."""
     references: Mapping[str, Path]
     """File of each clip that has one; none where references are not asked for."""

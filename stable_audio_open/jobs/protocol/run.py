@@ -9,7 +9,7 @@ from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.jobs.protocol.make import device_of, make_generations, make_sets
-from stable_audio_open.jobs.protocol.measure import Measured, measure_sets
+from stable_audio_open.jobs.protocol.measure import MeasuredFolders, measure_sets
 from stable_audio_open.jobs.protocol.metrics import load_metrics
 from stable_audio_open.jobs.protocol.request import (
     Asked,
@@ -118,7 +118,7 @@ def _list_missing(asked: Asked, tell: Tell) -> None:
         tell(f"{path}: {len(missing)} references are missing")
 
 
-def _tell_measured(measured: Measured, tell: Tell) -> None:
+def _tell_measured(measured: MeasuredFolders, tell: Tell) -> None:
     found = measured.found
     without = f", {measured.unpaired} without a reference" if measured.unpaired else ""
     names = ", ".join(path.stem for path in found.results) or "nothing measured"

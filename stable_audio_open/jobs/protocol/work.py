@@ -8,7 +8,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.checkpoint.lora import adapter_names
-from stable_audio_open.data.processes import Processes
+from stable_audio_open.data.processes import JoinedProcesses
 from stable_audio_open.evaluation.generations.folder import FLOAT_SUFFIX, SUFFIX, make_missing
 from stable_audio_open.evaluation.generations.sets import (
     GenerationSettings,
@@ -19,7 +19,7 @@ from stable_audio_open.evaluation.generations.sets import (
     write_manifest,
 )
 from stable_audio_open.evaluation.generations.sources import follow_sources
-from stable_audio_open.evaluation.protocols.protocol import Prompt
+from stable_audio_open.evaluation.protocols.protocol import CaptionPrompt
 from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.jobs.protocol.request import Asked
 from stable_audio_open.pretrained import StableAudio
@@ -46,7 +46,7 @@ class Work:
     how: str = ""
     """What is made of the recordings, in words."""
 
-    def open(self, processes: Processes) -> None:
+    def open(self, processes: JoinedProcesses) -> None:
         """Let the first process prepare the folder before any writes there.
 
         Raises:
@@ -56,7 +56,7 @@ class Work:
             open_set(self.folder, self.settings())
         processes.wait()
 
-    def do(self, processes: Processes) -> list[SetFile]:
+    def do(self, processes: JoinedProcesses) -> list[SetFile]:
         """Make what is missing, and return what is there of the table in the first process.
 
         Raises:
@@ -182,7 +182,7 @@ def cuts_of(seconds: float, asked: Asked, folder: Path) -> Work:
     )
 
 
-def generation_files(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[SetFile]:
+def generation_files(prompts: Sequence[CaptionPrompt], seeds: Sequence[int]) -> list[SetFile]:
     """Return what to generate: one file for each caption, named by it.
 
     Args:

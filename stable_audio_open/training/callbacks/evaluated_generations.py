@@ -14,7 +14,7 @@ from stable_audio_open.audio_models.embedder import Embedder, JointEmbedder
 from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.evaluation.cache import ResultCache
-from stable_audio_open.evaluation.clap import Prompt, evaluate_clap
+from stable_audio_open.evaluation.clap import ClapPrompt, evaluate_clap
 from stable_audio_open.evaluation.fixed_set import FixedSet
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
@@ -132,7 +132,7 @@ class GenerationEvaluation:
             kl = evaluate_kl(made, references, tagger, memory=heard)
             results["kl"] = kl, kl.divergence
         if joint is not None:
-            prompts = [Prompt(id=one.id, prompt=one.caption) for one in self.fixed.recordings]
+            prompts = [ClapPrompt(id=one.id, prompt=one.caption) for one in self.fixed.recordings]
             clap = evaluate_clap(
                 made, prompts, joint, source="captions", seed=self.seed, memory=heard
             )

@@ -12,7 +12,7 @@ from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.evaluation.distances import Distances
 from stable_audio_open.evaluation.fixed_set import FixedSet
 from stable_audio_open.evaluation.reconstruction import (
-    Measured,
+    ReconstructedRecording,
     measure_decoding,
     reconstruction_result,
 )
@@ -74,9 +74,11 @@ class ReconstructionEvaluation:
     def values(self, model: nn.Module, folder: Path) -> dict[str, float]:
         """Draw the result from all shares, and keep it."""
         shares = folder / SHARES
-        measured: dict[str, Measured | None] = {}
+        measured: dict[str, ReconstructedRecording | None] = {}
         for share in shares.iterdir():
-            measured |= msgspec.msgpack.decode(share.read_bytes(), type=dict[str, Measured | None])
+            measured |= msgspec.msgpack.decode(
+                share.read_bytes(), type=dict[str, ReconstructedRecording | None]
+            )
         result = reconstruction_result(
             self.fixed.folder,
             {recording.id: measured[recording.id] for recording in self.fixed.recordings},
