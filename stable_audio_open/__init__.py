@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stable_audio_open.audio.audio import Audio
-    from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
     from stable_audio_open.pretrained import StableAudio, load
+    from stable_audio_open.pretrained_autoencoder import AudioAutoencoder, load_autoencoder
 
 __version__ = "0.2.0"
 
-__all__ = ["Audio", "AudioAutoencoder", "StableAudio", "__version__", "load"]
+__all__ = ["Audio", "AudioAutoencoder", "StableAudio", "__version__", "load", "load_autoencoder"]
 
 _HOMES = {
     "Audio": "stable_audio_open.audio.audio",
-    "AudioAutoencoder": "stable_audio_open.autoencoder.autoencoder",
+    "AudioAutoencoder": "stable_audio_open.pretrained_autoencoder",
     "StableAudio": "stable_audio_open.pretrained",
     "load": "stable_audio_open.pretrained",
+    "load_autoencoder": "stable_audio_open.pretrained_autoencoder",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # which would take any name for a public one
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -2,15 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Literal, overload
 
 import torch
 from torch import nn
 
 from stable_audio_open import generate as story
-from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import (
     TextEncoder,
     build_conditioner,
@@ -18,30 +15,29 @@ from stable_audio_open.builders.model import (
     text_config,
 )
 from stable_audio_open.builders.text_encoder import load_text_encoder
-from stable_audio_open.checkpoint.bundled import BUNDLED
-from stable_audio_open.checkpoint.hub import download, is_hub_name
 from stable_audio_open.checkpoint.layouts import read_checkpoint
+from stable_audio_open.checkpoint.locate import locate
 from stable_audio_open.checkpoint.lora import merge_adapter, read_adapter
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
-from stable_audio_open.checkpoint.precision import cast
+from stable_audio_open.checkpoint.precision import cast, find_dtype
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
 from stable_audio_open.checkpoint.strict import load_strictly
-from stable_audio_open.checkpoint.tensors import TENSOR_SUFFIXES
+from stable_audio_open.conditioning.conditioner import Conditioner
 from stable_audio_open.conditioning.text import TextConditioner, Tokenizer
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
-from stable_audio_open.config.nearest import did_you_mean
+from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.attention import check_backend
 from stable_audio_open.nn.device import find_device
+from stable_audio_open.pretrained_autoencoder import (
+    AudioAutoencoder,
+    Source,
+    public_autoencoder,
+    read_autoencoder,
+    save_model,
+)
 
-DTYPES = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "float64": torch.float64,
-}
-
-TextEncoderSource = str | os.PathLike[str] | tuple[Tokenizer, nn.Module]
+TextEncoderSource = Source | tuple[Tokenizer, nn.Module]
 
 
 class StableAudio(LatentDiffusion):
@@ -49,24 +45,40 @@ class StableAudio(LatentDiffusion):
 
     Args:
         config: What the parts were built from.
-        parts: What `LatentDiffusion` takes.
+        autoencoder: Waveform to latents and back.
+        conditioner: Prompts and seconds to conditioning.
+        transformer: Latents and conditioning to velocity.
     """
 
-    def __init__(self, *, config: DiffusionModelConfig, **parts: Any) -> None:
-        super().__init__(**parts, window_samples=config.window_samples)
+    autoencoder: AudioAutoencoder
+
+    def __init__(
+        self,
+        *,
+        config: DiffusionModelConfig,
+        autoencoder: AudioAutoencoder,
+        conditioner: Conditioner,
+        transformer: DiffusionTransformer,
+    ) -> None:
+        super().__init__(
+            autoencoder=autoencoder,
+            conditioner=conditioner,
+            transformer=transformer,
+            window_samples=config.window_samples,
+        )
         self.config = config
 
     @classmethod
     def from_pretrained(
         cls,
-        source: str | os.PathLike[str],
+        source: Source,
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         text_encoder: TextEncoderSource | None = None,
         use_ema: bool = True,
         attention: str = "sdpa",
-        lora: Sequence[tuple[str | os.PathLike[str], float]] = (),
+        lora: Sequence[tuple[Source, float]] = (),
     ) -> "StableAudio":
         """Load a whole model; the arguments are those of `load`.
 
@@ -84,24 +96,68 @@ class StableAudio(LatentDiffusion):
         )
         if not isinstance(model, StableAudio):
             raise ValueError(
-                f"{source} is an autoencoder alone; load it with stable_audio_open.load"
+                f"{source} is an autoencoder alone; load it with stable_audio_open.load_autoencoder"
             )
         return model
+
+    def save_pretrained(self, folder: Source, *, dtype: str | torch.dtype | None = None) -> None:
+        """Write a folder that `load` and `from_pretrained` read; all of it or nothing.
+
+        The text encoder and its tokenizer are written with the rest; adapters are part of the
+        weights that they were merged into.
+
+        Args:
+            folder: New, empty, or with a model in this library's layout, which is replaced.
+            dtype: Type to store the weights in, None for their own.
+
+        Raises:
+            ValueError: When the folder holds something else, or the type is unknown.
+        """
+        save_model(self, self.config, folder, dtype)
 
     generate = story.generate
 
 
+@overload
 def load(
-    source: str | os.PathLike[str],
+    source: Literal["tiny"],
+    *,
+    device: str | torch.device | None = ...,
+    dtype: str | torch.dtype | None = ...,
+    text_encoder: TextEncoderSource | None = ...,
+    use_ema: bool = ...,
+    attention: str = ...,
+    lora: Sequence[tuple[Source, float]] = ...,
+) -> StableAudio: ...
+
+
+@overload
+def load(
+    source: Source,
+    *,
+    device: str | torch.device | None = ...,
+    dtype: str | torch.dtype | None = ...,
+    text_encoder: TextEncoderSource | None = ...,
+    use_ema: bool = ...,
+    attention: str = ...,
+    lora: Sequence[tuple[Source, float]] = ...,
+) -> StableAudio | AudioAutoencoder: ...
+
+
+def load(
+    source: Source,
     *,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     text_encoder: TextEncoderSource | None = None,
     use_ema: bool = True,
     attention: str = "sdpa",
-    lora: Sequence[tuple[str | os.PathLike[str], float]] = (),
+    lora: Sequence[tuple[Source, float]] = (),
 ) -> StableAudio | AudioAutoencoder:
     """Load a trained model, in evaluation mode.
+
+    Where the kind of model is known, `StableAudio.from_pretrained` and `load_autoencoder` return
+    it by name.
 
     Args:
         source: `"tiny"` (bundled), a folder or file, or a hub name such as
@@ -123,25 +179,25 @@ def load(
         ValueError: One line with the fault and the remedy: an unknown source, device or type, a
             damaged file, weights that do not fit the configuration, no text encoder.
     """
-    device, dtype, backend = find_device(device), _dtype(dtype), check_backend(attention)
-    path = _locate(source, text_encoder=text_encoder is None)
-    checkpoint = read_checkpoint(path, use_ema=use_ema)
+    device, dtype, backend = (
+        find_device(device),
+        find_dtype(dtype),
+        check_backend(attention),
+    )
+    checkpoint = read_checkpoint(locate(source, text_encoder=text_encoder is None), use_ema=use_ema)
     config = checkpoint.config
-    model: StableAudio | AudioAutoencoder
     if isinstance(config, AutoencoderModelConfig):
-        with torch.device("meta"):
-            model = build_autoencoder(config)
-        encoder = None
-    else:
-        text = _text_encoder(text_encoder, checkpoint, config)
-        encoder = text.encoder
-        with torch.device("meta"):
-            model = StableAudio(
-                config=config,
-                autoencoder=build_autoencoder(config),
-                conditioner=build_conditioner(config.conditioning, text_encoder=text),
-                transformer=build_transformer(config.transformer),
-            )
+        if lora:
+            raise ValueError(f"{source} is an autoencoder alone; adapters are for a whole model")
+        return read_autoencoder(checkpoint, device, dtype)
+    text = _text_encoder(text_encoder, checkpoint, config)
+    with torch.device("meta"):
+        model = StableAudio(
+            config=config,
+            autoencoder=public_autoencoder(config),
+            conditioner=build_conditioner(config.conditioning, text_encoder=text),
+            transformer=build_transformer(config.transformer),
+        )
     load_strictly(
         model,
         checkpoint.tensors,
@@ -150,14 +206,10 @@ def load(
         optional=TEXT_ENCODER,
     )
     adapters = [(read_adapter(folder), weight) for folder, weight in lora]
-    if adapters and not isinstance(model, StableAudio):
-        raise ValueError(f"{source} is an autoencoder alone; adapters are for a whole model")
-    if isinstance(model, StableAudio):
-        for adapter, weight in adapters:
-            merge_adapter(model.transformer, adapter, weight=weight)
-    cast(model, dtype, besides=encoder)
-    if isinstance(model, StableAudio):
-        model.transformer.set_backend(backend)
+    for adapter, weight in adapters:
+        merge_adapter(model.transformer, adapter, weight=weight)
+    cast(model, dtype, besides=text.encoder)
+    model.transformer.set_backend(backend)
     return model.to(device).eval()
 
 
@@ -175,29 +227,16 @@ def place(
     Raises:
         ValueError: An unknown or missing device, type or backend.
     """
-    where, kind, backend = find_device(device), _dtype(dtype), check_backend(attention)
+    where, kind, backend = (
+        find_device(device),
+        find_dtype(dtype),
+        check_backend(attention),
+    )
     (text,) = model.conditioner.texts.values()
     assert isinstance(text, TextConditioner)
     cast(model, kind, besides=text.encoder)
     model.transformer.set_backend(backend)
     return model.to(where).eval()
-
-
-def _locate(source: str | os.PathLike[str], *, text_encoder: bool) -> Path:
-    """Return the file or folder that a source stands for."""
-    name = os.fspath(source)
-    if name in BUNDLED:
-        return BUNDLED[name]
-    path = Path(name)
-    if path.exists():
-        return path
-    if isinstance(source, str) and is_hub_name(name) and path.suffix not in TENSOR_SUFFIXES:
-        return download(name, text_encoder=text_encoder)
-    raise ValueError(
-        f"no model {name!r}; allowed: {', '.join(map(repr, BUNDLED))} (bundled), a folder or file "
-        f"that exists, or a hub name such as 'stabilityai/stable-audio-open-1.0'"
-        f"{did_you_mean(name, BUNDLED)}"
-    )
 
 
 def _text_encoder(
@@ -218,12 +257,3 @@ def _text_encoder(
             "folder or hub name of the T5 encoder that it was trained with"
         )
     return load_text_encoder(beside if beside.is_dir() else name)
-
-
-def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    if dtype is None:
-        return torch.float32
-    chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if chosen is None or chosen not in DTYPES.values():
-        raise ValueError(f"unknown dtype {str(dtype)!r}; choose from {', '.join(DTYPES)}")
-    return chosen

@@ -1,5 +1,6 @@
 """What some tests wait for, and how it is to be had."""
 
+import importlib.metadata
 import importlib.util
 import shutil
 
@@ -8,6 +9,12 @@ import pytest
 needs_musicnn = pytest.mark.skipif(
     importlib.util.find_spec("musicnn") is None,
     reason="needs the weights: pip install --no-deps musicnn==0.1.0",
+)
+
+needs_setuptools = pytest.mark.skipif(
+    importlib.util.find_spec("setuptools") is None
+    or int(importlib.metadata.version("setuptools").split(".")[0]) < 77,
+    reason="needs what builds the package: pip install 'setuptools>=77'",
 )
 
 needs_compiler = pytest.mark.skipif(

@@ -11,8 +11,8 @@ from benchmarking.comparison import Peers, compare
 from benchmarking.peers import DecodePeers, EncodePeers, StepPeers
 from benchmarking.sizes import SIZES, autoencoder_config, diffusion_config
 from benchmarking.timing import interleave, peak_bytes_of, ratios
+from stable_audio_open.checkpoint.precision import DTYPES
 from stable_audio_open.config.model import DiffusionModelConfig
-from stable_audio_open.pretrained import DTYPES
 
 PEERS: Mapping[str, Callable[..., Peers]] = {
     "step": StepPeers,

@@ -17,7 +17,7 @@ from stable_audio_open.checkpoint.tensors import CheckpointError
 def written_beside(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a scratch folder, and move what was written there into `folder` in the end.
 
-    A failure leaves an older checkpoint there whole.
+    A failure leaves an older checkpoint there whole; a new folder appears with all that is in it.
 
     Args:
         folder: Created where it does not exist; files of other names in it stay.
@@ -28,10 +28,14 @@ def written_beside(folder: str | os.PathLike[str]) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        yield scratch
-        folder.mkdir(exist_ok=True)
-        for path in sorted(p for p in scratch.rglob("*") if p.is_file()):
-            target = folder / path.relative_to(scratch)
+        written = scratch / "written"
+        written.mkdir()
+        yield written
+        if not folder.exists():
+            written.rename(folder)
+            return
+        for path in sorted(p for p in written.rglob("*") if p.is_file()):
+            target = folder / path.relative_to(written)
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
     finally:

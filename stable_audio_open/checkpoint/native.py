@@ -119,6 +119,23 @@ def save_native(
         _write(model, model_part(config), scratch, dtype)
 
 
+def refuse_other_folder(folder: str | os.PathLike[str]) -> None:
+    """Refuse to write a model among files that are no model of ours.
+
+    Raises:
+        CheckpointError: The folder holds files, and not those of `save_native`.
+    """
+    folder = Path(folder)
+    if not folder.is_dir() or (is_native_folder(folder) and is_native_file(folder / WEIGHTS)):
+        return
+    found = sorted(path.name for path in folder.iterdir())
+    if found:
+        raise CheckpointError(
+            f"{folder}: holds {', '.join(found[:3])}{' and more' if found[3:] else ''}; allowed: "
+            "a new or empty folder, or one that holds a model in this library's layout"
+        )
+
+
 def _write(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype | None) -> None:
     text = encode_config(config)
     (folder / CONFIG).write_bytes(text)

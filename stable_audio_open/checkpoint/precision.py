@@ -1,10 +1,31 @@
-"""Which tensors stay in single precision when a model is stored or used in less."""
+"""Types of weights, and which tensors stay in single precision when the others do not."""
 
 import torch
 from torch import nn
 
 from stable_audio_open.nn.fourier import FourierFeatures
 from stable_audio_open.nn.rotary import RotaryEmbedding
+
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+}
+
+
+def find_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    """Return a type of weights by its name; float32 for None.
+
+    Raises:
+        ValueError: It is unknown, or no type of weights.
+    """
+    if dtype is None:
+        return torch.float32
+    chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if chosen is None or chosen not in DTYPES.values():
+        raise ValueError(f"unknown dtype {str(dtype)!r}; choose from {', '.join(DTYPES)}")
+    return chosen
 
 
 def keeps_precision(module: nn.Module) -> bool:

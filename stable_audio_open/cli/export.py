@@ -38,13 +38,11 @@ def export(
     from stable_audio_open.audio.saving import check_folder
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
     from stable_audio_open.autoencoder.second_phase import take_decoder
-    from stable_audio_open.checkpoint.bundled import checkpoint_path
     from stable_audio_open.checkpoint.export import save_diffusers, save_stable_audio_tools
-    from stable_audio_open.checkpoint.layouts import read_checkpoint
     from stable_audio_open.checkpoint.lora import read_trained_adapter, save_adapter
     from stable_audio_open.checkpoint.native import save_native
-    from stable_audio_open.config.model import ModelConfig
-    from stable_audio_open.pretrained import DTYPES, StableAudio, load
+    from stable_audio_open.checkpoint.precision import DTYPES
+    from stable_audio_open.pretrained import load
 
     check_folder(output)
     if to == "lora":
@@ -54,11 +52,6 @@ def export(
         typer.echo(f"{output}: the adapter of {checkpoint}")
         return
     loaded = load(checkpoint, device="cpu", text_encoder=text_encoder, use_ema=not online)
-    config: ModelConfig
-    if isinstance(loaded, StableAudio):
-        config = loaded.config
-    else:
-        config = read_checkpoint(checkpoint_path(checkpoint)).config
     if decoder is not None:
         trained = load(decoder, device="cpu", text_encoder=text_encoder, use_ema=not online)
         take_decoder(
@@ -70,6 +63,6 @@ def export(
         "stable-audio-tools": save_stable_audio_tools,
         "diffusers": save_diffusers,
     }[to]
-    save(loaded, config, output, dtype=DTYPES[dtype])
+    save(loaded, loaded.config, output, dtype=DTYPES[dtype])
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     typer.echo(f"{output}: {size / 1e6:.1f} MB")

@@ -6,9 +6,40 @@ one then needs ten times the steps to the same spectral distance).
 """
 
 from math import sqrt
+from typing import Any
 
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized
+
+
+class _Pickled(nn.Module):
+    """A layer that can be pickled, weight-normalised or not.
+
+    PyTorch refuses to pickle normalised layers: their class is made when they are normalised, and
+    one of their hooks has no name. Both are made again here, and all the rest is kept.
+    """
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        state = {k: v for k, v in self.__dict__.items() if k != "_load_state_dict_pre_hooks"}
+        if is_parametrized(self):
+            return _normalised, (type(self).__base__,), state
+        return type(self), (1, 1, 1), state
+
+
+class NormalisedConvolution(_Pickled, nn.Conv1d):
+    """What `convolution` returns."""
+
+
+class NormalisedTransposedConvolution(_Pickled, nn.ConvTranspose1d):
+    """What `transposed_convolution` returns."""
+
+
+def _normalised(kind: type[nn.Conv1d | nn.ConvTranspose1d]) -> nn.Module:
+    """Return a normalised layer of one weight, whose state is then replaced."""
+    layer = kind(1, 1, 1)
+    weight_norm(layer)
+    return layer
 
 
 def convolution(
@@ -26,7 +57,7 @@ def convolution(
 
     Untrained, its output has `gain` times the amplitude of white input.
     """
-    layer = nn.Conv1d(
+    layer = NormalisedConvolution(
         channels_in, channels_out, kernel, stride, padding=padding, dilation=dilation, bias=bias
     )
     _initialise(layer, std=gain / sqrt(channels_in * kernel))
@@ -42,7 +73,9 @@ def transposed_convolution(
     The output is exactly `stride` times as long as the input when
     `kernel - 2 * padding == stride`. Untrained, it has the amplitude of white input.
     """
-    layer = nn.ConvTranspose1d(channels_in, channels_out, kernel, stride, padding=padding)
+    layer = NormalisedTransposedConvolution(
+        channels_in, channels_out, kernel, stride, padding=padding
+    )
     # kernel / stride taps meet in each output sample.
     _initialise(layer, std=sqrt(stride / (channels_in * kernel)))
     weight_norm(layer)

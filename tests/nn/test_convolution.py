@@ -1,9 +1,11 @@
+import pickle
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.parametrize import remove_parametrizations
 
 from stable_audio_open.nn.convolution import convolution, transposed_convolution
 
@@ -55,3 +57,26 @@ def test_transposed_convolution_multiplies_the_length_by_its_stride(
 
 def test_bias_can_be_left_out() -> None:
     assert convolution(channels_in=1, channels_out=1, kernel=7, bias=False).bias is None
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        convolution(channels_in=3, channels_out=5, kernel=7, dilation=3, padding=9, bias=False),
+        transposed_convolution(channels_in=3, channels_out=5, kernel=8, stride=4, padding=2),
+    ],
+)
+def test_a_layer_is_pickled(layer: nn.Module, merged: bool) -> None:
+    layer = pickle.loads(pickle.dumps(layer))
+    if merged:
+        remove_parametrizations(layer, "weight")
+    again = pickle.loads(pickle.dumps(layer))
+    assert repr(again) == repr(layer)
+    assert list(again.state_dict()) == list(layer.state_dict())
+    x = normal(2, 3, 30)
+    assert torch.equal(again(x), layer(x))
+    with torch.no_grad():
+        for parameter in again.parameters():
+            parameter.mul_(2.0)
+    assert not torch.equal(again(x), layer(x))

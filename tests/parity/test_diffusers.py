@@ -28,6 +28,7 @@ from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfi
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.nn.rotary import RotaryEmbedding
 from stable_audio_open.pretrained import StableAudio, load
+from stable_audio_open.pretrained_autoencoder import load_autoencoder
 
 pytestmark = [
     pytest.mark.numerical,
@@ -205,6 +206,13 @@ def test_the_autoencoder_folder_alone(reference: Reference) -> None:
     with torch.no_grad():
         theirs = reference.vae.decode(latents).sample
         torch.testing.assert_close(alone.decode(latents, chunked=False), theirs, **STRICT)
+
+
+def test_the_autoencoder_of_the_pipeline_alone(model: StableAudio, reference: Reference) -> None:
+    alone = load_autoencoder(reference.folder, device="cpu", dtype="float64").state_dict()
+    state = model.autoencoder.state_dict()
+    assert alone.keys() == state.keys()
+    assert all(torch.equal(alone[name], tensor) for name, tensor in state.items())
 
 
 def test_transformer(model: StableAudio, reference: Reference) -> None:

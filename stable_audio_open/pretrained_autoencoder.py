@@ -1,0 +1,122 @@
+"""Autoencoders from wherever they are: alone, or as part of a whole model."""
+
+import os
+from typing import Unpack
+
+import torch
+from torch import nn
+
+from stable_audio_open.autoencoder import autoencoder as plain
+from stable_audio_open.builders.autoencoder import AutoencoderParts, autoencoder_parts
+from stable_audio_open.checkpoint.layouts import read_checkpoint
+from stable_audio_open.checkpoint.locate import locate
+from stable_audio_open.checkpoint.native import refuse_other_folder, save_native
+from stable_audio_open.checkpoint.precision import cast, find_dtype
+from stable_audio_open.checkpoint.source import Checkpoint
+from stable_audio_open.checkpoint.strict import load_part_strictly, load_strictly
+from stable_audio_open.config.model import (
+    AutoencoderModelConfig,
+    DiffusionModelConfig,
+    ModelConfig,
+)
+from stable_audio_open.nn.device import find_device
+
+Source = str | os.PathLike[str]
+
+
+class AudioAutoencoder(plain.AudioAutoencoder):
+    """Waveform to latents and back: a trained autoencoder, and its configuration.
+
+    Args:
+        config: What the parts were built from.
+        parts: As the `AudioAutoencoder` of `stable_audio_open.autoencoder` takes them.
+    """
+
+    def __init__(
+        self, *, config: AutoencoderModelConfig, **parts: Unpack[AutoencoderParts]
+    ) -> None:
+        super().__init__(**parts)
+        self.config = config
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: Source,
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        use_ema: bool = True,
+    ) -> "AudioAutoencoder":
+        """Load an autoencoder, or that of a whole model; the arguments are those of `load`.
+
+        Raises:
+            ValueError: For the reasons of `load`.
+        """
+        return load_autoencoder(source, device=device, dtype=dtype, use_ema=use_ema)
+
+    def save_pretrained(self, folder: Source, *, dtype: str | torch.dtype | None = None) -> None:
+        """Write a folder that `load` and `from_pretrained` read; all of it or nothing.
+
+        Args:
+            folder: New, empty, or with a model in this library's layout, which is replaced.
+            dtype: Type to store the weights in, None for their own.
+
+        Raises:
+            ValueError: When the folder holds something else, or the type is unknown.
+        """
+        save_model(self, self.config, folder, dtype)
+
+
+def load_autoencoder(
+    source: Source,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    use_ema: bool = True,
+) -> AudioAutoencoder:
+    """Load a trained autoencoder, or that of a whole model alone, in evaluation mode.
+
+    The arguments and errors are those of `load`. Of a whole model, no text encoder is needed.
+    """
+    where, kind = find_device(device), find_dtype(dtype)
+    checkpoint = read_checkpoint(locate(source, text_encoder=False), use_ema=use_ema)
+    return read_autoencoder(checkpoint, where, kind)
+
+
+def read_autoencoder(
+    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+) -> AudioAutoencoder:
+    """Build the autoencoder of a checkpoint of any kind, and no other part."""
+    with torch.device("meta"):
+        model = public_autoencoder(checkpoint.config)
+    source = str(checkpoint.path)
+    if isinstance(checkpoint.config, AutoencoderModelConfig):
+        load_strictly(model, checkpoint.tensors, source=source, keys=checkpoint.keys)
+    else:
+        load_part_strictly(
+            model, "autoencoder", checkpoint.tensors, source=source, keys=checkpoint.keys
+        )
+    cast(model, dtype)
+    return model.to(device).eval()
+
+
+def public_autoencoder(config: ModelConfig) -> AudioAutoencoder:
+    """Build the autoencoder of a configuration of any kind, with random weights."""
+    own = config
+    if isinstance(own, DiffusionModelConfig):
+        own = AutoencoderModelConfig(
+            name=config.name,
+            sample_rate=config.sample_rate,
+            audio_channels=config.audio_channels,
+            autoencoder=config.autoencoder,
+        )
+    return AudioAutoencoder(config=own, **autoencoder_parts(config))
+
+
+def save_model(
+    model: nn.Module, config: ModelConfig, folder: Source, dtype: str | torch.dtype | None
+) -> None:
+    """Write a model in this library's layout, unless the folder holds something else."""
+    chosen = None if dtype is None else find_dtype(dtype)
+    refuse_other_folder(folder)
+    save_native(model, config, folder, dtype=chosen)

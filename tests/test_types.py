@@ -1,0 +1,113 @@
+"""What a type checker tells a user of the installed package."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.needs import needs_setuptools
+
+pytestmark = [pytest.mark.slow, needs_setuptools]
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = [path.read_text() for path in sorted((ROOT / "scripts").rglob("*.py"))]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+COPIED = ("pyproject.toml", "README.md", "LICENSE", "stable_audio_open")
+
+USES = """
+from typing import assert_type
+
+import stable_audio_open
+from stable_audio_open import Audio, AudioAutoencoder, StableAudio
+from torch import Tensor
+
+whole = stable_audio_open.load("tiny", dtype="bfloat16")
+assert_type(whole, StableAudio)
+assert_type(stable_audio_open.load("a/folder"), StableAudio | AudioAutoencoder)
+assert_type(stable_audio_open.load_autoencoder("a/folder"), AudioAutoencoder)
+assert_type(AudioAutoencoder.from_pretrained("tiny"), AudioAutoencoder)
+assert_type(StableAudio.from_pretrained("tiny"), StableAudio)
+assert_type(whole.generate("kick"), Audio)
+assert_type(whole.autoencoder, AudioAutoencoder)
+assert_type(whole.autoencoder.encode(whole.generate("kick").samples), Tensor)
+whole.save_pretrained("folder")
+whole.autoencoder.save_pretrained("folder", dtype="float16")
+"""
+
+MISTAKES = {
+    'stable_audio_open.lode("tiny")': 'Module has no attribute "lode"',
+    'stable_audio_open.load("a/folder").generate("kick")': "not callable",
+    'stable_audio_open.load("tiny").generate(3)': "Argument 1 has incompatible type",
+    'stable_audio_open.load("tiny").generate("kick", guidence=3)': '"guidence"',
+    'stable_audio_open.load("tiny", device=0)': "No overload variant",
+}
+
+
+@pytest.fixture(scope="module", params=["editable", "copied"])
+def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter with the package installed by pip, and the other packages of this one."""
+    folder = tmp_path_factory.mktemp(request.param)
+    project, environment = folder / "project", folder / "environment"
+    project.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, project / name)
+    run(sys.executable, "-m", "venv", "--without-pip", environment, folder=folder)
+    interpreter = environment / "bin" / "python"
+    places = sysconfig.get_paths(vars={"base": str(environment), "platbase": str(environment)})
+    # After the package's own, by its name.
+    others = Path(places["purelib"]) / "others.pth"
+    others.write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
+    run(
+        *(sys.executable, "-m", "pip", "--python", interpreter, "install", "--no-deps"),
+        *("--no-build-isolation", "--no-index", "--ignore-installed"),
+        *(["--editable"] if request.param == "editable" else []),
+        project,
+        folder=folder,
+    )
+    home = run(interpreter, "-c", "import stable_audio_open as s; print(s.__file__)", folder=folder)
+    assert Path(home.strip()).is_relative_to(folder)
+    return interpreter
+
+
+def run(*command: object, folder: Path, code: int = 0) -> str:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH")}
+    done = subprocess.run(
+        [str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def check(python: Path, text: str, folder: Path, *, code: int = 0) -> str:
+    (folder / "script.py").write_text(text)
+    cache = python.parents[3] / "mypy_cache"  # for both installations, whose packages are the same
+    command = (sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", cache)
+    return run(*command, "--python-executable", python, "script.py", folder=folder, code=code)
+
+
+def test_the_blocks_of_readme_are_typed(python: Path, tmp_path: Path) -> None:
+    """One after the other, without excerpts: those stand in a script, whose types are checked."""
+    own = [block for block in BLOCKS if not any(block in script for script in SCRIPTS)]
+    assert len(own) >= 2
+    check(python, "\n".join(own), tmp_path)
+
+
+def test_what_is_public_is_known_by_its_type(python: Path, tmp_path: Path) -> None:
+    check(python, USES, tmp_path)
+
+
+def test_mistakes_are_found(python: Path, tmp_path: Path) -> None:
+    told = check(python, "\n".join(["import stable_audio_open", *MISTAKES]), tmp_path, code=1)
+    lines = [line for line in told.splitlines() if ": error: " in line]
+    for number, (mistake, message) in enumerate(MISTAKES.items(), start=2):
+        assert any(f"script.py:{number}: " in line and message in line for line in lines), mistake
+    assert len({line.split(":")[1] for line in lines}) == len(MISTAKES)
