@@ -175,9 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--duration", type=float, default=2.0, help="seconds (default: 2)")
     group.add_argument("--steps", type=_count, default=50, help="sampling steps (default: 50)")
     group = parser.add_argument_group("training")
-    group.add_argument(
-        "--batch", type=_count, help="items of a batch (default: the configuration's)"
-    )
+    group.add_argument("--batch", type=_count, help="sounds at once (default: the configuration's)")
     group.add_argument(
         "--crop-frames",
         type=_count,

@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--duration", type=float, default=2.0)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--guidance", type=float, default=7.0)
+    parser.add_argument("--guidance-scale", type=float, default=7.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--family", help="take the captions of this family alone")
     parser.add_argument("--captions", help="take the captions of this manifest of the folder")
@@ -207,7 +207,7 @@ def main() -> None:
             prompts=options.prompts,
             duration=options.duration,
             steps=options.steps,
-            guidance_scale=options.guidance,
+            guidance_scale=options.guidance_scale,
             seed=options.seed,
             family=options.family,
             captions=captions,

@@ -156,6 +156,24 @@ def test_the_null_half_is_evaluated_only_where_it_counts(model: LatentDiffusion)
     assert items_per_step(model, guidance_interval=(1.0, 100.0)) == [2, 4, 2]
 
 
+@pytest.mark.parametrize("interval", [(0.0, math.inf), (0.2, 600.0)])
+def test_an_interval_of_all_noise_levels_is_plain_guidance(
+    model: LatentDiffusion, interval: tuple[float, float]
+) -> None:
+    found = make(model, guidance_interval=interval)
+    assert torch.equal(found.samples, make(model).samples)
+    assert not torch.equal(found.samples, make(model, guidance_scale=1.0).samples)
+
+
+@pytest.mark.parametrize("interval", [(0.0, 0.2), (1.0, 10.0), (501.0, math.inf)])
+def test_outside_of_the_interval_the_conditional_half_decides(
+    model: LatentDiffusion, interval: tuple[float, float]
+) -> None:
+    """The noise levels are 500, 12.2 and 0.3."""
+    found = make(model, guidance_interval=interval, negative_prompt="soft bell")
+    assert torch.equal(found.samples, make(model, guidance_scale=1.0).samples)
+
+
 def test_guidance_rescale_changes_the_sound(model: LatentDiffusion) -> None:
     plain, rescaled = make(model), make(model, guidance_rescale=0.7)
     assert (plain.samples - rescaled.samples).abs().max() > 0.01

@@ -1,5 +1,6 @@
 """`stable-audio-open generate`: text to audio files."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -23,17 +24,27 @@ def generate(
         ),
     ] = Path(),
     steps: Annotated[int, typer.Option(help="Sampling steps.")] = 100,
-    guidance: Annotated[
-        float, typer.Option(help="How closely to follow the prompt; 1 switches guidance off.")
-    ] = 7.0,
+    guidance_scale: options.GuidanceScale = None,
+    guidance_rescale: Annotated[
+        float | None,
+        typer.Option(help="0..1, against too loud results of strong guidance.", show_default="0.0"),
+    ] = None,
+    guidance_interval: Annotated[
+        tuple[float, float],
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Lowest and highest noise level (sigma) that is guided.",
+            show_default="all",
+        ),
+    ] = (0.0, math.inf),
+    negative_prompt: Annotated[
+        str | None, typer.Option(metavar="PROMPT", help="What not to hear.")
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(help="Of the first sound, the others count up.", show_default="random"),
     ] = None,
-    negative: Annotated[
-        str | None, typer.Option(metavar="PROMPT", help="What not to hear.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Sounds per prompt.")] = 1,
+    variations: Annotated[int, typer.Option(min=1, help="Sounds per prompt.")] = 1,
     sampler: Annotated[
         str,
         typer.Option(
@@ -46,9 +57,6 @@ def generate(
     ] = "polyexponential",
     sigma_min: Annotated[float, typer.Option(help="Last noise level before 0.")] = 0.3,
     sigma_max: Annotated[float, typer.Option(help="First noise level.")] = 500.0,
-    rescale: Annotated[
-        float, typer.Option(help="0..1, against too loud results of strong guidance.")
-    ] = 0.0,
     window: Annotated[
         float | None,
         typer.Option(
@@ -75,6 +83,10 @@ def generate(
     dtype: options.Dtype = None,
     attention: options.Attention = "sdpa",
     threads: options.Threads = None,
+    guidance: options.Guidance = None,
+    rescale: Annotated[float | None, typer.Option("--rescale", hidden=True)] = None,
+    negative: Annotated[str | None, typer.Option("--negative", hidden=True)] = None,
+    batch: Annotated[int | None, typer.Option("--batch", hidden=True)] = None,
 ) -> None:
     """Make sounds from text: `generate "deep kick drum" --duration 2 --output kick.wav`.
 
@@ -89,7 +101,15 @@ def generate(
     from stable_audio_open.pretrained import StableAudio
     from stable_audio_open.request import check_seeds, check_texts, noise_levels
 
-    texts = [prompt for prompt in prompts for _ in range(batch)]
+    if batch is not None:
+        raise ValueError(
+            f"--batch {batch}: is for sounds at once, which generate has no limit of; sounds per "
+            f"prompt are --variations {batch}"
+        )
+    scale = options.guidance_scale(guidance_scale, guidance)
+    rescale = options.either("--guidance-rescale", guidance_rescale, "--rescale", rescale)
+    negative = options.either("--negative-prompt", negative_prompt, "--negative", negative)
+    texts = [prompt for prompt in prompts for _ in range(variations)]
     # What can be refused before the model is loaded.
     target = plan(output, sounds=len(texts), subtype=subtype)
     get_sampler(sampler)
@@ -125,8 +145,9 @@ def generate(
         window=window,
         negative_prompt=negative,
         steps=steps,
-        guidance_scale=guidance,
-        guidance_rescale=rescale,
+        guidance_scale=scale,
+        guidance_rescale=0.0 if rescale is None else rescale,
+        guidance_interval=guidance_interval,
         sampler=sampler,
         schedule=schedule,
         sigma_min=sigma_min,

@@ -155,7 +155,7 @@ def _line(error: Exception) -> str:
             command = context.command_path if context else PROGRAM
             return f"{error.format_message().rstrip('.')}; see {command} --help"
         case MemoryError():
-            return "out of memory; try a smaller --batch, a shorter --window or --dtype bfloat16"
+            return "out of memory; try fewer sounds at once, a shorter --window or --dtype bfloat16"
         case ModuleNotFoundError(name=str(name)):
             extra = _extra_with(name)
             return f'package {name!r} is missing: pip install "stable-audio-open[{extra}]"'

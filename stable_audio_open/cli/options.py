@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -51,7 +51,46 @@ Threads = Annotated[
 Subtype = Annotated[
     Literal["pcm24", "float"], typer.Option(help="Samples of WAV files; float is for WAV only.")
 ]
+GuidanceScale = Annotated[
+    float | None,
+    typer.Option(
+        help="How closely to follow the prompt; 1 switches guidance off.", show_default="7.0"
+    ),
+]
+GUIDANCE_SCALE = 7.0
+Guidance = Annotated[float | None, typer.Option("--guidance", hidden=True)]
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, Ogg or MP3.")]
+
+Value = TypeVar("Value", str, float)
+
+
+def either(name: str, value: Value | None, short: str, shortly: Value | None) -> Value | None:
+    """Return the value of an option that has a second name, None where neither is given.
+
+    Args:
+        name: The option.
+        value: What it was given.
+        short: Its hidden name of earlier versions.
+        shortly: What that was given.
+
+    Raises:
+        ValueError: The two differ.
+    """
+    if value is not None and shortly is not None and value != shortly:
+        raise ValueError(
+            f"{name} {value} and {short} {shortly} are two names of one option; give {name} alone"
+        )
+    return shortly if value is None else value
+
+
+def guidance_scale(scale: float | None, guidance: float | None) -> float:
+    """Return the guidance scale by `--guidance-scale` or `--guidance`, or its default.
+
+    Raises:
+        ValueError: The two differ.
+    """
+    given = either("--guidance-scale", scale, "--guidance", guidance)
+    return GUIDANCE_SCALE if given is None else given
 
 
 def adapters(values: list[str] | None) -> list[tuple[str, float]]:

@@ -38,7 +38,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_the_bundled_model(run: Run, data: Path) -> None:
     command = ("evaluate", "memorisation", "tiny", "--data", data, "--output", "out", "--random", 2,
-               "--steps", 2, "--device", "cpu", "--embedder", "log-mel",
+               "--steps", 2, "--device", "cpu", "--embedder", "log-mel", "--guidance-scale", 3,
                "--reconstructions")  # fmt: skip
     result = run(*command)
     assert (result.returncode, result.stderr) == (0, "")
@@ -48,6 +48,7 @@ def test_the_bundled_model(run: Run, data: Path) -> None:
     written = Path("out/memorisation-log-mel.json").read_bytes()
     found = json.loads(written)
     assert found["generation"]["model"] == "tiny"
+    assert found["generation"]["guidance"] == 3
     assert found["settings"]["chunk"] == pytest.approx(2.972, abs=1e-3)
     assert found["repeated"] == [["bell.wav", "copy.wav"]]
     assert [section["sounds"] for section in found["sections"]] == [2, 2, 2]

@@ -97,6 +97,23 @@ def test_generate_a_slice_and_go_on(run: Run, here: Path):
     )
 
 
+@pytest.mark.parametrize("name", ["--guidance-scale", "--guidance"])
+def test_guidance_by_either_name(run: Run, here: Path, tiny_model_folder: Path, name: str):
+    asked = ("--prompts", "test.csv", "--protocol", "audiocaps", "--limit", 1, *FAST)
+    made = run("evaluate", "generate", tiny_model_folder, *asked, "--output", "out", name, 3)
+    assert made.returncode == 0, made.stderr
+    assert json.loads(Path("out/settings.json").read_text())["guidance"] == 3
+
+
+def test_two_values_of_guidance_are_refused(refuse: Refuse, here: Path):
+    refuse(
+        *(*MAKE, "--output", "out", "--guidance-scale", 7.0, "--guidance", 3.0),
+        code=2,
+        message="--guidance-scale 7.0 and --guidance 3.0 are two names of one option; give "
+        "--guidance-scale alone",
+    )
+
+
 @pytest.mark.slow
 def test_adapters_are_told_and_others_are_refused(
     run: Run, here: Path, tiny_model_folder: Path, save_random_adapter: Callable[..., None]

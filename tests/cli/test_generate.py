@@ -4,12 +4,15 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 import soundfile
 import torch
+
+from stable_audio_open.pretrained import StableAudio
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -49,10 +52,10 @@ def test_seed_is_drawn_and_printed_when_not_given(run: Run, request_words: list[
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_prompts_and_batch_fill_a_folder(run: Run, request_words: list[object], exists: bool):
+def test_prompts_and_variations_fill_a_folder(run: Run, request_words: list[object], exists: bool):
     if exists:
         Path("sounds").mkdir()
-    result = run(*request_words, "Soft Bell!", "--batch", 2, "--seed", 5, "--output", "sounds")
+    result = run(*request_words, "Soft Bell!", "--variations", 2, "--seed", 5, "--output", "sounds")
     assert result.returncode == 0
     names = ["deep-kick_5.wav", "deep-kick_6.wav", "soft-bell_7.wav", "soft-bell_8.wav"]
     assert sorted(path.name for path in Path("sounds").iterdir()) == names
@@ -71,7 +74,8 @@ def test_options_reach_the_sampler(run: Run, request_words: list[object]):
     """Every option changes the sound."""
     contents = set()
     options = [
-        "", "--guidance 1", "--guidance 3 --rescale 0.5", "--negative bell", "--sampler euler",
+        "", "--guidance-scale 1", "--guidance-scale 3 --guidance-rescale 0.5",
+        "--guidance-interval 1 500", "--negative-prompt bell", "--sampler euler",
         "--schedule karras --steps 3", "--sigma-max 20", "--sigma-min 0.1", "--window 0.5",
         "--seconds-start 3", "--dtype bfloat16", "--steps 3", "--seed 8", "--duration 0.7",
     ]  # fmt: skip
@@ -80,6 +84,78 @@ def test_options_reach_the_sampler(run: Run, request_words: list[object]):
         assert result.returncode == 0, result.stderr
         contents.add(Path("x.wav").read_bytes())
     assert len(contents) == len(options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [
+        ("--guidance-scale 3", "--guidance 3"),
+        ("--guidance-scale 3 --guidance-rescale 0.5", "--guidance 3 --rescale 0.5"),
+        ("--negative-prompt bell", "--negative bell"),
+    ],
+)
+def test_options_have_a_short_name_too(
+    run: Run, request_words: list[object], long: str, short: str
+):
+    sounds = []
+    for words in (long, short, f"{long} {short}"):
+        result = run(*request_words, "--seed", 7, *words.split(), "--output", "x.wav")
+        assert (result.returncode, result.stderr) == (0, "")
+        sounds.append(Path("x.wav").read_bytes())
+    assert sounds[0] == sounds[1] == sounds[2]
+    assert run(*request_words, "--seed", 7, "--output", "x.wav").returncode == 0
+    assert Path("x.wav").read_bytes() != sounds[0]
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [
+        ("--guidance-scale 7.0", "--guidance 3.0"),
+        ("--guidance-rescale 0.0", "--rescale 0.5"),
+        ("--negative-prompt bell", "--negative drum"),
+    ],
+)
+def test_two_values_under_two_names_are_refused(
+    refuse: Refuse, request_words: list[object], long: str, short: str
+):
+    """Also where one of them is the default."""
+    refuse(
+        *(*request_words, *short.split(), *long.split()),
+        code=2,
+        message=f"{long} and {short} are two names of one option; give {long.split()[0]} alone",
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["generate", "evaluate generate", "evaluate protocol", "evaluate memorisation"]
+)
+def test_short_names_are_hidden(run: Run, monkeypatch: pytest.MonkeyPatch, command: str):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = set(re.findall(r"--[\w-]+", run(*command.split(), "--help").stdout))
+    assert "--guidance-scale" in shown
+    assert not shown & {"--guidance", "--rescale", "--negative"}
+
+
+def test_options_are_called_as_in_python(run: Run, monkeypatch: pytest.MonkeyPatch):
+    """All but the prompt, which is no option, the bar of a terminal, and code."""
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = set(re.findall(r"--[\w-]+", run("generate", "--help").stdout))
+    _model, *arguments = signature(StableAudio.generate).parameters
+    options = {"--" + name.replace("_", "-") for name in arguments}
+    assert options - shown == {"--prompt", "--progress", "--callback"}
+    assert "--batch" not in shown
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_sounds_per_prompt_are_no_batch(refuse: Refuse, count: int):
+    """Said before anything is loaded."""
+    refuse(
+        *("generate", "kick", "--model", "no such model", "--batch", count),
+        code=2,
+        message=f"--batch {count}: is for sounds at once, which generate has no limit of; sounds "
+        f"per prompt are --variations {count}",
+    )
 
 
 def test_no_trim_keeps_the_window(run: Run, request_words: list[object]):
@@ -109,7 +185,7 @@ def test_weak_init_strength_stays_near_the_recording(
 ):
     """With hardly any noise and no guidance, what is left is the autoencoder."""
     run("reconstruct", "good.wav", *request_words[2:4], "--output", "through.wav")
-    run(*request_words, "--guidance", 1, "--init-audio", "good.wav", "--init-strength", 0.01,
+    run(*request_words, "--guidance-scale", 1, "--init-audio", "good.wav", "--init-strength", 0.01,
         "--sigma-min", 1e-4, "--sigma-max", 2e-4, "--output", "near.wav")  # fmt: skip
     near, _ = soundfile.read("near.wav")
     through, _ = soundfile.read("through.wav")
@@ -133,8 +209,12 @@ WINDOW = "duration must be above 0 and at most the window of 1.00 seconds, got"
         ("--duration nan", f"{WINDOW} nan"),
         ("--window 2", "window must be above 0 and at most the model's 1.00 seconds, got 2.0"),
         ("--steps 0", "steps must be at least 1, got 0"),
-        ("--guidance nan", "guidance scale must be a finite number, got nan"),
-        ("--rescale 2", "guidance rescale must be between 0 and 1, got 2.0"),
+        ("--guidance-scale nan", "guidance scale must be a finite number, got nan"),
+        ("--guidance-rescale 2", "guidance rescale must be between 0 and 1, got 2.0"),
+        (
+            "--guidance-interval 5 1",
+            "guidance interval must be (low, high) in sigma with 0 <= low <= high, got (5.0, 1.0)",
+        ),
         (
             "--sampler dpmp-2m",
             'unknown sampler "dpmp-2m"; did you mean "dpmpp-2m"? Allowed: dpmpp-2m, dpmpp-2m-sde, '
@@ -150,7 +230,7 @@ WINDOW = "duration must be above 0 and at most the window of 1.00 seconds, got"
         ),
         ("--seed -1", "seed must be between 0 and 4294967295, got -1"),
         ("--seconds-start -1", "seconds_start must be at least 0, got -1.0"),
-        ("--negative=", "negative_prompt is empty; describe the sound in a few words"),
+        ("--negative-prompt=", "negative_prompt is empty; describe the sound in a few words"),
         (
             "--init-audio good.wav --init-strength 0",
             "init_strength must be above 0 and at most 1, got 0.0",
@@ -169,7 +249,7 @@ WINDOW = "duration must be above 0 and at most the window of 1.00 seconds, got"
             "x.mp3: .mp3 files cannot hold float samples; use .wav or subtype='pcm24'",
         ),
         (
-            "--batch 2",
+            "--variations 2",
             "good.wav: 2 sounds do not fit into one file; give a folder (a name without .wav)",
         ),
     ],

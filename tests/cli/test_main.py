@@ -70,7 +70,7 @@ def test_version(run: Run):
         (["generate"], "Missing argument 'PROMPT'; see stable-audio-open generate --help"),
         (["generate", "x", "--stepz", "3"], "No such option: --stepz"),
         (["generate", "x", "--steps", "many"], "Invalid value for '--steps'"),
-        (["generate", "x", "--batch", "0"], "Invalid value for '--batch'"),
+        (["generate", "x", "--variations", "0"], "Invalid value for '--variations'"),
         (["generate", "x", "--subtype", "pcm8"], "Invalid value for '--subtype'"),
         (["train"], "Missing option '--config'; see stable-audio-open train --help"),
     ],
@@ -88,10 +88,11 @@ FAULTS = {
     "file": (FileNotFoundError(2, "No such file or directory", "x.bin"), 1,
              "x.bin: No such file or directory"),
     "nan": (FloatingPointError("the model gave NaN"), 1, "the model gave NaN"),
-    "memory": (MemoryError(), 1, "out of memory; try a smaller --batch, a shorter --window or "
+    "memory": (MemoryError(), 1, "out of memory; try fewer sounds at once, a shorter --window or "
                "--dtype bfloat16"),
     "gpu memory": (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1,
-                   "out of memory; try a smaller --batch, a shorter --window or --dtype bfloat16"),
+                   "out of memory; try fewer sounds at once, a shorter --window or --dtype "
+                   "bfloat16"),
     "package": (ModuleNotFoundError("No module named 'scipy'", name="scipy"), 1,
                 "package 'scipy' is missing: pip install \"stable-audio-open[train]\""),
     "bug": (TypeError("unforeseen"), 1, "TypeError: unforeseen (unexpected; --debug shows where)"),

@@ -20,7 +20,7 @@ def generate(
     limit: shared.Limit = None,
     seed: shared.Seed = 0,
     steps: shared.Steps = 100,
-    guidance: shared.Guidance = 7.0,
+    guidance_scale: options.GuidanceScale = None,
     sampler: shared.Sampler = "dpmpp-2m",
     batch: shared.Batch = 1,
     text_encoder: options.TextEncoder = None,
@@ -29,6 +29,7 @@ def generate(
     dtype: options.Dtype = None,
     attention: options.Attention = "sdpa",
     threads: options.Threads = None,
+    guidance: options.Guidance = None,
 ) -> None:
     """Generate one file for each caption, named by it and as long as the paper's.
 
@@ -48,7 +49,7 @@ def generate(
         limit=limit,
         seed=seed,
         steps=steps,
-        guidance_scale=guidance,
+        guidance_scale=options.guidance_scale(guidance_scale, guidance),
         sampler=sampler,
         batch=batch,
         text_encoder=text_encoder,

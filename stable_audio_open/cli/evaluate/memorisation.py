@@ -82,7 +82,7 @@ def memorisation(
         float | None, typer.Option(help="Seconds of sound.", show_default="of the recording")
     ] = None,
     steps: Annotated[int, typer.Option(help="Sampling steps.")] = 100,
-    guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 7.0,
+    guidance_scale: options.GuidanceScale = None,
     seed: Annotated[int, typer.Option(help="Behind all prompts and sounds.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Sounds at once.")] = 8,
     text_encoder: options.TextEncoder = None,
@@ -90,6 +90,7 @@ def memorisation(
     device: options.Device = None,
     dtype: options.Dtype = None,
     threads: options.Threads = None,
+    guidance: options.Guidance = None,
 ) -> None:
     """Generate with prompts of the training set, and rank what is nearest to it (section 5.3).
 
@@ -121,7 +122,7 @@ def memorisation(
         prompts=prompts,
         duration=duration,
         steps=steps,
-        guidance_scale=guidance,
+        guidance_scale=options.guidance_scale(guidance_scale, guidance),
         seed=seed,
         batch=batch,
         lora=tuple(options.adapters(lora)),

@@ -36,6 +36,5 @@ Limit = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of the table's first caption; the others count up.")]
 Steps = Annotated[int, typer.Option(help="Sampling steps.")]
-Guidance = Annotated[float, typer.Option(help="How closely to follow the prompts.")]
 Sampler = Annotated[str, typer.Option(help="As `generate --help` lists them.")]
 Batch = Annotated[int, typer.Option(min=1, help="Sounds at once, in each process.")]

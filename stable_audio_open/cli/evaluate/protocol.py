@@ -40,7 +40,7 @@ def protocol(
     limit: shared.Limit = None,
     seed: shared.Seed = 0,
     steps: shared.Steps = 100,
-    guidance: shared.Guidance = 7.0,
+    guidance_scale: options.GuidanceScale = None,
     sampler: shared.Sampler = "dpmpp-2m",
     batch: shared.Batch = 1,
     players: Players = 8,
@@ -72,6 +72,7 @@ def protocol(
     dtype: options.Dtype = None,
     attention: options.Attention = "sdpa",
     threads: options.Threads = None,
+    guidance: options.Guidance = None,
 ) -> None:
     """Evaluate a model as the paper does, and write the tables with our rows.
 
@@ -95,7 +96,7 @@ def protocol(
         limit=limit,
         seed=seed,
         steps=steps,
-        guidance_scale=guidance,
+        guidance_scale=options.guidance_scale(guidance_scale, guidance),
         sampler=sampler,
         batch=batch,
         players=players,
