@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """What a part of a model holds, buffers included."""
+    """What a part of a model stores."""
 
     tensors: int
-    numbers: int
+    """Parameters and buffers, each of any size."""
+    parameters: int
+    """Numbers in its parameters."""
+    buffers: int
+    """Numbers in its buffers."""
+    total: int
+    """Both together, as the published totals are counted."""
 
 
 def info(
@@ -32,7 +38,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     text_encoder: options.TextEncoder = None,
 ) -> None:
-    """Print tensors and numbers by part; nothing is allocated and no weight is read."""
+    """Print tensors, parameters and buffers by part; nothing is allocated and no weight is read."""
     import json
 
     config, encoder = _describe(source)
@@ -144,11 +150,15 @@ def _diffusion_parts(config: "DiffusionModelConfig", text_encoder: str | None) -
 
 def _count(module: "nn.Module", *, besides: "nn.Module | None" = None) -> Part:
     """Count what is stored, tied tensors once."""
+    from torch import nn
+
     tensors = {id(tensor): tensor for tensor in module.state_dict(keep_vars=True).values()}
     if besides is not None:
         for tensor in besides.state_dict(keep_vars=True).values():
             tensors.pop(id(tensor), None)
-    return Part(len(tensors), sum(tensor.numel() for tensor in tensors.values()))
+    total = sum(tensor.numel() for tensor in tensors.values())
+    parameters = sum(t.numel() for t in tensors.values() if isinstance(t, nn.Parameter))
+    return Part(len(tensors), parameters, total - parameters, total)
 
 
 def _print_table(facts: dict[str, Any], parts: dict[str, Part]) -> None:
@@ -168,11 +178,11 @@ def _print_table(facts: dict[str, Any], parts: dict[str, Part]) -> None:
             f"{facts['window_samples']} samples"
         )
     table = Table("part", title=f"{facts['name']} ({facts['type']})", title_justify="left")
-    table.add_column("tensors", justify="right")
-    table.add_column("numbers", justify="right")
+    for column in Part._fields:
+        table.add_column(column, justify="right")
     for name, part in parts.items():
         indent = "  " if name in ("encoder", "decoder") else ""
-        table.add_row(indent + name.replace("_", " "), f"{part.tensors:,}", f"{part.numbers:,}")
+        table.add_row(indent + name.replace("_", " "), *(f"{count:,}" for count in part))
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     for name, text in lines.items():

@@ -15,9 +15,9 @@ PUBLISHED = ROOT / "configs" / "stable_audio_open_1_0"
 
 
 def test_published_model(run: Run):
-    """The counts of the published files: 745 tensors without the text encoder."""
+    """The counts of the published files: 745 tensors without the text encoder, buffers included."""
     shown = json.loads(run("info", PUBLISHED / "diffusion.json", "--json").stdout)
-    numbers = {name: part["numbers"] for name, part in shown["parts"].items()}
+    numbers = {name: part["total"] for name, part in shown["parts"].items()}
     assert numbers == {
         "autoencoder": 156_112_514,
         "encoder": 77_989_888,
@@ -26,9 +26,13 @@ def test_published_model(run: Run):
         "conditioner": 396_544,
         "text_encoder": 109_628_544,
     }
+    buffers = {name: part["buffers"] for name, part in shown["parts"].items()}
+    # The zero offsets of 24 blocks of three norms, and the frequencies of the rotation.
+    assert buffers.pop("transformer") == 24 * 3 * 1536 + 16
+    assert set(buffers.values()) == {0}
     stored = [shown["parts"][name] for name in ("autoencoder", "transformer", "conditioner")]
     assert sum(part["tensors"] for part in stored) == 745
-    assert sum(part["numbers"] for part in stored) == 1_213_448_210
+    assert sum(part["total"] for part in stored) == 1_213_448_210
     assert (shown["encoder_margin"], shown["decoder_margin"]) == (8, 10)
     assert (shown["window_latents"], shown["downsampling"]) == (1024, 2048)
     assert shown["window_seconds"] == pytest.approx(47.55, abs=0.005)
@@ -37,14 +41,27 @@ def test_published_model(run: Run):
 
 def test_published_autoencoder(run: Run):
     shown = json.loads(run("info", PUBLISHED / "autoencoder.json", "--json").stdout)
-    assert shown["parts"]["autoencoder"] == {"tensors": 365, "numbers": 156_112_514}
+    assert shown["parts"]["autoencoder"] == {
+        "tensors": 365, "parameters": 156_112_514, "buffers": 0, "total": 156_112_514
+    }  # fmt: skip
     assert set(shown["parts"]) == {"autoencoder", "encoder", "decoder"}
     assert "window_seconds" not in shown
 
 
 def test_table(run: Run):
     shown = run("info", PUBLISHED / "diffusion.json").stdout
-    for words in ("1,056,939,152", "156,112,514", "396,544", "109,628,544", "47.55 s"):
+    for words in (
+        "parameters",
+        "buffers",
+        "total",
+        "1,056,828,544",
+        "110,608",
+        "1,056,939,152",
+        "156,112,514",
+        "396,544",
+        "109,628,544",
+        "47.55 s",
+    ):
         assert words in shown
 
 
@@ -57,18 +74,22 @@ def test_checkpoint_counts_what_is_loaded(run: Run, tiny_model_folder: Path):
         for name in ("autoencoder", "transformer"):
             state = getattr(model, name).state_dict()
             assert parts[name]["tensors"] == len(state)
-            assert parts[name]["numbers"] == sum(tensor.numel() for tensor in state.values())
+            assert parts[name]["total"] == sum(tensor.numel() for tensor in state.values())
+            part = getattr(model, name)
+            for kind in ("parameters", "buffers"):
+                counts = [tensor.numel() for tensor in getattr(part, kind)()]
+                assert parts[name][kind] == sum(counts)
         encoder = model.conditioner.texts["prompt"].encoder
         numbers = sum(parameter.numel() for parameter in encoder.parameters())
-        assert parts["text_encoder"]["numbers"] == numbers
+        assert parts["text_encoder"]["total"] == numbers
         total = sum(parameter.numel() for parameter in model.conditioner.parameters())
-        assert parts["conditioner"]["numbers"] == total - numbers
+        assert parts["conditioner"]["total"] == total - numbers
 
 
 def test_configuration_in_the_layout_of_stable_audio_tools(run: Run):
     config = ROOT / "tests" / "config" / "published_model_config.json"
     parts = json.loads(run("info", config, "--json").stdout)["parts"]
-    assert parts["transformer"]["numbers"] == 1_056_939_152
+    assert parts["transformer"]["total"] == 1_056_939_152
 
 
 @pytest.mark.parametrize(
