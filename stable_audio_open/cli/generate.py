@@ -103,8 +103,7 @@ def generate(
 
     if batch is not None:
         raise ValueError(
-            f"--batch {batch}: is for sounds at once, which generate has no limit of; sounds per "
-            f"prompt are --variations {batch}"
+            f"--batch {batch}: the number of sounds per prompt is now --variations {batch}"
         )
     scale = options.guidance_scale(guidance_scale, guidance)
     rescale = options.either("--guidance-rescale", guidance_rescale, "--rescale", rescale)

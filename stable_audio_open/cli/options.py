@@ -51,36 +51,38 @@ Threads = Annotated[
 Subtype = Annotated[
     Literal["pcm24", "float"], typer.Option(help="Samples of WAV files; float is for WAV only.")
 ]
+GUIDANCE_SCALE = 7.0
 GuidanceScale = Annotated[
     float | None,
     typer.Option(
-        help="How closely to follow the prompt; 1 switches guidance off.", show_default="7.0"
+        help="How closely to follow the prompt; 1 switches guidance off.",
+        show_default=str(GUIDANCE_SCALE),
     ),
 ]
-GUIDANCE_SCALE = 7.0
 Guidance = Annotated[float | None, typer.Option("--guidance", hidden=True)]
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, Ogg or MP3.")]
 
 Value = TypeVar("Value", str, float)
 
 
-def either(name: str, value: Value | None, short: str, shortly: Value | None) -> Value | None:
+def either(name: str, value: Value | None, old_name: str, old_value: Value | None) -> Value | None:
     """Return the value of an option that has a second name, None where neither is given.
 
     Args:
         name: The option.
-        value: What it was given.
-        short: Its hidden name of earlier versions.
-        shortly: What that was given.
+        value: What it was given, if anything.
+        old_name: Its name in earlier versions, which is hidden.
+        old_value: What was given by that name, if anything.
 
     Raises:
         ValueError: The two differ.
     """
-    if value is not None and shortly is not None and value != shortly:
+    if value is not None and old_value is not None and value != old_value:
         raise ValueError(
-            f"{name} {value} and {short} {shortly} are two names of one option; give {name} alone"
+            f"{name} {value} and {old_name} {old_value} are two names of one option; "
+            f"give {name} alone"
         )
-    return shortly if value is None else value
+    return old_value if value is None else value
 
 
 def guidance_scale(scale: float | None, guidance: float | None) -> float:

@@ -22,9 +22,9 @@ class _Pickled(nn.Module):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         state = {k: v for k, v in self.__dict__.items() if k != "_load_state_dict_pre_hooks"}
-        if is_parametrized(self):
-            return _normalised, (type(self).__base__,), state
-        return type(self), (1, 1, 1), state
+        normalised = is_parametrized(self)
+        kind = type(self).__base__ if normalised else type(self)
+        return _layer_to_fill, (kind, normalised), state
 
 
 class NormalisedConvolution(_Pickled, nn.Conv1d):
@@ -35,10 +35,13 @@ class NormalisedTransposedConvolution(_Pickled, nn.ConvTranspose1d):
     """What `transposed_convolution` returns."""
 
 
-def _normalised(kind: type[nn.Conv1d | nn.ConvTranspose1d]) -> nn.Module:
-    """Return a normalised layer of one weight, whose state is then replaced."""
-    layer = kind(1, 1, 1)
-    weight_norm(layer)
+def _layer_to_fill(
+    kind: type[nn.Conv1d | nn.ConvTranspose1d], normalised: bool
+) -> nn.Conv1d | nn.ConvTranspose1d:
+    """Return a layer whose state is then replaced; no random number is drawn."""
+    layer = kind(1, 1, 1, device="meta")
+    if normalised:
+        weight_norm(layer)
     return layer
 
 

@@ -153,8 +153,7 @@ def test_sounds_per_prompt_are_no_batch(refuse: Refuse, count: int):
     refuse(
         *("generate", "kick", "--model", "no such model", "--batch", count),
         code=2,
-        message=f"--batch {count}: is for sounds at once, which generate has no limit of; sounds "
-        f"per prompt are --variations {count}",
+        message=f"--batch {count}: the number of sounds per prompt is now --variations {count}",
     )
 
 

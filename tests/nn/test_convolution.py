@@ -71,7 +71,9 @@ def test_a_layer_is_pickled(layer: nn.Module, merged: bool) -> None:
     layer = pickle.loads(pickle.dumps(layer))
     if merged:
         remove_parametrizations(layer, "weight")
+    state = torch.get_rng_state()
     again = pickle.loads(pickle.dumps(layer))
+    assert torch.equal(torch.get_rng_state(), state)
     assert repr(again) == repr(layer)
     assert list(again.state_dict()) == list(layer.state_dict())
     x = normal(2, 3, 30)
