@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli import options
+from stable_audio_open.settings import STEPS
 
 
 def generate(
@@ -23,7 +24,7 @@ def generate(
             "--output", "-o", metavar="FILE|DIR", help="A .wav, .flac, .ogg or .mp3 file; a folder."
         ),
     ] = Path(),
-    steps: Annotated[int, typer.Option(help="Sampling steps.")] = 100,
+    steps: Annotated[int, typer.Option(help="Sampling steps.")] = STEPS,
     guidance_scale: options.GuidanceScale = None,
     guidance_rescale: Annotated[
         float | None,

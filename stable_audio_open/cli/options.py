@@ -6,6 +6,8 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
+from stable_audio_open.settings import GUIDANCE_SCALE
+
 Model = Annotated[
     str,
     typer.Option(help='"tiny" (bundled), a checkpoint (folder or file), or a hub name.'),
@@ -51,7 +53,6 @@ Threads = Annotated[
 Subtype = Annotated[
     Literal["pcm24", "float"], typer.Option(help="Samples of WAV files; float is for WAV only.")
 ]
-GUIDANCE_SCALE = 7.0
 GuidanceScale = Annotated[
     float | None,
     typer.Option(

@@ -30,6 +30,7 @@ from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, place
 from stable_audio_open.request import noise_levels
+from stable_audio_open.settings import GUIDANCE_SCALE
 
 CHUNKS = (32, 64, 128, 256, 512)
 """Latents; of these, what is not below the window is left out."""
@@ -181,7 +182,7 @@ def measure_stages(
             frames=frames,
         )
         velocity = GuidedVelocity(
-            pair=transformer.pair, conditional=transformer.conditional, scale=7.0
+            pair=transformer.pair, conditional=transformer.conditional, scale=GUIDANCE_SCALE
         )
         return get_sampler("dpmpp-2m")(VDenoiser(velocity), noise * sigmas[0], sigmas)
 

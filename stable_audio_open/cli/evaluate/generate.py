@@ -7,6 +7,7 @@ import typer
 
 from stable_audio_open.cli import options
 from stable_audio_open.cli.evaluate import options as shared
+from stable_audio_open.settings import STEPS
 
 
 def generate(
@@ -19,7 +20,7 @@ def generate(
     subset: shared.Subset = "all",
     limit: shared.Limit = None,
     seed: shared.Seed = 0,
-    steps: shared.Steps = 100,
+    steps: shared.Steps = STEPS,
     guidance_scale: options.GuidanceScale = None,
     sampler: shared.Sampler = "dpmpp-2m",
     batch: shared.Batch = 1,

@@ -9,6 +9,7 @@ from stable_audio_open.cli import options
 
 if TYPE_CHECKING:
     from stable_audio_open.evaluation.memorisation.result import Memorisation
+from stable_audio_open.settings import STEPS
 
 
 def memorisation(
@@ -81,7 +82,7 @@ def memorisation(
     duration: Annotated[
         float | None, typer.Option(help="Seconds of sound.", show_default="of the recording")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Sampling steps.")] = 100,
+    steps: Annotated[int, typer.Option(help="Sampling steps.")] = STEPS,
     guidance_scale: options.GuidanceScale = None,
     seed: Annotated[int, typer.Option(help="Behind all prompts and sounds.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Sounds at once.")] = 8,

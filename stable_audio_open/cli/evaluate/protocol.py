@@ -8,6 +8,7 @@ import typer
 from stable_audio_open.cli import options
 from stable_audio_open.cli.evaluate import options as shared
 from stable_audio_open.cli.evaluate.report import Players
+from stable_audio_open.settings import STEPS
 
 
 def protocol(
@@ -39,7 +40,7 @@ def protocol(
     subset: shared.Subset = "all",
     limit: shared.Limit = None,
     seed: shared.Seed = 0,
-    steps: shared.Steps = 100,
+    steps: shared.Steps = STEPS,
     guidance_scale: options.GuidanceScale = None,
     sampler: shared.Sampler = "dpmpp-2m",
     batch: shared.Batch = 1,

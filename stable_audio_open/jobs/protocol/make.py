@@ -74,6 +74,7 @@ def make_sets(
     """
     output, sets = asked.request.output, list[tuple[Kind, Work, Mapping[str, Path]]]()
     cuts = None
+    autoencoder: AudioAutoencoder
     if isinstance(model, StableAudio):
         autoencoder = model.autoencoder
         if part != "autoencoder":
