@@ -84,7 +84,15 @@ def generate(
         ValueError: When an argument is out of its range.
         FloatingPointError: When the model gives NaN.
     """
-    request = check_request(model, prompt, duration, seconds_start, window, negative_prompt, seed)
+    request = check_request(
+        model,
+        prompt,
+        duration=duration,
+        seconds_start=seconds_start,
+        window=window,
+        negative_prompt=negative_prompt,
+        seed=seed,
+    )
     sampler_function = get_sampler(sampler)
     sigmas = noise_levels(schedule, steps, sigma_min, sigma_max)
 

@@ -35,6 +35,7 @@ class Request(NamedTuple):
 def check_request(
     model: LatentDiffusion,
     prompt: str | Sequence[str],
+    *,
     duration: float | None,
     seconds_start: float,
     window: float | None,

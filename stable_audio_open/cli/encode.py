@@ -17,6 +17,7 @@ def encode(
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE", help="Fields to change, such as data.path=recordings."),
     ] = None,
+    *,
     recordings_per_shard: Annotated[
         int, typer.Option(min=1, help="Recordings in each shard but the last.")
     ] = 256,

@@ -12,6 +12,7 @@ def export(
     checkpoint: Annotated[
         str, typer.Argument(metavar="CHECKPOINT", help="A folder or file that can be loaded.")
     ],
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")],
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],

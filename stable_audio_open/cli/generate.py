@@ -14,6 +14,7 @@ def generate(
     prompts: Annotated[
         list[str], typer.Argument(metavar="PROMPT", help="What to hear, one text per sound.")
     ],
+    *,
     model: options.Model = "tiny",
     duration: Annotated[
         float | None, typer.Option(help="Seconds of sound.", show_default="the model's window")

@@ -10,6 +10,7 @@ from stable_audio_open.cli import options
 
 def reconstruct(
     file: options.Recording,
+    *,
     output: Annotated[
         Path,
         typer.Option(

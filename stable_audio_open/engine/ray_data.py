@@ -120,7 +120,7 @@ def _join(address: str | None) -> None:
     # Read when Ray is imported; nobody is told of runs.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
-    import ray.data
+    import ray.data  # noqa: F401, its logger is set below
 
     if not ray.is_initialized():
         _require_answer(address)

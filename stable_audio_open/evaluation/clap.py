@@ -139,7 +139,7 @@ def evaluate_clap(
         raise ValueError(f"{audio}: has no recording of {source}; there is nothing to compare")
     fused = crop is None and isinstance(embedder, FusingEmbedder) and embedder.fuses
     part: Part = "whole" if fused else crop or CROP
-    embed: Callable[[Path, str], _Embedded] = partial(_embed, embedder, part, seed)
+    embed: Callable[[Path, str], _Embedded] = partial(_embed, embedder, part=part, seed=seed)
     read: Callable[[str], Tensor] = partial(_read, embedder)
     if memory is not None:
         embed = memory.of(embed, "crop", embedder.name, part, seed)
@@ -186,7 +186,7 @@ class _Embedded(NamedTuple):
     silent: bool
 
 
-def _embed(embedder: JointEmbedder, part: Part, seed: int, path: Path, name: str) -> _Embedded:
+def _embed(embedder: JointEmbedder, path: Path, name: str, *, part: Part, seed: int) -> _Embedded:
     rate, chance = embedder.sample_rate, random.Random(f"{seed}:{name}")
     mono = read_audio(path, sample_rate=rate, channels=1).samples[0, 0]
     # Level first, as the authors do: a crop keeps its place in the recording's dynamics.

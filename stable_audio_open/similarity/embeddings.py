@@ -92,8 +92,8 @@ def embed_files(
     hashes: Mapping[str, str],
     audio: Path,
     embedder: Embedder,
-    cache: EmbeddingCache,
     *,
+    cache: EmbeddingCache,
     engine: Engine | None = None,
     load: Callable[[], Embedder] | None = None,
 ) -> Float[Tensor, "files width"]:

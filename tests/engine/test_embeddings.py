@@ -34,9 +34,9 @@ def test_workers_embed_as_one_does(
     load: Callable[[], FunctionEmbedder] | None = stages.spectrum_embedder if loaded else None
     hashes = {file: f"hash of {file}" for file in files}
     caches = [EmbeddingCache(tmp_path / f"cache{number}", "spectrum") for number in range(2)]
-    alone = embed_files(files, hashes, tmp_path, embedder, caches[0])
+    alone = embed_files(files, hashes, tmp_path, embedder, cache=caches[0])
     shared = embed_files(
-        files, hashes, tmp_path, embedder, caches[1], engine=SeveralProcesses(2), load=load
+        files, hashes, tmp_path, embedder, cache=caches[1], engine=SeveralProcesses(2), load=load
     )
     torch.testing.assert_close(shared, alone)
     assert [len(cache) for cache in caches] == [5, 5]
@@ -51,6 +51,11 @@ def test_an_unreadable_file_keeps_what_was_embedded(
     cache = EmbeddingCache(tmp_path / "cache", "spectrum")
     with pytest.raises(AudioFileError, match=r"3\.wav: not a readable audio file"):
         embed_files(
-            files, hashes, tmp_path, stages.spectrum_embedder(), cache, engine=SeveralProcesses(2)
+            files,
+            hashes,
+            tmp_path,
+            stages.spectrum_embedder(),
+            cache=cache,
+            engine=SeveralProcesses(2),
         )
     assert len(EmbeddingCache(tmp_path / "cache", "spectrum")) == 3

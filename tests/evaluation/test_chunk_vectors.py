@@ -93,14 +93,14 @@ def test_silence_is_left_out(tmp_path: Path) -> None:
     hashes = {name: name for name in recordings}
     for _ in range(2):  # the second time, from the cache
         cache = EmbeddingCache(tmp_path / "cache", embedder.name)
-        found = embed_chunks(tuple(hashes), hashes, tmp_path, embedder, cache, chunk=1.0)
+        found = embed_chunks(tuple(hashes), hashes, tmp_path, embedder, cache=cache, chunk=1.0)
         assert found.files == ("noise.wav", "quiet.wav")
         assert found.silent == ("silent.wav", "opposite.wav", "ultrasonic.wav")
         assert found.silent_chunks == 2 + 2 + 1 + 1
         assert found.vectors.owners.tolist() == [0, 1]
         assert found.vectors.starts.tolist() == [1, 0]
         assert found.vectors.recordings == len(cache) == 2
-    none = embed_chunks(["silent.wav"], hashes, tmp_path, embedder, cache, chunk=1.0).vectors
+    none = embed_chunks(["silent.wav"], hashes, tmp_path, embedder, cache=cache, chunk=1.0).vectors
     assert none.recordings == len(nearest(none, found.vectors).similarity) == 0
 
 
@@ -111,7 +111,9 @@ def test_vectors_cached_with_those_of_silence_are_not_taken(tmp_path: Path) -> N
     cache = EmbeddingCache(tmp_path / "cache", embedder.name)
     cache.add("a 0.000000 1", torch.ones(6016))
     cache.add("a 0.000000 1.000000", torch.ones(6016))
-    found = embed_chunks(["silent.wav"], {"silent.wav": "a"}, tmp_path, embedder, cache, chunk=1.0)
+    found = embed_chunks(
+        ["silent.wav"], {"silent.wav": "a"}, tmp_path, embedder, cache=cache, chunk=1.0
+    )
     assert found.silent == ("silent.wav",)
 
 
@@ -131,7 +133,7 @@ def test_a_copied_part_of_a_long_recording_is_found(tmp_path: Path) -> None:
     def cosine(chunk: float) -> tuple[float, float]:
         cache = EmbeddingCache(tmp_path / f"{chunk}", embedder.name)
         made = [
-            embed_chunks([name], hashes, tmp_path, embedder, cache, chunk=chunk).vectors
+            embed_chunks([name], hashes, tmp_path, embedder, cache=cache, chunk=chunk).vectors
             for name in hashes
         ]
         again = EmbeddingCache(tmp_path / f"{chunk}", embedder.name)

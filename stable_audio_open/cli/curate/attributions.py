@@ -11,6 +11,7 @@ from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 def attributions(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
+    *,
     output: Annotated[
         Path,
         typer.Option(

@@ -10,6 +10,7 @@ from stable_audio_open.cli.curate.engine import Address, EngineName, Workers, ma
 
 def build(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
+    *,
     audio: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the recordings.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="SET", help="Folder to write, new or empty.")

@@ -22,6 +22,7 @@ def calibrate_music(
     labels: Annotated[
         Path, typer.Argument(metavar="LABELS", help="CSV with the columns file,label (1 is music).")
     ],
+    *,
     audio: AudioFolder,
     tagger: TaggerName,
     seconds: Seconds = DEFAULTS.seconds,

@@ -11,6 +11,7 @@ from stable_audio_open.cli.curate.engine import Address, EngineName, Gpus, Worke
 
 def duplicates(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
+    *,
     audio: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the recordings.")],
     embedder: Annotated[
         str | None,

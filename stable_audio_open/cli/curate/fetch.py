@@ -8,6 +8,7 @@ import typer
 
 def fetch(
     query: Annotated[str, typer.Argument(help='Words to search for; "" for everything.')],
+    *,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of pages and recordings.")
     ],

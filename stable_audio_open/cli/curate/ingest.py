@@ -27,6 +27,7 @@ def ingest(
             "name.wav, or with tags; manifest: a training manifest (manifest.jsonl).",
         ),
     ],
+    *,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the catalogue.")
     ],

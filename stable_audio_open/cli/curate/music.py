@@ -22,6 +22,7 @@ DEFAULTS = MusicGate()
 
 def music(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
+    *,
     audio: AudioFolder,
     tagger: TaggerName,
     threshold: Annotated[

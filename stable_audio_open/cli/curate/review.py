@@ -8,6 +8,7 @@ import typer
 
 def review(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
+    *,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -16,6 +16,7 @@ def run(
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE", help="Fields to change, such as music=null."),
     ] = None,
+    *,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -14,6 +14,7 @@ DEFAULTS = ScanSettings()
 
 def scan(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
+    *,
     audio: AudioFolder,
     most_channels: Annotated[
         int, typer.Option(min=1, help="Recordings of more channels are dropped.")

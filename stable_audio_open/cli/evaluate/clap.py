@@ -10,6 +10,7 @@ from stable_audio_open.cli.evaluate import output as shared
 
 def clap(
     audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="Folder of the recordings.")],
+    *,
     prompts: Annotated[
         Path, typer.Option(metavar="CSV", help="Columns id (file name without suffix) and prompt.")
     ],

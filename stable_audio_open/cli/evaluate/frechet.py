@@ -18,6 +18,7 @@ def frechet(
             metavar="REFERENCE", help="Folder of recordings, or statistics that --cache made."
         ),
     ],
+    *,
     embedder: Annotated[
         str, typer.Option(metavar="NAME", help="Such as clap:FOLDER or musicnn[:WEIGHTS].")
     ],

@@ -12,6 +12,7 @@ from stable_audio_open.settings import STEPS
 
 def generate(
     model: shared.Model,
+    *,
     prompts: shared.Prompts,
     protocol: shared.ProtocolName,
     output: Annotated[

@@ -13,6 +13,7 @@ def kl(
     reference: Annotated[
         Path, typer.Argument(metavar="REFERENCE", help="Folder of recordings of the same ids.")
     ],
+    *,
     tagger: Annotated[
         str,
         typer.Option(

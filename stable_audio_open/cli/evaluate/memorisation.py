@@ -17,6 +17,7 @@ def memorisation(
         str,
         typer.Argument(help='"tiny" (bundled), a checkpoint (folder or file), or a hub name.'),
     ],
+    *,
     data: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the training set.")],
     output: Annotated[
         Path,

@@ -13,6 +13,7 @@ from stable_audio_open.settings import STEPS
 
 def protocol(
     model: shared.Model,
+    *,
     prompts: shared.Prompts,
     protocol: shared.ProtocolName,
     references: Annotated[

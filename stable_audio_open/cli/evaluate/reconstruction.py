@@ -21,6 +21,7 @@ def reconstruction(
         ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the originals.")],
+    *,
     allow_missing: shared.AllowMissing = False,
     output: shared.Output = None,
     text_encoder: options.TextEncoder = None,

@@ -17,6 +17,7 @@ def speed(
             "random weights.",
         ),
     ],
+    *,
     window: Annotated[
         float | None, typer.Option(help="Seconds of sound.", show_default="the model's window")
     ] = None,

@@ -177,4 +177,4 @@ def _embed(
 ) -> Float[Tensor, "records width"]:
     cache = EmbeddingCache(catalogue / EMBEDDINGS, embedder.name)
     files = [str(record.file) for record in records]
-    return embed_files(files, hashes, audio, embedder, cache, engine=engine, load=load)
+    return embed_files(files, hashes, audio, embedder, cache=cache, engine=engine, load=load)

@@ -74,8 +74,8 @@ def embed_chunks(
     hashes: Mapping[str, str],
     folder: Path,
     embedder: Embedder,
-    cache: EmbeddingCache,
     *,
+    cache: EmbeddingCache,
     chunk: float,
 ) -> EmbeddedChunks:
     """Return the vectors of the chunks of files, from the cache where it has them.

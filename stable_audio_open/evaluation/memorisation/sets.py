@@ -72,7 +72,7 @@ class SetEmbedder:
         """
         hashes, unreadable = hash_files(files, folder, self.output / "hashes" / name)
         found = embed_chunks(
-            tuple(hashes), hashes, folder, self.embedder, self.cache, chunk=self.chunk
+            tuple(hashes), hashes, folder, self.embedder, cache=self.cache, chunk=self.chunk
         )
         return EmbeddedSet(
             name,

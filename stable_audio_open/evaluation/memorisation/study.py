@@ -145,9 +145,13 @@ def study_memorisation(
         others.refuse_empty()
     repeated = repeated_groups(library, settings.threshold)
     of_repeated = [place for group in repeated for place in group][: settings.repeated]
-    sets = _generated(of_repeated, library, output, embed, generator, settings)
+    sets = _generated(
+        of_repeated, library, output, embed=embed, generator=generator, settings=settings
+    )
     if generator.reconstruct is not None and settings.random:
-        sets.append(_reconstructed(library, output, embed, generator, settings))
+        sets.append(
+            _reconstructed(library, output, embed=embed, generator=generator, settings=settings)
+        )
     if given is not None and others is not None:
         sets.append(Sounds("given sounds", others, given.captions.keys(), given.captions, None))
     comparison = RecordingComparison(
@@ -193,6 +197,7 @@ def _generated(
     of_repeated: list[int],
     library: EmbeddedSet,
     output: Path,
+    *,
     embed: SetEmbedder,
     generator: Generator,
     settings: StudySettings,
@@ -237,6 +242,7 @@ def _generated(
 def _reconstructed(
     library: EmbeddedSet,
     output: Path,
+    *,
     embed: SetEmbedder,
     generator: Generator,
     settings: StudySettings,
