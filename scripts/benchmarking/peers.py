@@ -1,6 +1,6 @@
 """The parts that diffusers has too, on the same random weights.
 
-diffusers makes the weights; the key map of `checkpoint/diffusers.py` carries them over.
+diffusers makes the weights; the key map of `checkpoint/diffusers/layout.py` carries them over.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import build_transformer, text_config
-from stable_audio_open.checkpoint.diffusers import autoencoder_keys, transformer_keys
+from stable_audio_open.checkpoint.diffusers.layout import autoencoder_keys, transformer_keys
 from stable_audio_open.checkpoint.key_map import KeyMap
 from stable_audio_open.checkpoint.precision import cast
 from stable_audio_open.checkpoint.strict import load_strictly

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.checkpoint import diffusers
 from stable_audio_open.checkpoint import stable_audio_tools as sat
-from stable_audio_open.checkpoint.diffusers_config import pipeline_files
+from stable_audio_open.checkpoint.diffusers import layout as diffusers
+from stable_audio_open.checkpoint.diffusers.config import pipeline_files
 from stable_audio_open.checkpoint.folder import write_tensors, written_beside
 from stable_audio_open.checkpoint.native import stored, stored_tensors, write_text_encoder
 from stable_audio_open.checkpoint.source import TEXT_ENCODER

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
-from stable_audio_open.checkpoint import diffusers, native
+from stable_audio_open.checkpoint import native
 from stable_audio_open.checkpoint import stable_audio_tools as sat
+from stable_audio_open.checkpoint.diffusers import layout as diffusers
 from stable_audio_open.checkpoint.tensors import CheckpointError
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")

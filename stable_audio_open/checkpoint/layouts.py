@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from stable_audio_open.checkpoint import diffusers, native
+from stable_audio_open.checkpoint import native
 from stable_audio_open.checkpoint import stable_audio_tools as sat
+from stable_audio_open.checkpoint.diffusers import layout as diffusers
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.tensors import CheckpointError
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from stable_audio_open.config.check import check, type_info
 from stable_audio_open.config.curation import CurationConfig
-from stable_audio_open.config.describe import found
 from stable_audio_open.config.errors import ConfigError
-from stable_audio_open.config.json_text import parse_json
 from stable_audio_open.config.model import ModelConfig
-from stable_audio_open.config.nearest import did_you_mean
-from stable_audio_open.config.overrides import override
 from stable_audio_open.config.stable_audio_tools import from_stable_audio_tools
+from stable_audio_open.config.values.check import check, type_info
+from stable_audio_open.config.values.describe import found
+from stable_audio_open.config.values.json_text import parse_json
+from stable_audio_open.config.values.nearest import did_you_mean
+from stable_audio_open.config.values.overrides import override
 
 
 def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> ModelConfig:

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 from msgspec.inspect import Metadata, StructType, Type, UnionType, VarTupleType
 
-from stable_audio_open.config.check import type_info
 from stable_audio_open.config.curation import CurationConfig
 from stable_audio_open.config.model import ModelConfig
+from stable_audio_open.config.values.check import type_info
 
 FileConfig = ModelConfig | CurationConfig
 """What a native file may hold."""

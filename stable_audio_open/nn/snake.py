@@ -1,4 +1,4 @@
-"""The Snake activation."""
+"""The Snake activation, as SnakeBeta (log scale): alpha and beta apart, both as logarithms."""
 
 from typing import Any
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stable_audio_open.checkpoint.diffusers_config import read_pipeline_config
+from stable_audio_open.checkpoint.diffusers.config import read_pipeline_config
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.read import model_part, read_config

@@ -12,7 +12,8 @@ from torch import Tensor
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import build_model
 from stable_audio_open.builders.text_encoder import text_encoder_skeleton
-from stable_audio_open.checkpoint import diffusers, stable_audio_tools
+from stable_audio_open.checkpoint import stable_audio_tools
+from stable_audio_open.checkpoint.diffusers import layout as diffusers
 from stable_audio_open.checkpoint.source import TEXT_ENCODER
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.read import read_config

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
-from stable_audio_open.config.check import type_info
 from stable_audio_open.config.schema import (
     FileConfig,
     config_schema,
@@ -12,6 +11,7 @@ from stable_audio_open.config.schema import (
     field_docstrings,
     struct_types,
 )
+from stable_audio_open.config.values.check import type_info
 
 COMMITTED = Path(__file__).parents[2] / "configs/schema.json"
 STRUCTS = sorted(set(struct_types(type_info(FileConfig))), key=lambda struct: struct.__name__)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import TextEncoder
-from stable_audio_open.checkpoint.diffusers import autoencoder_keys
+from stable_audio_open.checkpoint.diffusers.layout import autoencoder_keys
 from stable_audio_open.checkpoint.export import save_diffusers
 from stable_audio_open.checkpoint.strict import load_strictly
 from stable_audio_open.conditions import Conditioning

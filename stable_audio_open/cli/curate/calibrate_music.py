@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stable_audio_open.cli.curate.tagger import (
+from stable_audio_open.cli.curate.options import (
     AudioFolder,
     Classes,
     CountingName,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stable_audio_open.cli.curate.engine import Address, EngineName, Workers, make_engine
+from stable_audio_open.cli.curate.options import Address, EngineName, Workers, make_engine
 from stable_audio_open.curation.catalogue.ingest import REJECTS, SourceRow, with_files
 from stable_audio_open.curation.catalogue.ingest import ingest as write_rows
 

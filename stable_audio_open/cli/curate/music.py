@@ -6,13 +6,17 @@ from typing import Annotated
 
 import typer
 
-from stable_audio_open.cli.curate.engine import Address, EngineName, Gpus, Workers, make_engine
-from stable_audio_open.cli.curate.tagger import (
+from stable_audio_open.cli.curate.options import (
+    Address,
     AudioFolder,
     Classes,
     CountingName,
+    EngineName,
+    Gpus,
     Seconds,
     TaggerName,
+    Workers,
+    make_engine,
 )
 from stable_audio_open.cli.options import Device
 from stable_audio_open.settings import MusicGate

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stable_audio_open.cli.curate.engine import Address, EngineName, Gpus, Workers, make_engine
+from stable_audio_open.cli.curate.options import Address, EngineName, Gpus, Workers, make_engine
 
 
 def run(

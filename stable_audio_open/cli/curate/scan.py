@@ -5,8 +5,13 @@ from typing import Annotated
 
 import typer
 
-from stable_audio_open.cli.curate.engine import Address, EngineName, Workers, make_engine
-from stable_audio_open.cli.curate.tagger import AudioFolder
+from stable_audio_open.cli.curate.options import (
+    Address,
+    AudioFolder,
+    EngineName,
+    Workers,
+    make_engine,
+)
 from stable_audio_open.settings import ScanSettings
 
 DEFAULTS = ScanSettings()

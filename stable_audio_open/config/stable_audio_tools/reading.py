@@ -10,9 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfig, VaeConfig
-from stable_audio_open.config.check import check, type_info
 from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
-from stable_audio_open.config.describe import found
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
@@ -28,6 +26,8 @@ from stable_audio_open.config.training import (
     InverseLRConfig,
 )
 from stable_audio_open.config.transformer import TransformerConfig
+from stable_audio_open.config.values.check import check, type_info
+from stable_audio_open.config.values.describe import found
 
 logger = logging.getLogger(__name__)
 

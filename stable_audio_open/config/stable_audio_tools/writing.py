@@ -8,7 +8,6 @@ from msgspec import UNSET
 
 from stable_audio_open.config.autoencoder import AutoencoderConfig
 from stable_audio_open.config.conditioning import NumberConfig, T5Config
-from stable_audio_open.config.describe import found
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
@@ -17,6 +16,7 @@ from stable_audio_open.config.model import (
 )
 from stable_audio_open.config.stable_audio_tools import layout
 from stable_audio_open.config.training import DemoConfig, DiffusionTrainingConfig, EmaConfig
+from stable_audio_open.config.values.describe import found
 
 logger = logging.getLogger(__name__)
 

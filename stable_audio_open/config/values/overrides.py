@@ -5,10 +5,16 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import NODEFAULT, inspect
 
-from stable_audio_open.config.check import check, choose_struct, field_types, refuse_field, step
-from stable_audio_open.config.describe import allowed, quoted
 from stable_audio_open.config.errors import ConfigError
-from stable_audio_open.config.json_text import parse_json
+from stable_audio_open.config.values.check import (
+    check,
+    choose_struct,
+    field_types,
+    refuse_field,
+    step,
+)
+from stable_audio_open.config.values.describe import allowed, quoted
+from stable_audio_open.config.values.json_text import parse_json
 
 
 def override(value: object, kind: inspect.Type, text: str, *, source: str) -> object:

@@ -1,6 +1,7 @@
-"""The engines by the names that commands know them by, and options that need one."""
+"""Options that several commands of curation share, and the engines by their names."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -8,19 +9,45 @@ import typer
 if TYPE_CHECKING:
     from stable_audio_open.engine.engine import Engine
 
+AudioFolder = Annotated[
+    Path, typer.Option("--audio", metavar="FOLDER", help="Folder of the recordings.")
+]
+TaggerName = Annotated[
+    str,
+    typer.Option(
+        "--tagger",
+        metavar="panns:PATH|musicnn[:WEIGHTS]",
+        help="PANNs' Cnn14_DecisionLevelMax checkpoint (the paper's tagger), or the weights of the "
+        "package musicnn (MTT_musicnn, MSD_musicnn).",
+    ),
+]
+Seconds = Annotated[float, typer.Option(help="Music for so long goes to review.")]
+CountingName = Annotated[
+    Literal["total", "contiguous"],
+    typer.Option(help="Seconds in all, or the longest stretch."),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes",
+        metavar="NAME",
+        help="Class of music; may be given again.",
+        show_default="the tagger's general ones",
+    ),
+]
 EngineName = Annotated[
     Literal["serial", "processes", "ray"],
     typer.Option("--engine", help="Work in this process, in several, or on a Ray cluster."),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Of processes and ray.", show_default="one per core"),
+    typer.Option(min=1, help="Processes, or workers of Ray.", show_default="one per core"),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT|auto",
-        help="Of the Ray cluster, whose nodes see the files at the same paths.",
+        help="Address of the Ray cluster, whose nodes see the files at the same paths.",
         show_default="one on this machine",
     ),
 ]

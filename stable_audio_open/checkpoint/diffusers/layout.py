@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stable_audio_open.checkpoint.diffusers_config import (
+from stable_audio_open.checkpoint.diffusers.config import (
     AUTOENCODER_CLASS,
     class_name,
     read_autoencoder_config,

@@ -12,9 +12,9 @@ from typing import NoReturn
 import msgspec
 from msgspec import inspect
 
-from stable_audio_open.config.describe import allowed, found, quoted
 from stable_audio_open.config.errors import ConfigError
-from stable_audio_open.config.nearest import did_you_mean, nearest
+from stable_audio_open.config.values.describe import allowed, found, quoted
+from stable_audio_open.config.values.nearest import did_you_mean, nearest
 
 type_info = cache(inspect.type_info)
 

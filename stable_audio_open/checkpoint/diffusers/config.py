@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfig, VaeConfig
-from stable_audio_open.config.check import check, type_info
 from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
-from stable_audio_open.config.describe import found
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.fields import Positive
-from stable_audio_open.config.json_text import parse_json
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig
+from stable_audio_open.config.values.check import check, type_info
+from stable_audio_open.config.values.describe import found
+from stable_audio_open.config.values.json_text import parse_json
 
 CONFIG = "config.json"
 AUTOENCODER_CLASS = "AutoencoderOobleck"

@@ -1,0 +1,1 @@
+"""The layout of diffusers: its configurations and its names of tensors."""

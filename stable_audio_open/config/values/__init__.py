@@ -1,0 +1,1 @@
+"""JSON values against configuration types: parsing, checks, overrides, and words for mistakes."""
