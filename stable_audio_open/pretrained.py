@@ -162,7 +162,7 @@ def load(
     Args:
         source: `"tiny"` (bundled), a folder or file, or a hub name such as
             `stabilityai/stable-audio-open-1.0`. Native, stable-audio-tools and diffusers layouts
-            are told apart by their files; a lone autoencoder gives an `AudioAutoencoder`.
+            are identified by their files; a lone autoencoder gives an `AudioAutoencoder`.
         device: Where to; a CUDA device if there is one, else the CPU.
         dtype: Type of the weights, float32 unless said otherwise. Frequencies stay at least in
             float32, and the text encoder in the type it comes in (float32 when loaded here).

@@ -13,7 +13,7 @@ def slaney_filters(
     """Return triangles of equal area on Slaney's mel scale, as librosa has them by default.
 
     Args:
-        size: Of the window, in samples.
+        size: Samples of the window.
         bands: How many.
         sample_rate: In hertz.
         lowest: Hertz.
@@ -40,7 +40,7 @@ class MelSpectrogram(nn.Module):
 
     Args:
         sample_rate: In hertz.
-        size: Of window and transform, in samples.
+        size: Samples of the window and the transform.
         hop: Samples between frames.
         bands: How many.
         lowest: Hertz, where the first filter starts.

@@ -13,7 +13,7 @@ SIZE = 2048
 HOP = 1024
 BANDS = 64
 FRAMES = 94
-"""Of a window, which lasts 3.008 s."""
+"""Frames of a window, which lasts 3.008 s."""
 
 RANGE_DB = 60.0
 """What is farther below the loudest point of a window counts as silence."""

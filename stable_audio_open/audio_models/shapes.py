@@ -16,15 +16,15 @@ def check_shapes(
     """Compare names and shapes.
 
     Args:
-        found: Of the checkpoint.
-        wanted: Of the network; they may be on the meta device.
+        found: Tensors of the checkpoint.
+        wanted: Tensors of the network; they may be on the meta device.
         where: What the error begins with.
         network: What the error calls the network.
         hint: What the error ends with.
 
     Raises:
-        ValueError: A tensor is missing, left over or of another shape; the first one is told, by
-            name.
+        ValueError: A tensor is missing, left over or of another shape; the first one is
+            named.
     """
     for name in sorted(found.keys() | wanted.keys()):
         has = list(found[name].shape) if name in found else "of nothing"

@@ -11,7 +11,7 @@ class StereoEmbedder:
     """Left and right embedded apart, their vectors side by side, as in the paper (section 6.1).
 
     Args:
-        embedder: Of one channel.
+        embedder: An embedder of one channel.
     """
 
     def __init__(self, embedder: Embedder) -> None:

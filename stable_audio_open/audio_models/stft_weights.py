@@ -17,7 +17,9 @@ REAL = "spectrogram_extractor.stft.conv_real.weight"
 IMAGINARY = "spectrogram_extractor.stft.conv_imag.weight"
 FILTERS = "logmel_extractor.melW"
 TOLERANCE = 1e-4
-"""Of the greatest weight; the published ones are the same formulas in another order."""
+"""Largest difference, as a share of the greatest weight.
+
+The published ones are the same formulas in another order."""
 
 
 def front_end_tensors(spectrogram: MelSpectrogram) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ def reconstruction_distances(
     """Compare a decoded recording with its original.
 
     Args:
-        decoded: Of the same shape.
+        decoded: A signal of the same shape.
         original: What is shorter than 2048 samples is followed by silence, on both sides. Of one
             that is silent throughout, all channels count.
         sample_rate: In hertz, of both.

@@ -29,7 +29,7 @@ class FixedRecording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_fixed_set(recordings: Sequence[FixedRecording], *, source: str) -> None:
-    """Check that the recordings can be told apart, and that each can be read.
+    """Check that the recordings have names of their own, and that each can be read.
 
     Args:
         recordings: At least one.
@@ -94,7 +94,7 @@ class FixedSet:
 
         Raises:
             AudioFileError: A recording cannot be read.
-            ValueError: All of them are silent: nothing can be told by them.
+            ValueError: All of them are silent: they measure nothing.
         """
         silent = [is_silent(self.read(recording)) for recording in self.recordings]
         if all(silent):

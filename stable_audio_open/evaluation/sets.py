@@ -15,9 +15,9 @@ class MatchedRecordings(NamedTuple):
 
     common: tuple[str, ...]
     missing: tuple[str, ...]
-    """Of the reference alone."""
+    """Identifiers of the reference alone."""
     extra: tuple[str, ...]
-    """Of the other set alone."""
+    """Identifiers of the other set alone."""
 
 
 def recordings_by_id(folder: Path) -> dict[str, Path]:
@@ -55,7 +55,7 @@ def match(
     Args:
         own: By id.
         reference: By id.
-        names: Of both, for the error.
+        names: Names of both, for the error.
         allow_missing: Take what both have.
 
     Raises:

@@ -18,9 +18,9 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-"""Of those that are there transformers reads the first, whatever else lies beside it."""
+"""Files of weights: transformers reads the first that is there, whatever else lies beside it."""
 INDICES = ("position_ids", "token_type_ids", "relative_position_index")
-"""Of buffers that versions of transformers wrote or did not; nothing in them is learnt."""
+"""Buffers that some versions of transformers wrote; nothing in them is learnt."""
 DOWNLOAD = (
     "download 630k-audioset-fusion-best.pt from https://huggingface.co/lukewys/laion_clap, and "
     "vocab.json and merges.txt of https://huggingface.co/FacebookAI/roberta-base beside it; or the "

@@ -15,7 +15,7 @@ from torch.nn import functional
 from stable_audio_open.audio_models.windows import covering
 
 MAX_TOKENS = 77
-"""What LAION-CLAP hears of a text; more is cut off."""
+"""Tokens that LAION-CLAP reads of a text; more is cut off."""
 
 TEXTS = 32
 """Embedded at once."""
@@ -71,7 +71,7 @@ class ClapEmbedder:
 
     @property
     def fuses(self) -> bool:
-        """Whether the model hears excerpts of a longer recording and the whole of it at once."""
+        """Whether the model takes excerpts of a longer recording together with the whole of it."""
         return bool(self.extractor.truncation == "fusion")
 
     @torch.inference_mode()
@@ -80,7 +80,7 @@ class ClapEmbedder:
 
         Args:
             mono: At `sample_rate`.
-            seed: Of the excerpts of what is longer than the model's window, 0 to 2^32 - 1.
+            seed: Seed of the excerpts of what is longer than the model's window, 0 to 2^32 - 1.
         """
         return self._embed(_sixteen_bits(mono), seed)
 

@@ -25,7 +25,7 @@ SAMPLE_RATE = 16000
 HOP = 256
 BANDS = 96
 PATCH = 187
-"""Frames that the network hears at once, 3 s; one patch makes one frame of the output."""
+"""Frames that the network takes at once, 3 s; one patch makes one frame of the output."""
 
 NORM_EPS = 1e-3
 TRAINING_STATE = ("Adam", "beta1_power", "beta2_power")

@@ -22,7 +22,7 @@ HOP = 242
 BANDS = 256
 STRIDE = SAMPLE_RATE // 2
 FRAMES = math.ceil(SAMPLE_RATE / HOP)
-"""Of a window, which is one second long."""
+"""Frames of a window, which is one second long."""
 
 FLOOR = 1e-10
 DYNAMIC_RANGE = 80.0
@@ -119,7 +119,7 @@ class OpenL3Embedder:
 
 
 def one_second_windows(mono: Float[Tensor, "time"]) -> Float[Tensor, "windows 48000"]:
-    """Return what the network hears of a recording at 48 kHz."""
+    """Return the input of the network, from a recording at 48 kHz."""
     beyond = max(0, len(mono) + STRIDE - SAMPLE_RATE)
     length = SAMPLE_RATE + math.ceil(beyond / STRIDE) * STRIDE
     return F.pad(mono, (STRIDE, length - STRIDE - len(mono))).unfold(0, SAMPLE_RATE, STRIDE)

@@ -27,7 +27,7 @@ POOLING = 32
 """Frames of the spectrogram that become one segment: five of the six blocks halve it."""
 
 CONTEXT = 5
-"""Segments on either side of one that it hears: 158 frames by its convolutions and poolings, and
+"""Segments on either side that it takes with one: 158 frames by its convolutions and poolings, and
 half a window."""
 
 MUSIC_CLASSES = ("Music", "Musical instrument", "Singing", "Song", "Background music")

@@ -1,4 +1,4 @@
-"""JSON values against configuration types: the first fault is told with its place and remedy.
+"""JSON values against configuration types: the first fault is reported with its place and remedy.
 
 msgspec's own messages lack the nearest name and the allowed ones, so the types are walked here;
 msgspec then builds the structs and runs their `__post_init__`.

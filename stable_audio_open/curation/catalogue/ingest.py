@@ -17,7 +17,7 @@ LARGEST_RATE, MOST_CHANNELS, LAST_YEAR = 2**31 - 1, 2**15 - 1, 9999
 
 
 class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What one row of a source says, or why that cannot be told."""
+    """What one row of a source says, or why that is unknown."""
 
     source: str
     """File or folder."""

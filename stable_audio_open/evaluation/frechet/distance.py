@@ -33,7 +33,7 @@ from stable_audio_open.evaluation.weights import weights_hash
 
 STATISTICS_SUFFIX = ".safetensors"
 POINTS = 15
-"""Of an extrapolation."""
+"""Points of an extrapolation."""
 
 
 class FrechetResult(Result, frozen=True, kw_only=True):
@@ -76,10 +76,10 @@ def evaluate_frechet(
         cache: Statistics of the reference; read where it exists, written where it does not.
         allow_missing: The sets may have different ids.
         paired: A recording has the id of its reference; else ids are not compared.
-        points: Of the extrapolation to infinitely many windows; 0 leaves it out. None takes 15,
-            where there are the 60 windows that these need.
-        seed: Of the extrapolation.
-        memory: Of what was heard, for sets that share recordings.
+        points: Points of the extrapolation to infinitely many windows; 0 leaves it out. None takes
+            15, where there are the 60 windows that these need.
+        seed: Seed of the extrapolation.
+        memory: Results that were computed before, for sets that share recordings.
 
     Raises:
         AudioFileError: A recording cannot be read.
@@ -169,10 +169,10 @@ def reference_statistics(
     Args:
         files: By id.
         embedder: Judges.
-        embedder_hash: Of its weights.
+        embedder_hash: Hash of its weights.
         channels: See `embed_recordings`.
         cache: Written where it does not exist.
-        memory: Of what was heard.
+        memory: Results that were computed before.
 
     Raises:
         UnmeasurableError: There are fewer than two windows.

@@ -31,7 +31,7 @@ class Extrapolation(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[int, ...]
     """Windows in each subset."""
     distances: tuple[float, ...]
-    """Of each subset."""
+    """Distance of each subset."""
 
 
 def check_points(points: int) -> None:
@@ -52,10 +52,10 @@ def extrapolate(
     """Return the line through the distances of random subsets, evenly spaced in 1 / windows.
 
     Args:
-        vectors: Of the set that is judged; subsets are drawn without replacement.
+        vectors: Vectors of the set that is judged; subsets are drawn without replacement.
         reference: What the distance is to, whole throughout.
         points: Subsets, the whole set included.
-        seed: Of the subsets.
+        seed: Seed of the subsets.
 
     Raises:
         ValueError: There are fewer than 3 points, or too few windows for subsets of different size.

@@ -90,7 +90,7 @@ def contributions(
     reference m', C' optimally.
 
     Args:
-        vectors: Of all files.
+        vectors: Vectors of all files.
         owners: The file of each vector, from 0.
         files: How many.
         reference: What the distance is to.

@@ -36,7 +36,7 @@ class Vectors(NamedTuple):
 
     ids: tuple[str, ...]
     values: Float[Tensor, "windows width"]
-    """Of all recordings in order."""
+    """Vectors of all recordings in order."""
     owners: Int64[Tensor, "windows"]
     """Places in `ids`."""
     silent: tuple[str, ...]
@@ -62,10 +62,10 @@ def embed_recordings(
 
     Args:
         files: By id; at least one.
-        embedder: Hears left and right apart, or their mean.
+        embedder: Embeds left and right apart, or their mean.
         channels: `stereo` joins the vectors of both sides to one of twice the width, and takes mono
             recordings for equal sides, as the paper's evaluation does.
-        memory: Of what was heard, for sets that share recordings.
+        memory: Results that were computed before, for sets that share recordings.
 
     Raises:
         AudioFileError: A file cannot be read.

@@ -25,7 +25,7 @@ class ChunkVectors(NamedTuple):
     """The chunks of recordings, recording after recording."""
 
     values: Float[Tensor, "chunks width"]
-    """Of length 1."""
+    """Vectors of length 1."""
     owners: Int64[Tensor, "chunks"]
     """Place of the recording; every recording has at least one chunk."""
     starts: Float[Tensor, "chunks"]
@@ -46,7 +46,7 @@ class EmbeddedChunks(NamedTuple):
     silent: tuple[str, ...]
     """The other recordings: all their chunks are silent."""
     silent_chunks: int
-    """Of all recordings."""
+    """Silent chunks of all recordings."""
 
 
 class Neighbours(NamedTuple):
@@ -86,10 +86,10 @@ def embed_chunks(
 
     Args:
         files: Relative to `folder`.
-        hashes: Of the audio of each file.
-        folder: Of the recordings.
+        hashes: Hash of the audio of each file.
+        folder: Folder of the recordings.
         embedder: Gets each chunk at its rate, as the mean of the channels.
-        cache: Of this embedder.
+        cache: Cache of this embedder.
         chunk: Seconds.
 
     Raises:

@@ -30,7 +30,7 @@ class EmbeddedSet(NamedTuple):
     folder: Path
     files: tuple[str, ...]
     hashes: Mapping[str, str]
-    """Of the audio, by file."""
+    """Hash of the audio, by file."""
     vectors: ChunkVectors
     silent: tuple[str, ...]
     """Files that are left out, since all of their chunks are silent."""
@@ -66,8 +66,8 @@ class SetEmbedder:
         """Return a set without silence and without files that cannot be read (with a warning).
 
         Args:
-            name: Of the set, and of its list of hashes.
-            folder: Of the recordings.
+            name: Name of the set, and of its list of hashes.
+            folder: Folder of the recordings.
             files: Relative to it.
         """
         hashes, unreadable = hash_files(files, folder, self.output / "hashes" / name)

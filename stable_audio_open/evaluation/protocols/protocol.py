@@ -58,7 +58,7 @@ class Protocol(NamedTuple):
 def without(words: Sequence[str]) -> Rule:
     """Return the rule that drops prompts with any of the words, even as a part of another word.
 
-    Lower and upper case are told apart.
+    Lower and upper case differ.
     """
     return lambda text: not any(word in text for word in words)
 

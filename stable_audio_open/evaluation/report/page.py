@@ -35,7 +35,7 @@ def page(
     Args:
         tables: All.
         runs: Those whose files can be heard.
-        folder: Of the page; players find the files relative to it.
+        folder: Folder of the page; players find the files relative to it.
         players: For each run, so many of its files, evenly spread over it.
     """
     heard = [_heard(run, folder, players) for run in runs]

@@ -61,7 +61,7 @@ def make_sets(
     """Make all that the tables of a part are about.
 
     Args:
-        model: Of an autoencoder alone, the tables of autoencoders are all there are.
+        model: The model; of an autoencoder alone, the tables of autoencoders are all there are.
         asked: Captions, references and sampling.
         part: Which tables.
         processes: They share the work.

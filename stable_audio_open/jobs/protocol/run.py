@@ -79,7 +79,7 @@ def run_protocol(request: ProtocolRequest, *, tell: Tell = _silent) -> None:
     """
     asked = check_protocol(request)
     with joined_processes() as processes:
-        # What is wrong with a network is told before any work.
+        # What is wrong with a network is said before any work.
         metrics = processes.in_first(
             partial(
                 load_metrics,
