@@ -17,6 +17,7 @@ from stable_audio_open.data.encoding import Encoded, LatentEncoder, encode_recor
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.tars import open_bytes
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,11 @@ def encode_recordings(
 
     Raises:
         AudioFileError: a recording cannot be read, and there is no `faults`.
+        ValueError: the file of a recording leads out of the folder, or of the cache.
     """
+    for recording in recordings:
+        if not is_inside(recording.file):
+            raise ValueError(f"file is {recording.file!r}; give a path inside {folder}")
     weights = fingerprint(autoencoder)
     target = Path(cache) / weights[:16]
     cached: list[CachedLatents | None] = []

@@ -1,11 +1,12 @@
 """The manifest: one JSON object a line, one line a recording."""
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.tars import is_there
 from stable_audio_open.manifest import ManifestLine
 
@@ -62,12 +63,12 @@ def write_manifest(path: str | Path, recordings: Sequence[Recording]) -> None:
 
 
 def _check(recording: Recording, folder: Path, where: str) -> None:
-    file = PurePosixPath(recording.file)
-    if not recording.file or file.is_absolute() or ".." in file.parts:
+    if not is_inside(recording.file):
         raise ValueError(
             f"{where}: file is {recording.file!r}; give a path inside the folder of the manifest"
         )
     if not recording.caption.strip():
         raise ValueError(f"{where}: the caption of {recording.file!r} is empty; describe the sound")
-    if not is_there(folder / file):
-        raise ValueError(f"{where}: {folder / file} is not there; add it or remove the line")
+    if not is_there(folder / recording.file):
+        file = folder / recording.file
+        raise ValueError(f"{where}: {file} is not there; add it or remove the line")

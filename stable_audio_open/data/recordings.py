@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from stable_audio_open.data.manifest import Recording, read_manifest
+from stable_audio_open.files.inside import is_inside, is_name
 from stable_audio_open.files.tars import ArchiveError, members
 from stable_audio_open.manifest import INDEX, SetIndex, SetShard
 
@@ -38,7 +39,7 @@ def read_recordings(folder: str | Path, manifest: str = "manifest.jsonl") -> lis
     if path.name == INDEX:
         inside = PurePosixPath(manifest).parent
         # Latents are kept by the names of recordings, so these stay below the folder.
-        if inside.is_absolute() or ".." in inside.parts:
+        if not is_inside(manifest):
             raise ValueError(
                 f"manifest is {manifest!r}; give the path of an {INDEX} inside {folder}, or a "
                 "folder that holds it"
@@ -99,7 +100,7 @@ def _read_shard(index: Path, shard: SetShard, inside: PurePosixPath) -> list[Rec
         shard: Its entry in the index.
         inside: The tar, relative to the folder of the recordings.
     """
-    if PurePosixPath(shard.file).name != shard.file or inside.suffix != ".tar":
+    if not is_name(shard.file) or inside.suffix != ".tar":
         raise ValueError(
             f"{index}: a shard is named {shard.file!r}; allowed: names of .tar files beside it"
         )
@@ -122,6 +123,8 @@ def _read_shard(index: Path, shard: SetShard, inside: PurePosixPath) -> list[Rec
     except ArchiveError as error:
         raise ValueError(str(error)) from error
     for one in described:
+        if not is_inside(one.file):
+            raise ValueError(f"{tar}: describes {one.file!r}, a path that leads out of it; {AGAIN}")
         if one.file not in held:
             raise ValueError(f"{tar}/{one.file}: is described in the tar but missing; {AGAIN}")
     if len(described) != shard.recordings:

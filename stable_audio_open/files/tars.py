@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from stable_audio_open.files.inside import is_inside
+
 BLOCK = 512
 BUFFER = 1 << 16
 
@@ -127,6 +129,11 @@ def _read_headers(tar: Path) -> dict[str, TarSpan]:
                 raise ArchiveError(f"{tar}: the tar is truncated ({error}); {again}") from error
             raise ArchiveError(f"{tar}: not an uncompressed tar ({error}); {again}") from error
         # tarfile takes any header that it cannot read, but the first, for the end.
+        for name in found:
+            if not is_inside(name):
+                raise ArchiveError(
+                    f"{tar}: holds {name!r}, a path that leads out of it; do not use this tar"
+                )
         file.seek(end)
         if file.read(BLOCK) != bytes(BLOCK):
             raise ArchiveError(f"{tar}: the tar is truncated or damaged at byte {end}; {again}")

@@ -280,3 +280,56 @@ def test_recordings_and_latents_are_told_apart(shards: Path, tmp_path: Path) -> 
     assert not holds_recordings(tmp_path)
     with pytest.raises(ValueError, match=r"index.json: lists latents, not recordings; train on"):
         read_recordings(tmp_path, "index.json")
+
+
+OUTSIDE = "../../../../victim/model"
+
+
+@pytest.mark.parametrize("also_named_so", [True, False])
+def test_no_path_in_a_tar_leads_out_of_it(
+    shards: Path,
+    rewrite: Rewrite,
+    autoencoder: AudioAutoencoder,
+    tmp_path: Path,
+    also_named_so: bool,
+) -> None:
+    """Latents are written below the cache by the names of recordings."""
+    victim = tmp_path / "victim" / "model.flac.safetensors"
+    victim.parent.mkdir()
+    victim.write_bytes(b"weights")
+
+    def hostile(held: dict[str, bytes]) -> dict[str, bytes]:
+        described = json.loads(held["000000000.json"]) | {"file": f"{OUTSIDE}.flac"}
+        changed = held | {"000000000.json": json.dumps(described).encode()}
+        if also_named_so:
+            changed[f"{OUTSIDE}.flac"] = changed.pop("000000000.flac")
+        return changed
+
+    rewrite(hostile)
+    message = (
+        rf"shard-000000.tar: (holds|describes) '{OUTSIDE}.flac', a path that leads out of it; "
+    )
+    with pytest.raises(ValueError, match=message):
+        read_recordings(shards, "index.json")
+    recordings = [Recording(file=f"{OUTSIDE}.flac", caption="x")]
+    with pytest.raises(ValueError, match=rf"^file is '{OUTSIDE}.flac'; give a path inside "):
+        encode_recordings(
+            autoencoder=autoencoder,
+            recordings=recordings,
+            folder=shards,
+            cache=tmp_path / "cache",
+            channels=2,
+            window_samples=RATE,
+        )
+    assert victim.read_bytes() == b"weights"
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("name", ["../x.tar", "/x.tar", "a/x.tar", "", "."])
+def test_shards_lie_beside_their_index(shards: Path, name: str) -> None:
+    path = shards / "index.json"
+    index = json.loads(path.read_bytes())
+    index["shards"][0]["file"] = name
+    path.write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=rf"index.json: a shard is named '{name}'; allowed: names"):
+        read_recordings(shards, "index.json")

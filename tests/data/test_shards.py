@@ -395,3 +395,13 @@ def test_a_shard_that_was_never_made(plan: Plan, autoencoder: AudioAutoencoder) 
     encode_shards(plan, autoencoder, rank=1, processes=2)
     with pytest.raises(ValueError, match=r"shard-000000\.tar: is missing or does not hold the"):
         write_index(plan)
+
+
+def test_shards_lie_beside_their_index(plan: Plan, encode: Callable[..., int]) -> None:
+    encode()
+    path = plan.output / "index.json"
+    index = json.loads(path.read_bytes())
+    index["shards"][0]["file"] = "../shard-000000.tar"
+    path.write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"a shard is named '../shard-000000.tar'; allowed: names"):
+        read_index(plan.output)

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 
 from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.folder import checked_info
+from stable_audio_open.files.inside import is_inside
 from stable_audio_open.manifest import ManifestLine
 
 
@@ -62,10 +63,9 @@ def _sources(manifest: Path) -> Iterator[str]:
 
 def _record(text: bytes, audio: Path, sources: Counter[str]) -> CatalogueRecord:
     line = msgspec.json.decode(text, type=ManifestLine)
-    file = PurePosixPath(line.file)
-    if not file.parts or file.is_absolute() or ".." in file.parts:
+    if not is_inside(line.file):
         raise ValueError(f"file is {line.file!r}; give a path inside {audio}")
-    info = checked_info(audio / file)
+    info = checked_info(audio / line.file)
     if not line.source:
         name = f"folder:{line.file}"
     elif sources[line.source] > 1:

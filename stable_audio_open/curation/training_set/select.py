@@ -12,6 +12,7 @@ from stable_audio_open.audio.files import AudioFileError, AudioInfo, audio_info
 from stable_audio_open.curation.catalogue.decisions import Decision
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.files.atomic import replace_bytes, written_beside
+from stable_audio_open.files.inside import is_inside
 from stable_audio_open.manifest import ManifestLine
 
 MANIFEST = "manifest.jsonl"
@@ -64,13 +65,13 @@ def open_items(
     items: list[SelectedRecording] = []
     unusable: dict[str, str] = {}
     for record in records:
-        file = PurePosixPath(record.file or "")
-        if not file.parts or file.is_absolute() or ".." in file.parts:
+        file = record.file or ""
+        if not is_inside(file):
             raise ValueError(f"{record.id}: file is {record.file!r}; give a path inside {audio}")
         try:
             items.append(SelectedRecording(record, audio_info(audio / file)))
         except AudioFileError as error:
-            unusable[str(file)] = str(error)
+            unusable[str(PurePosixPath(file))] = str(error)
             logger.warning("recording left out: %s", error)
     if not items:
         reasons = "; ".join(list(unusable.values())[:1])

@@ -18,6 +18,7 @@ from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.latents import EncodedSet, Moments
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import holds_recordings
+from stable_audio_open.files.inside import is_name
 from stable_audio_open.manifest import INDEX
 
 FORMAT = 1
@@ -152,6 +153,11 @@ def read_index(folder: Path) -> LatentIndex:
     index, _ = read_json(path, LatentIndex)
     if index.format != FORMAT:
         raise ValueError(f"{path}: has format {index.format}; allowed: {FORMAT}; {AGAIN}")
+    for listed in index.shards:
+        if not is_name(listed.file):
+            raise ValueError(
+                f"{path}: a shard is named {listed.file!r}; allowed: names of files beside it"
+            )
     return index
 
 
