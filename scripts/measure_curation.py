@@ -101,7 +101,7 @@ def _timed(what: str, command: list[str]) -> float:
 
 def _prompts(options: argparse.Namespace) -> None:
     from stable_audio_open.curation.catalogue.parquet import read_catalogue
-    from stable_audio_open.curation.training_set.prompts import prompt_of_epoch
+    from stable_audio_open.curation.training_set.epoch_prompt import prompt_of_epoch
     from stable_audio_open.prompts import is_described
 
     drawn = characters = 0

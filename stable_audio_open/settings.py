@@ -9,6 +9,11 @@ STEPS = 100
 GUIDANCE_SCALE = 7.0
 """Scale of classifier-free guidance (section 4.2)."""
 
+RANDOM_RECORDINGS = 100
+"""Recordings of the whole set that give prompts in the memorisation study (11,000 in 5.3)."""
+CANDIDATES = 50
+"""Nearest pairs that a person listens to in the memorisation study (section 5.3)."""
+
 Counting = Literal["total", "contiguous"]
 
 

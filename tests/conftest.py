@@ -33,6 +33,13 @@ SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 16000
 WORDS = ("deep", "kick", "drum", "soft", "bright", "bell", "long", "warm", "bass", "with")
 
+LONGEST = ("test_shipped_configs.py", "test_readme_training.py", "test_types.py")
+"""Files that take minutes; they come first, so that no process works alone in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 def small_autoencoder() -> autoencoder_config.AutoencoderConfig:
     """A stereo autoencoder of 32 samples per latent."""

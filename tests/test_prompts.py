@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
-from stable_audio_open.curation.training_set.prompts import prompt_of_epoch
+from stable_audio_open.curation.training_set.epoch_prompt import prompt_of_epoch
 from stable_audio_open.prompts import PromptSettings, draw_prompt
 
 PIZZA = CatalogueRecord(

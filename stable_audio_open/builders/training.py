@@ -27,7 +27,7 @@ from stable_audio_open.config.training import (
     InverseLRConfig,
 )
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.losses.reconstruction import StereoSpectralLoss
+from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
 from stable_audio_open.training.adversarial import AdversarialTraining, AdversarialWeights
 from stable_audio_open.training.autoencoder import (
     AutoencoderLossWeights,

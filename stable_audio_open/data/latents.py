@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stable_audio_open.data.caption_or_metadata import draw_prompt
 from stable_audio_open.data.manifest import Recording
-from stable_audio_open.data.prompts import draw_prompt
 from stable_audio_open.prompts import PromptSettings
 
 

@@ -37,7 +37,7 @@ from stable_audio_open.curation.review.table import is_filled, open_cases, read_
 from stable_audio_open.curation.scan import scan_catalogue
 from stable_audio_open.curation.training_set.chunks import ChunkSettings
 from stable_audio_open.curation.training_set.current import inputs_hash, keep_current, read_summary
-from stable_audio_open.curation.training_set.prompts import prompt_of_epoch
+from stable_audio_open.curation.training_set.epoch_prompt import prompt_of_epoch
 from stable_audio_open.curation.training_set.select import select
 from stable_audio_open.curation.training_set.write import build_training_set
 from stable_audio_open.engine.engine import Engine

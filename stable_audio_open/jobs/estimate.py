@@ -30,7 +30,7 @@ from stable_audio_open.config.training import (
     DiffusionTrainingConfig,
     EmaConfig,
 )
-from stable_audio_open.losses.reconstruction import StereoSpectralLoss
+from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.autoencoder import AutoencoderTraining, freeze_encoder
 from stable_audio_open.training.diffusion import DiffusionTraining

@@ -32,7 +32,7 @@ from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.prompts import draw_prompt, is_described
-from stable_audio_open.settings import GUIDANCE_SCALE, STEPS
+from stable_audio_open.settings import CANDIDATES, GUIDANCE_SCALE, RANDOM_RECORDINGS, STEPS
 
 LONGEST_CHUNK = 10.0
 """Seconds that are compared at once where the request does not say and the window is longer."""
@@ -65,11 +65,11 @@ class MemorisationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Least cosine of repeated training data; None finds recordings of the same samples alone."""
     repeated: int | None = None
     """Repeated recordings that give prompts; None is all."""
-    random: int = 100
+    random: int = RANDOM_RECORDINGS
     """Random training recordings that give prompts."""
     per_prompt: int = 1
     """Sounds for each of these recordings."""
-    top: int = 50
+    top: int = CANDIDATES
     """Candidates to listen to, of each origin."""
     chunk: float | None = None
     """Seconds that are compared at once; None is the model's window, at most 10."""

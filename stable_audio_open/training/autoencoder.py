@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-from stable_audio_open.losses.reconstruction import StereoSpectralLoss
+from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
 from stable_audio_open.training.ema import (
     EmaSchedule,
     OffloadedAverage,

@@ -14,7 +14,7 @@ from stable_audio_open.builders.model import TextEncoder, build_model
 from stable_audio_open.builders.training import autoencoder_task, diffusion_task, new_autoencoder
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.training import LoraConfig
-from stable_audio_open.losses.reconstruction import StereoSpectralLoss
+from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.autoencoder import freeze_encoder
 from tests.needs import compiling, needs_compiler

@@ -16,7 +16,7 @@ def prompts(
     import random
 
     from stable_audio_open.curation.catalogue.parquet import read_catalogue
-    from stable_audio_open.curation.training_set.prompts import prompt_of_epoch
+    from stable_audio_open.curation.training_set.epoch_prompt import prompt_of_epoch
     from stable_audio_open.prompts import is_described
 
     described = [record for record in read_catalogue(catalogue) if is_described(record)]

@@ -9,7 +9,7 @@ from stable_audio_open.cli import options
 
 if TYPE_CHECKING:
     from stable_audio_open.evaluation.memorisation.result import Memorisation
-from stable_audio_open.settings import STEPS
+from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS, STEPS
 
 
 def memorisation(
@@ -49,7 +49,7 @@ def memorisation(
     ] = None,
     random: Annotated[
         int, typer.Option(help="Random training recordings that give prompts.")
-    ] = 100,
+    ] = RANDOM_RECORDINGS,
     per_prompt: Annotated[int, typer.Option(help="Sounds for each of these recordings.")] = 1,
     prompts: Annotated[
         Literal["caption", "metadata"],
@@ -73,7 +73,7 @@ def memorisation(
             help="Compare what the autoencoder makes of the random recordings: an exact copy.",
         ),
     ] = False,
-    top: Annotated[int, typer.Option(help="Candidates to listen to, of each origin.")] = 50,
+    top: Annotated[int, typer.Option(help="Candidates to listen to, of each origin.")] = CANDIDATES,
     chunk: Annotated[
         float | None,
         typer.Option(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stable_audio_open.evaluation.generations.prompted import PromptedSettings
 from stable_audio_open.evaluation.result import Result
+from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS
 
 BINS = 40
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
@@ -31,11 +32,11 @@ class StudySettings(msgspec.Struct, frozen=True, kw_only=True):
     recordings of the same samples alone."""
     repeated: int | None = None
     """Repeated recordings that give prompts; None is all."""
-    random: int = 100
+    random: int = RANDOM_RECORDINGS
     """Recordings of the whole set that give prompts, at most all (11,000 in the paper)."""
     per_prompt: int = 1
     """Sounds for each of these recordings."""
-    top: int = 50
+    top: int = CANDIDATES
     """Candidates of each section, as in the paper."""
     chunk: float = 10.0
     """Seconds that are compared at once."""

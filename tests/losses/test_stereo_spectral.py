@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.losses.reconstruction import Reference, StereoSpectralLoss
+from stable_audio_open.losses.stereo_spectral import Reference, StereoSpectralLoss
 
 pytestmark = pytest.mark.numerical
 

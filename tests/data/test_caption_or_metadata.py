@@ -3,8 +3,8 @@ from collections import Counter
 
 import pytest
 
+from stable_audio_open.data.caption_or_metadata import draw_prompt
 from stable_audio_open.data.manifest import Recording
-from stable_audio_open.data.prompts import draw_prompt
 from stable_audio_open.prompts import PromptSettings
 
 KICK = Recording(file="a.wav", caption="Kick drum haus", tags=("kick drum", "haus", "dry"))
