@@ -49,12 +49,11 @@ def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None
     return TextEncoder(tokens, encoder.eval(), encoder.config.d_model)
 
 
-def text_encoder_skeleton(name: str | Path, *, device: str = "meta") -> TextEncoder:
-    """Build a T5 encoder without its weights, to count its parameters without a download.
+def text_encoder_skeleton(name: str | Path) -> TextEncoder:
+    """Build a T5 encoder on the meta device, to count its parameters without a download.
 
     Args:
         name: A published size such as `t5-base`, or a folder with its `config.json`.
-        device: Where its tensors stand; `cpu` for those of a `FakeTensorMode`.
 
     Raises:
         ValueError: When it is neither.
@@ -71,7 +70,7 @@ def text_encoder_skeleton(name: str | Path, *, device: str = "meta") -> TextEnco
             f"the size of the text encoder {os.fspath(name)!r} is unknown; known are "
             f"{', '.join(T5_SIZES)} and folders that hold a config.json"
         )
-    with torch.device(device):
+    with torch.device("meta"):
         encoder: Any = T5EncoderModel(config)
     return TextEncoder(_no_tokenizer, encoder.eval(), config.d_model)
 

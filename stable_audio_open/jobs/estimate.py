@@ -124,8 +124,11 @@ def _diffusion(
     *,
     gpu: bool,
 ) -> MemoryEstimate:
-    model = build_model(config, text_encoder=_text_encoder(config, training))
-    task = diffusion_task(config, msgspec.structs.replace(training, ema=None), model)
+    # Adapters cannot be moved as fake tensors: everything is built first.
+    with torch.device("meta"):
+        model = build_model(config, text_encoder=_text_encoder(config, training))
+        task = diffusion_task(config, msgspec.structs.replace(training, ema=None), model)
+    _fake(task)
     items = training.batch_size
     latents = torch.zeros(items, config.autoencoder.latent_channels, model.window_frames)
     prepared, t = full_prompts(model.conditioner, items), torch.zeros(items)
@@ -235,8 +238,23 @@ def _text_encoder(config: DiffusionModelConfig, training: DiffusionTrainingConfi
     if training.initialize is not None:
         beside = checkpoint_path(training.initialize) / TEXT_ENCODER_FOLDER
         if beside.is_dir():
-            return text_encoder_skeleton(beside, device="cpu")
-    return text_encoder_skeleton(text_config(config).model, device="cpu")
+            return text_encoder_skeleton(beside)
+    return text_encoder_skeleton(text_config(config).model)
+
+
+def _fake(module: nn.Module) -> None:
+    """Put fake tensors of the CPU in the places of those on the meta device, shared ones once."""
+    made: dict[int, Tensor] = {}
+    for part in module.modules():
+        own = (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False))
+        for name, tensor in own:
+            if id(tensor) not in made:
+                new = torch.empty(tensor.shape, dtype=tensor.dtype)
+                trained = isinstance(tensor, nn.Parameter)
+                made[id(tensor)] = (
+                    nn.Parameter(new, requires_grad=tensor.requires_grad) if trained else new
+                )
+            setattr(part, name, made[id(tensor)])
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

@@ -1,7 +1,9 @@
+import copy
 from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import TextEncoder, build_model
@@ -27,7 +29,7 @@ def test_autoencoder(autoencoder_config: AutoencoderModelConfig) -> None:
 
 
 def test_model(diffusion_config: DiffusionModelConfig, tiny_text_encoder: TextEncoder) -> None:
-    model = build_model(diffusion_config, text_encoder=tiny_text_encoder)
+    model = build_model(diffusion_config, text_encoder=copied(tiny_text_encoder))
     assert (model.window_samples, model.window_frames) == (1024, 128)
     assert model.autoencoder.scale == 1.75
     conditioner: Any = model.conditioner
@@ -58,18 +60,14 @@ def test_a_text_encoder_is_trained_on_request(
     diffusion_config: DiffusionModelConfig, tiny_text_encoder: TextEncoder, trainable: bool
 ) -> None:
     text, *numbers = diffusion_config.conditioning.conditioners
-    from msgspec.structs import replace as with_values
-
-    changed = with_values(text, trainable=trainable)
-    conditioning = with_values(diffusion_config.conditioning, conditioners=(changed, *numbers))
-    config = with_values(diffusion_config, conditioning=conditioning)
-    model = build_model(config, text_encoder=replace_encoder(tiny_text_encoder))
+    changed = replace(text, trainable=trainable)
+    conditioning = replace(diffusion_config.conditioning, conditioners=(changed, *numbers))
+    config = replace(diffusion_config, conditioning=conditioning)
+    model = build_model(config, text_encoder=copied(tiny_text_encoder))
     encoder: Any = model.conditioner.texts["prompt"]
     assert {p.requires_grad for p in encoder.encoder.parameters()} == {trainable}
 
 
-def replace_encoder(given: TextEncoder) -> TextEncoder:
-    """A copy: one that is shared would be frozen for all."""
-    import copy
-
+def copied(given: TextEncoder) -> TextEncoder:
+    """Copy: dropout would be on in what shares a trainable encoder."""
     return given._replace(encoder=copy.deepcopy(given.encoder))

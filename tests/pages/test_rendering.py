@@ -74,7 +74,7 @@ def test_no_template_lets_text_become_html() -> None:
 
 def test_templates_are_installed() -> None:
     """What pyproject.toml lists as data of the package holds each of them."""
-    project = PACKAGE.parent / "pyproject.toml"
+    project = Path(__file__).parents[2] / "pyproject.toml"
     listed = tomllib.loads(project.read_text())["tool"]["setuptools"]["package-data"]
     found = {path for pattern in listed["stable_audio_open"] for path in PACKAGE.glob(pattern)}
     assert set(TEMPLATES.iterdir()) <= found
