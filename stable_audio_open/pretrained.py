@@ -101,13 +101,14 @@ class StableAudio(LatentDiffusion):
         return model
 
     def save_pretrained(self, folder: Source, *, dtype: str | torch.dtype | None = None) -> None:
-        """Write a folder that `load` and `from_pretrained` read; all of it or nothing.
+        """Write a folder that `load` and `from_pretrained` read; a new one appears as a whole.
 
         The text encoder and its tokenizer are written with the rest; adapters are part of the
         weights that they were merged into.
 
         Args:
-            folder: New, empty, or with a model in this library's layout, which is replaced.
+            folder: New, empty, or with a model in this library's layout, whose files are
+                replaced one by one; files of other names stay.
             dtype: Type to store the weights in, None for their own.
 
         Raises:

@@ -55,10 +55,11 @@ class AudioAutoencoder(plain.AudioAutoencoder):
         return load_autoencoder(source, device=device, dtype=dtype, use_ema=use_ema)
 
     def save_pretrained(self, folder: Source, *, dtype: str | torch.dtype | None = None) -> None:
-        """Write a folder that `load` and `from_pretrained` read; all of it or nothing.
+        """Write a folder that `load` and `from_pretrained` read; a new one appears as a whole.
 
         Args:
-            folder: New, empty, or with a model in this library's layout, which is replaced.
+            folder: New, empty, or with a model in this library's layout, whose files are
+                replaced one by one; files of other names stay.
             dtype: Type to store the weights in, None for their own.
 
         Raises:

@@ -44,7 +44,7 @@ def generate(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of the first sound, the others count up.", show_default="random"),
+        typer.Option(help="Seed of the first sound; the others count up.", show_default="random"),
     ] = None,
     variations: Annotated[int, typer.Option(min=1, help="Sounds per prompt.")] = 1,
     sampler: Annotated[

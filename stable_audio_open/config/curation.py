@@ -72,6 +72,13 @@ class ClapConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """Where to compute."""
 
 
+def _check_device(field: str, model: object, device: str) -> None:
+    if not isinstance(model, str) and device != "cpu":
+        raise ValueError(
+            f"`device` is for a `{field}` that is given by name; give {device!r} inside `{field}`"
+        )
+
+
 class MusicConfig(MusicGate, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Recordings with enough music in them wait for a person (section 3.1)."""
 
@@ -79,6 +86,11 @@ class MusicConfig(MusicGate, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Network that tags: `panns:FILE`, `musicnn` or `musicnn:WEIGHTS`, or an object as before."""
     device: Name = "cpu"
     """Where a tagger given by name computes."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers, and that an object's own device is the only one."""
+        MusicGate.__post_init__(self)
+        _check_device("tagger", self.tagger, self.device)
 
 
 class SearchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +112,10 @@ class NearCopiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where an embedder given by name computes."""
     threshold: Probability
     """Least cosine of copies; it belongs to the embedder."""
+
+    def __post_init__(self) -> None:
+        """Check that an object's own device is the only one."""
+        _check_device("embedder", self.embedder, self.device)
 
 
 class DuplicatesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

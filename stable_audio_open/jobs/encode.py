@@ -21,7 +21,7 @@ def run_encoding(
 ) -> LatentIndex | None:
     """Encode the recordings of a diffusion training into shards.
 
-    JoinedProcesses that torchrun started share the work, one GPU each where there are any.
+    Processes that torchrun started share the work, one GPU each where there are any.
 
     Args:
         config: Configuration with `data` (a folder) and `training`, whose autoencoder encodes.

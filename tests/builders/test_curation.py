@@ -8,7 +8,12 @@ import msgspec
 import pytest
 
 from stable_audio_open.builders.curation import build_embedder, build_tagger, model_name
-from stable_audio_open.config.curation import CurationConfig, MusicConfig, NearCopiesConfig
+from stable_audio_open.config.curation import (
+    CurationConfig,
+    MusicConfig,
+    MusicnnConfig,
+    NearCopiesConfig,
+)
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.read import read_curation
 from tests.needs import needs_musicnn
@@ -22,6 +27,7 @@ def read(tmp_path: Path) -> Callable[[object, object], CurationConfig]:
 
     def configured(tagger: object, embedder: object) -> CurationConfig:
         path = tmp_path / "curation.json"
+        placed = {"device": "cuda"} if isinstance(embedder, str) else {}
         content = {
             "type": "curation",
             "name": "x",
@@ -29,7 +35,7 @@ def read(tmp_path: Path) -> Callable[[object, object], CurationConfig]:
             "output": "out",
             "sources": [{"type": "folder"}],
             "music": {"tagger": tagger, "device": "cpu"},
-            "duplicates": {"near": {"embedder": embedder, "threshold": 0.9, "device": "cuda"}},
+            "duplicates": {"near": {"embedder": embedder, "threshold": 0.9, **placed}},
         }
         path.write_text(json.dumps(content))
         return read_curation(path, ())
@@ -93,3 +99,27 @@ def test_both_grammars_build_the_same() -> None:
 def read_music(tagger: dict[str, str]) -> MusicConfig:
     """Return the part of a configuration as msgspec reads it."""
     return msgspec.convert({"tagger": tagger}, MusicConfig)
+
+
+def test_an_object_has_its_device_inside(read: Callable[[object, object], CurationConfig]) -> None:
+    own = MusicnnConfig(weights="MSD_musicnn", device="cuda")
+    assert model_name(MusicConfig(tagger=own).tagger, "cpu") == ("musicnn:MSD_musicnn", "cuda")
+    message = "`device` is for a `tagger` that is given by name; give 'cuda' inside `tagger`"
+    with pytest.raises(ValueError, match=message):
+        MusicConfig(tagger=own, device="cuda")
+    with pytest.raises(ValueError, match=r"`device` is for a `embedder`"):
+        NearCopiesConfig(embedder=own, device="cuda", threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["music.tagger.weights=MSD_musicnn", "music.tagger.type=musicnn", "music.tagger.device=cuda"],
+)
+def test_nothing_lies_below_a_name(override: str) -> None:
+    message = r'\$\.music\.tagger: found "musicnn:MTT_musicnn", which has no fields; override'
+    with pytest.raises(ConfigError, match=message):
+        read_curation(SHIPPED, (override,))
+    changed = ("music.tagger=musicnn:MSD_musicnn", "music.device=cuda")
+    config = read_curation(SHIPPED, changed)
+    assert config.music is not None
+    assert (config.music.tagger, config.music.device) == ("musicnn:MSD_musicnn", "cuda")

@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ from msgspec.structs import replace
 from torch.optim import AdamW
 
 from stable_audio_open.builders import run as run_module
-from stable_audio_open.builders.evaluation import early_stopping, evaluations, going_by, measured
+from stable_audio_open.builders.evaluation import (
+    early_stopping,
+    evaluations,
+    going_by,
+    load_listeners,
+    measured,
+)
 from stable_audio_open.builders.model import TextEncoder, build_model
 from stable_audio_open.builders.run import AutoencoderRun, DiffusionRun, TrainingRun, training_run
 from stable_audio_open.builders.training import (
@@ -391,3 +398,39 @@ def test_the_learning_rate_is_a_number_of_the_paper() -> None:
     )
     assert settings.factor(0) == pytest.approx(0.01)
     assert settings.factor(10**6 - 1) == pytest.approx(1 / math.sqrt(2), rel=1e-6)
+
+
+def test_every_setting_of_the_trainer(diffusion_run: DiffusionRun) -> None:
+    run = with_trainer(
+        diffusion_run, nodes=3, devices=2, strategy="ddp", accelerator="gpu", logger="wandb"
+    )
+    assert asdict(trainer_settings(run)) == {
+        "folder": run.folder,
+        "max_steps": 23,
+        "item_seconds": 0.128,
+        "logger": "wandb",
+        "log_every": 2,
+        "checkpoint_every": 13,
+        "checkpoints_kept": 5,
+        "best": "evaluation/stft",
+        "accelerator": "gpu",
+        "devices": 2,
+        "nodes": 3,
+        "precision": "bf16-mixed",
+        "strategy": "ddp",
+        "accumulate": 3,
+        "gradient_clip": 0.625,
+        "most_skipped": 17,
+        "validate_every": 11,
+    }
+
+
+@pytest.mark.parametrize("metric", ["frechet", "kl", "clap"])
+def test_networks_measure_their_metric(diffusion_run: DiffusionRun, metric: str) -> None:
+    others = dict.fromkeys(("frechet", "kl", "clap"))
+    wanted = replace(diffusion_run.training.evaluation, **(others | {metric: "nosuch"}))  # type: ignore[type-var]
+    roles = {"frechet": "embedder", "kl": "tagger", "clap": "embedder of audio and text"}
+    with pytest.raises(
+        ValueError, match=rf"^training\.evaluation\.{metric}: no {roles[metric]} 'nosuch'"
+    ):
+        load_listeners(wanted, torch.device("cpu"))

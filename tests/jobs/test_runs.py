@@ -9,6 +9,7 @@ import soundfile
 
 from stable_audio_open.data.manifest import Recording, write_manifest
 from stable_audio_open.jobs.memorisation import MemorisationRequest, run_memorisation
+from stable_audio_open.jobs.protocol.request import ProtocolRequest
 from stable_audio_open.jobs.speed import SpeedRequest, measure_speed
 
 
@@ -77,6 +78,10 @@ def test_requests_of_speed_are_checked(change: dict[str, object], message: str) 
         ({"top": 0}, "top must be at least 1, got 0"),
         ({"chunk": 0.0}, "chunk must be above 0 s, got 0.0"),
         ({"prompts": "tags"}, "prompts are 'tags'; allowed: caption, metadata"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"guidance_scale": float("nan")}, "guidance scale must be a finite number, got nan"),
+        ({"duration": -1.0}, "duration must be above 0 s, got -1.0"),
     ],
 )
 def test_requests_of_memorisation_are_checked(change: dict[str, object], message: str) -> None:
@@ -84,3 +89,19 @@ def test_requests_of_memorisation_are_checked(change: dict[str, object], message
         MemorisationRequest(
             model="tiny", data=Path("d"), output=Path("o"), embedder="log-mel", **change
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"part": "generations"}, "no part 'generations'; allowed: both, generation, autoencoder"),
+        ({"players": -3}, "players must be at least 0, got -3"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"protocol": "nosuch"}, "no protocol 'nosuch'; allowed: "),
+    ],
+)
+def test_requests_of_protocols_are_checked(change: dict[str, object], message: str) -> None:
+    here = Path()
+    given = {"model": "tiny", "prompts": here, "protocol": "audiocaps", "output": here}
+    with pytest.raises(ValueError, match=message):
+        ProtocolRequest(**(given | {"references": here} | change))  # type: ignore[arg-type]

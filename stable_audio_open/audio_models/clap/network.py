@@ -86,7 +86,7 @@ class ClapEmbedder:
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "texts width"]:
-        """Return the vectors of texts, of length 1; each is heard up to 77 tokens.
+        """Return the vectors of texts, of length 1; each is cut at 77 tokens.
 
         Raises:
             ValueError: There is no text, or no vocabulary of the model.

@@ -19,7 +19,7 @@ def build(
         Literal["manifest", "shards"],
         typer.Option(help="A list of the files in place, or WebDataset shards of FLAC."),
     ],
-    seed: Annotated[int, typer.Option(help="Of the order in shards and of the chunks.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the order in shards and of the chunks.")] = 0,
     chunks: Annotated[
         bool,
         typer.Option("--chunks", help="Draw the autoencoder's chunks too; reads 48 kHz files."),

@@ -56,7 +56,7 @@ Gpus = Annotated[
     typer.Option(
         "--gpus-per-worker",
         min=0,
-        help="Of each worker of ray that holds a model; 0.5 shares one.",
+        help="GPUs of each worker of Ray that holds a model; 0.5 shares one.",
         show_default="0",
     ),
 ]

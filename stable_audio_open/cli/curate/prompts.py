@@ -10,7 +10,7 @@ def prompts(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
     show: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
     epoch: Annotated[int, typer.Option(min=0, help="Each epoch draws anew.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of recordings and prompts.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the recordings and prompts.")] = 0,
 ) -> None:
     """Print prompts drawn from the metadata of random recordings."""
     import random

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stable_audio_open.cli import options
+from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS, STEPS
 
 if TYPE_CHECKING:
     from stable_audio_open.evaluation.memorisation.result import Memorisation
-from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS, STEPS
 
 
 def memorisation(
@@ -22,14 +22,17 @@ def memorisation(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FOLDER", help="For sounds, embeddings, result and page."
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder of sounds, embeddings, result and page.",
         ),
     ],
     embedder: Annotated[
         str,
         typer.Option(
             metavar="clap:FOLDER|log-mel|musicnn[:WEIGHTS]",
-            help="In whose space to compare: a ClapModel as in the paper, or without a download.",
+            help="Embedder to compare with: a ClapModel as in the paper, or without a download.",
         ),
     ],
     manifest: Annotated[
@@ -85,7 +88,7 @@ def memorisation(
     ] = None,
     steps: Annotated[int, typer.Option(help="Sampling steps.")] = STEPS,
     guidance_scale: options.GuidanceScale = None,
-    seed: Annotated[int, typer.Option(help="Behind all prompts and sounds.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all prompts and sounds.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Sounds at once.")] = 8,
     text_encoder: options.TextEncoder = None,
     lora: options.Lora = None,

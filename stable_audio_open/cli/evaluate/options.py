@@ -34,7 +34,7 @@ Subset = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Take the first prompts alone.", show_default="all")
 ]
-Seed = Annotated[int, typer.Option(help="Of the table's first caption; the others count up.")]
+Seed = Annotated[int, typer.Option(help="Seed of the table's first caption; the others count up.")]
 Steps = Annotated[int, typer.Option(help="Sampling steps.")]
 Sampler = Annotated[str, typer.Option(help="As `generate --help` lists them.")]
 Batch = Annotated[int, typer.Option(min=1, help="Sounds at once, in each process.")]

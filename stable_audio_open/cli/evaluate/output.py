@@ -22,7 +22,7 @@ Output = Annotated[
     typer.Option("--output", "-o", metavar="JSON", help="File for the result, with all details."),
 ]
 Device = Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to compute.")]
-Seed = Annotated[int, typer.Option(help="Of what is drawn.")]
+Seed = Annotated[int, typer.Option(help="Seed of what is drawn.")]
 
 
 def check_output(output: Path | None) -> None:

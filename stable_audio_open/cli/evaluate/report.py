@@ -12,7 +12,8 @@ def report(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FOLDER", help="Of `evaluate generate` or `evaluate protocol`, one per model."
+            metavar="FOLDER",
+            help="Folder of `evaluate generate` or `evaluate protocol`, one per model.",
         ),
     ],
     output: Annotated[

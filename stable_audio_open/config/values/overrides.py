@@ -13,7 +13,7 @@ from stable_audio_open.config.values.check import (
     refuse_field,
     step,
 )
-from stable_audio_open.config.values.describe import allowed, quoted
+from stable_audio_open.config.values.describe import allowed, found, quoted
 from stable_audio_open.config.values.json_text import parse_json
 
 
@@ -50,6 +50,12 @@ def _assign(
     key, rest = keys[0], keys[1:]
     match _container(value, kind, source=source, path=path):
         case inspect.StructType() as struct:
+            if isinstance(value, str):  # a name, which stands for an object
+                if key == struct.tag_field:
+                    _read_value(new, _tags(kind), source=source, path=path + step(key))
+                raise ConfigError(
+                    f"{source}: {path}: {found(value)}, which has no fields; override it as a whole"
+                )
             fields = field_types(struct)
             if key not in fields:
                 refuse_field(key, struct, source=source, path=path)
@@ -97,7 +103,7 @@ def _container(value: object, kind: inspect.Type, *, source: str, path: str) -> 
         return None
     if value is not None:
         expected = dict if structs or isinstance(others[0], inspect.DictType) else list | tuple
-        if not isinstance(value, expected):
+        if not isinstance(value, expected):  # a name may stand for an object
             check(value, kind, source=source, path=path)
     if not structs:
         return others[0]

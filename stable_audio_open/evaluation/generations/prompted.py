@@ -1,6 +1,7 @@
 """Sounds from the prompts of training recordings, and recordings through the autoencoder."""
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -53,6 +54,14 @@ class PromptedSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.prompts not in ("caption", "metadata"):
             raise ValueError(f"prompts are {self.prompts!r}; allowed: caption, metadata")
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        if not math.isfinite(self.guidance):
+            raise ValueError(f"guidance scale must be a finite number, got {self.guidance}")
+        if self.duration is not None and not 0 < self.duration < math.inf:
+            raise ValueError(f"duration must be above 0 s, got {self.duration}")
 
 
 class PromptedSound(msgspec.Struct, frozen=True, kw_only=True):

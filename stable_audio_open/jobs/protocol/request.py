@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -103,6 +103,13 @@ class ProtocolRequest(GenerationsRequest, frozen=True, kw_only=True):
     """Embedder of the CLAP score, as the registry names it; not measured where None."""
     metrics_device: str = "cpu"
     """Where these networks compute."""
+
+    def __post_init__(self) -> None:
+        GenerationsRequest.__post_init__(self)
+        if self.part not in get_args(Part):
+            raise ValueError(f"no part {self.part!r}; allowed: {', '.join(get_args(Part))}")
+        if self.players < 0:
+            raise ValueError(f"players must be at least 0, got {self.players}")
 
 
 class Asked(NamedTuple):

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.json_lines import read_json_lines
 from stable_audio_open.training.callbacks.curves import write_curves
+from stable_audio_open.training.failures import failure_logged
 
 log = logging.getLogger(__name__)
 
@@ -150,23 +151,24 @@ class Measurements(pl.Callback):
         self.known.append(measurement)
         if trainer.is_global_zero:
             try:
-                self._write()
+                self._write(measurement.step)
             except OSError as error:  # of one process alone, which must not leave the others
                 log.warning("the measurements at step %d are not kept: %s", measurement.step, error)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it untyped
             if isinstance(callback, Follower):
                 callback.on_measurement(trainer, measurement)
 
-    def _write(self) -> None:
+    def _write(self, step: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = b"".join(msgspec.json.encode(m) + b"\n" for m in self.known)
         replace_bytes(self.folder / FILE, lines)
-        write_curves(
-            self.folder / PAGE,
-            curves(self.known),
-            about=[f"{kind}: {words}" for kind, words in self.about.items()],
-            higher_is_better=HIGHER_IS_BETTER,
-        )
+        with failure_logged("the page of measurements", step):
+            write_curves(
+                self.folder / PAGE,
+                curves(self.known),
+                about=[f"{kind}: {words}" for kind, words in self.about.items()],
+                higher_is_better=HIGHER_IS_BETTER,
+            )
 
     def has(self, kind: str, step: int) -> bool:
         """Say whether values of a kind are known of a step."""
