@@ -13,7 +13,7 @@ from stable_audio_open.checkpoint.locate import locate
 from stable_audio_open.checkpoint.native import refuse_other_folder, save_native
 from stable_audio_open.checkpoint.precision import cast, find_dtype
 from stable_audio_open.checkpoint.source import Checkpoint
-from stable_audio_open.checkpoint.strict import load_part_strictly, load_strictly
+from stable_audio_open.checkpoint.strict import load_autoencoder_strictly
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,
@@ -90,13 +90,7 @@ def read_autoencoder(
     """Build the autoencoder of a checkpoint of any kind, and no other part."""
     with torch.device("meta"):
         model = public_autoencoder(checkpoint.config)
-    source = str(checkpoint.path)
-    if isinstance(checkpoint.config, AutoencoderModelConfig):
-        load_strictly(model, checkpoint.tensors, source=source, keys=checkpoint.keys)
-    else:
-        load_part_strictly(
-            model, "autoencoder", checkpoint.tensors, source=source, keys=checkpoint.keys
-        )
+    load_autoencoder_strictly(model, checkpoint)
     cast(model, dtype)
     return model.to(device).eval()
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from stable_audio_open.config.data import DataConfig, FolderConfig
 from stable_audio_open.config.errors import ConfigError
@@ -15,6 +15,10 @@ from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.config.training import AutoencoderTrainingConfig, DiffusionTrainingConfig
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import read_recordings
+
+Config = TypeVar("Config", AutoencoderModelConfig, DiffusionModelConfig)
+Training = TypeVar("Training", AutoencoderTrainingConfig, DiffusionTrainingConfig)
+Data = TypeVar("Data", FolderConfig, DataConfig)
 
 
 class Manifests:
@@ -40,19 +44,23 @@ class Manifests:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencoderRun:
-    """A training of an autoencoder: every section that it needs is there."""
+class _Run(Generic[Config, Training, Data]):
+    """What all trainings have."""
 
-    config: AutoencoderModelConfig
-    training: AutoencoderTrainingConfig
+    config: Config
+    training: Training
     trainer: TrainerConfig
-    data: FolderConfig
+    data: Data
     manifests: Manifests = field(default_factory=Manifests)
 
     @property
     def folder(self) -> Path:
         """Folder of the run's checkpoints and logs."""
-        return _folder(self.config, self.trainer)
+        return Path(self.trainer.output) / (self.trainer.name or self.config.name)
+
+
+class AutoencoderRun(_Run[AutoencoderModelConfig, AutoencoderTrainingConfig, FolderConfig]):
+    """A training of an autoencoder: every section that it needs is there."""
 
     @property
     def item_seconds(self) -> float:
@@ -60,20 +68,8 @@ class AutoencoderRun:
         return self.training.crop_samples / self.config.sample_rate
 
 
-@dataclass(frozen=True, kw_only=True)
-class DiffusionRun:
+class DiffusionRun(_Run[DiffusionModelConfig, DiffusionTrainingConfig, DataConfig]):
     """A training of a diffusion transformer: every section that it needs is there."""
-
-    config: DiffusionModelConfig
-    training: DiffusionTrainingConfig
-    trainer: TrainerConfig
-    data: DataConfig
-    manifests: Manifests = field(default_factory=Manifests)
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the run's checkpoints and logs."""
-        return _folder(self.config, self.trainer)
 
     @property
     def item_seconds(self) -> float:
@@ -106,7 +102,3 @@ def training_run(config: ModelConfig) -> TrainingRun:
             assert data is not None
             return DiffusionRun(config=config, training=own, trainer=trainer, data=data)
     raise AssertionError(config)
-
-
-def _folder(config: ModelConfig, trainer: TrainerConfig) -> Path:
-    return Path(trainer.output) / (trainer.name or config.name)

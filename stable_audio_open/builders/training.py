@@ -11,7 +11,7 @@ from stable_audio_open.builders.run import DiffusionRun, TrainingRun
 from stable_audio_open.checkpoint.bundled import checkpoint_path
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.native import read_discriminator
-from stable_audio_open.checkpoint.strict import load_part_strictly, load_strictly
+from stable_audio_open.checkpoint.strict import load_autoencoder_strictly, load_strictly
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,
@@ -51,12 +51,7 @@ def new_autoencoder(
         torch.manual_seed(training.seed)
         model = build_autoencoder(config)
     if training.initialize is not None:
-        start = read_checkpoint(checkpoint_path(training.initialize))
-        source = str(start.path)
-        if isinstance(start.config, AutoencoderModelConfig):
-            load_strictly(model, start.tensors, source=source, keys=start.keys)
-        else:
-            load_part_strictly(model, "autoencoder", start.tensors, source=source, keys=start.keys)
+        load_autoencoder_strictly(model, read_checkpoint(checkpoint_path(training.initialize)))
     elif training.initial_scale_bias is not None:
         narrow_posterior(model, scale_bias=training.initial_scale_bias)
     return model

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.key_map import IDENTITY, KeyMap, Rule
+from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.config.model import AutoencoderModelConfig
 
 LISTED = 10
 
@@ -43,6 +45,19 @@ def load_strictly(
     check_fit(keys.to_foreign(state), tensors, source=source)
     for name, tensor in keys.to_native(tensors).items():
         _set(module, name, tensor)
+
+
+def load_autoencoder_strictly(autoencoder: nn.Module, checkpoint: Checkpoint) -> None:
+    """Give an autoencoder its tensors from a checkpoint of one alone, or of a whole model.
+
+    Raises:
+        CheckpointError: As in `load_strictly`.
+    """
+    tensors, source, keys = checkpoint.tensors, str(checkpoint.path), checkpoint.keys
+    if isinstance(checkpoint.config, AutoencoderModelConfig):
+        load_strictly(autoencoder, tensors, source=source, keys=keys)
+    else:
+        load_part_strictly(autoencoder, "autoencoder", tensors, source=source, keys=keys)
 
 
 def load_part_strictly(

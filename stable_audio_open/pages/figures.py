@@ -71,7 +71,7 @@ def steps(
     axes = figure.add_subplot(xlabel=across, ylabel=up)
     lines = [
         axes.stairs(shares, edges, color=colour, linewidth=2, baseline=0)
-        for (_, shares), colour in zip(series, COLOURS, strict=False)
+        for (_, shares), colour in zip(series, COLOURS[: len(series)], strict=True)
     ]
     axes.margins(x=0)
     axes.set_ylim(bottom=0)

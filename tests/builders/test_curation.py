@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -65,13 +66,10 @@ def test_objects_of_earlier_versions_stand_for_names(
     embedder: object,
     expected: list[tuple[str, str]],
 ) -> None:
-    config = read(tagger, embedder)
-    assert config.music is not None
-    assert config.duplicates is not None
-    assert config.duplicates.near is not None
-    near = config.duplicates.near
+    config: Any = read(tagger, embedder)
+    music, near = config.music, config.duplicates.near
     found = [
-        model_name(config.music.tagger, config.music.device),
+        model_name(music.tagger, music.device),
         model_name(near.embedder, near.device),
     ]
     assert found == expected
@@ -120,6 +118,5 @@ def test_nothing_lies_below_a_name(override: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_curation(SHIPPED, (override,))
     changed = ("music.tagger=musicnn:MSD_musicnn", "music.device=cuda")
-    config = read_curation(SHIPPED, changed)
-    assert config.music is not None
-    assert (config.music.tagger, config.music.device) == ("musicnn:MSD_musicnn", "cuda")
+    music: Any = read_curation(SHIPPED, changed).music
+    assert (music.tagger, music.device) == ("musicnn:MSD_musicnn", "cuda")

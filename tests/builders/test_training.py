@@ -30,6 +30,7 @@ from stable_audio_open.builders.training import (
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.data.faults import Faults
+from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.training import trainer as trainer_module
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.callbacks.checkpoints import Checkpoints
@@ -44,6 +45,7 @@ from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.callbacks.throughput import Throughput
 from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.ema import EmaSchedule, OffloadedAverage
 from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
@@ -88,9 +90,8 @@ def test_autoencoder_task(adversarial_task: AdversarialTraining) -> None:
     assert (loss.fft_sizes, loss.reference, loss.mel) == ((256, 64), "target", True)
     assert (loss.taps, loss.skip_silent_side) == (None, False)
     assert task.ema is None
-    assert task.offloaded_ema is not None
-    assert task.ema_schedule is not None
-    assert (task.ema_schedule.decay, task.ema_schedule.power) == (0.55, 0.65)
+    assert isinstance(task.offloaded_ema, OffloadedAverage)
+    assert task.ema_schedule == EmaSchedule(decay=0.55, power=0.65)
     assert task.optimisation == OptimizerSettings(
         lr=3e-3,
         betas=(0.7, 0.95),
@@ -157,9 +158,8 @@ def test_diffusion_task(diffusion: DiffusionTraining) -> None:
     task = diffusion
     assert (task.seed, task.guidance_dropout, task.log_loss_by_timestep) == (41, 0.325, True)
     assert task.offloaded_ema is None
-    assert task.ema is not None
-    assert task.ema_schedule is not None
-    assert (task.ema_schedule.decay, task.ema_schedule.power) == (0.45, 0.6)
+    assert isinstance(task.ema, DiffusionTransformer)
+    assert task.ema_schedule == EmaSchedule(decay=0.45, power=0.6)
     assert task.optimisation == OptimizerSettings(
         lr=5e-3, betas=(0.65, 0.85), weight_decay=0.04, inv_gamma=60, power=0.45, warmup=0.55
     )

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
-from stable_audio_open.data.processes import joined_processes
+from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.evaluation.protocols.references import missing_references
 from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
@@ -20,9 +21,11 @@ from stable_audio_open.jobs.protocol.request import (
 )
 from stable_audio_open.jobs.protocol.work import seconds_of
 from stable_audio_open.pretrained import StableAudio, load
+from stable_audio_open.pretrained_autoencoder import AudioAutoencoder
 
 MISSING = "missing_references.txt"
 
+Model = TypeVar("Model", bound=StableAudio | AudioAutoencoder)
 Tell = Callable[[str], None]
 """Takes what was found, line by line."""
 
@@ -46,14 +49,7 @@ def run_generations(request: GenerationsRequest, *, tell: Tell = _silent) -> Non
     """
     asked = check_generations(request)
     with joined_processes() as processes:
-        model = StableAudio.from_pretrained(
-            request.model,
-            device=device_of(request.device, processes),
-            dtype=request.dtype,
-            text_encoder=request.text_encoder,
-            attention=request.attention,
-            lora=request.lora,
-        )
+        model = _load(StableAudio.from_pretrained, request, processes)
         made = make_generations(model, asked, request.output, processes)
     if processes.rank != 0:
         return
@@ -89,14 +85,7 @@ def run_protocol(request: ProtocolRequest, *, tell: Tell = _silent) -> None:
                 device=request.metrics_device,
             )
         )
-        model = load(
-            request.model,
-            device=device_of(request.device, processes),
-            dtype=request.dtype,
-            text_encoder=request.text_encoder,
-            attention=request.attention,
-            lora=request.lora,
-        )
+        model: StableAudio | AudioAutoencoder = _load(load, request, processes)
         sets = make_sets(model, asked, request.part, processes)
         if processes.rank != 0:
             return
@@ -106,6 +95,19 @@ def run_protocol(request: ProtocolRequest, *, tell: Tell = _silent) -> None:
         runs = read_runs([made.folder for made in sets])
         for path in write_report(request.output, runs, players=request.players):
             tell(str(path))
+
+
+def _load(
+    load: Callable[..., Model], request: GenerationsRequest, processes: JoinedProcesses
+) -> Model:
+    return load(
+        request.model,
+        device=device_of(request.device, processes),
+        dtype=request.dtype,
+        text_encoder=request.text_encoder,
+        attention=request.attention,
+        lora=request.lora,
+    )
 
 
 def _list_missing(asked: Asked, tell: Tell) -> None:
