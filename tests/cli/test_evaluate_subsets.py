@@ -21,11 +21,12 @@ from stable_audio_open.evaluation.protocols.song_describer import NO_SINGING
 from stable_audio_open.evaluation.reconstruction import evaluate_decoded
 from stable_audio_open.evaluation.report.published import Kind
 from stable_audio_open.evaluation.result import Result, to_json
+from stable_audio_open.jobs.protocol.generations import generation_files
 from stable_audio_open.jobs.protocol.make import MadeSet
 from stable_audio_open.jobs.protocol.measure import measure_sets
 from stable_audio_open.jobs.protocol.metrics import metrics_by
 from stable_audio_open.jobs.protocol.request import Asked, GenerationsRequest, check_generations
-from stable_audio_open.jobs.protocol.work import clip_files, generation_files
+from stable_audio_open.jobs.protocol.work import clip_files
 
 pytestmark = pytest.mark.numerical
 

@@ -2,7 +2,8 @@
 
 from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.protocols.protocol import CaptionPrompt
-from stable_audio_open.jobs.protocol.work import clip_files, generation_files
+from stable_audio_open.jobs.protocol.generations import generation_files
+from stable_audio_open.jobs.protocol.work import clip_files
 
 
 def test_seeds_belong_to_captions():

@@ -10,6 +10,9 @@ from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.data.processes import JoinedProcesses
 from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.report.published import Kind
+from stable_audio_open.jobs.protocol.generations import generations_of, seconds_of
+from stable_audio_open.jobs.protocol.reconstructions import reconstructions_of
+from stable_audio_open.jobs.protocol.references import cuts_of
 from stable_audio_open.jobs.protocol.request import (
     GENERATIONS,
     RECONSTRUCTIONS,
@@ -17,13 +20,7 @@ from stable_audio_open.jobs.protocol.request import (
     Asked,
     Part,
 )
-from stable_audio_open.jobs.protocol.work import (
-    Work,
-    cuts_of,
-    generations_of,
-    reconstructions_of,
-    seconds_of,
-)
+from stable_audio_open.jobs.protocol.work import Work
 from stable_audio_open.pretrained import StableAudio
 
 

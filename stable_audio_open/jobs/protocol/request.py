@@ -126,6 +126,12 @@ class Asked(NamedTuple):
     references: Mapping[str, Path]
     """File of each clip that has one; none where references are not asked for."""
 
+    @property
+    def clips(self) -> list[str]:
+        """Clips of the chosen captions that have a reference, each once, in order."""
+        clips = dict.fromkeys(prompt.clip for prompt in self.chosen)
+        return [clip for clip in clips if clip in self.references]
+
 
 def check_generations(request: GenerationsRequest) -> Asked:
     """Read the captions, and check that the folder can be written.

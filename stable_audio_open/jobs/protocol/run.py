@@ -9,6 +9,7 @@ from stable_audio_open.evaluation.protocols.references import missing_references
 from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.jobs.protocol.generations import seconds_of
 from stable_audio_open.jobs.protocol.make import device_of, make_generations, make_sets
 from stable_audio_open.jobs.protocol.measure import MeasuredFolders, measure_sets
 from stable_audio_open.jobs.protocol.metrics import load_metrics
@@ -19,7 +20,6 @@ from stable_audio_open.jobs.protocol.request import (
     check_generations,
     check_protocol,
 )
-from stable_audio_open.jobs.protocol.work import seconds_of
 from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.pretrained_autoencoder import AudioAutoencoder
 
