@@ -19,7 +19,14 @@ from stable_audio_open.diffusion.schedule import time_from_sigma
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.progress import step_progress
 from stable_audio_open.request import check_request, noise_levels, truncate_schedule
-from stable_audio_open.settings import GUIDANCE_SCALE, STEPS
+from stable_audio_open.settings import (
+    GUIDANCE_SCALE,
+    SAMPLER,
+    SCHEDULE,
+    SIGMA_MAX,
+    SIGMA_MIN,
+    STEPS,
+)
 
 
 @torch.inference_mode()
@@ -35,10 +42,10 @@ def generate(
     guidance_scale: float = GUIDANCE_SCALE,
     guidance_rescale: float = 0.0,
     guidance_interval: tuple[float, float] = (0.0, math.inf),
-    sampler: str = "dpmpp-2m",
-    schedule: str = "polyexponential",
-    sigma_min: float = 0.3,
-    sigma_max: float = 500.0,
+    sampler: str = SAMPLER,
+    schedule: str = SCHEDULE,
+    sigma_min: float = SIGMA_MIN,
+    sigma_max: float = SIGMA_MAX,
     seed: int | Sequence[int] | None = None,
     init_audio: Audio | None = None,
     init_strength: float = 0.7,

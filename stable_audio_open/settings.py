@@ -8,6 +8,12 @@ STEPS = 100
 """Sampling steps (section 4.2)."""
 GUIDANCE_SCALE = 7.0
 """Scale of classifier-free guidance (section 4.2)."""
+SAMPLER = "dpmpp-2m"
+"""DPM-Solver++ (section 4.2), of the second order and with several steps."""
+SCHEDULE = "polyexponential"
+"""Spacing of the noise levels."""
+SIGMA_MIN, SIGMA_MAX = 0.3, 500.0
+"""Last noise level before 0, and the first."""
 
 RANDOM_RECORDINGS = 100
 """Recordings of the whole set that give prompts in the memorisation study (11,000 in 5.3)."""

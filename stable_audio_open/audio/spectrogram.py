@@ -41,8 +41,8 @@ def draw_spectrogram(samples: Float[Tensor, "channels time"], *, sample_rate: in
         aspect="auto",
         extent=(0, len(mono) / sample_rate, 0, _mel(sample_rate / 2)),
     )
-    heard = [hertz for hertz in TICKS if hertz <= sample_rate / 2]
-    axes.set_yticks([_mel(hertz) for hertz in heard], [f"{hertz / 1000:g}" for hertz in heard])
+    shown = [hertz for hertz in TICKS if hertz <= sample_rate / 2]
+    axes.set_yticks([_mel(hertz) for hertz in shown], [f"{hertz / 1000:g}" for hertz in shown])
     return figure
 
 

@@ -17,7 +17,7 @@ Model = TypeVar("Model", covariant=True)
 
 
 @dataclass(frozen=True)
-class Entry(Generic[Model]):
+class RegistryEntry(Generic[Model]):
     """A model in one role."""
 
     load: Callable[[str, str], Model]
@@ -38,7 +38,7 @@ class Role(Generic[Model]):
 
     title: str
     """The role in an error: `no TITLE 'x'`."""
-    entries: Mapping[str, Entry[Model]]
+    entries: Mapping[str, RegistryEntry[Model]]
     """Models by name."""
     lacking: str | None = None
     """What the models of other roles lack for this one, in words."""
@@ -136,20 +136,20 @@ def _musicnn_embedder(weights: str, device: str) -> Embedder:
     return MusicnnEmbedder(load_musicnn(weights or "MTT_musicnn", device=device))
 
 
-_CLAP = Entry(_clap, ("clap:FOLDER", "clap:FILE.pt"))
-_MUSICNN = Entry(_musicnn, ("musicnn", "musicnn:WEIGHTS"))
-_PASST = Entry(_passt, ("passt:FILE.pt",))
-_PANNS = Entry(_panns_clip, ("panns:FILE.pth",))
+_CLAP = RegistryEntry(_clap, ("clap:FOLDER", "clap:FILE.pt"))
+_MUSICNN = RegistryEntry(_musicnn, ("musicnn", "musicnn:WEIGHTS"))
+_PASST = RegistryEntry(_passt, ("passt:FILE.pt",))
+_PANNS = RegistryEntry(_panns_clip, ("panns:FILE.pth",))
 
 EMBEDDERS: Role[Embedder] = Role(
     "embedder",
     {
         "clap": _CLAP,
-        "openl3": Entry(_openl3, ("openl3:FILE.h5",)),
-        "passt": Entry(_passt_embedder, _PASST.forms),
-        "panns": Entry(_panns_embedder, _PANNS.forms),
-        "log-mel": Entry(_log_mel, ("log-mel",)),
-        "musicnn": Entry(_musicnn_embedder, _MUSICNN.forms),
+        "openl3": RegistryEntry(_openl3, ("openl3:FILE.h5",)),
+        "passt": RegistryEntry(_passt_embedder, _PASST.forms),
+        "panns": RegistryEntry(_panns_embedder, _PANNS.forms),
+        "log-mel": RegistryEntry(_log_mel, ("log-mel",)),
+        "musicnn": RegistryEntry(_musicnn_embedder, _MUSICNN.forms),
     },
 )
 """Audio to vectors, for the Frechet distance, near copies and memorisation."""
@@ -168,6 +168,6 @@ TAGGERS: Role[Tagger | ClipTagger] = Role(
 """Audio to classes, for the KL divergence: of clips, or of musicnn's patches one by one."""
 
 MUSIC_TAGGERS: Role[Tagger] = Role(
-    "tagger", {"panns": Entry(_panns_frames, ("panns:PATH",)), "musicnn": _MUSICNN}
+    "tagger", {"panns": RegistryEntry(_panns_frames, ("panns:PATH",)), "musicnn": _MUSICNN}
 )
 """Audio to probabilities of classes frame by frame, for the music gate."""

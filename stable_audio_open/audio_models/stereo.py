@@ -1,4 +1,4 @@
-"""Stereo recordings for listeners that hear one channel."""
+"""Stereo recordings for networks of one channel."""
 
 import torch
 from jaxtyping import Float
@@ -22,7 +22,7 @@ class StereoEmbedder:
     def __call__(
         self, audio: Float[Tensor, "channels time"]
     ) -> Float[Tensor, "windows twice_width"]:
-        """Return vectors of twice the embedder's width; mono is heard as left and right.
+        """Return vectors of twice the embedder's width; mono counts as left and right.
 
         Raises:
             ValueError: There are more than two channels, or none.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli import options
-from stable_audio_open.settings import STEPS
+from stable_audio_open.settings import SAMPLER, SCHEDULE, SIGMA_MAX, SIGMA_MIN, STEPS
 
 
 def generate(
@@ -53,12 +53,12 @@ def generate(
             help="dpmpp-2m, dpmpp-2m-sde, dpmpp-3m-sde, euler, heun, ddim, or k-diffusion:NAME "
             "with that extra."
         ),
-    ] = "dpmpp-2m",
+    ] = SAMPLER,
     schedule: Annotated[
         str, typer.Option(help="Spacing of the noise levels: polyexponential or karras.")
-    ] = "polyexponential",
-    sigma_min: Annotated[float, typer.Option(help="Last noise level before 0.")] = 0.3,
-    sigma_max: Annotated[float, typer.Option(help="First noise level.")] = 500.0,
+    ] = SCHEDULE,
+    sigma_min: Annotated[float, typer.Option(help="Last noise level before 0.")] = SIGMA_MIN,
+    sigma_max: Annotated[float, typer.Option(help="First noise level.")] = SIGMA_MAX,
     window: Annotated[
         float | None,
         typer.Option(

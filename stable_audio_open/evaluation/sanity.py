@@ -132,8 +132,8 @@ def bandwidth(power: Float[Tensor, "bins"], sample_rate: int) -> float | None:
     """Return the highest hertz within 80 dB of the strongest of a spectrum; None without power."""
     if not power.any():
         return None
-    heard = power > power.max() * 10 ** (EMPTY_DB / 10)
-    return int(heard.nonzero().max()) * sample_rate / 2 / (len(power) - 1)
+    strong = power > power.max() * 10 ** (EMPTY_DB / 10)
+    return int(strong.nonzero().max()) * sample_rate / 2 / (len(power) - 1)
 
 
 def stereo_width(samples: Float[Tensor, "channels time"]) -> float | None:

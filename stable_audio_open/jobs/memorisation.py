@@ -7,8 +7,6 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-import msgspec
-
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.paths import SUFFIXES, audio_files
@@ -30,6 +28,7 @@ from stable_audio_open.evaluation.memorisation.study import (
 from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.prompts import draw_prompt, is_described
 from stable_audio_open.settings import CANDIDATES, GUIDANCE_SCALE, RANDOM_RECORDINGS, STEPS
@@ -38,15 +37,13 @@ LONGEST_CHUNK = 10.0
 """Seconds that are compared at once where the request does not say and the window is longer."""
 
 
-class MemorisationRequest(msgspec.Struct, frozen=True, kw_only=True):
+class MemorisationRequest(ModelRequest, frozen=True, kw_only=True):
     """The model, its training set, and what is generated and compared.
 
     Raises:
         ValueError: When a number is out of its range.
     """
 
-    model: str
-    """As `load` takes it."""
     data: Path
     """Folder of the training set."""
     manifest: str = "manifest.jsonl"
@@ -87,12 +84,6 @@ class MemorisationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Sounds at once."""
     lora: tuple[tuple[str, float], ...] = ()
     """Folders of adapters, and how much of each is merged."""
-    text_encoder: str | None = None
-    """Folder or hub name of a T5 encoder, as `load` takes it."""
-    device: str | None = None
-    """Where to compute; a GPU where there is one and this is None."""
-    dtype: str | None = None
-    """Number format of the weights; float32 where None."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
 import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
@@ -27,24 +26,25 @@ from stable_audio_open.evaluation.speed import (
     process_memory,
 )
 from stable_audio_open.evaluation.weights import module_hash
+from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, place
 from stable_audio_open.request import noise_levels
-from stable_audio_open.settings import GUIDANCE_SCALE
+from stable_audio_open.settings import GUIDANCE_SCALE, SAMPLER, SCHEDULE, SIGMA_MAX, SIGMA_MIN
 
 CHUNKS = (32, 64, 128, 256, 512)
 """Latents; of these, what is not below the window is left out."""
 
 
-class SpeedRequest(msgspec.Struct, frozen=True, kw_only=True):
+class SpeedRequest(ModelRequest, frozen=True, kw_only=True):
     """Which model is measured, and on how much sound.
+
+    A configuration (.json) in place of a model is measured with random weights.
 
     Raises:
         ValueError: When a number is below 1.
     """
 
-    model: str
-    """As `load` takes it; a configuration (.json) is measured with random weights."""
     window: float | None = None
     """Seconds of sound; the model's window where None."""
     steps: int = 20
@@ -55,12 +55,6 @@ class SpeedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Sounds at once."""
     repeats: int = 5
     """Measurements of each stage, after a warm-up."""
-    text_encoder: str | None = None
-    """Folder or hub name of a T5 encoder, as `load` takes it."""
-    device: str | None = None
-    """Where to compute; a GPU where there is one and this is None."""
-    dtype: str | None = None
-    """Number format of the weights; float32 where None."""
     attention: str = "sdpa"
     """Backend of attention, as `load` takes it."""
 
@@ -86,8 +80,8 @@ def measure_speed(request: SpeedRequest, *, tell: Callable[[str], None] = lambda
     for core in request.chunks:
         if core >= frames:
             tell(
-                f"warning: --chunk {core} is left out: the {frames} latents of the window are "
-                "one chunk, which is decoding as a whole"
+                f"warning: chunks of {core} latents are left out: the {frames} latents of the "
+                "window are one chunk, which is decoding as a whole"
             )
     stages = measure_stages(
         model,
@@ -139,7 +133,7 @@ def _frames(model: LatentDiffusion, window: float | None) -> int:
     longest = model.window_seconds
     if window is not None and not 0 < window <= longest:
         raise ValueError(
-            f"--window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
+            f"window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
         )
     samples = (window or longest) * model.sample_rate
     return min(math.ceil(samples / model.autoencoder.downsampling), model.window_frames)
@@ -173,7 +167,7 @@ def measure_stages(
     latents = noise.to(autoencoder.dtype)
 
     def diffuse() -> Tensor:
-        sigmas = noise_levels("polyexponential", steps, 0.3, 500.0)
+        sigmas = noise_levels(SCHEDULE, steps, SIGMA_MIN, SIGMA_MAX)
         transformer = ConditionedTransformer(
             model.transformer,
             conditioning,
@@ -184,7 +178,7 @@ def measure_stages(
         velocity = GuidedVelocity(
             pair=transformer.pair, conditional=transformer.conditional, scale=GUIDANCE_SCALE
         )
-        return get_sampler("dpmpp-2m")(VDenoiser(velocity), noise * sigmas[0], sigmas)
+        return get_sampler(SAMPLER)(VDenoiser(velocity), noise * sigmas[0], sigmas)
 
     def decode_whole() -> Tensor:
         with parametrize.cached():  # as chunks are decoded

@@ -417,7 +417,7 @@ def test_an_autoencoder_alone_on_song_describer(
 
     refused = run(*asked, "--output", "other", "--part", "generation")
     assert refused.returncode == 2
-    assert refused.stderr.endswith("is an autoencoder alone; give --part autoencoder\n")
+    assert refused.stderr.endswith("is an autoencoder alone; ask for the part autoencoder\n")
     assert not Path("other").exists()
 
 

@@ -42,8 +42,8 @@ def test_the_table(run: Run, source: list[object]) -> None:
         assert found["checkpoint_hash"] is None
         assert "\nweights random, stable-audio-open " in result.stdout
     assert result.stdout.startswith(
-        "warning: --chunk 64 is left out: the 44 latents of the window are one chunk, which is "
-        "decoding as a whole\n"
+        "warning: chunks of 64 latents are left out: the 44 latents of the window are one chunk, "
+        "which is decoding as a whole\n"
     )
     assert result.stdout.count("left out") == 1
     for stage in found["stages"]:
@@ -62,7 +62,7 @@ def test_the_table(run: Run, source: list[object]) -> None:
 def test_mistakes(refuse: Refuse) -> None:
     refuse(
         "evaluate", "speed", "tiny", "--window", 60, code=2,
-        message="--window must be above 0 and at most the model's 2.97 seconds, got 60.0",
+        message="window must be above 0 and at most the model's 2.97 seconds, got 60.0",
     )  # fmt: skip
     autoencoder = TINY.with_name("autoencoder.json")
     refuse(

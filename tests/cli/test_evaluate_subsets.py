@@ -15,7 +15,7 @@ from stable_audio_open.evaluation.distances import Distances
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.kl import evaluate_kl
-from stable_audio_open.evaluation.protocols.comparisons import Metric
+from stable_audio_open.evaluation.protocols.comparisons import FolderMetric
 from stable_audio_open.evaluation.protocols.protocol import ALL
 from stable_audio_open.evaluation.protocols.song_describer import NO_SINGING
 from stable_audio_open.evaluation.reconstruction import evaluate_decoded
@@ -90,7 +90,7 @@ def results(
     kind: Kind,
     items: Sequence[SetFile],
     references: dict[str, Path],
-    metrics: dict[str, Metric],
+    metrics: dict[str, FolderMetric],
 ) -> dict[str, bytes]:
     """Measure all subsets, and return the files of results by subset and metric."""
     made = MadeSet(kind, tmp_path / "made", items, references)

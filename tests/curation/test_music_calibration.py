@@ -41,7 +41,7 @@ def test_rounding_never_misses(value: float) -> None:
 def test_no_threshold_finds_all() -> None:
     with pytest.raises(ValueError, match=r"1 recordings labelled as music are shorter .* s among"):
         calibrate([*SET, Labelled("s", True, None)])
-    with pytest.raises(ValueError, match=r"z: labelled as music, but heard as music .* above 0"):
+    with pytest.raises(ValueError, match=r"z: labelled as music, but tagged as music .* above 0"):
         calibrate([*SET, Labelled("z", True, 0.0)])
 
 

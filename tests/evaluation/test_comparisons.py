@@ -4,7 +4,7 @@ import pytest
 
 from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.evaluation.protocols.comparisons import (
-    Metric,
+    FolderMetric,
     ProtocolComparison,
     compare,
     write_comparison,
@@ -60,14 +60,17 @@ def test_results_are_kept_by_subset_and_a_failure_leaves_none(
     def fail(given: ProtocolComparison) -> bytes:
         raise ValueError("no weights")
 
-    metrics = {"clap": Metric(("clap_score",), measure)}
+    metrics = {"clap": FolderMetric(("clap_score",), measure)}
     (path,) = compare(comparison, metrics, folder=tmp_path, subset="no-speech").results
     assert path == tmp_path / "results/no-speech/clap.json"
     assert path.read_bytes() == b"{}"
     assert seen == [comparison]
     with pytest.raises(ValueError, match="no weights"):
         compare(
-            comparison, {"clap": Metric(("clap_score",), fail)}, folder=tmp_path, subset="no-speech"
+            comparison,
+            {"clap": FolderMetric(("clap_score",), fail)},
+            folder=tmp_path,
+            subset="no-speech",
         )
     assert not path.exists()
 
@@ -76,8 +79,8 @@ def found(folder: Path, subset: str = "all") -> list[str]:
     return sorted(path.stem for path in (folder / "results" / subset).glob("*.json"))
 
 
-def measured_by(name: str) -> dict[str, Metric]:
-    return {name: Metric((name,), lambda given: b"{}")}
+def measured_by(name: str) -> dict[str, FolderMetric]:
+    return {name: FolderMetric((name,), lambda given: b"{}")}
 
 
 def test_results_of_the_same_files_stay(comparison: ProtocolComparison, tmp_path: Path):

@@ -168,7 +168,7 @@ def test_sounds_are_kept_on_request(
     last = run_training(change(config, name="heard", max_steps=2))
     folder = last.parents[1] / "evaluation" / "step_00000002" / "generations"
     assert sorted(path.stem for path in folder.iterdir()) == sorted(NAMES)
-    assert read_audio(folder / "deep.wav").duration == pytest.approx(0.3)
+    assert read_audio(folder / "deep.flac").duration == pytest.approx(0.3)
 
 
 @needs_musicnn
@@ -410,7 +410,7 @@ def test_the_fixed_set_is_checked_before_anything_starts(
 ) -> None:
     (tmp_path / "other").mkdir()
     for folder in (tmp_path, tmp_path / "other"):
-        (folder / "deep.wav").write_bytes((recordings / "deep.wav").read_bytes())
+        (folder / "deep.flac").write_bytes((recordings / "deep.wav").read_bytes())
     lines = [{"file": name, "caption": "a drum"} for name in ("deep.wav", "other/deep.wav")]
     (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
     config = change(evaluated(autoencoder_run, tmp_path), name="unprepared")

@@ -38,7 +38,7 @@ def load_clap(
             preprocessor_config.json and the weights), or a file of LAION-CLAP such as
             `630k-audioset-fusion-best.pt`, which the paper's CLAP score is computed with. Texts
             need RoBERTa's vocab.json and merges.txt in the folder, or beside the file.
-        crop_seed: Hear a long recording as LAION-CLAP does, as in `ClapEmbedder`.
+        crop_seed: Crop a long recording as LAION-CLAP does, as in `ClapEmbedder`.
         device: Where to compute.
 
     Raises:

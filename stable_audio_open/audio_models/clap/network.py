@@ -65,9 +65,9 @@ class ClapEmbedder:
         """Return the vectors of the windows, of length 1; a single one with `crop_seed`."""
         if self.crop_seed is not None:
             return self.embed_once(mono, seed=self.crop_seed)[None]
-        heard, window = _sixteen_bits(mono), int(self.extractor.nb_max_samples)
-        starts = covering(len(heard), window)
-        return torch.stack([self._embed(heard[start : start + window]) for start in starts])
+        rounded, window = _sixteen_bits(mono), int(self.extractor.nb_max_samples)
+        starts = covering(len(rounded), window)
+        return torch.stack([self._embed(rounded[start : start + window]) for start in starts])
 
     @property
     def fuses(self) -> bool:

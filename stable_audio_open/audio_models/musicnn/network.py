@@ -1,8 +1,8 @@
 """musicnn: 50 tags of music, with weights that a small package carries.
 
 Pons and Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging" (2019).
-The network has heard music alone: among sounds that are not music its tags say little. It is here
-because its weights are on PyPI under a free licence; the paper's tagger is `panns.py`.
+The network was trained on music alone: among sounds that are not music its tags say little. It is
+here because its weights are on PyPI under a free licence; the paper's tagger is `panns.py`.
 """
 
 import importlib.util

@@ -34,7 +34,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Kinds of fields of a protocol buffer."""
 
 
-class Entry(NamedTuple):
+class BundleEntry(NamedTuple):
     """Where a tensor lies."""
 
     type: int
@@ -168,12 +168,12 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         yield number, content if kind == BYTES else int.from_bytes(content, "little")
 
 
-def _entry(message: bytes) -> Entry:
+def _entry(message: bytes) -> BundleEntry:
     # BundleEntryProto: dtype 1, shape 2, shard_id 3, offset 4, size 5, crc32c 6.
     fields = dict(_fields(message))
     dimensions = [value for number, value in _fields(_message(fields.get(2, b""))) if number == 2]
     sizes = [dict(_fields(_message(dimension))).get(1, 0) for dimension in dimensions]
-    return Entry(
+    return BundleEntry(
         type=_number(fields.get(1, 0)),
         shape=tuple(_number(size) for size in sizes),
         offset=_number(fields.get(4, 0)),
@@ -194,7 +194,7 @@ def _number(value: int | bytes) -> int:
     return value
 
 
-def _tensor(content: memoryview, entry: Entry, where: str) -> Tensor:
+def _tensor(content: memoryview, entry: BundleEntry, where: str) -> Tensor:
     kind = TYPES.get(entry.type)
     if kind is None:
         raise ValueError(f"{where}: numbers of TensorFlow's type {entry.type} cannot be read")

@@ -7,7 +7,7 @@ import typer
 
 from stable_audio_open.cli import options
 from stable_audio_open.cli.evaluate import options as shared
-from stable_audio_open.settings import STEPS
+from stable_audio_open.settings import SAMPLER, STEPS
 
 
 def generate(
@@ -23,7 +23,7 @@ def generate(
     seed: shared.Seed = 0,
     steps: shared.Steps = STEPS,
     guidance_scale: options.GuidanceScale = None,
-    sampler: shared.Sampler = "dpmpp-2m",
+    sampler: shared.Sampler = SAMPLER,
     batch: shared.Batch = 1,
     text_encoder: options.TextEncoder = None,
     lora: options.Lora = None,

@@ -8,7 +8,7 @@ import typer
 from stable_audio_open.cli import options
 from stable_audio_open.cli.evaluate import options as shared
 from stable_audio_open.cli.evaluate.report import Players
-from stable_audio_open.settings import STEPS
+from stable_audio_open.settings import SAMPLER, STEPS
 
 
 def protocol(
@@ -43,7 +43,7 @@ def protocol(
     seed: shared.Seed = 0,
     steps: shared.Steps = STEPS,
     guidance_scale: options.GuidanceScale = None,
-    sampler: shared.Sampler = "dpmpp-2m",
+    sampler: shared.Sampler = SAMPLER,
     batch: shared.Batch = 1,
     players: Players = 8,
     frechet: Annotated[

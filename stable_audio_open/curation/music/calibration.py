@@ -93,7 +93,7 @@ def calibrate(labelled: Sequence[Labelled]) -> float:
     if rounded <= 0:
         weakest = next(each.file for each in labelled if each.music and each.critical == highest)
         raise ValueError(
-            f"{weakest}: labelled as music, but heard as music for so long at no threshold above 0"
+            f"{weakest}: labelled as music, but tagged as music for so long at no threshold above 0"
         )
     return rounded
 

@@ -35,7 +35,7 @@ class Extrapolation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_points(points: int) -> None:
-    """Check a number of points before the recordings are heard.
+    """Check a number of points before the recordings are embedded.
 
     Raises:
         ValueError: No line goes through so few.

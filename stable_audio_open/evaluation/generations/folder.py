@@ -85,6 +85,7 @@ def make_missing(
     rank: int = 0,
     processes: int = 1,
     progress: Callable[[], None] = lambda: None,
+    level: int = logging.INFO,
 ) -> int:
     """Make the files that are not there yet, or are damaged, and return how many.
 
@@ -99,6 +100,7 @@ def make_missing(
         rank: Number of this process, of which each takes every `processes`-th file.
         processes: How many there are.
         progress: Called for each file that is there.
+        level: Level of the line that is logged after each batch.
 
     Raises:
         AudioSaveError: A file could not be written.
@@ -115,7 +117,7 @@ def make_missing(
             progress()
         done += len(group)
         share = f" of process {rank + 1} of {processes}" if processes > 1 else ""
-        logger.info("%s: %d of %d files%s made", folder, done, len(mine), share)
+        logger.log(level, "%s: %d of %d files%s made", folder, done, len(mine), share)
     return made
 
 

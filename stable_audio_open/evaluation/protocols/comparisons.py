@@ -34,7 +34,7 @@ class ProtocolComparison(NamedTuple):
     """Name of the data set."""
 
 
-class Metric(NamedTuple):
+class FolderMetric(NamedTuple):
     """A measure of two folders."""
 
     finds: tuple[str, ...]
@@ -65,7 +65,11 @@ NOTHING = Compared((), 0, {})
 
 
 def compare(
-    comparison: ProtocolComparison, metrics: Mapping[str, Metric], *, folder: Path, subset: str
+    comparison: ProtocolComparison,
+    metrics: Mapping[str, FolderMetric],
+    *,
+    folder: Path,
+    subset: str,
 ) -> Compared:
     """Measure, and keep each result as `folder/results/SUBSET/METRIC.json`.
 

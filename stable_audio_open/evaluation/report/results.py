@@ -8,7 +8,7 @@ from stable_audio_open.evaluation.generations.sets import RESULTS
 from stable_audio_open.evaluation.report.published import MEL, QUALITY, SI_SDR, STFT
 
 
-class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+class MeasuredFigure(msgspec.Struct, frozen=True, kw_only=True):
     """A number, what it is of, and what found it."""
 
     metric: str
@@ -73,7 +73,7 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-def read_result(path: Path, subset: str, protocol: str) -> list[Measurement]:
+def read_result(path: Path, subset: str, protocol: str) -> list[MeasuredFigure]:
     """Return the figures of one result.
 
     Args:
@@ -99,7 +99,7 @@ def read_result(path: Path, subset: str, protocol: str) -> list[Measurement]:
             "mel, si_sdr)"
         )
     return [
-        Measurement(
+        MeasuredFigure(
             metric=metric,
             value=value,
             subset=subset,
@@ -118,13 +118,13 @@ def read_result(path: Path, subset: str, protocol: str) -> list[Measurement]:
     ]
 
 
-def read_results(folder: Path, protocol: str) -> list[Measurement]:
+def read_results(folder: Path, protocol: str) -> list[MeasuredFigure]:
     """Return all figures in `folder/results/SUBSET/METRIC.json`; none where there are no files.
 
     Raises:
         ValueError: A file cannot be read, or two hold the same metric of a subset.
     """
-    found: dict[tuple[str, str], tuple[Path, Measurement]] = {}
+    found: dict[tuple[str, str], tuple[Path, MeasuredFigure]] = {}
     for path in sorted((folder / RESULTS).glob("*/*.json")):
         for measurement in read_result(path, path.parent.name, protocol):
             key = measurement.subset, measurement.metric

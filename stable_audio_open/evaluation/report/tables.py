@@ -20,7 +20,7 @@ from stable_audio_open.evaluation.report.published import (
     Metric,
     PublishedTable,
 )
-from stable_audio_open.evaluation.report.results import Measurement, read_results
+from stable_audio_open.evaluation.report.results import MeasuredFigure, read_results
 
 SUBSETS = {
     "all": "all prompts",
@@ -38,7 +38,7 @@ class ReportedRun(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     settings: Settings
     items: tuple[SetFile, ...]
-    measurements: tuple[Measurement, ...]
+    measurements: tuple[MeasuredFigure, ...]
 
     @property
     def model(self) -> str:
@@ -139,7 +139,7 @@ def _table(published: PublishedTable, runs: Sequence[ReportedRun]) -> ReportTabl
 
 
 def _about(
-    run: ReportedRun, subset: str, published: PublishedTable, known: Sequence[Measurement | None]
+    run: ReportedRun, subset: str, published: PublishedTable, known: Sequence[MeasuredFigure | None]
 ) -> tuple[str, ...]:
     """Return the columns that describe a run, by their names."""
     settings = run.settings
@@ -159,7 +159,7 @@ def _about(
 
 
 def _notes(
-    run: ReportedRun, inside: Sequence[Measurement], others: Sequence[Measurement]
+    run: ReportedRun, inside: Sequence[MeasuredFigure], others: Sequence[MeasuredFigure]
 ) -> list[str]:
     """Say how numbers were found, and give those that the table has no column for.
 
@@ -177,7 +177,7 @@ def _notes(
     return [f"{run.model}, {', '.join(names)}: {how}" for how, names in together.items()]
 
 
-def _how(measurement: Measurement) -> str:
+def _how(measurement: MeasuredFigure) -> str:
     by = f"by {measurement.by}, " if measurement.by else ""
     digits = f"weights {measurement.by_hash}, " if measurement.by_hash else ""
     files = f"{SUBSETS[measurement.subset]}, {_counted(measurement.files, 'file')}"

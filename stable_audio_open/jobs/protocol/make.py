@@ -84,7 +84,7 @@ def make_sets(
         autoencoder = model
         if part == "generation":
             raise ValueError(
-                f"{asked.request.model} is an autoencoder alone; give --part autoencoder"
+                f"{asked.request.model} is an autoencoder alone; ask for the part autoencoder"
             )
     if part != "generation":
         work = reconstructions_of(autoencoder, asked, output / RECONSTRUCTIONS)
@@ -116,6 +116,6 @@ def device_of(device: str | None, processes: JoinedProcesses) -> str | None:
     if processes.local_rank >= gpus:
         raise ValueError(
             f"process {processes.local_rank} of this machine has no GPU, there are {gpus}; start "
-            "as many processes as GPUs, or give --device cpu"
+            "as many processes as GPUs, or compute on the device cpu"
         )
     return f"cuda:{processes.local_rank}"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from stable_audio_open.evaluation.protocols.comparisons import (
     NOTHING,
     Compared,
-    Metric,
+    FolderMetric,
     compare,
     forget_results,
     write_comparison,
@@ -34,7 +34,7 @@ class MeasuredFolders(NamedTuple):
 
 
 def measure_sets(
-    sets: Sequence[MadeSet], asked: Asked, metrics: Mapping[str, Metric]
+    sets: Sequence[MadeSet], asked: Asked, metrics: Mapping[str, FolderMetric]
 ) -> Iterator[MeasuredFolders]:
     """Measure the subsets that the paper's tables show, each by the metrics of its tables.
 
@@ -53,7 +53,7 @@ def measure_sets(
 
 
 def _measure(
-    made: MadeSet, asked: Asked, subset: str, metrics: Mapping[str, Metric]
+    made: MadeSet, asked: Asked, subset: str, metrics: Mapping[str, FolderMetric]
 ) -> MeasuredFolders:
     protocol = asked.protocol
     kept = protocol.subset(subset, asked.chosen)

@@ -10,7 +10,7 @@ from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.clap import evaluate_clap, read_prompts
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import evaluate_kl
-from stable_audio_open.evaluation.protocols.comparisons import Metric, ProtocolComparison
+from stable_audio_open.evaluation.protocols.comparisons import FolderMetric, ProtocolComparison
 from stable_audio_open.evaluation.reconstruction import evaluate_decoded
 from stable_audio_open.evaluation.result import to_json
 
@@ -24,7 +24,7 @@ def load_metrics(
     kl: str | None = None,
     clap: str | None = None,
     device: str = "cpu",
-) -> dict[str, Metric]:
+) -> dict[str, FolderMetric]:
     """Return the metrics by the names of their commands; a network that is not named is left out.
 
     Args:
@@ -48,7 +48,7 @@ def metrics_by(
     embedder: Embedder | None = None,
     tagger: Tagger | ClipTagger | None = None,
     joint: JointEmbedder | None = None,
-) -> dict[str, Metric]:
+) -> dict[str, FolderMetric]:
     """Return the metrics of these networks, which compute each recording once for all subsets.
 
     What they computed stays: vectors of all windows for the Frechet distance (80 KB for 10 s by
@@ -56,13 +56,13 @@ def metrics_by(
     """
     memory = ResultCache()
     distances = ("stft_distance", "mel_distance", "si_sdr")
-    metrics = {"reconstruction": Metric(distances, partial(_reconstruction, memory))}
+    metrics = {"reconstruction": FolderMetric(distances, partial(_reconstruction, memory))}
     if embedder is not None:
-        metrics["frechet"] = Metric(("fd_openl3",), partial(_frechet, memory, embedder))
+        metrics["frechet"] = FolderMetric(("fd_openl3",), partial(_frechet, memory, embedder))
     if tagger is not None:
-        metrics["kl"] = Metric(("kl_passt",), partial(_kl, memory, tagger))
+        metrics["kl"] = FolderMetric(("kl_passt",), partial(_kl, memory, tagger))
     if joint is not None:
-        metrics["clap"] = Metric(("clap_score",), partial(_clap, memory, joint))
+        metrics["clap"] = FolderMetric(("clap_score",), partial(_clap, memory, joint))
     return metrics
 
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-import msgspec
-
 from stable_audio_open.audio.saving import check_folder
 from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
 from stable_audio_open.evaluation.protocols.named import PROTOCOLS
@@ -21,8 +19,9 @@ from stable_audio_open.evaluation.protocols.references import (
     find_references,
     refuse_missing,
 )
+from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.request import check_texts
-from stable_audio_open.settings import GUIDANCE_SCALE, STEPS
+from stable_audio_open.settings import GUIDANCE_SCALE, SAMPLER, STEPS
 
 GENERATIONS, RECONSTRUCTIONS = "generations", "reconstructions"
 REFERENCES, COMPARISONS = "references", "comparisons"
@@ -31,15 +30,13 @@ REFERENCES, COMPARISONS = "references", "comparisons"
 Part = Literal["both", "generation", "autoencoder"]
 
 
-class GenerationsRequest(msgspec.Struct, frozen=True, kw_only=True):
+class GenerationsRequest(ModelRequest, frozen=True, kw_only=True):
     """Generations from the captions of a data set.
 
     Raises:
         ValueError: When a number is out of its range, or there is no such protocol or sampler.
     """
 
-    model: str
-    """As `load` takes it."""
     prompts: Path
     """Table of captions, as the data set is published."""
     protocol: str
@@ -54,7 +51,7 @@ class GenerationsRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Sampling steps."""
     guidance_scale: float = GUIDANCE_SCALE
     """Scale of classifier-free guidance."""
-    sampler: str = "dpmpp-2m"
+    sampler: str = SAMPLER
     """Name of the sampler."""
     seed: int = 0
     """Seed of the table's first caption; the others count up."""
@@ -62,12 +59,6 @@ class GenerationsRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Sounds at once, in each process."""
     lora: tuple[tuple[str, float], ...] = ()
     """Folders of adapters, and how much of each is merged."""
-    text_encoder: str | None = None
-    """Folder or hub name of a T5 encoder, as `load` takes it."""
-    device: str | None = None
-    """Where to compute; a GPU where there is one and this is None."""
-    dtype: str | None = None
-    """Number format of the weights; float32 where None."""
     attention: str = "sdpa"
     """Backend of attention, as `load` takes it."""
 

@@ -1,5 +1,6 @@
 """The metrics of table 1, of generations from the captions of a fixed set."""
 
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,8 +8,8 @@ from typing import NamedTuple
 
 from torch import nn
 
+from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import audio_info
-from stable_audio_open.audio.saving import limit_peak, save_audio
 from stable_audio_open.audio_models.clip_tagger import ClipTagger
 from stable_audio_open.audio_models.embedder import Embedder, JointEmbedder
 from stable_audio_open.audio_models.tagger import Tagger
@@ -17,6 +18,7 @@ from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.clap import ClapPrompt, evaluate_clap
 from stable_audio_open.evaluation.fixed_set import FixedSet
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
+from stable_audio_open.evaluation.generations.folder import SUFFIX, make_missing
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.result import Result, to_json
 from stable_audio_open.files.atomic import replace_bytes
@@ -32,6 +34,15 @@ class Listeners(NamedTuple):
     frechet: Embedder | None
     kl: Tagger | ClipTagger | None
     clap: JointEmbedder | None
+
+
+class _Generation(NamedTuple):
+    """A file to make, and what of."""
+
+    file: str
+    prompt: str
+    seconds: float
+    seed: int
 
 
 class GenerationEvaluation:
@@ -66,7 +77,7 @@ class GenerationEvaluation:
         self.seed = seed
         self.keep_sounds = keep_sounds
         self._listeners = Listeners(None, None, None)
-        self._heard = ResultCache()
+        self._known = ResultCache()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,37 +90,50 @@ class GenerationEvaluation:
         Raises:
             ValueError: They cannot be compared, such as by a covariance of one window.
         """
-        self._listeners, self._heard = self.load(), ResultCache()
+        self._listeners, self._known = self.load(), ResultCache()
         self.fixed.write()
-        self._results(self.fixed.folder, self._heard)
+        self._results(self.fixed.folder, self._known)
 
     def share(self, model: nn.Module, folder: Path, *, rank: int, processes: int) -> None:
         """Generate what falls to this process, into `folder/generations`."""
         assert isinstance(model, LatentDiffusion)
         made = folder / GENERATIONS
         made.mkdir(parents=True, exist_ok=True)
-        for place in range(rank, len(self.fixed.recordings), processes):
-            recording = self.fixed.recordings[place]
-            heard = audio_info(self.fixed.file(recording)).duration
-            audio = generate(
+        wanted = [
+            _Generation(
+                file=f"{recording.id}{SUFFIX}",
+                prompt=recording.caption,
+                seconds=audio_info(self.fixed.file(recording)).duration,
+                seed=(self.seed + place) % (MAX_SEED + 1),
+            )
+            for place, recording in enumerate(self.fixed.recordings)
+        ]
+        # What lies there is of other weights: of a run that was taken up before this step.
+        for one in wanted[rank::processes]:
+            (made / one.file).unlink(missing_ok=True)
+
+        def make(batch: Sequence[_Generation]) -> Audio:
+            [one] = batch
+            return generate(
                 model,
-                recording.caption,
-                duration=min(heard, model.window_seconds),
+                one.prompt,
+                duration=min(one.seconds, model.window_seconds),
                 steps=self.steps,
                 guidance_scale=self.guidance_scale,
-                seed=(self.seed + place) % (MAX_SEED + 1),
+                seed=one.seed,
                 progress=False,
             )
-            # The metrics bring all to one level, so that turning down is worth no warning.
-            samples, _ = limit_peak(audio.samples[0])
-            save_audio(made / f"{recording.id}.wav", samples, audio.sample_rate)
+
+        make_missing(
+            made, wanted, make, batch=1, rank=rank, processes=processes, level=logging.DEBUG
+        )
 
     def values(self, model: nn.Module, folder: Path) -> dict[str, float]:
         """Compare all generations with the recordings, and keep the results."""
         del model
         made = folder / GENERATIONS
         # What is computed of the generations is of no use again.
-        results = self._results(made, self._heard.copy())
+        results = self._results(made, self._known.copy())
         if not self.keep_sounds:
             shutil.rmtree(made, ignore_errors=True)
         for name, (result, _) in results.items():
@@ -119,22 +143,22 @@ class GenerationEvaluation:
         [(result, _), *_] = results.values()
         return found | {"silent": len(result.silent) / len(self.fixed.recordings)}
 
-    def _results(self, made: Path, heard: ResultCache) -> dict[str, tuple[Result, float]]:
+    def _results(self, made: Path, known: ResultCache) -> dict[str, tuple[Result, float]]:
         """Return each result, and the figure in it."""
         results: dict[str, tuple[Result, float]] = {}
         embedder, tagger, joint = self._listeners
         references = self.fixed.folder
         if embedder is not None:
             # Few recordings: an extrapolation to infinitely many would say nothing.
-            frechet = evaluate_frechet(made, references, embedder, points=0, memory=heard)
+            frechet = evaluate_frechet(made, references, embedder, points=0, memory=known)
             results["frechet"] = frechet, frechet.distance
         if tagger is not None:
-            kl = evaluate_kl(made, references, tagger, memory=heard)
+            kl = evaluate_kl(made, references, tagger, memory=known)
             results["kl"] = kl, kl.divergence
         if joint is not None:
             prompts = [ClapPrompt(id=one.id, prompt=one.caption) for one in self.fixed.recordings]
             clap = evaluate_clap(
-                made, prompts, joint, source="captions", seed=self.seed, memory=heard
+                made, prompts, joint, source="captions", seed=self.seed, memory=known
             )
             results["clap"] = clap, clap.score
         return results
