@@ -11,6 +11,7 @@ from torch.utils.data import default_collate
 
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.tables import harmless, original
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,9 @@ class Faults:
         """Why, by file."""
         if report.is_file():
             with report.open(newline="") as file:
-                self.reasons = {row["file"]: row["reason"] for row in csv.DictReader(file)}
+                self.reasons = {
+                    original(row["file"]): original(row["reason"]) for row in csv.DictReader(file)
+                }
 
     def add(self, file: str, reason: str) -> None:
         """Note a recording, once.
@@ -56,7 +59,7 @@ class Faults:
             rows = csv.writer(out)
             if new:
                 rows.writerow(Fault._fields)
-            rows.writerow((file, reason))
+            rows.writerow((harmless(file), harmless(reason)))
         logger.warning("recording left out: %s", reason)
         refuse_too_many(
             len(self.reasons),
@@ -84,7 +87,9 @@ def write_report(path: Path, faults: Iterable[Fault]) -> None:
         path.unlink(missing_ok=True)
         return
     out = StringIO()
-    csv.writer(out).writerows((Fault._fields, *listed))
+    rows = csv.writer(out)
+    rows.writerow(Fault._fields)
+    rows.writerows((harmless(one.file), harmless(one.reason)) for one in listed)
     replace_bytes(path, out.getvalue().encode())
 
 

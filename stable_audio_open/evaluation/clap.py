@@ -25,6 +25,7 @@ from stable_audio_open.evaluation.levels import PEAK_DB, at_peak, through_16_bit
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
+from stable_audio_open.files.tables import original
 
 CROP = 10.0
 """Seconds that CLAP embeds at once."""
@@ -87,7 +88,7 @@ def read_prompts(path: Path) -> list[ClapPrompt]:
                 )
             prompts = []
             for row in rows:
-                name, prompt = ((row[column] or "").strip() for column in COLUMNS)
+                name, prompt = (original(row[column] or "").strip() for column in COLUMNS)
                 if not (name and prompt):
                     raise ValueError(f"{path}, line {rows.line_num}: needs an id and a prompt")
                 prompts.append(ClapPrompt(id=name, prompt=prompt))

@@ -55,6 +55,18 @@ def test_what_is_open(tmp_path: Path) -> None:
     assert (second["id"], second["title"], second["stages"]) == ("fma:2", "two\nlines", "music")
 
 
+def test_an_identifier_that_is_a_formula_comes_back(tmp_path: Path) -> None:
+    record = CatalogueRecord(id="=folder/a.wav")
+    waits = [decision(record.id, "review", "music")]
+    path = tmp_path / "review.csv"
+    write_table(path, open_cases([record], waits))
+    text = path.read_text(encoding="utf-8-sig")
+    assert "\n'=folder/a.wav,,," in text
+    path.write_text(text.replace(",,,", ",drop,'=not sound,", 1))
+    (answer,) = read_answers(path, [record.id], waits, by="ann").decisions
+    assert (answer.id, answer.verdict, answer.reason) == (record.id, "drop", "=not sound")
+
+
 def test_the_page_escapes_everything_and_finds_the_audio(tmp_path: Path) -> None:
     audio = tmp_path / "sounds"
     (audio / "a b").mkdir(parents=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.data.faults import Fault, Faults, collate
+from stable_audio_open.data.faults import Fault, Faults, collate, write_report
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -24,6 +24,15 @@ def test_each_recording_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureF
         {"file": "b.wav", "reason": 'b.wav: is "empty", really'},
     ]
     assert len(caplog.records) == 2
+
+
+def test_no_cell_is_a_formula_and_a_resumed_run_knows_the_files(tmp_path: Path) -> None:
+    report = tmp_path / "bad.csv"
+    Faults(report, recordings=10, most=0.5).add("=cmd|'!A0.wav", "-x.wav: is empty")
+    assert rows(report) == [{"file": "'=cmd|'!A0.wav", "reason": "'-x.wav: is empty"}]
+    assert Faults(report, recordings=10, most=0.5).reasons == {"=cmd|'!A0.wav": "-x.wav: is empty"}
+    write_report(report, [Fault("@a.wav", "+b")])
+    assert rows(report) == [{"file": "'@a.wav", "reason": "'+b"}]
 
 
 def test_a_resumed_run_goes_on_counting(tmp_path: Path) -> None:

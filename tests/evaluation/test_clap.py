@@ -164,6 +164,12 @@ def test_bad_prompt_files_are_refused(tmp_path: Path, text: str, message: str) -
         read_prompts(path)
 
 
+def test_a_prompt_that_a_spreadsheet_would_run_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.csv"
+    path.write_text("id,prompt\n'-a,'=drums\n", encoding="utf-8")
+    assert read_prompts(path) == [ClapPrompt(id="-a", prompt="=drums")]
+
+
 def test_prompts_may_hold_commas_lines_and_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "prompts.csv"
     path.write_text('id,more,prompt\n1,x,"rain, and\nthunder"\n', encoding="utf-8-sig")

@@ -11,6 +11,7 @@ from stable_audio_open.curation.catalogue.decisions import Decision
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.licences.policy import NAMED_IN_ERRORS, normalise
 from stable_audio_open.files.atomic import written_beside
+from stable_audio_open.files.tables import harmless
 
 TEXT, TABLE = "ATTRIBUTIONS.md", "attributions.csv"
 CHANGES = "used to train a model; not distributed"
@@ -97,6 +98,8 @@ def write_attributions(
 ) -> int:
     """Write ATTRIBUTIONS.md and attributions.csv, each in one step.
 
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+
     Args:
         records: Gives what is to be named, each time in the same order.
         folder: Created when missing.
@@ -115,7 +118,7 @@ def write_attributions(
         table.writerow(Attribution.__struct_fields__)
         for record in records():
             row = attribution(record, changes)
-            table.writerow(msgspec.structs.astuple(row))
+            table.writerow([harmless(cell) for cell in msgspec.structs.astuple(row)])
             counts[row.licence, row.licence_url] += 1
     with (
         written_beside(folder / TEXT) as temporary,

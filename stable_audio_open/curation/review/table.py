@@ -10,6 +10,7 @@ from typing import NamedTuple
 from stable_audio_open.curation.catalogue.decisions import Decision, final_decisions, now
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.tables import harmless, original
 
 STAGE = "review"
 VERDICTS = ("keep", "drop")
@@ -17,7 +18,6 @@ FILLED = ("id", "verdict", "note")
 """Columns that are read back; the first two have to be there."""
 COLUMNS = (*FILLED, "title", "artist", "author", "licence", "page_url", "file", "stages", "reasons")
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 LINES_SHOWN = 5
 
 
@@ -72,7 +72,7 @@ def write_table(path: Path, cases: Sequence[OpenCase]) -> None:
             ", ".join(decision.stage for decision in reasons),
             " | ".join(decision.reason for decision in reasons),
         ]
-        writer.writerow([record.id, "", "", *(_harmless(cell or "") for cell in told)])
+        writer.writerow([harmless(record.id), "", "", *(harmless(cell or "") for cell in told)])
     # The mark tells spreadsheets that it is UTF-8.
     replace_bytes(path, text.getvalue().encode("utf-8-sig"))
 
@@ -151,7 +151,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                 )
         # A cell may hold line breaks: its row is identified by the line where it ends.
         return [
-            (rows.line_num, {name: (row.get(name) or "").strip() for name in FILLED})
+            (rows.line_num, {name: original(row.get(name) or "").strip() for name in FILLED})
             for row in rows
         ]
 
@@ -172,7 +172,3 @@ def _decision(key: str, verdict: str, note: str, *, before: Decision | None, by:
         by=by,
         at=now(),
     )
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA) else cell

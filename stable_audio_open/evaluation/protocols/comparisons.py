@@ -13,6 +13,7 @@ import msgspec
 from stable_audio_open.evaluation.generations.sets import RESULTS, SetFile
 from stable_audio_open.evaluation.result import UnmeasurableError
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.tables import harmless
 
 COMPARED = "compared.txt"
 
@@ -155,7 +156,9 @@ def write_comparison(
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(("id", "prompt"))
-    rows.writerows((one.id, one.prompt) for one in files if one.prompt is not None)
+    rows.writerows(
+        (harmless(one.id), harmless(one.prompt)) for one in files if one.prompt is not None
+    )
     replace_bytes(comparison.prompts, text.getvalue().encode())
     return comparison
 
