@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.saving import Subtype, check_folder, check_target, check_writable
-
-LONGEST_NAME = 60
+from stable_audio_open.files.names import shortened_name
 
 
 class Target(NamedTuple):
@@ -55,4 +54,4 @@ def plan(output: Path, *, sounds: int, subtype: Subtype) -> Target:
 def file_name(prompt: str, seed: int) -> str:
     """Return a file name, without suffix, that tells the request: `deep-kick-drum_1234`."""
     words = re.sub(r"\W+", "-", prompt.lower()).strip("-")
-    return f"{words[:LONGEST_NAME].rstrip('-') or 'sound'}_{seed}"
+    return f"{shortened_name(words).rstrip('-') or 'sound'}_{seed}"

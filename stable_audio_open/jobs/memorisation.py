@@ -28,6 +28,7 @@ from stable_audio_open.evaluation.memorisation.study import (
 from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.names import shortened_name
 from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.prompts import draw_prompt, is_described
@@ -247,5 +248,5 @@ def _result_name(embedder: str, checkpoint_hash: str | None) -> str:
     kind, _, weights = embedder.partition(":")
     if not weights:
         return f"memorisation-{kind}"
-    readable = re.sub(r"[^\w.-]+", "-", Path(weights).resolve().name)[:60]
+    readable = shortened_name(re.sub(r"[^\w.-]+", "-", Path(weights).resolve().name))
     return f"memorisation-{kind}-{readable}-{(checkpoint_hash or '')[:8]}"

@@ -17,6 +17,7 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio_models.embedder import Embedder, recording_vector
 from stable_audio_open.engine.engine import Engine, Serial, Stage
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.names import shortened_name
 
 PART = 1000
 """Embeddings in a file: what an interruption can cost, and at most some MB."""
@@ -36,7 +37,7 @@ class EmbeddingCache:
 
     def __init__(self, folder: Path, name: str, *, part: int = PART) -> None:
         # Names may hold anything; two of them never share a folder.
-        readable = re.sub(r"[^\w.-]+", "_", name)[:60]
+        readable = shortened_name(re.sub(r"[^\w.-]+", "_", name))
         self.folder = folder / f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         self.part = part
         self._known: dict[str, Tensor] = {}

@@ -20,6 +20,7 @@ from stable_audio_open.evaluation.generations.folder import (
     write_settings,
 )
 from stable_audio_open.files.json_lines import read_json_lines
+from stable_audio_open.files.names import shortened_name
 
 MANIFEST = "generations.jsonl"
 
@@ -211,4 +212,4 @@ def _read_manifest(path: Path) -> dict[str, PromptedSound]:
 
 
 def _words(recording: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", PurePosixPath(recording).stem)[:60]
+    return shortened_name(re.sub(r"[^\w.-]+", "-", PurePosixPath(recording).stem))
