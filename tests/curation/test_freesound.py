@@ -1,3 +1,4 @@
+import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.sources.freesound_api import (
     FreesoundClient,
     KeyRefusedError,
+    Limits,
     Search,
 )
 from stable_audio_open.curation.sources.freesound_fetch import fetch_audio, fetch_pages
@@ -44,6 +46,8 @@ class Server(ThreadingHTTPServer):
         self.asked: list[tuple[str, dict[str, list[str]], str | None]] = []
         """Path, query and authorization of every request."""
         self.removed: set[int] = set()
+        self.replies: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        """Status, headers and body in place of the API's, by path."""
 
     @property
     def url(self) -> str:
@@ -82,6 +86,9 @@ class Handler(BaseHTTPRequestHandler):
             self.route(parts.path, query, cut=fault == "cut")
 
     def route(self, path: str, query: dict[str, list[str]], cut: bool) -> None:
+        if path in self.server.replies:
+            status, headers, body = self.server.replies[path]
+            return self.send(body, status, headers)
         words = path.strip("/").split("/")
         if words[0] == "previews":
             number = int(words[1].removesuffix(".mp3"))
@@ -254,6 +261,120 @@ def test_previews_need_no_key_and_are_fetched_once(
     assert (tmp_path / "failures.jsonl").read_bytes() == b""
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": "../1"}, "id is '../1'; a sound of Freesound has a number"),
+        ({"id": True}, "id is True; a sound"),
+        ({"id": -1}, "id is -1; a sound"),
+        ({"id": 10**30}, f"id is {10**30}; a sound"),
+        ({"previews": {"preview-hq-mp3": "file:///etc/passwd"}}, "the reply must give its URL"),
+        (
+            {"previews": {"preview-hq-mp3": "http://169.254.169.254/latest/meta-data"}},
+            "http://169.254.169.254: a host that is neither freesound.org nor the server's",
+        ),
+        (
+            {"previews": {"preview-hq-mp3": "https://freesound.org.evil.example/1.mp3"}},
+            "https://freesound.org.evil.example: a host that is neither",
+        ),
+        ({"previews": {"preview-hq-mp3": "http://a\x00b"}}, "not a URL"),
+    ],
+)
+def test_what_a_server_names_is_checked(
+    server: Server, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    page = {"results": [server.sound(1) | change, server.sound(2)], "next": None}
+    body = json.dumps(page).encode()
+    server.replies["/apiv2/search/text/"] = (200, {}, body)
+    with FreesoundClient(server=server.url, key=KEY, tries=1) as client:
+        fetch_pages(client, SEARCH, tmp_path)
+        there, failures = fetch_audio(client, tmp_path, "previews", pages=1)
+    assert there == 1
+    assert files(tmp_path / "audio") == {"2.mp3": mp3(2)}
+    assert message in failures[0].reason
+
+
+@pytest.mark.parametrize("ending", ["sh", "wav/../../x", "", None, 3, "WAV "])
+def test_an_original_of_another_kind_is_not_fetched(
+    server: Server, client: FreesoundClient, tmp_path: Path, ending: object
+) -> None:
+    page = {"results": [server.sound(1) | {"type": ending}], "next": None}
+    server.replies["/apiv2/search/text/"] = (200, {}, json.dumps(page).encode())
+    fetch_pages(client, SEARCH, tmp_path)
+    there, [failure] = fetch_audio(client, tmp_path, "originals", pages=1)
+    assert there == 0
+    assert failure.reason.startswith(f"type is {ending!r}; it must be one of aif, aiff, ")
+
+
+def test_a_redirection_leads_to_no_other_host(
+    server: Server, client: FreesoundClient, tmp_path: Path
+) -> None:
+    pages = fetch_pages(client, SEARCH, tmp_path, most=1)
+    away = (302, {"Location": "http://localhost.example/x"}, b"")
+    server.replies["/previews/1.mp3"] = away
+    server.replies["/previews/2.mp3"] = (302, {"Location": "/previews/5.mp3"}, b"")
+    _, [failure] = fetch_audio(client, tmp_path, "previews", pages=pages)
+    assert files(tmp_path / "audio") == {"2.mp3": mp3(5)}
+    assert "http://localhost.example: a host that is neither" in failure.reason
+
+
+def test_a_reply_costs_no_more_than_the_limits(server: Server, tmp_path: Path) -> None:
+    limits = Limits(page_bytes=20_000, file_bytes=10_000)
+    server.replies["/previews/1.mp3"] = (200, {}, bytes(10_001))
+    bomb = {"Content-Encoding": "gzip"}, gzip.compress(bytes(1_000_000))
+    server.replies["/previews/2.mp3"] = (200, *bomb)
+    with FreesoundClient(server=server.url, key=KEY, limits=limits) as client:
+        pages = fetch_pages(client, SEARCH, tmp_path)
+        there, failures = fetch_audio(client, tmp_path, "previews", pages=pages)
+        assert there == 3
+        assert [failure.reason for failure in failures] == [
+            f"{server.url}/previews/{n}.mp3: sends more than 10000 bytes, the most that is taken"
+            for n in (1, 2)
+        ]
+        assert sorted(files(tmp_path / "audio")) == ["3.mp3", "4.mp3", "5.mp3"]
+        server.replies["/apiv2/search/text/"] = (200, *bomb)
+        with pytest.raises(ValueError, match=r"/search/text/: sends more than 20000 bytes"):
+            fetch_pages(client, SEARCH, tmp_path / "more")
+    assert not list((tmp_path / "more" / "pages").iterdir())
+
+
+def test_a_reply_may_not_trickle_for_ever(server: Server, tmp_path: Path) -> None:
+    with (
+        FreesoundClient(server=server.url, key=KEY, limits=Limits(seconds=0.0)) as client,
+        pytest.raises(ValueError, match=r"has sent \d+ bytes in 0 s; nothing takes longer"),
+    ):
+        fetch_pages(client, SEARCH, tmp_path)
+
+
+def test_one_recording_that_never_comes_stops_no_other(
+    server: Server, waits: list[float], tmp_path: Path
+) -> None:
+    with FreesoundClient(server=server.url, key=KEY, sleep=waits.append, tries=2) as client:
+        pages = fetch_pages(client, SEARCH, tmp_path)
+        server.replies["/previews/1.mp3"] = (500, {}, b"")
+        server.replies["/previews/3.mp3"] = (500, {}, b"")
+        there, failures = fetch_audio(client, tmp_path, "previews", pages=pages)
+        assert (there, [failure.id for failure in failures]) == (3, ["freesound:1", "freesound:3"])
+        assert "1.mp3: 500 Internal Server Error; run the same" in failures[0].reason
+        # Three in a row are a server that is gone; what is there already says nothing of it.
+        for number in (2, 4, 5):
+            (tmp_path / "audio" / f"{number}.mp3").unlink()
+        server.faults = [(500, {})] * 20
+        server.asked.clear()
+        with pytest.raises(ConnectionError, match=r"3\.mp3: 500 Internal Server Error"):
+            fetch_audio(client, tmp_path, "previews", pages=pages)
+        assert len(server.asked) == 6
+
+
+def test_an_empty_page_with_a_next_one_ends_the_search(
+    server: Server, client: FreesoundClient, tmp_path: Path
+) -> None:
+    page = json.dumps({"results": [], "next": "x"}).encode()
+    server.replies["/apiv2/search/text/"] = (200, {}, page)
+    with pytest.raises(ValueError, match=r"page-00001\.json: has no sounds, but a next page"):
+        fetch_pages(client, SEARCH, tmp_path)
+
+
 def test_originals_come_with_the_token_and_of_the_right_size(
     server: Server, client: FreesoundClient, tmp_path: Path
 ) -> None:
@@ -264,7 +385,7 @@ def test_originals_come_with_the_token_and_of_the_right_size(
     assert fetch_audio(client, tmp_path, "originals", pages=pages) == (2, [])
     assert files(tmp_path / "audio") == {"1.wav": wav(1), "2.wav": wav(2)}
     assert server.asked == [(f"/apiv2/sounds/{n}/download/", {}, f"Bearer {TOKEN}") for n in (1, 2)]
-    with pytest.raises(ConnectionError, match="got 13000 bytes of 5; run the same command"):
+    with pytest.raises(ConnectionError, match="got more bytes than the 5 of the sound; run"):
         client.download_original(3, tmp_path / "3.wav", 5)
     assert not (tmp_path / "3.wav").exists()
 

@@ -2,7 +2,7 @@
 
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -27,6 +27,17 @@ TOO_MANY, FIRST_SERVER_ERROR = 429, 500
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 MOST_PATIENT = 3600.0
 """Seconds: a server that asks for a longer wait, such as for the next day, ends the run."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one reply may cost, whatever the server sends."""
+
+    page_bytes: int = 64 << 20
+    """Bytes of a page, decompressed; one of 150 sounds has less than 1 MB."""
+    file_bytes: int = 4 << 30
+    """Bytes of a recording, decompressed."""
+    seconds: float = 3600.0
+    """Seconds until the last byte."""
 
 
 class KeyRefusedError(ValueError):
@@ -54,6 +65,7 @@ class FreesoundClient:
         token: OAuth2 token, which originals need.
         tries: Requests before a fault of the server or of the connection counts.
         timeout: Seconds without a byte.
+        limits: What one reply may cost.
         sleep: Waits so many seconds.
 
     Raises:
@@ -68,6 +80,7 @@ class FreesoundClient:
         token: str = "",
         tries: int = 6,
         timeout: float = 60.0,
+        limits: Limits = Limits(),  # noqa: B008, frozen
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not server.startswith(("http://", "https://")):
@@ -80,7 +93,10 @@ class FreesoundClient:
         self._token = token
         self._tries = tries
         self._sleep = sleep
-        self._http = httpx.Client(timeout=timeout, follow_redirects=True)
+        self._limits = limits
+        self._http = httpx.Client(
+            timeout=timeout, follow_redirects=True, event_hooks={"request": [self._check_host]}
+        )
 
     def __enter__(self) -> "FreesoundClient":
         return self
@@ -108,16 +124,21 @@ class FreesoundClient:
                 parameters | {"query": search.query, "page": page}
             )
         )
-        return self._persist(url, f"Token {self._key}", KEY, lambda reply: reply.read())
+        return self._persist(
+            url,
+            f"Token {self._key}",
+            KEY,
+            lambda reply: b"".join(self._chunks(reply, self._limits.page_bytes)),
+        )
 
     def download_preview(self, url: str, path: Path) -> None:
         """Fetch a preview, which needs no key.
 
         Raises:
-            ValueError: The server refuses.
+            ValueError: The server refuses, the URL is of another host, or the file is too large.
             ConnectionError: It does not answer, or not with all bytes, after all tries.
         """
-        self._persist(url, "", "no key", lambda reply: _save(reply, path, None))
+        self._persist(url, "", "no key", lambda reply: self._save(reply, path, None))
 
     def download_original(self, sound: int, path: Path, size: int | None) -> None:
         """Fetch the file that the author uploaded.
@@ -132,7 +153,44 @@ class FreesoundClient:
             ConnectionError: It does not answer, or not with all bytes, after all tries.
         """
         url = f"{self.server}/apiv2/sounds/{sound}/download/"
-        self._persist(url, f"Bearer {self._token}", TOKEN, lambda reply: _save(reply, path, size))
+        self._persist(
+            url, f"Bearer {self._token}", TOKEN, lambda reply: self._save(reply, path, size)
+        )
+
+    def _check_host(self, request: httpx.Request) -> None:
+        """Let no reply send us, or a key, to another host; redirections come here too."""
+        host, known = request.url.host, httpx.URL(SITE).host
+        if host != httpx.URL(self.server).host and host != known and not host.endswith(f".{known}"):
+            raise ValueError(
+                f"{request.url.scheme}://{host}: a host that is neither {known} nor the server's; "
+                "nothing is fetched from there"
+            )
+
+    def _chunks(self, reply: httpx.Response, most: int) -> Iterator[bytes]:
+        """Yield the bytes of a reply, decompressed; refuse what is too long or takes too long."""
+        place, end, got = _without_query(str(reply.url)), time.monotonic() + self._limits.seconds, 0
+        for chunk in reply.iter_bytes():
+            got += len(chunk)
+            if got > most:
+                raise ValueError(f"{place}: sends more than {most} bytes, the most that is taken")
+            if time.monotonic() > end:
+                raise ValueError(
+                    f"{place}: has sent {got} bytes in {self._limits.seconds:g} s; nothing takes "
+                    "longer"
+                )
+            yield chunk
+
+    def _save(self, reply: httpx.Response, path: Path, size: int | None) -> None:
+        got = 0
+        with written_beside(path) as temporary:
+            with temporary.open("xb") as file:
+                for chunk in self._chunks(reply, self._limits.file_bytes):
+                    file.write(chunk)
+                    got += len(chunk)
+                    if size is not None and got > size:
+                        raise IncompleteError(f"got more bytes than the {size} of the sound")
+            if not got or size not in (None, got):
+                raise IncompleteError(f"got {got} bytes of {size or 'at least 1'}")
 
     def _persist(
         self,
@@ -142,7 +200,7 @@ class FreesoundClient:
         use: Callable[[httpx.Response], Result],
     ) -> Result:
         """Return what `use` makes of a good reply; wait and try again after a fault that passes."""
-        place = url.partition("?")[0]
+        place = _without_query(url)
         headers = {"Authorization": authorization} if authorization else {}
         fault, wait = "", 0.0
         for attempt in range(self._tries):
@@ -157,8 +215,8 @@ class FreesoundClient:
                     if reply.status_code == TOO_MANY:
                         wait = _wanted_wait(reply, wait)
                     elif reply.status_code < FIRST_SERVER_ERROR:
-                        reply.read()
-                        raise _refusal(reply, place, variable)
+                        said = b"".join(self._chunks(reply, self._limits.page_bytes))
+                        raise _refusal(reply, said, place, variable)
             except httpx.InvalidURL as error:
                 raise ValueError(f"{place}: not a URL ({error})") from error
             except (httpx.RequestError, IncompleteError) as error:
@@ -173,14 +231,8 @@ class IncompleteError(Exception):
     """A download of another size than it should have."""
 
 
-def _save(reply: httpx.Response, path: Path, size: int | None) -> None:
-    with written_beside(path) as temporary:
-        with temporary.open("xb") as file:
-            for chunk in reply.iter_bytes():
-                file.write(chunk)
-        got = temporary.stat().st_size
-        if not got or size not in (None, got):
-            raise IncompleteError(f"got {got} bytes of {size or 'at least 1'}")
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]
 
 
 def _wanted_wait(reply: httpx.Response, otherwise: float) -> float:
@@ -194,7 +246,7 @@ def _wanted_wait(reply: httpx.Response, otherwise: float) -> float:
         return otherwise
 
 
-def _refusal(reply: httpx.Response, place: str, variable: str) -> ValueError:
+def _refusal(reply: httpx.Response, content: bytes, place: str, variable: str) -> ValueError:
     status = f"{place}: {reply.status_code} {reply.reason_phrase}"
     if reply.status_code == httpx.codes.UNAUTHORIZED:
         return KeyRefusedError(
@@ -202,7 +254,7 @@ def _refusal(reply: httpx.Response, place: str, variable: str) -> ValueError:
             f"{SITE}/apiv2/apply/"
         )
     try:
-        said = " ".join(str(msgspec.json.decode(reply.content)["detail"]).split())
+        said = " ".join(str(msgspec.json.decode(content)["detail"]).split())
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         said = "no reason given"
     return ValueError(f"{status}: {said}")

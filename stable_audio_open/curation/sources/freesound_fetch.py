@@ -16,6 +16,10 @@ from stable_audio_open.files.atomic import replace_bytes
 
 STATE, PAGES, AUDIO, FAILURES = "fetch.json", "pages", "audio", "failures.jsonl"
 PREVIEW = "preview-hq-mp3"
+ENDINGS = ("aif", "aiff", "flac", "m4a", "mp3", "ogg", "wav")
+"""Kinds of files that the site takes."""
+MOST_FAULTS_IN_A_ROW = 3
+"""Recordings that cannot be had one after the other until the server counts as gone."""
 
 Audio = Literal["previews", "originals"]
 
@@ -78,6 +82,8 @@ def fetch_pages(
             report(number)
         if page.next is None or number == most:
             return number
+        if not page.results:
+            raise ValueError(f"{path}: has no sounds, but a next page; remove it to ask again")
     raise AssertionError("counting ended")
 
 
@@ -91,7 +97,8 @@ def fetch_audio(
 ) -> tuple[int, list[Failure]]:
     """Fetch the recordings of the pages that are not there yet.
 
-    A recording that the server refuses, or has not, is a failure and no reason to stop.
+    A recording that the server refuses, has not, or does not send, is a failure and no reason to
+    stop.
 
     Args:
         client: Client of the server; its token is needed for originals.
@@ -105,19 +112,24 @@ def fetch_audio(
 
     Raises:
         KeyRefusedError: The server does not take the token.
-        ConnectionError: The server does not answer.
+        ConnectionError: The server does not answer for three recordings in a row.
     """
     (folder / AUDIO).mkdir(exist_ok=True)
-    there, failures = 0, []
+    there, failures, in_a_row = 0, list[Failure](), 0
     for sound in _sounds(folder, pages):
         try:
             if path := _fetch_one(client, sound, folder / AUDIO, kind):
                 report(path)
+                in_a_row = 0
             there += 1
         except KeyRefusedError:
             raise
-        except ValueError as error:
-            failures.append(Failure(id=f"freesound:{sound.get('id')}", reason=str(error)))
+        except (ValueError, ConnectionError) as error:
+            if isinstance(error, ConnectionError):
+                in_a_row += 1
+                if in_a_row == MOST_FAULTS_IN_A_ROW:
+                    raise
+            failures.append(Failure(id=f"freesound:{sound.get('id')}"[:100], reason=str(error)))
     lines = (msgspec.json.encode(failure) + b"\n" for failure in failures)
     replace_bytes(folder / FAILURES, b"".join(lines))
     return there, failures
@@ -128,7 +140,7 @@ def _fetch_one(
 ) -> Path | None:
     """Return the file that was fetched; None when it was there."""
     number = sound.get("id")
-    if not isinstance(number, int):
+    if type(number) is not int or not 0 < number < 1 << 63:
         raise ValueError(f"id is {number!r}; a sound of Freesound has a number")
     if kind == "previews":
         path = folder / f"{number}.mp3"
@@ -141,9 +153,9 @@ def _fetch_one(
         client.download_preview(url, path)
         return path
     ending, size = sound.get("type"), sound.get("filesize")
-    if not isinstance(ending, str) or not (ending.isalnum() and ending.isascii()):
-        raise ValueError(f"type is {ending!r}; it must be an ending such as wav")
-    size = size if isinstance(size, int) else None
+    if ending not in ENDINGS:
+        raise ValueError(f"type is {ending!r}; it must be one of {', '.join(ENDINGS)}")
+    size = size if type(size) is int and size > 0 else None
     path = folder / f"{number}.{ending}"
     if path.is_file() and size in (None, path.stat().st_size):
         return None
