@@ -4,17 +4,20 @@ msgspec's own messages lack the nearest name and the allowed ones, so the types 
 msgspec then builds the structs and runs their `__post_init__`.
 """
 
-import json
 import sys
 from functools import cache
+from itertools import islice
 from typing import NoReturn
 
 import msgspec
 from msgspec import inspect
 
 from stable_audio_open.config.errors import ConfigError
-from stable_audio_open.config.values.describe import allowed, found, quoted
+from stable_audio_open.config.values.describe import allowed, found, named, quoted
 from stable_audio_open.config.values.nearest import did_you_mean, nearest
+
+_COMPARED = 1000
+"""Names among which a mistyped one is looked for."""
 
 type_info = cache(inspect.type_info)
 
@@ -60,7 +63,7 @@ def refuse_field(name: str, struct: inspect.StructType, *, source: str, path: st
     deeper = _find_below(name, struct)
     near = did_you_mean(name, names) or (f'; did you mean "{deeper}"?' if deeper else "")
     raise ConfigError(
-        f"{source}: {path}: unknown field {quoted((name,))}; allowed: {quoted(tuple(names))}{near}"
+        f"{source}: {path}: unknown field {named(name)}; allowed: {quoted(tuple(names))}{near}"
     )
 
 
@@ -82,10 +85,10 @@ def choose_struct(
     tag_field, by_tag = structs[0].tag_field, {struct.tag: struct for struct in structs}
     tags = inspect.LiteralType(tuple(by_tag))
     if tag_field not in value:
-        typo = nearest(tag_field, value)
+        typo = nearest(tag_field, islice(value, _COMPARED))
         if typo is not None and all(typo not in field_types(struct) for struct in structs):
             raise ConfigError(
-                f'{source}: {path}: unknown field {quoted((typo,))}; did you mean "{tag_field}"?'
+                f'{source}: {path}: unknown field {named(typo)}; did you mean "{tag_field}"?'
             )
         _refuse_missing(tag_field, tags, source=source, path=path)
     tag = value[tag_field]
@@ -96,7 +99,8 @@ def choose_struct(
 
 def step(name: str) -> str:
     """Return the JSON path step to a field: `.name`, or `["any name"]`."""
-    return f".{name}" if name.isidentifier() else f"[{json.dumps(name)}]"
+    is_plain = name.isidentifier() and len(name) <= 100
+    return f".{name}" if is_plain else f"[{named(name)}]"
 
 
 def _check_struct(value: object, kind: inspect.StructType, *, source: str, path: str) -> None:

@@ -4,7 +4,7 @@ import json
 
 from msgspec import inspect
 
-_LONGEST = 60
+_LONGEST, _LONGEST_NAME = 60, 100
 
 
 def found(value: object) -> str:
@@ -13,8 +13,12 @@ def found(value: object) -> str:
         return "found an object"
     if isinstance(value, list | tuple):
         return f"found an array of {len(value)}"
-    text = json.dumps(value, ensure_ascii=False)
-    return f"found {text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'}"
+    return f"found {_cut(json.dumps(value, ensure_ascii=False), _LONGEST)}"
+
+
+def named(name: str) -> str:
+    """Quote a name that a file or a person gave, however long it is, in at most 100 characters."""
+    return _cut(json.dumps(name, ensure_ascii=False), _LONGEST_NAME)
 
 
 def allowed(kind: inspect.Type) -> str:
@@ -53,6 +57,10 @@ def allowed(kind: inspect.Type) -> str:
 def quoted(values: tuple[object, ...]) -> str:
     """Join values as JSON writes them: `"t5", "number"`."""
     return ", ".join(json.dumps(value, ensure_ascii=False) for value in values)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:

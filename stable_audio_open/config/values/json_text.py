@@ -1,9 +1,11 @@
 """JSON text to values, as strictly as the standard has it."""
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.config.values.describe import named
 
 
 def parse_json(data: bytes | str, *, source: str) -> Any:
@@ -17,10 +19,10 @@ def parse_json(data: bytes | str, *, source: str) -> Any:
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         table = dict(pairs)
         if len(table) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+            counts = Counter(name for name, _ in pairs)
+            twice = next(name for name, count in counts.items() if count > 1)
             raise ConfigError(
-                f"{source}: found the field {json.dumps(twice)} twice in one object; allowed: once"
+                f"{source}: found the field {named(twice)} twice in one object; allowed: once"
             )
         return table
 

@@ -13,7 +13,7 @@ from stable_audio_open.config.values.check import (
     refuse_field,
     step,
 )
-from stable_audio_open.config.values.describe import allowed, found, quoted
+from stable_audio_open.config.values.describe import allowed, found, named
 from stable_audio_open.config.values.json_text import parse_json
 
 
@@ -31,7 +31,7 @@ def override(value: object, kind: inspect.Type, text: str, *, source: str) -> ob
     Raises:
         ConfigError: When the path does not exist or does not take the new value.
     """
-    source = f"{source}: override {quoted((text,))}"
+    source = f"{source}: override {named(text)}"
     path, equals, new = text.partition("=")
     if not equals or not path:
         raise ConfigError(
@@ -75,7 +75,7 @@ def _assign(
             if not (key.isascii() and key.isdecimal()) or int(key) >= len(items):
                 indices = f"0 to {len(items) - 1}" if items else "none, the array is empty"
                 raise ConfigError(
-                    f"{source}: {path}: unknown index {quoted((key,))}; allowed: {indices}"
+                    f"{source}: {path}: unknown index {named(key)}; allowed: {indices}"
                 )
             i, part_path = int(key), f"{path}[{key}]"
             if isinstance(array, inspect.VarTupleType):
@@ -86,7 +86,7 @@ def _assign(
             return items
         case _:
             raise ConfigError(
-                f"{source}: {path}: found {quoted((key,))} below it, but it has no fields; "
+                f"{source}: {path}: found {named(key)} below it, but it has no fields; "
                 f"allowed: {allowed(kind)}"
             )
 
