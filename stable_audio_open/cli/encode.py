@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 
 def encode(
     config: Annotated[
@@ -45,7 +47,7 @@ def encode(
         return
     size = sum(shard.bytes for shard in index.shards)
     data = json.dumps({"type": "shards", "path": str(output)})
-    typer.echo(
+    echo(
         f"{output}: {index.recordings} recordings in {len(index.shards)} shards, "
         f"{size / 1e6:.1f} MB; train with 'data={data}'"
     )

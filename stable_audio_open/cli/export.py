@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from stable_audio_open.cli import options
+from stable_audio_open.cli.printing import echo
 
 
 def export(
@@ -50,7 +51,7 @@ def export(
         if decoder is not None:
             raise ValueError("an adapter has no decoder; leave out --decoder, or --to lora")
         save_adapter(read_trained_adapter(Path(checkpoint), use_ema=not online), output)
-        typer.echo(f"{output}: the adapter of {checkpoint}")
+        echo(f"{output}: the adapter of {checkpoint}")
         return
     loaded = load(checkpoint, device="cpu", text_encoder=text_encoder, use_ema=not online)
     if decoder is not None:
@@ -66,4 +67,4 @@ def export(
     }[to]
     save(loaded, loaded.config, output, dtype=DTYPES[dtype])
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
-    typer.echo(f"{output}: {size / 1e6:.1f} MB")
+    echo(f"{output}: {size / 1e6:.1f} MB")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli import options
+from stable_audio_open.cli.printing import echo
 from stable_audio_open.settings import SAMPLER, SCHEDULE, SIGMA_MAX, SIGMA_MIN, STEPS
 
 
@@ -165,8 +166,8 @@ def generate(
     files = target.save(audio, names)
     for file, item, text, end in zip(files, audio, texts, audio.sound_end(), strict=True):
         ends = f"sound ends at {end:.2f} s" if end else "silent"
-        typer.echo(f'{file}: {item.duration:.2f} s, {ends}, seed {item.seed}, "{text}"')
-    typer.echo(
+        echo(f'{file}: {item.duration:.2f} s, {ends}, seed {item.seed}, "{text}"')
+    echo(
         f"model loaded in {loaded - begin:.1f} s; {len(audio) * audio.duration:.2f} s of sound in "
         f"{elapsed:.1f} s ({len(audio) * audio.duration / elapsed:.2f} times real time)"
     )

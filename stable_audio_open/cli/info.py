@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from stable_audio_open.cli import options
+from stable_audio_open.cli.printing import echo, printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +45,7 @@ def info(
     config, encoder = _describe(source)
     facts, parts = _measure(config, text_encoder or encoder)
     if as_json:
-        typer.echo(
+        echo(
             json.dumps(
                 facts | {"parts": {name: part._asdict() for name, part in parts.items()}}, indent=2
             )
@@ -164,6 +165,7 @@ def _count(module: "nn.Module", *, besides: "nn.Module | None" = None) -> Part:
 def _print_table(facts: dict[str, Any], parts: dict[str, Part]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     margins = f"{facts['encoder_margin']} encoding, {facts['decoder_margin']} decoding"
     lines = {
@@ -177,7 +179,8 @@ def _print_table(facts: dict[str, Any], parts: dict[str, Part]) -> None:
             f"{facts['window_seconds']:.2f} s = {facts['window_latents']} latents = "
             f"{facts['window_samples']} samples"
         )
-    table = Table("part", title=f"{facts['name']} ({facts['type']})", title_justify="left")
+    title = Text(printable(f"{facts['name']} ({facts['type']})"))
+    table = Table("part", title=title, title_justify="left")
     for column in Part._fields:
         table.add_column(column, justify="right")
     for name, part in parts.items():
@@ -186,4 +189,4 @@ def _print_table(facts: dict[str, Any], parts: dict[str, Part]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     for name, text in lines.items():
-        console.print(f"{name:8}{text}", markup=False)
+        console.print(printable(f"{name:8}{text}"), markup=False)

@@ -28,6 +28,7 @@ from stable_audio_open.cli.evaluate import evaluate
 from stable_audio_open.cli.export import export
 from stable_audio_open.cli.generate import generate
 from stable_audio_open.cli.info import info
+from stable_audio_open.cli.printing import echo, one_line, printable
 from stable_audio_open.cli.reconstruct import reconstruct
 from stable_audio_open.cli.train import train
 from stable_audio_open.config.errors import ConfigError
@@ -52,7 +53,7 @@ app.add_typer(evaluate, name="evaluate")
 def print_version(wanted: bool) -> bool:
     """Print the version and stop, if it is asked for."""
     if wanted:
-        typer.echo(version(PROGRAM))
+        echo(version(PROGRAM))
         raise typer.Exit
     return wanted
 
@@ -88,12 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = INTERRUPTED
         except Exception as error:  # noqa: BLE001, the outermost frame, and --debug hides nothing
             if debug:
-                traceback.print_exc()
+                print(printable(traceback.format_exc()), end="", file=sys.stderr)
             _complain(_line(error))
             return _exit_code(error)
     if code == INTERRUPTED:  # also typer's answer to Ctrl-C
         _complain("interrupted")
     return int(code)
+
+
+class _OneLine(logging.Formatter):
+    """Shows names and tags of strangers as they may be shown."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
@@ -108,7 +116,7 @@ class _StandardError(logging.StreamHandler[TextIO]):
 def _log_shown() -> Iterator[None]:
     """Show what the library logs, and leave other libraries' logs to them."""
     logger, handler = logging.getLogger("stable_audio_open"), _StandardError()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_OneLine("%(levelname)s: %(message)s"))
     logger.addHandler(handler)
     try:
         yield
@@ -170,7 +178,7 @@ def _line(error: Exception) -> str:
 
 
 def _complain(message: str) -> None:
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{PROGRAM}: {one_line(message)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli import options
+from stable_audio_open.cli.printing import echo
 
 
 def reconstruct(
@@ -52,7 +53,7 @@ def reconstruct(
     latents = math.ceil(audio.samples.shape[-1] / autoencoder.downsampling)
     (saved,) = target.save(result, [file.stem])
     (end,) = result.sound_end()
-    typer.echo(
+    echo(
         f"{saved}: {result.duration:.2f} s, {f'sound ends at {end:.2f} s' if end else 'silent'}, "
         f"through {latents} latents of {autoencoder.latent_channels} channels"
     )

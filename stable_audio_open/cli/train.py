@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 
 def train(
     config: Annotated[Path, typer.Option(metavar="FILE", help="Configuration of the run.")],
@@ -44,7 +46,7 @@ def train(
     from stable_audio_open.training.callbacks.measurements import PAGE
 
     last = run_training(settings, resume=resume)
-    typer.echo(f"last checkpoint: {last}")
+    echo(f"last checkpoint: {last}")
     page = last.parents[1] / PAGE
     if page.is_file():
-        typer.echo(f"measurements: {page}")
+        echo(f"measurements: {page}")

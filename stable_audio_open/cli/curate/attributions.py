@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 
@@ -69,4 +70,4 @@ def attributions(
 
     require_licences(chosen(), allow_unlicensed=allow_unlicensed)
     count = write_attributions(chosen, output, changes=CHANGES if changes is None else changes)
-    typer.echo(f"{output}: {count} recordings in ATTRIBUTIONS.md and attributions.csv")
+    echo(f"{output}: {count} recordings in ATTRIBUTIONS.md and attributions.csv")

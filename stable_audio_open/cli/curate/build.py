@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from stable_audio_open.cli.curate.options import Address, EngineName, Workers, make_engine
+from stable_audio_open.cli.printing import echo
 
 
 def build(
@@ -56,4 +57,4 @@ def build(
         train = f"data.path={audio} data.manifest={(output / MANIFEST).resolve()}"
     else:
         train = f"data.path={output} data.manifest={INDEX}"
-    typer.echo(f"{output}: {len(items)} recordings, {hours:.2f} h; train with {train}")
+    echo(f"{output}: {len(items)} recordings, {hours:.2f} h; train with {train}")

@@ -13,6 +13,7 @@ from stable_audio_open.cli.curate.options import (
     TaggerName,
 )
 from stable_audio_open.cli.options import Device
+from stable_audio_open.cli.printing import echo
 from stable_audio_open.settings import MusicGate
 
 DEFAULTS = MusicGate()
@@ -59,11 +60,11 @@ def calibrate_music(
         labelled.append(Labelled(file, is_music, critical))
     chosen = calibrate(labelled)
     positives = sum(is_music for _, is_music in rows)
-    typer.echo("threshold  missed music  false alarms")
+    echo("threshold  missed music  false alarms")
     for row in table(labelled, chosen):
         mark = "  <- highest that misses none" if row.threshold == chosen else ""
-        typer.echo(
+        echo(
             f"{row.threshold:<9g}  {row.false_negatives:>5} of {positives:<4} "
             f"{row.false_positives:>5} of {len(rows) - positives}{mark}"
         )
-    typer.echo(f"use --threshold {chosen:g}")
+    echo(f"use --threshold {chosen:g}")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from stable_audio_open.cli.curate.options import Address, EngineName, Gpus, Workers, make_engine
+from stable_audio_open.cli.printing import echo
 
 
 def duplicates(
@@ -67,11 +68,11 @@ def duplicates(
         found = calibrate_duplicates(
             catalogue, audio, embedder=model, pairs=labelled, engine=runs, load=load
         )
-        typer.echo("threshold  precision  recall")
+        echo("threshold  precision  recall")
         for row in found.rows:
-            typer.echo(f"{row.threshold:9.4f}  {row.precision:9.3f}  {row.recall:6.3f}")
+            echo(f"{row.threshold:9.4f}  {row.precision:9.3f}  {row.recall:6.3f}")
         clean = found.no_false_positives
-        typer.echo(
+        echo(
             f"lowest without false positives: {'none' if clean is None else f'{clean:.4f}'}\n"
             f"highest without false negatives: {found.no_false_negatives:.4f}"
         )
@@ -89,4 +90,4 @@ def duplicates(
     line = f"{copies.recordings} recordings: {copies.exact} exact copies dropped"
     if model is not None or chromaprint:
         line += f", {copies.near} near copies to review"
-    typer.echo(line + (f", {copies.unusable} unreadable" if copies.unusable else ""))
+    echo(line + (f", {copies.unusable} unreadable" if copies.unusable else ""))

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 
 def fetch(
     query: Annotated[str, typer.Argument(help='Words to search for; "" for everything.')],
@@ -56,10 +58,10 @@ def fetch(
 
     with FreesoundClient(server=server, key=key, token=token) as client:
         there = fetch_pages(client, search, output, most=pages, report=note)
-        typer.echo(f"{output}: {there} pages, {fetched} of them new")
+        echo(f"{output}: {there} pages, {fetched} of them new")
         if audio == "none":
             return
         fetched = 0
         count, failures = fetch_audio(client, output, audio, pages=there, report=note)
     failed = f"; {len(failures)} failed, see {output / FAILURES}" if failures else ""
-    typer.echo(f"{output}: {count} recordings, {fetched} of them new{failed}")
+    echo(f"{output}: {count} recordings, {fetched} of them new{failed}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stable_audio_open.cli.curate.options import Address, EngineName, Workers, make_engine
+from stable_audio_open.cli.printing import echo
 from stable_audio_open.curation.catalogue.ingest import REJECTS, SourceRow, with_files
 from stable_audio_open.curation.catalogue.ingest import ingest as write_rows
 
@@ -65,7 +66,7 @@ def ingest(
         rows = with_files(rows, files_by_number(audio))
     counts = write_rows(rows, output, replace=replace)
     rejected = f"; {counts.rejects} rejects in {output / REJECTS}" if counts.rejects else ""
-    typer.echo(f"{output}: {counts.records} records, {counts.with_file} with a file{rejected}")
+    echo(f"{output}: {counts.records} records, {counts.with_file} with a file{rejected}")
     if not counts.records:
         raise ValueError(f"{output}: no row could be used; see {output / REJECTS}")
 

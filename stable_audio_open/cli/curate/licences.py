@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 
 def licences(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
@@ -34,8 +36,6 @@ def licences(
         ),
     )
     for (label, verdict), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        typer.echo(f"{count:>9,}  {label}  {verdict}")
+        echo(f"{count:>9,}  {label}  {verdict}")
     accepted = sum(count for (_, verdict), count in counts.items() if verdict == "accepted")
-    typer.echo(
-        f"{catalogue}: {accepted} of {counts.total()} records accepted; {added} decisions added"
-    )
+    echo(f"{catalogue}: {accepted} of {counts.total()} records accepted; {added} decisions added")

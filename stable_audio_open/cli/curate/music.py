@@ -19,6 +19,7 @@ from stable_audio_open.cli.curate.options import (
     make_engine,
 )
 from stable_audio_open.cli.options import Device
+from stable_audio_open.cli.printing import echo
 from stable_audio_open.settings import MusicGate
 
 DEFAULTS = MusicGate()
@@ -63,7 +64,7 @@ def music(
         engine=runs,
         load=None if engine == "serial" else partial(MUSIC_TAGGERS.load, tagger, device=there),
     )
-    typer.echo(
+    echo(
         f"{catalogue}: {counts['review']} to review, {counts['keep']} below the threshold, "
         f"{counts['before']} decided before, {counts['dropped']} dropped before, "
         f"{counts['no file']} without a file, {counts['bad']} unusable"

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 
 def prompts(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
@@ -23,4 +25,4 @@ def prompts(
     if not described:
         raise ValueError(f"{catalogue}: no record has metadata to draw a prompt from")
     for record in random.Random(seed).sample(described, min(show, len(described))):
-        typer.echo(f"{record.id}\t{prompt_of_epoch(record, epoch=epoch, seed=seed)}")
+        echo(f"{record.id}\t{prompt_of_epoch(record, epoch=epoch, seed=seed)}")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 
 def report(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
@@ -26,4 +28,4 @@ def report(
     path = output or catalogue / "report.html"
     unusable = read_summary(built)["unusable"] if built else {}
     count = write_report(path, catalogue.resolve().name, catalogue, unusable=unusable)
-    typer.echo(f"{path}: {count} recordings")
+    echo(f"{path}: {count} recordings")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 
 def review(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
@@ -50,7 +52,7 @@ def _export(catalogue: Path, output: Path, audio: Path | None) -> None:
     output.mkdir(parents=True, exist_ok=True)
     write_page(output / "review.html", cases, audio=audio)
     write_table(table, cases)
-    typer.echo(f"{output}: {len(cases)} recordings wait; fill in review.csv, or use review.html")
+    echo(f"{output}: {len(cases)} recordings wait; fill in review.csv, or use review.html")
 
 
 def _import(catalogue: Path, filled: Path, by: str) -> None:
@@ -62,7 +64,7 @@ def _import(catalogue: Path, filled: Path, by: str) -> None:
     answers = read_answers(filled, identifiers, read_decisions(catalogue), by=by)
     add_decisions(catalogue, answers.decisions)
     kept = sum(decision.verdict == "keep" for decision in answers.decisions)
-    typer.echo(
+    echo(
         f"{catalogue}: {kept} kept, {len(answers.decisions) - kept} dropped, {answers.open} left "
         f"open, {answers.known} known before"
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli.curate.options import Address, EngineName, Gpus, Workers, make_engine
+from stable_audio_open.cli.printing import echo
 
 
 def run(
@@ -50,10 +51,10 @@ def run(
 
     runs = make_engine(engine, workers, address, gpus_per_worker)
     for done in run_curation(settings, engine=runs):
-        typer.echo(f"{done.stage:<13}{done.counts}")
+        echo(f"{done.stage:<13}{done.counts}")
     target = Path(settings.output) / SET
     if settings.set.form == "manifest":
         train = f"data.path={settings.audio} data.manifest={(target / MANIFEST).resolve()}"
     else:
         train = f"data.path={target} data.manifest={INDEX}"
-    typer.echo(f"train with {train}")
+    echo(f"train with {train}")

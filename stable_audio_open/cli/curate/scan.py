@@ -12,6 +12,7 @@ from stable_audio_open.cli.curate.options import (
     Workers,
     make_engine,
 )
+from stable_audio_open.cli.printing import echo
 from stable_audio_open.settings import ScanSettings
 
 DEFAULTS = ScanSettings()
@@ -40,7 +41,7 @@ def scan(
     settings = ScanSettings(most_channels=most_channels, silence_db=silence)
     runs = make_engine(engine, workers, address)
     counts = scan_catalogue(catalogue, audio, settings, engine=runs)
-    typer.echo(
+    echo(
         f"{catalogue}: {counts['keep']} sound, {counts['before']} known to be, {counts['drop']} "
         f"dropped, {counts['no file']} without a file"
     )

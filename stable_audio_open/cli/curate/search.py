@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 
 def search(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
@@ -22,7 +24,7 @@ def search(
     from stable_audio_open.curation.known_works.search import search_catalogue
 
     found = search_catalogue(catalogue, against, threshold=threshold)
-    typer.echo(
+    echo(
         f"{catalogue}: {found.to_review} of {found.records} to review, {found.before} found "
         f"before, {found.nameless} without artist or title"
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli.evaluate import output as shared
+from stable_audio_open.cli.printing import echo
 
 
 def clap(
@@ -45,7 +46,5 @@ def clap(
         crop=crop,
         allow_missing=allow_missing,
     )
-    typer.echo(
-        f"CLAP score {result.score:.6f} ({len(result.per_prompt)} prompts, {result.files} files)"
-    )
+    echo(f"CLAP score {result.score:.6f} ({len(result.per_prompt)} prompts, {result.files} files)")
     shared.report(result, output)

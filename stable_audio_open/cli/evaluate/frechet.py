@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from stable_audio_open.cli.evaluate import output as shared
+from stable_audio_open.cli.printing import echo
 
 SHOWN = 3
 
@@ -62,18 +63,16 @@ def frechet(
         points=points,
         seed=seed,
     )
-    typer.echo(
+    echo(
         f"Frechet distance {result.distance:.6g} ({result.files} files, {result.windows} windows; "
         f"reference {result.reference_files} files, {result.reference_windows} windows)"
     )
     if result.extrapolated:
         found = result.extrapolated
         doubt = "; below 0: the sets share recordings, or it is noise" * (found.distance < 0)
-        typer.echo(
-            f"with infinitely many windows {found.distance:.6g} (R2 {found.r_squared:.3f}{doubt})"
-        )
+        echo(f"with infinitely many windows {found.distance:.6g} (R2 {found.r_squared:.3f}{doubt})")
     most = sorted(result.contributions.items(), key=lambda entry: -entry[1])[:SHOWN]
-    typer.echo("raised most by " + ", ".join(f"{name} ({share:+.3g})" for name, share in most))
+    echo("raised most by " + ", ".join(f"{name} ({share:+.3g})" for name, share in most))
     if result.caution:
-        typer.echo(f"caution: {result.caution}")
+        echo(f"caution: {result.caution}")
     shared.report(result, output)

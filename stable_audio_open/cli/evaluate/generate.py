@@ -7,6 +7,7 @@ import typer
 
 from stable_audio_open.cli import options
 from stable_audio_open.cli.evaluate import options as shared
+from stable_audio_open.cli.printing import echo
 from stable_audio_open.settings import SAMPLER, STEPS
 
 
@@ -62,4 +63,4 @@ def generate(
     )
     options.use_threads(threads)
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
-    run_generations(request, tell=typer.echo)
+    run_generations(request, tell=echo)

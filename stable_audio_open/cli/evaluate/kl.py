@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from stable_audio_open.cli.evaluate import output as shared
+from stable_audio_open.cli.printing import echo
 
 
 def kl(
@@ -46,7 +47,5 @@ def kl(
         definition=msgspec.structs.replace(DEFINITIONS[definition], epsilon=epsilon),
         allow_missing=allow_missing,
     )
-    typer.echo(
-        f"KL divergence {result.divergence:.6f} ({result.files} files, {result.classes} classes)"
-    )
+    echo(f"KL divergence {result.divergence:.6f} ({result.files} files, {result.classes} classes)")
     shared.report(result, output)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stable_audio_open.cli import options
+from stable_audio_open.cli.printing import echo
 from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS, STEPS
 
 if TYPE_CHECKING:
@@ -138,12 +139,12 @@ def memorisation(
     options.use_threads(threads)
     found = run_memorisation(request, progress=partial(step_progress, shown=sys.stderr.isatty()))
     _print(found.result)
-    typer.echo(f"{found.page}: listen to the candidates; {found.json.name} holds the numbers")
+    echo(f"{found.page}: listen to the candidates; {found.json.name} holds the numbers")
 
 
 def _print(result: "Memorisation") -> None:
     repeated = sum(map(len, result.repeated))
-    typer.echo(
+    echo(
         f"{result.sets[0].files} recordings, {repeated} of them repeated in "
         f"{len(result.repeated)} groups; {result.checkpoint}, weights "
         f"{result.checkpoint_hash or 'none'}"
@@ -155,20 +156,20 @@ def _print(result: "Memorisation") -> None:
             if found.silent:
                 line += f"; {len(found.silent)} recordings from start to end, "
                 line += f"{found.silent[0]!r} first"
-            typer.echo(line)
+            echo(line)
         if found.unreadable:
-            typer.echo(
+            echo(
                 f"{found.name}: {len(found.unreadable)} recordings cannot be read, "
                 f"{found.unreadable[0]!r} first"
             )
     names = list(result.distributions[0].quantiles)
-    typer.echo(f"{'cosine to the nearest':44}{'count':>6}" + "".join(f"{n:>8}" for n in names))
+    echo(f"{'cosine to the nearest':44}{'count':>6}" + "".join(f"{n:>8}" for n in names))
     for one in result.distributions:
         values = "".join(f"{one.quantiles[name]:8.3f}" for name in names)
-        typer.echo(f"{one.name:44}{one.count:6}{values}")
+        echo(f"{one.name:44}{one.count:6}{values}")
     for section in result.sections:
         line = f"{section.title}: {section.above_baseline} of {section.sounds} sounds are nearer "
         line += f"than {result.baseline:.3f}"
         if section.nearest_is_prompted is not None:
             line += f", {section.nearest_is_prompted} nearest to the very recording"
-        typer.echo(line)
+        echo(line)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 if TYPE_CHECKING:
     from stable_audio_open.evaluation.result import Result
 
@@ -50,14 +52,14 @@ def report(result: "Result", output: Path | None) -> None:
     from stable_audio_open.evaluation.result import to_json
     from stable_audio_open.files.atomic import replace_bytes
 
-    typer.echo(f"definition: {result.definition}")
+    echo(f"definition: {result.definition}")
     if result.checkpoint is not None:
-        typer.echo(f"checkpoint: {result.checkpoint}, weights {result.checkpoint_hash or 'none'}")
+        echo(f"checkpoint: {result.checkpoint}, weights {result.checkpoint_hash or 'none'}")
     for word, ids in (("missing", result.missing), ("extra", result.extra)):
         if ids:
-            typer.echo(f"{word}: {len(ids)} ids, {ids[0]!r} first")
+            echo(f"{word}: {len(ids)} ids, {ids[0]!r} first")
     if result.silent:
-        typer.echo(
+        echo(
             f"warning: {len(result.silent)} of {result.files} recordings are silent, "
             f"{result.silent[0]!r} first"
         )

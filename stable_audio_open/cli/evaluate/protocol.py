@@ -8,6 +8,7 @@ import typer
 from stable_audio_open.cli import options
 from stable_audio_open.cli.evaluate import options as shared
 from stable_audio_open.cli.evaluate.report import Players
+from stable_audio_open.cli.printing import echo
 from stable_audio_open.settings import SAMPLER, STEPS
 
 
@@ -114,4 +115,4 @@ def protocol(
     )
     options.use_threads(threads)
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
-    run_protocol(request, tell=typer.echo)
+    run_protocol(request, tell=echo)

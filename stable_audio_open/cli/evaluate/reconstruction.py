@@ -7,6 +7,7 @@ import typer
 
 from stable_audio_open.cli import options
 from stable_audio_open.cli.evaluate import output as shared
+from stable_audio_open.cli.printing import echo
 
 if TYPE_CHECKING:
     from stable_audio_open.evaluation.reconstruction import ReconstructionResult
@@ -40,18 +41,16 @@ def reconstruction(
         result = evaluate_decoded(decoded, folder, allow_missing=allow_missing)
     else:
         result = _through(model, folder, text_encoder=text_encoder, device=device, dtype=dtype)
-    typer.echo(f"{'':>8}  {'STFT':>8}  {'MEL':>8}  {'multi-res.':>10}  {'SI-SDR dB':>9}")
+    echo(f"{'':>8}  {'STFT':>8}  {'MEL':>8}  {'multi-res.':>10}  {'SI-SDR dB':>9}")
     for name, row in (("mean", result.mean), ("median", result.median)):
-        typer.echo(
+        echo(
             f"{name:>8}  {row.stft:8.3f}  {row.mel:8.3f}  {row.multi_resolution_stft:10.3f}  "
             f"{row.si_sdr:9.2f}"
         )
     silent = len(result.silent_originals)
-    typer.echo(
-        f"{result.files} files" + (f", {silent} silent originals left out" if silent else "")
-    )
+    echo(f"{result.files} files" + (f", {silent} silent originals left out" if silent else ""))
     if result.silent_channels:
-        typer.echo(
+        echo(
             f"warning: {len(result.silent_channels)} originals have a silent channel, "
             f"{result.silent_channels[0]!r} first, which SI-SDR leaves out"
         )

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stable_audio_open.cli.printing import echo
+
 Players = Annotated[int, typer.Option(min=0, help="Files of each folder to play on the page.")]
 
 
@@ -32,5 +34,5 @@ def report(
     check_folder(output)
     runs = read_runs(folders)
     for path in write_report(output, runs, players=players):
-        typer.echo(str(path))
-    typer.echo(f"{sum(len(run.measurements) for run in runs)} figures of {len(runs)} folders")
+        echo(str(path))
+    echo(f"{sum(len(run.measurements) for run in runs)} figures of {len(runs)} folders")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli.evaluate import output as shared
+from stable_audio_open.cli.printing import echo
 
 
 def sanity(
@@ -20,7 +21,7 @@ def sanity(
 
     shared.check_output(output)
     result = evaluate_sanity(folder)
-    typer.echo(
+    echo(
         f"{result.files} files: {len(result.silent)} silent, {len(result.clipped)} clipped, "
         f"{len(result.mono)} mono"
     )
@@ -32,9 +33,9 @@ def sanity(
         ("stereo width", result.median_width, ""),
     ):
         shown = "none" if value is None else f"{value:.5g} {unit}".rstrip()
-        typer.echo(f"median {name}: {shown}")
+        echo(f"median {name}: {shown}")
     for fault in result.faults:
-        typer.echo(f"fault: {fault}")
+        echo(f"fault: {fault}")
     shared.report(result, output)
     if strict and result.faults:
         raise ValueError(f"{folder}: {result.faults[0]}")

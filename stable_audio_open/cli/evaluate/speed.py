@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli import options
+from stable_audio_open.cli.printing import echo
 
 
 def speed(
@@ -65,7 +66,7 @@ def speed(
         dtype=dtype,
         attention=attention,
     )
-    found = measure_speed(request, tell=typer.echo)
+    found = measure_speed(request, tell=echo)
     if output is not None:
         replace_bytes(output, to_json(found))
-    typer.echo(speed_table(found))
+    echo(speed_table(found))
