@@ -6,6 +6,8 @@ from msgspec import Meta, Struct
 
 STEPS = 100
 """Sampling steps (section 4.2)."""
+MOST_STEPS = 10_000
+"""Sampling steps that are taken at most."""
 GUIDANCE_SCALE = 7.0
 """Scale of classifier-free guidance (section 4.2)."""
 SAMPLER = "dpmpp-2m"

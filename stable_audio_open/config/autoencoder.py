@@ -5,17 +5,17 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from stable_audio_open.config.fields import Positive, PositiveFloat
+from stable_audio_open.config.fields import PositiveFloat, Size
 
-EvenStride = Annotated[int, Meta(ge=2, multiple_of=2)]
+EvenStride = Annotated[int, Meta(ge=2, le=65536, multiple_of=2)]
 
 
 class OobleckConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="oobleck"):
     """One side (encoder or decoder) of the convolutional autoencoder."""
 
-    channels: Positive
+    channels: Size
     """Channels of the layer at full sample rate."""
-    multipliers: tuple[Positive, ...]
+    multipliers: tuple[Size, ...]
     """Channels of each block at its low-rate end, in units of `channels`."""
     strides: tuple[EvenStride, ...]
     """Down- or upsampling factor of each block, counted from the full-rate end.
@@ -47,7 +47,7 @@ class AutoencoderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Latents to waveform."""
     bottleneck: VaeConfig
     """Means and scales to latents."""
-    latent_channels: Positive
+    latent_channels: Size
     """Channels of the latents (64 when published)."""
     scale: PositiveFloat = 1.0
     """Latents are divided by this after encoding and multiplied before decoding."""

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from stable_audio_open.config.fields import Name, Positive
+from stable_audio_open.config.fields import Name, Number, Size
 
 
 class T5Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="t5"):
@@ -12,7 +12,7 @@ class T5Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     """What the rest of the file calls this conditioner."""
     model: Name
     """Hub name, or a folder with the encoder and its tokenizer."""
-    max_length: Positive
+    max_length: Size
     """Tokens per prompt: longer prompts are cut, shorter ones padded."""
     trainable: bool = False
     """Train the text encoder together with the transformer (the paper keeps T5 frozen)."""
@@ -23,9 +23,9 @@ class NumberConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     id: Name
     """What the rest of the file calls this conditioner."""
-    min: float
+    min: Number
     """Smaller numbers are raised to this one."""
-    max: float
+    max: Number
     """Larger numbers are lowered to this one."""
 
     def __post_init__(self) -> None:
@@ -42,7 +42,7 @@ class ConditioningConfig(
 ):
     """All conditioners and where their outputs go."""
 
-    width: Positive
+    width: Size
     """Features of every condition token (768 when published)."""
     conditioners: tuple[ConditionerConfig, ...]
     """The text `prompt` and the numbers `seconds_start` and `seconds_total`."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from stable_audio_open.config.fields import Name, Positive, PositiveFloat
+from stable_audio_open.config.fields import Name, Positive, PositiveFloat, Seed
 from stable_audio_open.prompts import PromptSettings
 from stable_audio_open.settings import MusicGate, ScanSettings
 
@@ -141,7 +141,7 @@ class PromptExamplesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     show: Positive = 20
     """How many."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the recordings and prompts that are shown."""
     drawn: PromptSettings = PromptSettings()
     """How they are drawn."""
@@ -152,7 +152,7 @@ class SetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     form: Literal["manifest", "shards"] = "manifest"
     """A list of the files in place, or WebDataset shards of FLAC."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the order in shards and of the chunks."""
     recordings_per_shard: Positive = 256
     """Recordings in each shard but the last."""

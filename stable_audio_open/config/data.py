@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from stable_audio_open.config.fields import Fraction, Name, NonNegative, NonNegativeFloat, Positive
+from stable_audio_open.config.fields import Fraction, Name, NonNegativeFloat, Size, Workers
 from stable_audio_open.prompts import PromptSettings
 
 
@@ -19,7 +19,7 @@ class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     validation: Name | None = None
     """Manifest, or `index.json`, of recordings to validate on, relative to `path`; no validation
     when null."""
-    crops_per_recording: Positive = 3
+    crops_per_recording: Size = 3
     """Up to so many random crops of each recording per epoch (section 3.1)."""
     trailing_silence: NonNegativeFloat = 0.0
     """Up to so many seconds of the silence after a recording count as part of it, at random.
@@ -35,7 +35,7 @@ class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Windows of long recordings start at whole seconds, all that `seconds_start` can tell apart.
 
     A small set is learnt sooner; otherwise they start anywhere."""
-    workers: NonNegative = 0
+    workers: Workers = 0
     """Processes that read ahead."""
     latent_cache: Name | None = None
     """Folder of the encoded latents; beside the recordings when null."""
@@ -48,7 +48,7 @@ class ShardsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Folder of the shards and their `index.json`."""
     validation: Name | None = None
     """Folder of the shards of recordings to validate on; no validation when null."""
-    crops_per_recording: Positive = 3
+    crops_per_recording: Size = 3
     """Up to so many random windows of each recording per epoch."""
     trailing_silence: NonNegativeFloat = 0.0
     """Up to so many seconds of the silence after a recording count as part of it, at random."""
@@ -58,7 +58,7 @@ class ShardsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How the others are drawn instead; some words and tags when null."""
     whole_seconds: bool = False
     """Windows of long recordings start at whole seconds; otherwise they start anywhere."""
-    workers: NonNegative = 0
+    workers: Workers = 0
     """Processes that read ahead."""
 
 

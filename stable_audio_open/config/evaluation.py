@@ -4,10 +4,11 @@ from msgspec import Struct
 
 from stable_audio_open.config.fields import (
     Name,
-    NonNegative,
     NonNegativeFloat,
     Positive,
     PositiveFloat,
+    SamplingSteps,
+    Seed,
 )
 from stable_audio_open.settings import GUIDANCE_SCALE, STEPS
 
@@ -57,11 +58,11 @@ class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unkno
     """Embedder of the CLAP score; not taken when null."""
     listen_on_cpu: bool = False
     """Let these networks compute on the CPU, where the GPU's memory is full; slower."""
-    steps: Positive = STEPS
+    steps: SamplingSteps = STEPS
     """Sampling steps."""
     guidance_scale: NonNegativeFloat = GUIDANCE_SCALE
     """Scale of classifier-free guidance."""
-    seed: NonNegative = 0
+    seed: Seed = 0
     """Seed of the first generation, from which the others count up."""
     keep_sounds: bool = False
     """Keep the generations of every evaluation in the run's folder, to listen to."""

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from stable_audio_open.config.autoencoder import AutoencoderConfig
 from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
 from stable_audio_open.config.data import DataConfig, FolderConfig
-from stable_audio_open.config.fields import Name, Positive
+from stable_audio_open.config.fields import Name, Positive, SampleRate
 from stable_audio_open.config.training import (
     AutoencoderTrainingConfig,
     DemoConfig,
@@ -27,7 +27,7 @@ class AutoencoderModelConfig(
 
     name: Name
     """What the model is called in logs and folder names."""
-    sample_rate: Positive
+    sample_rate: SampleRate
     """Samples per second and channel."""
     audio_channels: AudioChannels
     """1 is mono, 2 stereo."""
@@ -55,7 +55,7 @@ class DiffusionModelConfig(
 
     name: Name
     """What the model is called in logs and folder names."""
-    sample_rate: Positive
+    sample_rate: SampleRate
     """Samples per second and channel."""
     audio_channels: AudioChannels
     """1 is mono, 2 stereo."""

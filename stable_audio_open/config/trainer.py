@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from stable_audio_open.config.fields import Name, NonNegativeFloat, Positive, PositiveFloat
+from stable_audio_open.config.fields import Name, NonNegativeFloat, Positive, PositiveFloat, Size
 
 MEASURED = ("validation/", "evaluation/")
 """Beginnings of the names of values that are measured now and then."""
@@ -51,9 +51,9 @@ class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Optimiser steps until the run ends."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where it runs; a GPU if there is one when `auto`."""
-    devices: Positive | Literal["auto"] = "auto"
+    devices: Size | Literal["auto"] = "auto"
     """How many of them on each machine; all when `auto`."""
-    nodes: Positive = 1
+    nodes: Size = 1
     """Machines."""
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     """How processes share the work: `ddp` copies the model to each, `fsdp` splits a transformer."""
@@ -61,7 +61,7 @@ class TrainerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Number format of weights and arithmetic, in Lightning's terms."""
     compile: bool = False
     """Compile the networks (torch.compile): a slower start, then faster steps."""
-    accumulate: Positive = 1
+    accumulate: Size = 1
     """Batches per optimiser step."""
     gradient_clip: PositiveFloat | None = None
     """Largest norm of the gradient; not limited when null."""

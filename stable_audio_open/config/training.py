@@ -10,23 +10,28 @@ from stable_audio_open.config.evaluation import (
 )
 from stable_audio_open.config.fields import (
     Fraction,
+    LearningRate,
     Name,
     NonNegative,
     NonNegativeFloat,
+    Number,
     Positive,
     PositiveFloat,
     ProperFraction,
+    SamplingSteps,
+    Seed,
+    Size,
 )
 from stable_audio_open.config.trainer import TrainerConfig
 
-FftSize = Annotated[int, Meta(ge=4, multiple_of=4)]
+FftSize = Annotated[int, Meta(ge=4, le=2**20, multiple_of=4)]
 FftSizes = Annotated[tuple[FftSize, ...], Meta(min_length=1)]
 
 
 class AdamWConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="adamw"):
     """AdamW."""
 
-    lr: PositiveFloat
+    lr: LearningRate
     """Base learning rate."""
     betas: tuple[ProperFraction, ProperFraction]
     """Decay of the running means of gradients and of their squares."""
@@ -100,7 +105,7 @@ class AdversarialConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Their learning rate over their own steps."""
     fft_sizes: FftSizes = (2048, 1024, 512, 256, 128)
     """Window of each discriminator in samples; the hop is a quarter."""
-    filters: Positive = 64
+    filters: Size = 64
     """Channels of their hidden layers."""
     adversarial: NonNegativeFloat = 0.1
     """Weight of the adversarial term in the autoencoder's loss."""
@@ -119,7 +124,7 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
     """How weights follow gradients."""
     schedule: InverseLRConfig
     """Learning rate over the steps."""
-    batch_size: Positive
+    batch_size: Size
     """Items per device."""
     crop_samples: Positive = 65536
     """Length of an item: a multiple of the autoencoder's downsampling."""
@@ -134,11 +139,11 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
     whole model, whose autoencoder is taken; or the name of a bundled model."""
     ema: EmaConfig | None = EmaConfig()
     """Average of the weights that is used afterwards; none when null."""
-    initial_scale_bias: float | None = None
+    initial_scale_bias: Number | None = None
     """Start of the posterior's scale before softplus; about -4 for a small model."""
     evaluation: ReconstructionEvaluationConfig | None = None
     """Metrics taken during training; none when null."""
-    seed: NonNegative = 0
+    seed: Seed = 0
     """Seed of the weights, crops and noise."""
 
     def __post_init__(self) -> None:
@@ -169,7 +174,7 @@ class DemoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     every: Positive
     """Training steps between demos."""
-    steps: Positive
+    steps: SamplingSteps
     """Sampling steps of a demo."""
     count: Positive
     """Demos at a time; `conditions` are taken in turn, again from the first if they run out."""
@@ -182,7 +187,7 @@ class DemoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class LoraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Low-rank adaptation: small layers beside the transformer's, which stays as it is."""
 
-    rank: Positive = 16
+    rank: Size = 16
     """Inner width of the added layers."""
     alpha: PositiveFloat = 16.0
     """Their output is multiplied by alpha / rank."""
@@ -203,7 +208,7 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     """Learning rate over the steps."""
     trainer: TrainerConfig | None = None
     """The run itself; required to train."""
-    batch_size: Positive = 4
+    batch_size: Size = 4
     """Items per device."""
     autoencoder: Name | None = None
     """Checkpoint of the trained autoencoder; required unless `initialize` holds one."""
@@ -226,7 +231,7 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     """Audio generated during training, to listen to; none when null."""
     evaluation: GenerationEvaluationConfig | None = None
     """Metrics taken during training; none when null."""
-    seed: NonNegative = 0
+    seed: Seed = 0
     """Seed of the weights, crops, noise and dropout."""
 
     def __post_init__(self) -> None:

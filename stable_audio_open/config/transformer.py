@@ -2,23 +2,23 @@
 
 from msgspec import Struct
 
-from stable_audio_open.config.fields import Positive
+from stable_audio_open.config.fields import Depth, Size
 
 
 class TransformerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="dit"):
     """Sizes of the diffusion transformer."""
 
-    latent_channels: Positive
+    latent_channels: Size
     """Channels of the latents, as the autoencoder has them (64 when published)."""
-    width: Positive
+    width: Size
     """Features per token (1536 when published)."""
-    depth: Positive
+    depth: Depth
     """Blocks (24 when published)."""
-    heads: Positive
+    heads: Size
     """Attention heads; `width` / `heads` features each (24 of 64 when published)."""
-    context_width: Positive
+    context_width: Size
     """Features of a cross-attention token; its heads are as wide as the query heads."""
-    global_width: Positive
+    global_width: Size
     """Features of the global conditioning before its projection."""
 
     def __post_init__(self) -> None:

@@ -70,7 +70,10 @@ def test_ctrl_c(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch):
     [
         ("training.batchsize=4", 'unknown field "batchsize"'),
         ("training.batch_size=four", '$.training.batch_size: found "four"; allowed: an integer'),
-        ("training.batch_size=0", "$.training.batch_size: found 0; allowed: an integer >= 1"),
+        (
+            "training.batch_size=0",
+            "$.training.batch_size: found 0; allowed: an integer >= 1 and <= 65536",
+        ),
         ("training.trainer.accelerator=tpu", '$.training.trainer.accelerator: found "tpu"'),
         ("batch_size", "found no equals sign"),
         ("training=null", "`training` is missing"),

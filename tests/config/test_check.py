@@ -86,7 +86,7 @@ def drop(path: str) -> Callable[[Value], None]:
         ),
         (
             drop("autoencoder.latent_channels"),
-            '$.autoencoder: missing field "latent_channels"; allowed: an integer >= 1',
+            '$.autoencoder: missing field "latent_channels"; allowed: an integer >= 1 and <= 65536',
         ),
         (
             drop("training.optimizer.betas"),
@@ -94,23 +94,26 @@ def drop(path: str) -> Callable[[Value], None]:
         ),
         (
             put("training.batch_size", "four"),
-            '$.training.batch_size: found "four"; allowed: an integer >= 1',
+            '$.training.batch_size: found "four"; allowed: an integer >= 1 and <= 65536',
         ),
         (
             put("training.batch_size", 4.0),
-            "$.training.batch_size: found 4.0; allowed: an integer >= 1",
+            "$.training.batch_size: found 4.0; allowed: an integer >= 1 and <= 65536",
         ),
         (
             put("training.batch_size", True),
-            "$.training.batch_size: found true; allowed: an integer >= 1",
+            "$.training.batch_size: found true; allowed: an integer >= 1 and <= 65536",
         ),
-        (put("training.batch_size", 0), "$.training.batch_size: found 0; allowed: an integer >= 1"),
+        (
+            put("training.batch_size", 0),
+            "$.training.batch_size: found 0; allowed: an integer >= 1 and <= 65536",
+        ),
         (put("audio_channels", 3), "$.audio_channels: found 3; allowed: an integer >= 1 and <= 2"),
         (put("name", ""), '$.name: found ""; allowed: a non-empty string'),
         (put("name", ["a"]), "$.name: found an array of 1; allowed: a non-empty string"),
         (
             put("training.optimizer.lr", 0),
-            "$.training.optimizer.lr: found 0; allowed: a number > 0",
+            "$.training.optimizer.lr: found 0; allowed: a number > 0 and <= 10",
         ),
         (
             put("training.optimizer.betas.1", 1.0),
@@ -123,7 +126,7 @@ def drop(path: str) -> Callable[[Value], None]:
         (
             put("autoencoder.decoder.strides.1", 3),
             "$.autoencoder.decoder.strides[1]: found 3; "
-            "allowed: an integer >= 2 that is a multiple of 2",
+            "allowed: an integer >= 2 and <= 65536 that is a multiple of 2",
         ),
         (
             put("autoencoder.encoder", None),
@@ -140,7 +143,8 @@ def drop(path: str) -> Callable[[Value], None]:
         ),
         (
             put("training.trainer.devices", "all"),
-            '$.training.trainer.devices: found "all"; allowed: an integer >= 1 or "auto"',
+            '$.training.trainer.devices: found "all"; allowed: '
+            'an integer >= 1 and <= 65536 or "auto"',
         ),
         (
             put("training.trainer.precision", "bf16-mix"),
@@ -171,7 +175,7 @@ def drop(path: str) -> Callable[[Value], None]:
         ),
         (
             put("training.optimizer.lr", 10**400),
-            f"$.training.optimizer.lr: found 1{'0' * 58}…; allowed: a number > 0",
+            f"$.training.optimizer.lr: found 1{'0' * 58}…; allowed: a number > 0 and <= 10",
         ),
     ],
 )

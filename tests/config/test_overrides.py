@@ -105,13 +105,16 @@ def test_one_item_of_a_list_that_the_file_leaves_to_its_default() -> None:
         ),
         (
             "training.batch_size=four",
-            '$.training.batch_size: found "four"; allowed: an integer >= 1',
+            '$.training.batch_size: found "four"; allowed: an integer >= 1 and <= 65536',
         ),
-        ("training.batch_size=4.5", "$.training.batch_size: found 4.5; allowed: an integer >= 1"),
+        (
+            "training.batch_size=4.5",
+            "$.training.batch_size: found 4.5; allowed: an integer >= 1 and <= 65536",
+        ),
         (
             "training.batch_size.x=4",
             '$.training.batch_size: found "x" below it, but it has no fields; '
-            "allowed: an integer >= 1",
+            "allowed: an integer >= 1 and <= 65536",
         ),
         (
             "training.loss.fft_sizes.7=4",

@@ -258,7 +258,7 @@ def test_parts_that_do_not_fit_are_refused_at_their_place() -> None:
         diffusion(changed(f"{ENCODER}.config.strides.0", 3))
     assert str(error.value) == (
         "model_config.json: $.model.pretransform.config.encoder.config.strides[0]: found 3; "
-        "allowed: an integer >= 2 that is a multiple of 2"
+        "allowed: an integer >= 2 and <= 65536 that is a multiple of 2"
     )
 
 

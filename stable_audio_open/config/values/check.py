@@ -47,6 +47,8 @@ def check(value: object, kind: inspect.Type, *, source: str, path: str = "$") ->
         case _:
             if not _is_scalar_of(value, kind):
                 refuse_value(value, kind, source=source, path=path)
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigError(f"{source}: {path}: {found(value)}; allowed: text without NUL")
 
 
 def refuse_value(value: object, kind: inspect.Type, *, source: str, path: str) -> NoReturn:

@@ -65,5 +65,9 @@ def _cut(text: str, most: int) -> str:
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
     limits = {">": kind.gt, ">=": kind.ge, "<": kind.lt, "<=": kind.le}
-    text = " and".join(f" {sign} {limit:g}" for sign, limit in limits.items() if limit is not None)
+    text = " and".join(
+        f" {sign} {limit if isinstance(limit, int) else f'{limit:g}'}"
+        for sign, limit in limits.items()
+        if limit is not None
+    )
     return text + (f" that is a multiple of {kind.multiple_of}" if kind.multiple_of else "")
