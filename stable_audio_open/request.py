@@ -9,6 +9,7 @@ import torch
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.diffusion.schedule import karras, polyexponential
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.settings import MOST_STEPS
 
 MAX_PROMPT_CHARACTERS = 2000
 
@@ -108,7 +109,11 @@ def check_texts(value: str | Sequence[str], name: str) -> list[str]:
 
 
 def check_seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
-    """Return one seed per item: the given ones, or counted up from the first."""
+    """Return one seed per item: the given ones, or counted up from the first.
+
+    Raises:
+        ValueError: One is out of range, or there are not as many as items.
+    """
     if seed is None:
         # From the operating system: torch's global random state is neither used nor changed.
         random = torch.Generator()
@@ -117,6 +122,9 @@ def check_seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
         seed = [seed, *((seed + i) % (MAX_SEED + 1) for i in range(1, count))]
     if len(seed) != count:
         raise ValueError(f"give one seed or one per prompt, got {len(seed)} for {count} prompts")
+    for one in seed:
+        if not 0 <= one <= MAX_SEED:
+            raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {one}")
     return list(seed)
 
 
@@ -124,6 +132,8 @@ def noise_levels(schedule: str, steps: int, sigma_min: float, sigma_max: float) 
     """Return `steps + 1` descending noise levels, the last of them 0."""
     if schedule not in SCHEDULES:
         raise ValueError(f"unknown schedule {schedule!r}; choose from {list(SCHEDULES)}")
+    if steps > MOST_STEPS:
+        raise ValueError(f"steps must be at most {MOST_STEPS}, got {steps}")
     return SCHEDULES[schedule](steps, sigma_min, sigma_max)
 
 

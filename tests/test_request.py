@@ -76,6 +76,7 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
             for start in (-1, math.nan, math.inf)
         ),
         ("kick", {"steps": 0}, "steps must be at least 1, got 0"),
+        ("kick", {"steps": 10**10}, "steps must be at most 10000, got 10000000000"),
         *(
             (
                 "kick",

@@ -47,7 +47,7 @@ def generate(
         int | None,
         typer.Option(help="Seed of the first sound; the others count up.", show_default="random"),
     ] = None,
-    variations: Annotated[int, typer.Option(min=1, help="Sounds per prompt.")] = 1,
+    variations: Annotated[int, typer.Option(min=1, max=10_000, help="Sounds per prompt.")] = 1,
     sampler: Annotated[
         str,
         typer.Option(

@@ -48,7 +48,7 @@ Attention = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="CPU threads.", show_default="one per core"),
+    typer.Option(min=1, max=1024, help="CPU threads.", show_default="one per core"),
 ]
 Subtype = Annotated[
     Literal["pcm24", "float"], typer.Option(help="Samples of WAV files; float is for WAV only.")

@@ -30,7 +30,14 @@ from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, place
 from stable_audio_open.request import noise_levels
-from stable_audio_open.settings import GUIDANCE_SCALE, SAMPLER, SCHEDULE, SIGMA_MAX, SIGMA_MIN
+from stable_audio_open.settings import (
+    GUIDANCE_SCALE,
+    MOST_STEPS,
+    SAMPLER,
+    SCHEDULE,
+    SIGMA_MAX,
+    SIGMA_MIN,
+)
 
 CHUNKS = (32, 64, 128, 256, 512)
 """Latents; of these, what is not below the window is left out."""
@@ -63,6 +70,8 @@ class SpeedRequest(ModelRequest, frozen=True, kw_only=True):
         for name, value in (*counts.items(), *(("chunks", core) for core in self.chunks)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.steps > MOST_STEPS:
+            raise ValueError(f"steps must be at most {MOST_STEPS}, got {self.steps}")
 
 
 def measure_speed(request: SpeedRequest, *, tell: Callable[[str], None] = lambda _: None) -> Speed:

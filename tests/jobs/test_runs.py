@@ -62,6 +62,7 @@ def test_memorisation_returns_what_it_writes(
     ("change", "message"),
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": 10**10}, "steps must be at most 10000, got 10000000000"),
         ({"batch": 0}, "batch must be at least 1, got 0"),
         ({"chunks": (32, 0)}, "chunks must be at least 1, got 0"),
     ],
@@ -79,6 +80,7 @@ def test_requests_of_speed_are_checked(change: dict[str, object], message: str) 
         ({"chunk": 0.0}, "chunk must be above 0 s, got 0.0"),
         ({"prompts": "tags"}, "prompts are 'tags'; allowed: caption, metadata"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": 10**10}, "steps must be at most 10000, got 10000000000"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"guidance_scale": float("nan")}, "guidance scale must be a finite number, got nan"),
         ({"duration": -1.0}, "duration must be above 0 s, got -1.0"),
@@ -97,6 +99,7 @@ def test_requests_of_memorisation_are_checked(change: dict[str, object], message
         ({"part": "generations"}, "no part 'generations'; allowed: both, generation, autoencoder"),
         ({"players": -3}, "players must be at least 0, got -3"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": 10**10}, "steps must be at most 10000, got 10000000000"),
         ({"protocol": "nosuch"}, "no protocol 'nosuch'; allowed: "),
     ],
 )

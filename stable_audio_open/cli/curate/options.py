@@ -41,7 +41,9 @@ EngineName = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes, or workers of Ray.", show_default="one per core"),
+    typer.Option(
+        min=1, max=1024, help="Processes, or workers of Ray.", show_default="one per core"
+    ),
 ]
 Address = Annotated[
     str | None,

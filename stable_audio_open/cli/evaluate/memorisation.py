@@ -90,7 +90,7 @@ def memorisation(
     steps: Annotated[int, typer.Option(help="Sampling steps.")] = STEPS,
     guidance_scale: options.GuidanceScale = None,
     seed: Annotated[int, typer.Option(help="Seed of all prompts and sounds.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Sounds at once.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, max=65_536, help="Sounds at once.")] = 8,
     text_encoder: options.TextEncoder = None,
     lora: options.Lora = None,
     device: options.Device = None,

@@ -37,4 +37,4 @@ Limit = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of the table's first caption; the others count up.")]
 Steps = Annotated[int, typer.Option(help="Sampling steps.")]
 Sampler = Annotated[str, typer.Option(help="As `generate --help` lists them.")]
-Batch = Annotated[int, typer.Option(min=1, help="Sounds at once, in each process.")]
+Batch = Annotated[int, typer.Option(min=1, max=65_536, help="Sounds at once, in each process.")]

@@ -7,6 +7,7 @@ import typer
 
 from stable_audio_open.cli import options
 from stable_audio_open.cli.printing import echo
+from stable_audio_open.settings import MOST_STEPS
 
 
 def speed(
@@ -22,7 +23,9 @@ def speed(
     window: Annotated[
         float | None, typer.Option(help="Seconds of sound.", show_default="the model's window")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Sampling steps in a measurement.")] = 20,
+    steps: Annotated[
+        int, typer.Option(min=1, max=MOST_STEPS, help="Sampling steps in a measurement.")
+    ] = 20,
     chunk: Annotated[
         list[int] | None,
         typer.Option(
@@ -31,8 +34,10 @@ def speed(
             show_default="32, 64, 128, 256, 512",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Sounds at once.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Measurements, after a warm-up.")] = 5,
+    batch: Annotated[int, typer.Option(min=1, max=65_536, help="Sounds at once.")] = 1,
+    repeats: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Measurements, after a warm-up.")
+    ] = 5,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="JSON file to write.")
     ] = None,

@@ -21,6 +21,7 @@ from stable_audio_open.evaluation.generations.folder import (
 )
 from stable_audio_open.files.json_lines import read_json_lines
 from stable_audio_open.files.names import shortened_name
+from stable_audio_open.settings import MOST_STEPS
 
 MANIFEST = "generations.jsonl"
 
@@ -57,6 +58,8 @@ class PromptedSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"prompts are {self.prompts!r}; allowed: caption, metadata")
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.steps > MOST_STEPS:
+            raise ValueError(f"steps must be at most {MOST_STEPS}, got {self.steps}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
         if not math.isfinite(self.guidance):
