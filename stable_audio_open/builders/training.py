@@ -67,6 +67,7 @@ def spectral_loss(
         fft_sizes=loss.fft_sizes,
         a_weighting=loss.a_weighting,
         reference=loss.reference,
+        convergence=loss.convergence,
         skip_silent_side=loss.skip_silent_side,
         mel=loss.mel > 0,
     )

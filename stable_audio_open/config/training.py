@@ -85,8 +85,15 @@ class ReconstructionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Weight of the latents' divergence from a normal distribution."""
     reference: Literal["decoded", "target"] = "decoded"
     """Whose norm divides the spectral convergence (the decoded signal's in the published run)."""
+    convergence: Literal["item", "batch"] = "item"
+    """Mean over items of the ratio of each one's norms, or the ratio of the whole batch's.
+
+    By `item`, two processes of two items learn what one of four does. The published run predates
+    the authors' change to it (0.0.16) and took the ratio of each GPU's batch."""
     skip_silent_side: bool = True
-    """Leave mono recordings out of the side term, which they would dominate."""
+    """Leave mono recordings out of the side term, which they would dominate.
+
+    The published model was trained with the side of all."""
 
     def __post_init__(self) -> None:
         """Check that there is something to learn."""

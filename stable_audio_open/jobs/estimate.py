@@ -104,7 +104,7 @@ def estimate_memory(config: ModelConfig, *, gpu: bool | None = None) -> MemoryEs
     distances = None
     if isinstance(config, AutoencoderModelConfig):
         assert isinstance(training, AutoencoderTrainingConfig)
-        distances = spectral_loss(config, _every_side(training))
+        distances = spectral_loss(config, training)
     with ExitStack() as stack:
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -140,12 +140,6 @@ def _diffusion(
     turn = _turn(loss, task.configure_optimizers()["optimizer"], gpu=gpu)
     average = _average(training.ema, model.transformer, gpu=gpu)
     return _measured(task, [turn], trainer, average, gpu=gpu)
-
-
-def _every_side(training: AutoencoderTrainingConfig) -> AutoencoderTrainingConfig:
-    """Take the side of all recordings: which of them are mono cannot be looked at."""
-    loss = msgspec.structs.replace(training.loss, skip_silent_side=False)
-    return msgspec.structs.replace(training, loss=loss)
 
 
 def _autoencoder(

@@ -1,6 +1,7 @@
 """Distances between a decoded signal and its original (section 4.1, reference [23]).
 
-The multi-resolution STFT distance is that of auraloss; the spectra of left and right are computed
+The multi-resolution STFT distance is that of auraloss, whose ratio of the whole batch a mean over
+items may take the place of; the spectra of left and right are computed
 once and give those of mid and side, because the transform and the A-weighting are linear.
 """
 
@@ -19,7 +20,11 @@ from stable_audio_open.nn.spectrum import magnitude, short_time_spectrum
 # A side that never reaches this share of the signal's peak (-40 dB) is none: dither, rounding.
 SILENT_SIDE = 0.01
 
+# Norm of no item; those of any magnitudes are larger, which are at least 1e-4 each.
+NO_NORM = 1e-12
+
 Reference = Literal["decoded", "target"]
+Convergence = Literal["item", "batch"]
 
 
 class ReconstructionTerms(NamedTuple):
@@ -38,6 +43,8 @@ def spectral_distance(
     target: Float[Tensor, "batch frames bins"],
     *,
     reference: Reference,
+    convergence: Convergence,
+    kept: Bool[Tensor, "batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """Spectral convergence plus the mean L1 distance of log magnitudes.
 
@@ -45,11 +52,43 @@ def spectral_distance(
         decoded: Magnitudes of the decoded signal.
         target: Magnitudes of the original.
         reference: The signal whose norm divides the convergence.
+        convergence: `item` is the mean over items of ||target - decoded|| / ||reference||, `batch`
+            one such ratio of all items together.
+        kept: Items that count; the distance of the others is 0 by `item`, and `batch` takes
+            neither their norms nor their logarithms. All count where None.
     """
-    norm = torch.linalg.vector_norm(decoded if reference == "decoded" else target)
-    convergence = torch.linalg.vector_norm(target - decoded) / norm
-    distance: Tensor = convergence + F.l1_loss(decoded.log(), target.log())
+    one = _item_distance if convergence == "item" else _batch_distance
+    return one(decoded, target, decoded if reference == "decoded" else target, kept)
+
+
+def _item_distance(
+    decoded: Tensor, target: Tensor, reference: Tensor, kept: Tensor | None
+) -> Tensor:
+    ratios = _norms(target - decoded) / _norms(reference)
+    logarithms = F.l1_loss(decoded.log(), target.log(), reduction="none").mean(dim=(1, 2))
+    distances = ratios + logarithms
+    return (distances if kept is None else distances.where(kept, 0)).mean()
+
+
+def _batch_distance(
+    decoded: Tensor, target: Tensor, reference: Tensor, kept: Tensor | None
+) -> Tensor:
+    difference = target - decoded
+    if kept is None:
+        logarithms = F.l1_loss(decoded.log(), target.log())
+    else:  # no choice by values: the same steps whatever was recorded
+        weight = kept.to(decoded.dtype)[:, None, None]
+        difference, reference = difference * weight, reference * weight
+        distances = F.l1_loss(decoded.log(), target.log(), reduction="none").mean(dim=(1, 2))
+        logarithms = distances.where(kept, 0).sum() / kept.sum().clamp(min=1)
+    norm = torch.linalg.vector_norm(reference).clamp(min=NO_NORM)
+    distance: Tensor = torch.linalg.vector_norm(difference) / norm + logarithms
     return distance
+
+
+def _norms(planes: Float[Tensor, "batch frames bins"]) -> Float[Tensor, "batch"]:
+    norms: Tensor = torch.linalg.vector_norm(planes, dim=(1, 2))
+    return norms
 
 
 class StereoSpectralLoss(nn.Module):
@@ -61,8 +100,14 @@ class StereoSpectralLoss(nn.Module):
         a_weighting: Filter both signals by the A curve first (101 taps).
         reference: The signal whose norm divides the spectral convergence; in the published
             training it is the decoded one.
+        convergence: `item` is the mean over items of the ratio of each item's norms: what a batch
+            gives does not depend on how it is split over processes. `batch` is the ratio of the
+            whole batch's norms, as in auraloss. The published training ran before its authors'
+            code changed from `batch` to `item` (0.0.16), so with ratios of the four items of a GPU.
         skip_silent_side: Leave items whose original has next to no side (mono recordings) out of
             the side term: it would dominate the whole loss by its logarithm and its small norm.
+            The published training has it of all. By `item` the side of those left out is 0, by
+            `batch` the term is that of the others alone.
         mel: Compute the mel term too (0 otherwise).
     """
 
@@ -73,12 +118,14 @@ class StereoSpectralLoss(nn.Module):
         fft_sizes: Sequence[int],
         a_weighting: bool = True,
         reference: Reference = "decoded",
+        convergence: Convergence = "item",
         skip_silent_side: bool = True,
         mel: bool = False,
     ) -> None:
         super().__init__()
         self.fft_sizes = tuple(fft_sizes)
         self.reference: Reference = reference
+        self.convergence: Convergence = convergence
         self.skip_silent_side = skip_silent_side
         self.mel = mel
         taps = a_weighting_filter(sample_rate) if a_weighting else None
@@ -119,12 +166,12 @@ class StereoSpectralLoss(nn.Module):
                     mel = mel + F.l1_loss(
                         mel_decibels(mine, filters), mel_decibels(theirs, filters)
                     )
-                if index == 1 and heard is not None and not heard.all():
-                    if not heard.any():
-                        continue
-                    mine, theirs = mine[heard], theirs[heard]
                 planes[index] = planes[index] + spectral_distance(
-                    mine, theirs, reference=self.reference
+                    mine,
+                    theirs,
+                    reference=self.reference,
+                    convergence=self.convergence,
+                    kept=heard if index == 1 else None,
                 )
         count = len(self.fft_sizes)
         mid, side, left, right = (plane / count for plane in planes)
@@ -148,7 +195,10 @@ class StereoSpectralLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the resolutions."""
-        return f"fft_sizes={self.fft_sizes}, reference={self.reference!r}"
+        return (
+            f"fft_sizes={self.fft_sizes}, reference={self.reference!r}, "
+            f"convergence={self.convergence!r}"
+        )
 
 
 def _has_side(audio: Float[Tensor, "batch channels time"]) -> Bool[Tensor, "batch"]:

@@ -114,6 +114,7 @@ def autoencoder_config(
                 waveform=0.2,
                 kl=0.05,
                 reference="target",
+                convergence="batch",
                 skip_silent_side=False,
             ),
             adversarial=AdversarialConfig(

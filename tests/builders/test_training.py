@@ -88,7 +88,7 @@ def test_autoencoder_task(adversarial_task: AdversarialTraining) -> None:
     assert (weights.mel, weights.waveform, weights.kl) == (0.3, 0.2, 0.05)
     loss = task.loss
     assert (loss.fft_sizes, loss.reference, loss.mel) == ((256, 64), "target", True)
-    assert (loss.taps, loss.skip_silent_side) == (None, False)
+    assert (loss.taps, loss.convergence, loss.skip_silent_side) == (None, "batch", False)
     assert task.ema is None
     assert isinstance(task.offloaded_ema, OffloadedAverage)
     assert task.ema_schedule == EmaSchedule(decay=0.55, power=0.65)

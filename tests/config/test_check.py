@@ -69,7 +69,8 @@ def drop(path: str) -> Callable[[Value], None]:
         (
             put("training.loss.zzz", 1),
             '$.training.loss: unknown field "zzz"; allowed: "fft_sizes", "a_weighting", '
-            '"mid_side", "left_right", "mel", "waveform", "kl", "reference", "skip_silent_side"',
+            '"mid_side", "left_right", "mel", "waveform", "kl", "reference", '
+            '"convergence", "skip_silent_side"',
         ),
         (
             put("training.lr", 1e-4),

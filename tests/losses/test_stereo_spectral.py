@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.losses.stereo_spectral import Reference, StereoSpectralLoss
+from stable_audio_open.losses.stereo_spectral import Convergence, Reference, StereoSpectralLoss
 
 pytestmark = pytest.mark.numerical
 
@@ -24,7 +24,13 @@ def sounds(items: int = 3, *, seed: int = 0) -> Tensor:
 
 
 def ours(**changes: Any) -> StereoSpectralLoss:
-    settings: dict[str, Any] = {"sample_rate": RATE, "fft_sizes": SIZES, "skip_silent_side": False}
+    """By the ratio of the whole batch, as auraloss."""
+    settings: dict[str, Any] = {
+        "sample_rate": RATE,
+        "fft_sizes": SIZES,
+        "convergence": "batch",
+        "skip_silent_side": False,
+    }
     return StereoSpectralLoss(**settings | changes)
 
 
@@ -77,6 +83,58 @@ def test_equal_sounds_have_no_distance() -> None:
         assert float(term) == 0
 
 
+@pytest.mark.parametrize("reference", ["decoded", "target"])
+def test_by_item_it_is_the_mean_of_auraloss_over_items(reference: Reference) -> None:
+    decoded, target = sounds(), sounds(seed=1)
+    terms = ours(reference=reference, convergence="item")(decoded, target)
+    loss = auraloss.freq.MultiResolutionSTFTLoss(**theirs(weighted=True))
+    both = auraloss.freq.SumAndDifferenceSTFTLoss(**theirs(weighted=True))
+    left, right, planes = [], [], []
+    for item in range(3):
+        first, second = in_order(decoded[[item]], target[[item]], reference)
+        left.append(loss(first[:, :1], second[:, :1]))
+        right.append(loss(first[:, 1:], second[:, 1:]))
+        planes.append(both(first, second))
+    for term, expected in ((terms.left, left), (terms.right, right)):
+        torch.testing.assert_close(term, torch.stack(expected).mean(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        (terms.mid + terms.side) / 2, torch.stack(planes).mean(), rtol=1e-5, atol=0
+    )
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_by_item_a_batch_is_the_mean_of_its_parts(skip: bool) -> None:
+    """However it is split over processes, and whichever items are mono."""
+    decoded, target = sounds(), sounds(seed=1)
+    decoded, target = decoded[[0, 1, 2, 0]], target[[0, 1, 2, 1]]
+    target[1] = target[1].mean(dim=0)
+    splits = ([0, 1], [2, 3]), ([0, 2], [1, 3]), ([0, 3], [1, 2])
+
+    def means(loss: StereoSpectralLoss) -> list[Tensor]:
+        return [
+            torch.stack([torch.stack(loss(decoded[part], target[part])) for part in parts]).mean(0)
+            for parts in splits
+        ]
+
+    loss = ours(convergence="item", skip_silent_side=skip)
+    whole = torch.stack(loss(decoded, target))
+    for mean in means(loss):
+        torch.testing.assert_close(mean, whole)
+    spread = torch.stack(means(ours(skip_silent_side=skip)))[:, :4].std(dim=0)
+    assert (spread > 1e-3).all()  # the ratio of a batch depends on who is in it
+
+
+def test_by_item_a_mono_recording_has_a_side_of_none() -> None:
+    decoded, target = sounds(), sounds(seed=1)
+    target[1] = target[1].mean(dim=0)
+    terms = ours(convergence="item", skip_silent_side=True)(decoded, target)
+    stereo = ours(convergence="item")(decoded[[0, 2]], target[[0, 2]])
+    torch.testing.assert_close(terms.side, stereo.side * 2 / 3)
+    mono = ours(convergence="item")(decoded[[1]], target[[1]])
+    plain = ours(convergence="item")(decoded, target)
+    torch.testing.assert_close(plain.side, (2 * stereo.side + mono.side) / 3)
+
+
 def test_mono_recordings_are_left_out_of_the_side_alone() -> None:
     decoded, target = sounds(), sounds(seed=1)
     target[1] = target[1].mean(dim=0)
@@ -90,10 +148,11 @@ def test_mono_recordings_are_left_out_of_the_side_alone() -> None:
     assert plain.side > 1.2 * all_terms.side
 
 
-def test_a_batch_of_mono_recordings_has_no_side() -> None:
+@pytest.mark.parametrize("convergence", ["item", "batch"])
+def test_a_batch_of_mono_recordings_has_no_side(convergence: Convergence) -> None:
     target = sounds().mean(dim=1, keepdim=True).expand(-1, 2, -1)
     decoded = sounds(seed=1).requires_grad_()
-    terms = ours(skip_silent_side=True)(decoded, target)
+    terms = ours(skip_silent_side=True, convergence=convergence)(decoded, target)
     assert float(terms.side.detach()) == 0
     sum(terms).backward()
     assert decoded.grad is not None
@@ -139,5 +198,5 @@ def test_all_silence_is_the_same_silence_to_the_mel_term() -> None:
 
 def test_it_explains_itself_and_stores_nothing() -> None:
     loss = ours()
-    assert "fft_sizes=(2048, 512, 128, 32), reference='decoded'" in repr(loss)
+    assert "fft_sizes=(2048, 512, 128, 32), reference='decoded', convergence='batch'" in repr(loss)
     assert loss.state_dict() == {}

@@ -109,6 +109,41 @@ def test_two_processes_of_two_are_one_of_four(
     assert len(moved) > 10
 
 
+def test_two_processes_of_two_are_one_of_four_for_autoencoders(
+    adversarial_run: AutoencoderModelConfig,
+    change: Callable[..., AutoencoderModelConfig],
+    tmp_path: Path,
+) -> None:
+    """Half of the recordings are mono; both sides of the training take two steps."""
+
+    def run(items: int, **trainer: Any) -> AutoencoderModelConfig:
+        training = msgspec.structs.replace(adversarial_run.training, batch_size=items)
+        config = msgspec.structs.replace(adversarial_run, training=training)
+        return change(config, output=str(tmp_path), **trainer)
+
+    one = run_training(run(4, name="one"))
+    two = run_two(run(2, name="two", devices=2, strategy="ddp"), tmp_path)
+    before, after, split = state(one.with_name("00000001.ckpt")), state(one), state(two)
+    for side in ("model.", "discriminator."):
+        keys = [key for key in after if key.startswith(side)]
+        assert any(float((after[key] - before[key]).abs().max()) > 1e-3 for key in keys), side
+    for key in (key for key in after if not key.startswith("discriminator.")):
+        torch.testing.assert_close(split[key], after[key], **CLOSE, msg=key)
+    # Some gradients of the discriminators are rounding alone, which Adam makes whole steps of: their
+    # first step tells.
+    found, expected = (
+        torch.load(path.with_name("00000002.ckpt"), weights_only=True)["optimizer_states"][1][
+            "state"
+        ]
+        for path in (two, one)
+    )
+    largest = max(float(means["exp_avg"].abs().max()) for means in expected.values())
+    for number, means in expected.items():
+        torch.testing.assert_close(
+            found[number]["exp_avg"], means["exp_avg"], rtol=1e-3, atol=1e-3 * largest
+        )
+
+
 class Runs(NamedTuple):
     """The same run of ten steps, its first and second half apart, with demos after each."""
 
