@@ -6,7 +6,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from scipy.signal import sosfilt
 from torch import Tensor
 
 from stable_audio_open.audio.resample import resample
@@ -37,6 +36,8 @@ def integrated_loudness(samples: Float[Tensor, "channels time"], sample_rate: in
         samples: Within -1..1.
         sample_rate: Hertz; the audio is brought to 48 kHz.
     """
+    from scipy.signal import sosfilt
+
     audio = resample(samples, sample_rate, RATE)
     audio = F.pad(audio, (0, max(0, BLOCK - audio.shape[1])))
     state = np.zeros((len(K_WEIGHTING), len(audio), 2))
@@ -52,6 +53,23 @@ def integrated_loudness(samples: Float[Tensor, "channels time"], sample_rate: in
         return None
     power = power[power > _power(_loudness(float(power.mean())) + RELATIVE_GATE)]
     return _loudness(float(power.mean()))
+
+
+def at_loudness(
+    samples: Float[Tensor, "channels time"], sample_rate: int, loudness: float
+) -> Float[Tensor, "channels time"]:
+    """Bring audio to an integrated loudness, or as near to it as its peak lets it: full scale is 1.
+
+    Args:
+        samples: Mono or stereo; below -70 LUFS it stays as it is.
+        sample_rate: Hertz.
+        loudness: LUFS.
+    """
+    found = integrated_loudness(samples, sample_rate)
+    if found is None:
+        return samples
+    gain = 10 ** ((loudness - found) / 20)
+    return samples * min(gain, 1 / float(samples.abs().max()))
 
 
 def _loudness(power: float) -> float:

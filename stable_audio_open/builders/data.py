@@ -25,7 +25,7 @@ def autoencoder_data(run: AutoencoderRun, faults: Faults | None = None) -> Audio
     """Return batches of random crops; unreadable recordings go to `faults` where it is given."""
     config, training, data = run.config, run.training, run.data
 
-    def dataset(manifest: str, faults: Faults | None) -> CropDataset:
+    def dataset(manifest: str, faults: Faults | None, polarity_flip: float) -> CropDataset:
         return CropDataset(
             recordings=run.manifests.read(data.path, manifest),
             folder=Path(data.path),
@@ -33,12 +33,15 @@ def autoencoder_data(run: AutoencoderRun, faults: Faults | None = None) -> Audio
             channels=config.audio_channels,
             crop_samples=training.crop_samples,
             crops_per_recording=data.crops_per_recording,
+            polarity_flip=polarity_flip,
+            loudness=data.loudness,
             seed=training.seed,
             faults=faults,
         )
 
-    validation = dataset(data.validation, None) if data.validation else None
-    return _data_module(run, dataset(data.manifest, faults), validation)
+    # Validation is of recordings as they are; their loudness is what the model is trained for.
+    validation = dataset(data.validation, None, 0.0) if data.validation else None
+    return _data_module(run, dataset(data.manifest, faults, data.polarity_flip), validation)
 
 
 def diffusion_data(

@@ -2,7 +2,14 @@
 
 from msgspec import Struct
 
-from stable_audio_open.config.fields import Fraction, Name, NonNegativeFloat, Size, Workers
+from stable_audio_open.config.fields import (
+    Fraction,
+    Loudness,
+    Name,
+    NonNegativeFloat,
+    Size,
+    Workers,
+)
 from stable_audio_open.prompts import PromptSettings
 
 
@@ -35,6 +42,13 @@ class FolderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Windows of long recordings start at whole seconds, all that `seconds_start` can tell apart.
 
     A small set is learnt sooner; otherwise they start anywhere."""
+    polarity_flip: Fraction = 0.0
+    """Share of an autoencoder's training crops that are turned upside down (-x for x).
+
+    0.5 in the published training; the ear does not tell the difference."""
+    loudness: Loudness | None = None
+    """Loudness in LUFS (BS.1770) that an autoencoder's crops are brought to, but never above full
+    scale; they stay as loud as they are when null, as the paper has it."""
     workers: Workers = 0
     """Processes that read ahead."""
     latent_cache: Name | None = None

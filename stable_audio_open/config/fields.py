@@ -25,4 +25,6 @@ SamplingSteps = Annotated[int, Meta(ge=1, le=MOST_STEPS)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 """PyTorch's CPU generator uses no more than 32 bits."""
 LearningRate = Annotated[float, Meta(gt=0, le=10)]
+Loudness = Annotated[float, Meta(ge=-70, le=0)]
+"""LUFS."""
 Name = Annotated[str, Meta(min_length=1)]

@@ -103,11 +103,24 @@ class DiffusionModelConfig(
                 "`conditioning.conditioners` must be the text `prompt` and the numbers "
                 f"`seconds_start` and `seconds_total`, found texts {texts} and numbers {numbers}"
             )
+        if isinstance(self.data, FolderConfig):
+            _check_untouched(self.data)
         if self.training is not None and self.training.demo is not None:
             _check_demo(self.training.demo)
 
 
 ModelConfig = AutoencoderModelConfig | DiffusionModelConfig
+
+
+def _check_untouched(data: FolderConfig) -> None:
+    """Refuse what would change recordings whose latents are kept."""
+    given = {"polarity_flip": data.polarity_flip or None, "loudness": data.loudness}
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"`data.{name}` is {value:g}, which changes the crops of an autoencoder; a "
+                "diffusion model is trained on latents that are encoded once: leave it out"
+            )
 
 
 def _check_demo(demo: DemoConfig) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from stable_audio_open.audio.files import AudioFileError, audio_info, read_audio
+from stable_audio_open.audio.loudness import at_loudness
 from stable_audio_open.audio.resample import resampled_length
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.data.faults import Fault, Faults
@@ -35,6 +36,19 @@ class CropDataset(Dataset[Crop | Fault]):
     shorter than that many crops; one shorter than a crop is followed by silence. Only the crop is
     read from the file. An item that cannot be read is a `Fault`; recordings whose header cannot be
     read have no items and are given to `faults`, or raise AudioFileError where that is None.
+
+    Args:
+        recordings: Lines of the manifest.
+        folder: Folder of the recordings.
+        sample_rate: Samples per second of the crops.
+        channels: Channels of the crops.
+        crop_samples: Their length.
+        crops_per_recording: At most so many crops of a recording in an epoch.
+        polarity_flip: Share of the crops that are turned upside down (-x for x).
+        loudness: LUFS that crops are brought to, but never above full scale; those that are silent,
+            and all where None, stay as they are.
+        seed: Seed of the crops.
+        faults: Takes the recordings whose header cannot be read.
     """
 
     def __init__(
@@ -46,6 +60,8 @@ class CropDataset(Dataset[Crop | Fault]):
         channels: int,
         crop_samples: int,
         crops_per_recording: int = 3,
+        polarity_flip: float = 0.0,
+        loudness: float | None = None,
         seed: int = 0,
         faults: Faults | None = None,
     ) -> None:
@@ -63,6 +79,8 @@ class CropDataset(Dataset[Crop | Fault]):
         self.sample_rate = sample_rate
         self.channels = channels
         self.crop_samples = crop_samples
+        self.polarity_flip = polarity_flip
+        self.loudness = loudness
         self.seed = seed
         self.epoch = 0
         self.lengths: list[int] = []
@@ -101,6 +119,10 @@ class CropDataset(Dataset[Crop | Fault]):
                 return Fault(self.files[owner], str(error))
             if not is_silent(audio):
                 break
+        if self.loudness is not None:
+            audio = at_loudness(audio, self.sample_rate, self.loudness)
+        if rng.random() < self.polarity_flip:
+            audio = -audio
         return {"audio": audio, "file": self.files[owner]}
 
     def _read(self, owner: int, start: int) -> Float[Tensor, "channels time"]:

@@ -97,6 +97,8 @@ def autoencoder_config(
             validation="held_out.jsonl",
             crops_per_recording=6,
             most_unusable=0.35,
+            polarity_flip=0.65,
+            loudness=-21.5,
             workers=2,
         ),
         training=AutoencoderTrainingConfig(

@@ -26,8 +26,10 @@ def test_crops(autoencoder_config: AutoencoderModelConfig) -> None:
     assert len(dataset) == 3 * 6  # of 4,000 samples each
     assert (dataset.sample_rate, dataset.channels) == (8000, 2)
     assert (dataset.crop_samples, dataset.seed) == (512, 31)
+    assert (dataset.polarity_flip, dataset.loudness) == (0.65, -21.5)
     validation: Any = module.validation
     assert validation.files == ["3.wav", "4.wav"]
+    assert (validation.polarity_flip, validation.loudness) == (0.0, -21.5)
 
 
 def test_windows(diffusion_config: DiffusionModelConfig) -> None:

@@ -175,6 +175,10 @@ def drop(path: str) -> Callable[[Value], None]:
             '$: unknown field "tpye"; did you mean "type"?',
         ),
         (
+            put("data.loudness", 3.0),
+            "$.data.loudness: found 3.0; allowed: a number >= -70 and <= 0 or null",
+        ),
+        (
             put("training.optimizer.lr", 10**400),
             f"$.training.optimizer.lr: found 1{'0' * 58}…; allowed: a number > 0 and <= 10",
         ),
@@ -227,6 +231,18 @@ def test_fields(change: Callable[[Value], object], expected: str) -> None:
             put("training.trainer.strategy", "fsdp"),
             "$.training: `trainer.strategy` is `fsdp`, which splits a diffusion transformer; for "
             "an autoencoder it must be `auto` or `ddp`",
+        ),
+        (
+            "diffusion",
+            put("data.polarity_flip", 0.5),
+            "$: `data.polarity_flip` is 0.5, which changes the crops of an autoencoder; a "
+            "diffusion model is trained on latents that are encoded once: leave it out",
+        ),
+        (
+            "diffusion",
+            put("data.loudness", -16),
+            "$: `data.loudness` is -16, which changes the crops of an autoencoder; a "
+            "diffusion model is trained on latents that are encoded once: leave it out",
         ),
         (
             "diffusion",

@@ -1,5 +1,6 @@
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -7,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from stable_audio_open.audio.files import AudioFileError
+from stable_audio_open.audio.loudness import integrated_loudness
 from stable_audio_open.data.dataset import CropDataset
 from stable_audio_open.data.manifest import Recording
 
@@ -32,6 +34,7 @@ def dataset(
     crop_samples: int = 100,
     crops_per_recording: int = 3,
     seed: int = 0,
+    **settings: Any,
 ) -> CropDataset:
     return CropDataset(
         recordings=recordings,
@@ -41,6 +44,7 @@ def dataset(
         crop_samples=crop_samples,
         crops_per_recording=crops_per_recording,
         seed=seed,
+        **settings,
     )
 
 
@@ -109,6 +113,55 @@ def test_silent_crops_are_drawn_again(tmp_path: Path) -> None:
     assert silent < 25
     quiet = dataset(tmp_path, [record(tmp_path, "b.wav", torch.zeros(2, 1000))])
     assert quiet[0]["audio"].abs().max() == 0
+
+
+def test_a_share_of_the_crops_is_turned_upside_down(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", ramp(5000))]
+    plain = dataset(tmp_path, recordings)
+    half, all_ = (dataset(tmp_path, recordings, polarity_flip=share) for share in (0.5, 1.0))
+    flipped = 0
+    for epoch in range(100):
+        for data in (plain, half, all_):
+            data.set_epoch(epoch)
+        for index in range(len(plain)):
+            audio = plain[index]["audio"]
+            assert audio.min() > 0
+            assert torch.equal(all_[index]["audio"], -audio)
+            found = half[index]["audio"]
+            assert torch.equal(found.abs(), audio)
+            assert (found < 0).all() or (found > 0).all()  # both channels, from end to end
+            flipped += int((found < 0).all())
+    assert 110 < flipped < 190  # of 300; four standard deviations
+
+
+def noise(level: float, *, seconds: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return level * torch.randn(2, seconds * RATE, generator=generator).clamp(-3, 3)
+
+
+def test_crops_are_brought_to_a_loudness(tmp_path: Path) -> None:
+    for number, level in enumerate((0.003, 0.2)):
+        recordings = [record(tmp_path, f"{number}.wav", noise(level))]
+        data = dataset(tmp_path, recordings, crop_samples=RATE, loudness=-23.0)
+        plain = dataset(tmp_path, recordings, crop_samples=RATE)
+        audio = data[0]["audio"]
+        assert integrated_loudness(audio, RATE) == pytest.approx(-23, abs=0.01)
+        gain = audio[0, 0] / plain[0]["audio"][0, 0]
+        torch.testing.assert_close(audio, gain * plain[0]["audio"])
+
+
+def test_no_crop_is_brought_above_full_scale_and_silence_stays(tmp_path: Path) -> None:
+    samples = noise(0.01)
+    samples[:, RATE - 10] = 0.5
+    data = dataset(
+        tmp_path, [record(tmp_path, "a.wav", samples)], crop_samples=2 * RATE, loudness=-10.0
+    )
+    torch.testing.assert_close(data[0]["audio"], 2 * samples)
+    hiss = 1e-5 * noise(1.0)
+    quiet = dataset(
+        tmp_path, [record(tmp_path, "b.wav", hiss)], crop_samples=2 * RATE, loudness=-10.0
+    )
+    assert torch.equal(quiet[0]["audio"], hiss)
 
 
 def test_it_travels_to_workers(tmp_path: Path) -> None:

@@ -129,8 +129,8 @@ def test_two_processes_of_two_are_one_of_four_for_autoencoders(
         assert any(float((after[key] - before[key]).abs().max()) > 1e-3 for key in keys), side
     for key in (key for key in after if not key.startswith("discriminator.")):
         torch.testing.assert_close(split[key], after[key], **CLOSE, msg=key)
-    # Some gradients of the discriminators are rounding alone, which Adam makes whole steps of: their
-    # first step tells.
+    # Some gradients of the discriminators are rounding alone, which Adam makes whole steps of:
+    # their first step tells.
     found, expected = (
         torch.load(path.with_name("00000002.ckpt"), weights_only=True)["optimizer_states"][1][
             "state"
