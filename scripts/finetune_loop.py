@@ -63,7 +63,7 @@ def batches() -> Iterator[dict[str, Any]]:
 
 
 for step, batch in enumerate(islice(batches(), options.steps), start=1):
-    latents = batch["latents"].to(device)
+    latents = (batch["latents"] + batch["std"] * torch.randn_like(batch["std"])).to(device)
     values = [{name: batch[name][i] for name in CONDITIONS} for i in range(len(latents))]
     conditioning = model.conditioner(model.conditioner.prepare(values))
     conditioning = drop_conditions(conditioning, torch.rand(len(latents), device=device) < 0.1)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from benchmarking.sizes import Size
 from benchmarking.timing import Stages, by_stage
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.autoencoder.bottleneck import Posterior
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.data import autoencoder_data
 from stable_audio_open.builders.model import TextEncoder, build_model
@@ -318,10 +319,12 @@ class RandomLatents:
         """Return no weights."""
         return {}
 
-    def encode(self, audio: Tensor) -> Tensor:
-        """Return noise in the shape of the latents."""
-        frames = audio.shape[-1] // self.downsampling
-        return torch.randn((len(audio), self._channels, frames), generator=self._random)
+    def posterior(self, audio: Tensor, *, chunked: bool) -> Posterior:
+        """Return one of noise in the shape of the latents."""
+        del chunked
+        shape = len(audio), self._channels, audio.shape[-1] // self.downsampling
+        mean = torch.randn(shape, generator=self._random)
+        return Posterior(mean, torch.full_like(mean, 0.1))
 
 
 def random_text_encoder(size: Size) -> TextEncoder:

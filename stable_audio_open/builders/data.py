@@ -10,13 +10,14 @@ from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.run import AutoencoderRun, DiffusionRun, TrainingRun
 from stable_audio_open.config.data import DataConfig, FolderConfig, ShardsConfig
 from stable_audio_open.config.model import DiffusionModelConfig
+from stable_audio_open.config.training import DiffusionTrainingConfig
 from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import AudioDataModule, EpochDataset, ValidatedDataModule
 from stable_audio_open.data.dataset import CropDataset
 from stable_audio_open.data.encoding import fingerprint
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.latent_shards.reading import Encoding, open_shards, read_index
-from stable_audio_open.data.latents import EncodedSet, LatentDataset, standard_deviation
+from stable_audio_open.data.latents import EncodedSet, LatentDataset, Spread, spread_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def diffusion_data(
     """
     data = run.data
     encoded = _encoded(run, data, autoencoder, faults)
-    warn_of_spread(run.config, encoded.standard_deviation)
+    warn_of_spread(run.config, run.training, encoded.spread)
     validation = None
     if data.validation is not None:
         match data:
@@ -127,14 +128,17 @@ def encoding_of(config: DiffusionModelConfig, autoencoder: AudioAutoencoder) -> 
     )
 
 
-def warn_of_spread(config: DiffusionModelConfig, spread: float) -> None:
-    """Say which scale the autoencoder needs, if the latents' standard deviation is far from 1."""
-    if not 0.5 <= spread <= 2:
+def warn_of_spread(
+    config: DiffusionModelConfig, training: DiffusionTrainingConfig, spread: Spread
+) -> None:
+    """Say which scale the autoencoder needs, if what is learnt is spread far from 1."""
+    found = spread.draws if training.latents == "draws" else spread.means
+    if not 0.5 <= found <= 2:
         logger.warning(
             "the latents have a standard deviation of %.3f, and noise levels assume 1: train with "
             "autoencoder.scale=%.4g",
-            spread,
-            config.autoencoder.scale * spread,
+            found,
+            config.autoencoder.scale * found,
         )
 
 
@@ -155,8 +159,7 @@ def _encoded_now(
         window_samples=run.config.window_samples,
         faults=faults,
     )
-    spread = standard_deviation([made for made in latents if made is not None])
-    return EncodedSet(recordings, latents, spread)
+    return EncodedSet(recordings, latents, spread_of([one for one in latents if one is not None]))
 
 
 def new_faults(run: TrainingRun) -> Faults:

@@ -161,6 +161,7 @@ def diffusion_task(
     return DiffusionTraining(
         model=model,
         optimisation=_optimisation(training.optimizer, training.schedule),
+        draws=training.latents == "draws",
         guidance_dropout=training.guidance_dropout,
         ema=_ema(training.ema),
         offload_ema=training.ema is not None and training.ema.offload,

@@ -223,6 +223,11 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     """Checkpoint of a whole model to start from, or the name of a bundled one."""
     lora: LoraConfig | None = None
     """Train an adapter alone; needs `initialize`. The whole model is trained when null."""
+    latents: Literal["draws", "means"] = "draws"
+    """What is learnt of the autoencoder's posterior: fresh draws at every step, or its means.
+
+    The published model was trained on draws. Means have a smaller spread, which `autoencoder.scale`
+    makes up for; the bundled model was trained on them, as its posterior is narrow."""
     guidance_dropout: Fraction = 0.1
     """Share of items whose cross-attention tokens are zeroed, for guidance."""
     ema: EmaConfig | None = EmaConfig()

@@ -13,7 +13,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from stable_audio_open.audio.files import AudioFileError, audio_info
-from stable_audio_open.data.encoding import Encoded, LatentEncoder, encode_recording, fingerprint
+from stable_audio_open.data.encoding import (
+    ENTRY,
+    FORMAT,
+    Encoded,
+    LatentEncoder,
+    encode_recording,
+    fingerprint,
+)
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.files.atomic import replace_bytes
@@ -34,11 +41,11 @@ class CachedLatents(NamedTuple):
     key: str
     """What they were made from."""
 
-    def read(self, start: int, length: int) -> Float[Tensor, "channels length"]:
-        """Read `length` latents from `start` on."""
+    def read(self, start: int, length: int) -> Float[Tensor, "2 channels length"]:
+        """Read means and standard deviations of `length` latents from `start` on."""
         with safe_open(self.path, framework="pt") as file:
-            latents: Tensor = file.get_slice("latents")[:, start : start + length]
-        return latents.clone()
+            posterior: Tensor = file.get_slice(ENTRY)[:, :, start : start + length]
+        return posterior.clone()
 
 
 def encode_recordings(
@@ -55,8 +62,8 @@ def encode_recordings(
     """Encode each recording into a safetensors file below `cache`, in their order.
 
     Files made with other weights lie in another sub-folder; a recording
-    is encoded again only when its own bytes, or these arguments, have changed. An interrupted run
-    goes on where it stopped.
+    is encoded again only when its own bytes, or these arguments, have changed, or where an earlier
+    version kept means alone. An interrupted run goes on where it stopped.
 
     Args:
         autoencoder: it decides the sample rate; audio is moved to the device of its weights.
@@ -78,7 +85,7 @@ def encode_recordings(
     weights = fingerprint(autoencoder)
     target = Path(cache) / weights[:16]
     cached: list[CachedLatents | None] = []
-    encoded = 0
+    encoded = older = 0
     for number, recording in enumerate(recordings, start=1):
         source = Path(folder) / recording.file
         path = target / f"{recording.file}.safetensors"
@@ -88,6 +95,7 @@ def encode_recordings(
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             key = f"{content} {weights} {autoencoder.sample_rate} {channels} {window_samples}"
             if _stored_key(path) != key:
+                older += _is_older(path)
                 made = encode_recording(
                     autoencoder, source, channels=channels, window_samples=window_samples
                 )
@@ -101,6 +109,13 @@ def encode_recordings(
             cached.append(None)
         if progress is not None:
             progress(number, len(recordings))
+    if older:
+        logger.warning(
+            "%s: %d recordings had been encoded by an earlier version, which kept no standard "
+            "deviations; they were encoded again",
+            target,
+            older,
+        )
     logger.info("%s: %d recordings are encoded, %d of them now", target, len(recordings), encoded)
     return cached
 
@@ -113,8 +128,10 @@ def read_header(path: Path) -> CachedLatents:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            channels, frames = file.get_slice("latents").get_shape()
             metadata = file.metadata() or {}
+            if metadata.get("format") != str(FORMAT):
+                raise ValueError(f"its format is {metadata.get('format', 1)}, not {FORMAT}")
+            _, channels, frames = file.get_slice(ENTRY).get_shape()
             return CachedLatents(
                 path, channels, frames, float(metadata["seconds"]), metadata["key"]
             )
@@ -125,7 +142,7 @@ def read_header(path: Path) -> CachedLatents:
 
 
 def _stored_key(path: Path) -> str | None:
-    if not path.is_file():
+    if not path.is_file() or _is_older(path):
         return None
     try:
         return read_header(path).key
@@ -134,7 +151,21 @@ def _stored_key(path: Path) -> str | None:
         return None
 
 
+def _is_older(path: Path) -> bool:
+    """Return whether a file holds what the first version kept: means alone."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return set(file.keys()) == {"latents"} and "key" in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
 def _write(path: Path, encoded: Encoded, *, file: str, key: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"file": file, "seconds": json.dumps(encoded.seconds), "key": key}
-    replace_bytes(path, save({"latents": encoded.latents}, metadata))
+    metadata = {
+        "format": str(FORMAT),
+        "file": file,
+        "seconds": json.dumps(encoded.seconds),
+        "key": key,
+    }
+    replace_bytes(path, save({ENTRY: encoded.posterior}, metadata))

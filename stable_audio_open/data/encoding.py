@@ -1,4 +1,4 @@
-"""Recordings to latents, and what names the autoencoder that made them."""
+"""Recordings to the posterior of their latents, and what names the autoencoder that made them."""
 
 import hashlib
 import math
@@ -12,6 +12,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from stable_audio_open.audio.files import read_audio
+
+FORMAT = 2
+"""Version of what is stored: means and standard deviations. The first held means alone."""
+
+ENTRY = "posterior"
+"""Name of the one tensor of a stored file."""
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """A diagonal Gaussian over the (unscaled) latents."""
+
+    @property
+    def mean(self) -> Float[Tensor, "batch latent_channels frames"]:
+        """Its means."""
+
+    @property
+    def std(self) -> Float[Tensor, "batch latent_channels frames"]:
+        """Its standard deviations."""
 
 
 @runtime_checkable
@@ -33,16 +52,17 @@ class LatentEncoder(Protocol):
     def state_dict(self) -> Mapping[str, Any]:
         """Its weights, which identify the cache."""
 
-    def encode(
-        self, audio: Float[Tensor, "batch channels time"]
-    ) -> Float[Tensor, "batch latent_channels frames"]:
-        """Audio to the means of its latents."""
+    def posterior(
+        self, audio: Float[Tensor, "batch channels time"], *, chunked: bool
+    ) -> Distribution:
+        """Audio to the distribution of its latents, which `scale` has not divided yet."""
 
 
 class Encoded(NamedTuple):
     """A whole recording."""
 
-    latents: Float[Tensor, "latent_channels frames"]
+    posterior: Float[Tensor, "2 latent_channels frames"]
+    """Means and standard deviations of its latents, divided by the autoencoder's scale."""
     seconds: float
     """Its length, without the silence after it."""
 
@@ -87,9 +107,11 @@ def encode_recording(
     padded = math.ceil(max(length, window_samples) / hop) * hop
     samples = functional.pad(audio.samples, (0, padded - length))
     weight = next((w for w in autoencoder.state_dict().values() if w.is_floating_point()), samples)
-    latents = autoencoder.encode(samples.to(weight))[0].float().cpu()
-    if not torch.isfinite(latents).all():
+    found = autoencoder.posterior(samples.to(weight), chunked=True)
+    scaled = [(part / autoencoder.scale)[0].float().cpu() for part in (found.mean, found.std)]
+    posterior = torch.stack(scaled)
+    if not torch.isfinite(posterior).all():
         raise ValueError(
             f"{source}: its latents are NaN or infinite; use dtype float32 or another autoencoder"
         )
-    return Encoded(latents.contiguous(), audio.duration)
+    return Encoded(posterior, audio.duration)

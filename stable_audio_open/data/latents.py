@@ -32,8 +32,17 @@ class StoredLatents(Protocol):
     def seconds(self) -> float:
         """Length of the recording, without the silence after it."""
 
-    def read(self, start: int, length: int) -> Float[Tensor, "latent_channels length"]:
-        """Read `length` latents from `start` on."""
+    def read(self, start: int, length: int) -> Float[Tensor, "2 latent_channels length"]:
+        """Read means and standard deviations of `length` latents from `start` on."""
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """Standard deviations of all latents of a set; sampling assumes about 1."""
+
+    means: float
+    """Of the posterior's means."""
+    draws: float
+    """Of draws from the posterior."""
 
 
 class Moments(msgspec.Struct, frozen=True):
@@ -42,34 +51,42 @@ class Moments(msgspec.Struct, frozen=True):
     numbers: int = 0
     """How many numbers there are, channels counted."""
     total: float = 0.0
-    """Their sum."""
+    """The sum of their means."""
     squares: float = 0.0
-    """The sum of their squares."""
+    """The sum of the squares of their means."""
+    variances: float = 0.0
+    """The sum of their variances."""
 
     @staticmethod
-    def of(latents: Float[Tensor, "latent_channels frames"]) -> "Moments":
+    def of(posterior: Float[Tensor, "2 latent_channels frames"]) -> "Moments":
         """Return those of a recording, summed in float64."""
-        exact = latents.double()
-        return Moments(exact.numel(), float(exact.sum()), float(exact.square().sum()))
+        mean, std = posterior.double()
+        squares, variances = mean.square().sum(), std.square().sum()
+        return Moments(mean.numel(), float(mean.sum()), float(squares), float(variances))
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(
-            self.numbers + other.numbers, self.total + other.total, self.squares + other.squares
+            self.numbers + other.numbers,
+            self.total + other.total,
+            self.squares + other.squares,
+            self.variances + other.variances,
         )
 
     @property
-    def standard_deviation(self) -> float:
-        """Standard deviation of all numbers; sampling assumes about 1."""
-        variance = self.squares / self.numbers - (self.total / self.numbers) ** 2
-        return math.sqrt(max(0.0, variance))
+    def spread(self) -> Spread:
+        """Standard deviations of all numbers."""
+        variance = max(0.0, self.squares / self.numbers - (self.total / self.numbers) ** 2)
+        return Spread(
+            means=math.sqrt(variance), draws=math.sqrt(variance + self.variances / self.numbers)
+        )
 
 
-def standard_deviation(stored: Sequence[StoredLatents]) -> float:
-    """Return the standard deviation of all latents; sampling assumes about 1."""
+def spread_of(stored: Sequence[StoredLatents]) -> Spread:
+    """Return the standard deviations of all latents."""
     moments = Moments()
     for one in stored:
         moments += Moments.of(one.read(0, one.frames))
-    return moments.standard_deviation
+    return moments.spread
 
 
 class EncodedSet(NamedTuple):
@@ -78,14 +95,17 @@ class EncodedSet(NamedTuple):
     recordings: Sequence[Recording]
     latents: Sequence[StoredLatents | None]
     """None for a recording that could not be read."""
-    standard_deviation: float
-    """Standard deviation of all latents."""
+    spread: Spread
+    """Standard deviations of all latents."""
 
 
 class LatentWindow(TypedDict):
     """One training example of the diffusion model."""
 
     latents: Float[Tensor, "latent_channels window"]
+    """Means of the posterior."""
+    std: Float[Tensor, "latent_channels window"]
+    """Its standard deviations; `latents + std * noise` is a draw."""
     prompt: str
     seconds_start: float
     seconds_total: float
@@ -175,8 +195,10 @@ class LatentDataset(Dataset[LatentWindow]):
         recording, stored = self.recordings[owner], self.latents[owner]
         rng = random.Random(f"{self.seed}/{self.epoch}/{index}")
         offset = self._offset(stored.frames - self.window, rng)
+        mean, std = stored.read(offset, self.window)
         return {
-            "latents": stored.read(offset, self.window),
+            "latents": mean,
+            "std": std,
             "prompt": draw_prompt(
                 recording, rng, caption_share=self.caption_share, metadata=self.metadata
             ),

@@ -62,7 +62,7 @@ def run_encoding(
         if processes.rank != 0:
             return None
         index = write_index(plan)
-        warn_of_spread(config, index.standard_deviation)
+        warn_of_spread(config, training, index.spread)
         if verify:
             verify_shards(output)
         return index

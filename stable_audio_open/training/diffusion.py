@@ -42,12 +42,13 @@ class DiffusionTraining(pl.LightningModule):
     Args:
         model: The whole system.
         optimisation: AdamW and schedule.
+        draws: Train on fresh draws from the autoencoder's posterior, else on its means.
         guidance_dropout: Share of items that are trained without cross-attention conditioning.
         ema: Average of the transformer's weights to keep, or None.
         offload_ema: Keep it in CPU memory.
         log_loss_by_timestep: Log the loss of each quarter of the timesteps apart.
         header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
-        seed: Seed of the timesteps, noise and dropout.
+        seed: Seed of the draws, timesteps, noise and dropout.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class DiffusionTraining(pl.LightningModule):
         *,
         model: LatentDiffusion,
         optimisation: OptimizerSettings,
+        draws: bool = False,
         guidance_dropout: float,
         ema: EmaSchedule | None,
         offload_ema: bool = False,
@@ -72,6 +74,7 @@ class DiffusionTraining(pl.LightningModule):
             OffloadedAverage(model.transformer, prefix="ema.") if offloaded else None
         )
         self.optimisation = optimisation
+        self.draws = draws
         self.guidance_dropout = guidance_dropout
         self.ema_schedule = ema
         self.header = header
@@ -96,8 +99,12 @@ class DiffusionTraining(pl.LightningModule):
             shard_transformer(self.ema, mesh)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds."""
-        latents: Tensor = batch["latents"]
+        """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds.
+
+        Where draws are trained on, `batch["latents"]` are means, and `batch["std"]` the standard
+        deviations that go with them.
+        """
+        items = len(batch["latents"])
         rank, processes = self.global_rank, process_count()
         if self.timesteps is None:
             self.timesteps = TimestepSampler(seed=self.seed)
@@ -106,15 +113,16 @@ class DiffusionTraining(pl.LightningModule):
             seed=self.seed,
             step=self.global_step,
             batch=batch_idx,
-            items=len(latents),
+            items=items,
             rank=rank,
             processes=processes,
         )
+        latents = self._latents(batch, random)
         # One even sequence for the whole batch.
-        t = self.timesteps.draw(processes * len(latents))[rank::processes].to(latents.device)
+        t = self.timesteps.draw(processes * items)[rank::processes].to(latents.device)
         errors = self.velocity_errors(latents, self._prepare(batch), t=t, random=random)
         loss = errors.mean()
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(latents))
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=items)
         if self.log_loss_by_timestep:
             self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
         return loss
@@ -153,21 +161,15 @@ class DiffusionTraining(pl.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Take the averaged transformer's loss, at one timestep of each item in every band.
 
-        Timesteps and noise are the same at every validation, so that its values can be compared.
+        Draws, timesteps and noise are the same at every validation, so that its values can be
+        compared.
         """
-        latents: Tensor = batch["latents"]
+        latents = self._latents(batch, self._validation_randomness(batch, batch_idx, BANDS))
         [model] = self._validated
         conditioning = model.conditioner(self._prepare(batch))
         losses: dict[str, Tensor] = {}
         for band in range(BANDS):
-            random = BatchRandomness(
-                seed=self.seed,
-                step=-1 - band,  # none of training's
-                batch=batch_idx,
-                items=len(latents),
-                rank=self.global_rank,
-                processes=process_count(),
-            )
+            random = self._validation_randomness(batch, batch_idx, band)
             t = ((band + random.uniform()) / BANDS).to(latents.device)
             noised = noise_latents(latents, random.normal(*latents.shape[1:]).to(latents), t)
             velocity = model.transformer(noised.x, t, conditioning)
@@ -183,6 +185,33 @@ class DiffusionTraining(pl.LightningModule):
         means = self.validation_means.take()
         self.log("validation/loss", means.pop("validation/loss"), prog_bar=True)
         self.log_dict(means)
+
+    def _latents(self, batch: dict[str, Any], random: BatchRandomness) -> Tensor:
+        """Return the latents that are learnt: a draw of each item's posterior, or the means."""
+        latents: Tensor = batch["latents"]
+        if not self.draws:
+            return latents
+        if "std" not in batch:
+            raise ValueError(
+                "the batch holds means of latents without standard deviations (`std`), and draws "
+                "are trained on; encode the recordings again, or train with training.latents=means"
+            )
+        noise = random.normal(*latents.shape[1:]).to(latents)
+        drawn: Tensor = latents + batch["std"] * noise
+        return drawn
+
+    def _validation_randomness(
+        self, batch: dict[str, Any], batch_idx: int, number: int
+    ) -> BatchRandomness:
+        """Return random numbers that are none of training's, and the same at every validation."""
+        return BatchRandomness(
+            seed=self.seed,
+            step=-1 - number,
+            batch=batch_idx,
+            items=len(batch["latents"]),
+            rank=self.global_rank,
+            processes=process_count(),
+        )
 
     def _prepare(self, batch: dict[str, Any]) -> Prepared:
         return self.model.conditioner.prepare(

@@ -11,6 +11,7 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
+from stable_audio_open.autoencoder.bottleneck import Posterior
 from stable_audio_open.builders.model import TextEncoder, build_model
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig
@@ -20,6 +21,7 @@ from stable_audio_open.data.manifest import Recording
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.optimisation import OptimizerSettings
+from stable_audio_open.training.randomness import BatchRandomness
 
 pytestmark = pytest.mark.numerical
 
@@ -95,6 +97,60 @@ def full(task: DiffusionTraining, given: dict[str, Any]) -> Conditioning:
     return told
 
 
+def draws(task: DiffusionTraining, given: dict[str, Any], index: int) -> Tensor:
+    """The latents that a step has noised, by closed form from what the transformer was given."""
+    step, items = take(task, given, index), len(given["latents"])
+    random = BatchRandomness(seed=3, step=0, batch=index, items=items)
+    random.normal(*given["latents"].shape[1:])  # of the draw
+    noise = random.normal(*given["latents"].shape[1:])
+    angle = step.t[:, None, None] * math.pi / 2
+    kept = step.t < 0.9  # the others have next to none of the latents left
+    return ((step.x - angle.sin() * noise) / angle.cos())[kept]
+
+
+def test_latents_are_fresh_draws_from_the_posterior_at_every_step(
+    training: DiffusionTraining,
+) -> None:
+    training.draws = True
+    given = batch(50)
+    generator = torch.Generator().manual_seed(1)
+    mean = given["latents"][:1].expand(50, -1, -1)
+    std = torch.rand(1, 8, 12, generator=generator).expand(50, -1, -1) + 0.1
+    given |= {"latents": mean, "std": std}
+    found = torch.cat([draws(training, given, index) for index in range(8)])
+    assert len(found) > 300
+    noise = (found - mean[0]) / std[0]
+    torch.testing.assert_close(noise.mean(dim=0), torch.zeros(8, 12), rtol=0, atol=0.25)
+    torch.testing.assert_close(noise.std(dim=0), torch.ones(8, 12), rtol=0, atol=0.2)
+    assert len({round(float(x), 3) for x in noise[:, 0, 0]}) > 250  # none is used twice
+
+
+def test_draws_are_those_of_the_whole_batch_on_any_number_of_processes(
+    training: DiffusionTraining,
+) -> None:
+    training.draws = True
+    given = batch(4) | {"std": torch.full((4, 8, 12), 0.5)}
+    whole = training._latents(given, BatchRandomness(seed=3, step=7, batch=2, items=4))
+    for rank in (0, 1):
+        random = BatchRandomness(seed=3, step=7, batch=2, items=2, rank=rank, processes=2)
+        part = {name: given[name][rank::2] for name in ("latents", "std")}
+        assert torch.equal(training._latents(part, random), whole[rank::2])
+    assert not torch.equal(
+        training._latents(given, BatchRandomness(seed=3, step=8, batch=2, items=4)), whole
+    )
+
+
+def test_means_are_learnt_where_they_are_asked_for_and_draws_need_deviations(
+    training: DiffusionTraining,
+) -> None:
+    given = batch(4) | {"std": torch.full((4, 8, 12), 0.5)}
+    random = BatchRandomness(seed=3, step=0, batch=0, items=4)
+    assert training._latents(given, random) is given["latents"]
+    training.draws = True
+    with pytest.raises(ValueError, match=r"the batch holds means .* training\.latents=means$"):
+        training._latents(batch(4), random)
+
+
 def test_14_a_step_drops_whole_items_at_the_given_rate(training: DiffusionTraining) -> None:
     given, dropped = batch(50), []
     expected = full(training, given)
@@ -133,8 +189,9 @@ class Averages(nn.Module):
 
     downsampling, sample_rate, scale = HOP, RATE, 1.0
 
-    def encode(self, audio: Tensor) -> Tensor:
-        return nn.functional.avg_pool1d(audio, HOP)
+    def posterior(self, audio: Tensor, *, chunked: bool) -> Posterior:
+        mean = nn.functional.avg_pool1d(audio, HOP)
+        return Posterior(mean, torch.ones_like(mean))
 
 
 def windows(folder: Path, seconds: Sequence[float], *, window: int = 1) -> LatentDataset:

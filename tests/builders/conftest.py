@@ -185,6 +185,7 @@ def diffusion_config(
             schedule=InverseLRConfig(inv_gamma=60, power=0.45, warmup=0.55),
             batch_size=8,
             initialize="given",
+            latents="means",
             lora=LoraConfig(rank=3, alpha=7.5, targets=("feedforward",), dropout=0.35),
             guidance_dropout=0.325,
             ema=EmaConfig(decay=0.45, power=0.6),

@@ -157,6 +157,7 @@ def test_the_weighted_loss_by_hand(adversarial_task: AdversarialTraining) -> Non
 def test_diffusion_task(diffusion: DiffusionTraining) -> None:
     task = diffusion
     assert (task.seed, task.guidance_dropout, task.log_loss_by_timestep) == (41, 0.325, True)
+    assert task.draws is False  # the default is True
     assert task.offloaded_ema is None
     assert isinstance(task.ema, DiffusionTransformer)
     assert task.ema_schedule == EmaSchedule(decay=0.45, power=0.6)

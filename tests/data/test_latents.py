@@ -8,13 +8,15 @@ import pytest
 import soundfile
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from stable_audio_open.audio.files import AudioFileError
+from stable_audio_open.autoencoder.bottleneck import Posterior
 from stable_audio_open.data.cache import CachedLatents, encode_recordings, read_header
 from stable_audio_open.data.encoding import fingerprint
-from stable_audio_open.data.latents import LatentDataset, standard_deviation
+from stable_audio_open.data.latents import LatentDataset, spread_of
 from stable_audio_open.data.manifest import Recording
 
 pytestmark = pytest.mark.numerical
@@ -24,7 +26,7 @@ HOP = 8
 
 
 class Averages(nn.Module):
-    """Latents are the gained averages of `HOP` samples; counts what it encodes."""
+    """Means are averages of `HOP` samples with a gain, deviations a tenth; counts its calls."""
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__()
@@ -36,9 +38,11 @@ class Averages(nn.Module):
         self.decoder = nn.Linear(1, 1)
         self.encoded: list[int] = []
 
-    def encode(self, audio: Tensor) -> Tensor:
+    def posterior(self, audio: Tensor, *, chunked: bool) -> Posterior:
+        assert chunked
         self.encoded.append(audio.shape[-1])
-        return functional.avg_pool1d(audio, HOP) * self.encoder.weight[0, 0]
+        mean = functional.avg_pool1d(audio, HOP) * self.encoder.weight[0, 0]
+        return Posterior(mean, mean / 10)
 
 
 def record(folder: Path, name: str, seconds: float) -> Recording:
@@ -81,12 +85,15 @@ def test_a_file_holds_the_whole_recording_and_silence(
 ) -> None:
     ((path, *_),) = encode(tmp_path, [record(tmp_path, "audio/a.wav", seconds)], Averages())
     with safe_open(path, framework="pt") as file:
-        latents = file.get_tensor("latents")
+        assert list(file.keys()) == ["posterior"]
+        posterior = file.get_tensor("posterior")
         metadata = file.metadata()
-    assert latents.shape == (2, frames)
+    assert posterior.shape == (2, 2, frames)
+    latents, std = posterior
+    torch.testing.assert_close(std, latents / 10)
     assert latents.dtype == torch.float32
     assert float(metadata["seconds"]) == seconds
-    assert metadata["file"] == "audio/a.wav"
+    assert (metadata["file"], metadata["format"]) == ("audio/a.wav", "2")
     first_silent = math.ceil(seconds * RATE / HOP)
     assert torch.equal(latents[:, first_silent:], torch.zeros(2, frames - first_silent))
     assert (latents[:, :first_silent] > 0).all()
@@ -138,6 +145,31 @@ def test_a_damaged_file_is_encoded_again(tmp_path: Path, caplog: pytest.LogCaptu
     assert read_header(path).frames == 125
 
 
+def test_files_of_means_alone_are_encoded_again_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recordings = [record(tmp_path, f"{number}.wav", 0.5) for number in range(3)]
+    autoencoder = Averages()
+    made = encode(tmp_path, recordings, autoencoder)
+    for one in made[:2]:  # as the first version wrote them
+        with safe_open(one.path, framework="pt") as file:
+            mean, _ = file.get_tensor("posterior")
+            metadata = file.metadata()
+        del metadata["format"]
+        save_file({"latents": mean.contiguous()}, one.path, metadata)
+    with pytest.raises(ValueError, match=r"cached latents \(its format is 1, not 2\); delete it"):
+        read_header(made[0].path)
+    with caplog.at_level(logging.WARNING):
+        assert encode(tmp_path, recordings, autoencoder) == made
+    assert len(autoencoder.encoded) == 3 + 2
+    [message] = caplog.messages
+    assert "2 recordings had been encoded by an earlier version, which kept no standard" in message
+    caplog.clear()
+    encode(tmp_path, recordings, autoencoder)
+    assert len(autoencoder.encoded) == 3 + 2
+    assert not caplog.messages
+
+
 def test_progress_and_half_precision(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 0.5), record(tmp_path, "b.wav", 0.5)]
     calls: list[tuple[int, int]] = []
@@ -152,7 +184,7 @@ def test_progress_and_half_precision(tmp_path: Path) -> None:
     )
     assert calls == [(1, 2), (2, 2)]
     with safe_open(path, framework="pt") as file:
-        assert file.get_tensor("latents").dtype == torch.float32
+        assert file.get_tensor("posterior").dtype == torch.float32
 
 
 def test_errors_of_encoding(tmp_path: Path) -> None:
@@ -168,7 +200,7 @@ def test_a_window_and_its_times(tmp_path: Path) -> None:
     recordings = [record(tmp_path, "a.wav", 3.7)]
     latents = encode(tmp_path, recordings, Averages())
     with safe_open(latents[0].path, framework="pt") as file:
-        whole = file.get_tensor("latents")
+        whole, std = file.get_tensor("posterior")
     data = dataset(recordings, latents)
     assert len(data) == 3
     starts = set()
@@ -178,6 +210,7 @@ def test_a_window_and_its_times(tmp_path: Path) -> None:
             item = data[index]
             (offset,) = (whole[0] == item["latents"][0, 0]).nonzero()[0].tolist()
             assert torch.equal(item["latents"], whole[:, offset : offset + 125])
+            assert torch.equal(item["std"], std[:, offset : offset + 125])
             assert item["seconds_start"] == math.floor(offset * HOP / RATE)
             assert item["seconds_total"] == 4.0
             assert item["file"] == "a.wav"
@@ -304,6 +337,12 @@ def test_the_standard_deviation_is_that_of_all_latents_together(tmp_path: Path) 
     everything = []
     for path, *_ in latents:
         with safe_open(path, framework="pt") as file:
-            everything.append(file.get_tensor("latents").flatten())
-    expected = float(torch.cat(everything).double().std(correction=0))
-    assert standard_deviation(latents) == pytest.approx(expected, rel=1e-6)
+            everything.append(file.get_tensor("posterior").flatten(1))
+    means, stds = torch.cat(everything, dim=1).double()
+    spread = spread_of(latents)
+    assert spread.means == pytest.approx(float(means.std(correction=0)), rel=1e-6)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(10_000, len(means), generator=generator, dtype=torch.float64)
+    drawn = (means + stds * noise).std(correction=0)
+    assert spread.draws == pytest.approx(float(drawn), rel=1e-4)
+    assert spread.draws > 1.001 * spread.means

@@ -29,7 +29,7 @@ from stable_audio_open.data.latent_shards.reading import (
     verify_shards,
 )
 from stable_audio_open.data.latent_shards.writing import Plan, encode_shards, write_index
-from stable_audio_open.data.latents import EncodedSet, LatentDataset, standard_deviation
+from stable_audio_open.data.latents import EncodedSet, LatentDataset, spread_of
 from stable_audio_open.data.manifest import Recording
 
 pytestmark = pytest.mark.numerical
@@ -119,9 +119,10 @@ def test_whole_epochs_are_those_of_the_cache(
         channels=2,
         window_samples=WINDOW,
     )
-    spread = standard_deviation([one for one in cached if one is not None])
+    spread = spread_of([one for one in cached if one is not None])
     sharded = open_shards(plan.output, plan.encoding)
-    assert sharded.standard_deviation == pytest.approx(spread, rel=1e-12)
+    assert sharded.spread.means == pytest.approx(spread.means, rel=1e-12)
+    assert sharded.spread.draws == pytest.approx(spread.draws, rel=1e-12)
     settings: dict[str, Any] = {"seed": 4, "trailing_silence": 1.0, "caption_share": 0.5}
     ours = dataset(sharded, **settings)
     theirs = dataset(EncodedSet(plan.recordings, cached, spread), **settings)
@@ -132,6 +133,7 @@ def test_whole_epochs_are_those_of_the_cache(
         for index in range(len(ours)):
             one, other = dict(ours[index]), dict(theirs[index])
             assert torch.equal(one.pop("latents"), other.pop("latents"))
+            assert torch.equal(one.pop("std"), other.pop("std"))
             assert one == other
 
 
@@ -147,8 +149,9 @@ def test_a_batch_is_the_one_encoded_on_the_fly(
         samples = read_audio(plan.folder / plan.recordings[index].file, channels=2).samples[0]
         audio[row, :, : samples.shape[-1]] = samples
     with torch.inference_mode():
-        expected = autoencoder.encode(audio)
-    torch.testing.assert_close(batch["latents"], expected)
+        expected = autoencoder.posterior(audio)
+    torch.testing.assert_close(batch["latents"], expected.mean)
+    torch.testing.assert_close(batch["std"], expected.std)
     assert batch["file"] == [plan.recordings[index].file for index in short]
     assert batch["seconds_total"].tolist() == [1.0, 1.0, 1.0]
 
@@ -165,11 +168,11 @@ def test_webdataset_reads_the_shards(
     assert [sample["__key__"] for sample in samples] == [f"{i:09d}" for i in range(5)]
     for sample, own in zip(samples, plan.recordings, strict=True):
         path = plan.folder / own.file
-        latents, seconds = encode_recording(autoencoder, path, channels=2, window_samples=WINDOW)
+        posterior, seconds = encode_recording(autoencoder, path, channels=2, window_samples=WINDOW)
         stored = safetensors.torch.load(sample["safetensors"])
-        assert stored.keys() == {"latents"}
-        assert torch.equal(stored["latents"], latents)
-        assert stored["latents"].dtype == torch.float32
+        assert stored.keys() == {"posterior"}
+        assert torch.equal(stored["posterior"], posterior)
+        assert stored["posterior"].dtype == torch.float32
         described = json.loads(sample["json"])
         assert described["seconds"] == seconds
         for field in Recording.__struct_fields__:
@@ -338,6 +341,30 @@ def test_another_model_is_refused_by_name(
         open_shards(plan.output, model)
 
 
+def test_shards_of_means_alone_are_refused_in_a_line_and_encoded_again(
+    plan: Plan, encode: Callable[..., int]
+) -> None:
+    encode()
+    index = plan.output / "index.json"
+    current = index.read_bytes()
+    # As the first version wrote it; it made its shards from another key, too.
+    older = json.loads(current) | {"format": 1, "standard_deviation": 1.0}
+    del older["spread"]
+    index.write_text(json.dumps(older))
+    for sidecar in plan.output.glob("shard-*.json"):
+        written = json.loads(sidecar.read_bytes()) | {"made_from": "another key"}
+        del written["moments"]["variances"]
+        sidecar.write_text(json.dumps(written))
+    message = (
+        rf"^{index}: has format 1, which holds no standard deviations; allowed: 2; run "
+        r"`stable-audio-open encode` again with this folder as --output$"
+    )
+    with pytest.raises(ValueError, match=message):
+        open_shards(plan.output, plan.encoding)
+    assert encode() == 3
+    assert index.read_bytes() == current
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-512])
 
@@ -348,8 +375,8 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "other JSON": ("index.json", lambda p: p.write_text("{}"), r"is damaged \(.* `format`\)"),
     "later format": (
         "index.json",
-        lambda p: p.write_text(p.read_text().replace('"format": 1', '"format": 2')),
-        r"index\.json: has format 2; allowed: 1",
+        lambda p: p.write_text(p.read_text().replace('"format": 2', '"format": 3')),
+        r"index\.json: has format 3; allowed: 2",
     ),
     "no tar": ("shard-000001.tar", Path.unlink, r"shard-000001\.tar: is missing"),
     "cut tar": ("shard-000001.tar", cut, r"shard-000001\.tar: holds \d+ bytes instead of \d+"),

@@ -92,6 +92,7 @@ def diffusion_loss(task: Task, dtype: torch.dtype) -> Tensor:
     task.timesteps = None
     batch = {
         "latents": normal(4, 8, FRAMES).to(dtype),
+        "std": normal(4, 8, FRAMES, seed=2).abs().to(dtype),
         "prompt": ["deep kick drum", "soft bell"] * 2,
         "seconds_start": torch.arange(4).double(),
         "seconds_total": torch.full((4,), 20.0).double(),

@@ -143,7 +143,7 @@ def test_latents_encoded_from_shards(
         encoding: Encoding = read_index(tmp_path / name).encoding
         encoded.append(open_shards(tmp_path / name, encoding))
     ours, theirs = encoded
-    assert ours.standard_deviation == theirs.standard_deviation
+    assert ours.spread == theirs.spread
     assert [one.file for one in ours.recordings] == [
         f"train/shard-{n // 4:06d}.tar/{n:09d}.flac" for n in range(6)
     ]

@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.data.encoding import FORMAT
 from stable_audio_open.data.faults import Fault
-from stable_audio_open.data.latents import EncodedSet, Moments
+from stable_audio_open.data.latents import EncodedSet, Moments, Spread
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import holds_recordings
 from stable_audio_open.files.inside import is_name
 from stable_audio_open.manifest import INDEX
 
-FORMAT = 1
 AGAIN = "run `stable-audio-open encode` again with this folder as --output"
 
 
@@ -81,13 +81,19 @@ class ListedShard(msgspec.Struct, frozen=True, kw_only=True):
     """Checksum of the file that lists its contents."""
 
 
+class _Format(msgspec.Struct):
+    """What an index of any version says of itself."""
+
+    format: int
+
+
 class LatentIndex(msgspec.Struct, frozen=True, kw_only=True):
     """All shards of a set."""
 
     format: int
     encoding: Encoding
-    standard_deviation: float
-    """Standard deviation of all latents."""
+    spread: Spread
+    """Standard deviations of all latents."""
     recordings: int
     unusable: int
     """Recordings that were left out."""
@@ -95,7 +101,7 @@ class LatentIndex(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShardedLatents(NamedTuple):
-    """The latents of a recording inside a tar."""
+    """Means and standard deviations of a recording's latents inside a tar."""
 
     path: Path
     offset: int
@@ -104,13 +110,13 @@ class ShardedLatents(NamedTuple):
     frames: int
     seconds: float
 
-    def read(self, start: int, length: int) -> Float[Tensor, "latent_channels length"]:
-        """Read `length` latents from `start` on.
+    def read(self, start: int, length: int) -> Float[Tensor, "2 latent_channels length"]:
+        """Read means and standard deviations of `length` latents from `start` on.
 
         Raises:
             ValueError: When they are not where they should be.
         """
-        numbers = 4 * self.channels * self.frames
+        numbers = 2 * 4 * self.channels * self.frames
         with self.path.open("rb") as file:
             file.seek(self.offset)
             # A safetensors file is the size of its header, the header, and the numbers.
@@ -118,14 +124,14 @@ class ShardedLatents(NamedTuple):
             end = file.seek(0, 2)
             if 8 + header + numbers != self.length or self.offset + self.length > end:
                 raise ValueError(f"{self.path}: is damaged; delete it and {AGAIN}")
-            latents = np.memmap(
+            posterior = np.memmap(
                 file,
                 dtype="<f4",
                 mode="r",
                 offset=self.offset + 8 + header,
-                shape=(self.channels, self.frames),
+                shape=(2, self.channels, self.frames),
             )
-        return torch.from_numpy(latents[:, start : start + length].copy())
+        return torch.from_numpy(posterior[:, :, start : start + length].copy())
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -150,9 +156,11 @@ def read_index(folder: Path) -> LatentIndex:
             f"{path}: lists recordings, not latents; encode them, or train on them with "
             f'{{"type": "folder", "path": ..., "manifest": "{INDEX}"}}'
         )
+    found, _ = read_json(path, _Format)
+    if found.format != FORMAT:
+        older = ", which holds no standard deviations" * (found.format == 1)
+        raise ValueError(f"{path}: has format {found.format}{older}; allowed: {FORMAT}; {AGAIN}")
     index, _ = read_json(path, LatentIndex)
-    if index.format != FORMAT:
-        raise ValueError(f"{path}: has format {index.format}; allowed: {FORMAT}; {AGAIN}")
     for listed in index.shards:
         if not is_name(listed.file):
             raise ValueError(
@@ -193,7 +201,7 @@ def open_shards(folder: Path, encoding: Encoding) -> EncodedSet:
                     place.seconds,
                 )
             )
-    return EncodedSet([place.recording for place in places], latents, index.standard_deviation)
+    return EncodedSet([place.recording for place in places], latents, index.spread)
 
 
 def verify_shards(folder: Path) -> None:

@@ -17,10 +17,9 @@ from torch import Tensor
 from webdataset import TarWriter
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.data.encoding import LatentEncoder, encode_recording
+from stable_audio_open.data.encoding import ENTRY, FORMAT, LatentEncoder, encode_recording
 from stable_audio_open.data.faults import Fault, refuse_too_many, write_report
 from stable_audio_open.data.latent_shards.reading import (
-    FORMAT,
     Encoding,
     LatentIndex,
     ListedShard,
@@ -167,7 +166,7 @@ def write_index(plan: Plan) -> LatentIndex:
     index = LatentIndex(
         format=FORMAT,
         encoding=plan.encoding,
-        standard_deviation=moments.standard_deviation,
+        spread=moments.spread,
         recordings=sum(shard.recordings for shard in listed),
         unusable=len(faults),
         shards=tuple(listed),
@@ -266,15 +265,15 @@ def _write_tar(
                 faults.append(Fault(recording.file, str(error)))
                 plan.refuse_too_many([*before, *faults])
                 continue
-            row = _ShardRow(f"{place:09d}", made.latents.shape[-1], made.seconds, recording)
-            tar.write({"__key__": row.key, **_members(plan.encoding, row, made.latents)})
+            row = _ShardRow(f"{place:09d}", made.posterior.shape[-1], made.seconds, recording)
+            tar.write({"__key__": row.key, **_members(plan.encoding, row, made.posterior)})
             rows.append(row)
-            moments += Moments.of(made.latents)
+            moments += Moments.of(made.posterior)
     return _Contents(rows, faults, moments)
 
 
 def _members(
-    encoding: Encoding, row: _ShardRow, latents: Float[Tensor, "latent_channels frames"]
+    encoding: Encoding, row: _ShardRow, posterior: Float[Tensor, "2 latent_channels frames"]
 ) -> dict[str, bytes]:
     """Return the files of a recording, by their suffixes."""
     described = {
@@ -284,10 +283,11 @@ def _members(
         "sample_rate": encoding.sample_rate,
         "downsampling": encoding.downsampling,
         "encoder": encoding.encoder,
+        "format": FORMAT,
     }
     text = msgspec.json.encode(described)
     # One entry, because safetensors writes several in any order.
-    return {"json": text, "safetensors": save({"latents": latents}, {"recording": text.decode()})}
+    return {"json": text, "safetensors": save({ENTRY: posterior}, {"recording": text.decode()})}
 
 
 def _remove_leftovers(plan: Plan) -> None:
