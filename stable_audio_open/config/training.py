@@ -226,8 +226,8 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
     latents: Literal["draws", "means"] = "draws"
     """What is learnt of the autoencoder's posterior: fresh draws at every step, or its means.
 
-    The published model was trained on draws. Means have a smaller spread, which `autoencoder.scale`
-    makes up for; the bundled model was trained on them, as its posterior is narrow."""
+    The published model was trained on draws, the bundled one on means: the deviations of its small
+    autoencoder are more than half of their spread, a lot of noise for a small transformer."""
     guidance_dropout: Fraction = 0.1
     """Share of items whose cross-attention tokens are zeroed, for guidance."""
     ema: EmaConfig | None = EmaConfig()
