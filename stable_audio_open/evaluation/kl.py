@@ -5,11 +5,11 @@ averaged, softmax makes one distribution of them, and KL(generated || reference)
 the reference. Others turn it around or average probabilities, which gives other numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 import torch
@@ -22,7 +22,8 @@ from stable_audio_open.audio_models.clip_tagger import ClipTagger
 from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.levels import PEAK_DB, at_peak
-from stable_audio_open.evaluation.result import Result
+from stable_audio_open.evaluation.probabilities import SUFFIXES, read_probabilities
+from stable_audio_open.evaluation.result import Result, UnmeasurableError
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
 
@@ -88,6 +89,7 @@ def evaluate_kl(
     definition: Definition | None = None,
     allow_missing: bool = False,
     memory: ResultCache | None = None,
+    clips: Mapping[str, str] | None = None,
 ) -> KlResult:
     """Compare each recording of a folder with that of the same id in another.
 
@@ -95,21 +97,31 @@ def evaluate_kl(
 
     Args:
         generated: Folder of the recordings that are judged.
-        reference: Folder of those that they are compared with.
+        reference: Folder of those that they are compared with, or a pickle of a distribution for
+            each of them, by id, as the authors of the paper's metrics publish them; those are of
+            the mean logits.
         tagger: Tagger of whole clips, or of frames.
         definition: The paper's when None.
         allow_missing: Compare what both folders have.
         memory: Logits of recordings, for sets that share some.
+        clips: Second ids of generations, those of the clips that they are to sound like: a pickle
+            may have either, and what else it has is not missed.
 
     Raises:
         AudioFileError: A recording cannot be read.
-        ValueError: The ids differ, or none is common.
+        ValueError: The ids differ, or none is common; the pickle is none, or of another tagger.
     """
     definition = definition or Definition()
-    own, theirs = recordings_by_id(generated), recordings_by_id(reference)
+    own = recordings_by_id(generated)
+    published = reference.suffix in SUFFIXES
+    theirs: Mapping[str, Any] = (
+        _published(reference, definition, own, clips) if published else recordings_by_id(reference)
+    )
     ids = match(own, theirs, names=(generated, reference), allow_missing=allow_missing)
     if not ids.common:
-        raise ValueError(f"{generated}: shares no id with {reference}; there is nothing to compare")
+        raise UnmeasurableError(
+            f"{generated}: shares no id with {reference}; there is nothing to compare"
+        )
     tag: Callable[[Path], _Tagged] = partial(_tagged, tagger)
     if memory is not None:
         tag = memory.of(tag, "logits", tagger.name)
@@ -120,10 +132,16 @@ def evaluate_kl(
         classes = mine.logits.shape[1]
         if mine.silent:
             silent.append(name)
-        pair = [
-            distribution(tagged.logits, pooling=definition.pooling)
-            for tagged in (mine, tag(theirs[name]))
-        ]
+        pair = [distribution(mine.logits, pooling=definition.pooling)]
+        if published:
+            pair.append(theirs[name])
+        else:
+            pair.append(distribution(tag(theirs[name]).logits, pooling=definition.pooling))
+        if len(pair[1]) != classes:
+            raise ValueError(
+                f"{reference}: holds {len(pair[1])} classes, and {tagger.name} knows {classes}; "
+                "use the tagger that it was made by"
+            )
         first, second = pair if definition.forward else pair[::-1]
         per_file[name] = float(kl_divergence(first, second, epsilon=definition.epsilon))
     return KlResult(
@@ -189,6 +207,22 @@ def distribution(
     if pooling == "logits":
         return wide.mean(dim=0).softmax(dim=0)
     return wide.softmax(dim=1).mean(dim=0)
+
+
+def _published(
+    path: Path, definition: Definition, own: Mapping[str, Path], clips: Mapping[str, str] | None
+) -> dict[str, Tensor]:
+    """Return the distributions of a file by the ids of the generations."""
+    if definition.pooling != "logits":
+        raise ValueError(
+            f"{path}: is of mean logits, and the softmax of each of the {definition.pooling} is "
+            "asked for; use the definition paper or reverse, or a folder of recordings"
+        )
+    found = read_probabilities(path)
+    if clips is None:
+        return found
+    known = {name: name if name in found else clips.get(name, name) for name in own}
+    return {name: found[one] for name, one in known.items() if one in found}
 
 
 def _windows(tagger: Tagger | ClipTagger) -> str:

@@ -1,12 +1,15 @@
 """`stable-audio-open evaluate frechet`: how far a set is from a reference set."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from stable_audio_open.cli.evaluate import output as shared
 from stable_audio_open.cli.printing import echo
+
+if TYPE_CHECKING:
+    from stable_audio_open.evaluation.frechet.distance import FrechetResult
 
 SHOWN = 3
 
@@ -16,7 +19,9 @@ def frechet(
     reference: Annotated[
         Path,
         typer.Argument(
-            metavar="REFERENCE", help="Folder of recordings, or statistics that --cache made."
+            metavar="REFERENCE",
+            help="Folder of recordings, or their statistics: what --cache made, or an .npz with "
+            "mu_ref and sigma_ref, as the authors of the paper's metrics publish them.",
         ),
     ],
     *,
@@ -65,7 +70,7 @@ def frechet(
     )
     echo(
         f"Frechet distance {result.distance:.6g} ({result.files} files, {result.windows} windows; "
-        f"reference {result.reference_files} files, {result.reference_windows} windows)"
+        f"reference {_told(result)})"
     )
     if result.extrapolated:
         found = result.extrapolated
@@ -76,3 +81,9 @@ def frechet(
     if result.caution:
         echo(f"caution: {result.caution}")
     shared.report(result, output)
+
+
+def _told(result: "FrechetResult") -> str:
+    if result.reference_files is None:
+        return f"{result.reference}, which does not tell its files"
+    return f"{result.reference_files} files, {result.reference_windows} windows"

@@ -12,7 +12,12 @@ from stable_audio_open.cli.printing import echo
 def kl(
     generated: shared.Generated,
     reference: Annotated[
-        Path, typer.Argument(metavar="REFERENCE", help="Folder of recordings of the same ids.")
+        Path,
+        typer.Argument(
+            metavar="REFERENCE",
+            help="Folder of recordings of the same ids, or a pickle of their probabilities, as the "
+            "authors of the paper's metrics publish them; nothing in it is run.",
+        ),
     ],
     *,
     tagger: Annotated[

@@ -18,12 +18,14 @@ def protocol(
     prompts: shared.Prompts,
     protocol: shared.ProtocolName,
     references: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Reference recordings, named by youtube_id or audiocap_id, or by track_id.",
+            help="Reference recordings, named by youtube_id or audiocap_id, or by track_id; not "
+            "needed where published statistics stand for them.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of all that is made.")
     ],
@@ -66,6 +68,21 @@ def protocol(
         str | None,
         typer.Option(metavar="clap:FILE.pt", help="Embedder of the CLAP score."),
     ] = None,
+    frechet_reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Statistics of the references (mu_ref, sigma_ref), as the authors of the paper's "
+            "metrics publish them; of the captions of --subset.",
+        ),
+    ] = None,
+    kl_reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.pkl",
+            help="Probabilities of the references, as they publish them; nothing in it is run.",
+        ),
+    ] = None,
     listeners_device: Annotated[
         str, typer.Option(metavar="cpu|cuda", help="Where these networks compute.")
     ] = "cpu",
@@ -92,6 +109,8 @@ def protocol(
         prompts=prompts,
         protocol=protocol,
         references=references,
+        frechet_reference=frechet_reference,
+        kl_reference=kl_reference,
         output=output,
         part=part,
         allow_missing=allow_missing,

@@ -18,6 +18,7 @@ from stable_audio_open.evaluation.frechet.gaussian import (
     fit_gaussian,
     frechet_distance,
 )
+from stable_audio_open.evaluation.frechet.published import SUFFIX, read_published
 from stable_audio_open.evaluation.frechet.statistics import (
     Origin,
     Statistics,
@@ -43,8 +44,10 @@ class FrechetResult(Result, frozen=True, kw_only=True):
     """Squared Frechet distance, 0 or more."""
     extrapolated: Extrapolation | None
     """To infinitely many windows; None where it was not asked for."""
-    reference_files: int
-    reference_windows: int
+    reference_files: int | None
+    """Recordings of the reference; None where published statistics do not tell."""
+    reference_windows: int | None
+    """Their windows; None where published statistics do not tell."""
     dimensions: int
     """Numbers in a vector."""
     caution: str | None
@@ -70,7 +73,9 @@ def evaluate_frechet(
 
     Args:
         generated: Folder of the recordings that are judged; all of them count.
-        reference: Folder, or a file of statistics that `cache` made.
+        reference: Folder, or a file of statistics: what `cache` made, or an .npz with `mu_ref` and
+            `sigma_ref`, as the authors of the paper's metrics publish them. Such a file does not
+            tell its recordings, so that ids are not compared, nor its embedder.
         embedder: Judges.
         channels: See `embed_recordings`.
         cache: Statistics of the reference; read where it exists, written where it does not.
@@ -96,10 +101,14 @@ def evaluate_frechet(
     if not paired:
         matched = _unmatched
     digest = weights_hash(embedder)
-    if reference.suffix == STATISTICS_SUFFIX:
-        if cache is not None:
-            raise ValueError(f"{reference}: holds statistics already; leave the cache {cache} out")
+    if reference.suffix in (STATISTICS_SUFFIX, SUFFIX) and cache is not None:
+        raise ValueError(f"{reference}: holds statistics already; leave the cache {cache} out")
+    if reference.suffix == SUFFIX:
+        theirs = Statistics(read_published(reference), None)
+        ids = _unmatched(files, {})
+    elif reference.suffix == STATISTICS_SUFFIX:
         theirs = _checked(reference, embedder, digest, channels)
+        assert theirs.origin is not None
         ids = matched(files, theirs.origin.files)
     else:
         found = recordings_by_id(reference)
@@ -113,6 +122,12 @@ def evaluate_frechet(
         points = POINTS if len(own.values) >= WINDOWS_PER_POINT * POINTS else 0
     with _named(generated):
         gaussian = fit_gaussian(own.values)
+    width = len(theirs.gaussian.mean)
+    if width != own.values.shape[1]:
+        raise ValueError(
+            f"{reference}: is of vectors of {width} numbers, and {embedder.name} with "
+            f"{channels} channels gives {own.values.shape[1]}; use the embedder that it was made by"
+        )
     shares = contributions(own.values, own.owners, len(files), theirs.gaussian)
     return FrechetResult(
         definition=(
@@ -127,7 +142,7 @@ def evaluate_frechet(
         channels=COUNTS[channels],
         files=len(files),
         windows=len(own.values),
-        reference_files=len(theirs.origin.files),
+        reference_files=None if theirs.origin is None else len(theirs.origin.files),
         reference_windows=theirs.gaussian.windows,
         silent=own.silent,
         missing=ids.missing,
@@ -183,10 +198,10 @@ def reference_statistics(
     hashes = file_hashes(files) if cache is not None else dict.fromkeys(files, "")
     if cache is not None and cache.exists():
         kept = _checked(cache, embedder, embedder_hash, channels)
+        assert kept.origin is not None
+        there = kept.origin.files
         changed = sorted(
-            name
-            for name in hashes.keys() | kept.origin.files.keys()
-            if hashes.get(name) != kept.origin.files.get(name)
+            name for name in hashes.keys() | there.keys() if hashes.get(name) != there.get(name)
         )
         if changed:
             raise ValueError(
@@ -217,12 +232,14 @@ def _named(folder: Path) -> Iterator[None]:
         raise UnmeasurableError(f"{folder}: {error}") from error
 
 
-def _caution(windows: int, reference_windows: int, dimensions: int) -> str | None:
+def _caution(windows: int, reference_windows: int | None, dimensions: int) -> str | None:
     """Say what becomes of a covariance that its windows do not fill."""
-    if min(windows, reference_windows) > dimensions:
+    known = [windows] if reference_windows is None else [windows, reference_windows]
+    if min(known) > dimensions:
         return None
+    theirs = "an unknown number" if reference_windows is None else f"{reference_windows:,}"
     return (
-        f"{windows:,} windows, {reference_windows:,} of the reference, are few for vectors of "
+        f"{windows:,} windows, {theirs} of the reference, are few for vectors of "
         f"{dimensions:,} numbers, which raises the distance: compare it only with those of as many"
     )
 
@@ -232,6 +249,7 @@ def _checked(path: Path, embedder: Embedder, digest: str | None, channels: Chann
     found = read_statistics(path)
     wanted = (embedder.name, digest, channels, through(embedder))
     origin = found.origin
+    assert origin is not None
     made = (origin.embedder, origin.embedder_hash, origin.channels, origin.through)
     if made != wanted:
         raise ValueError(

@@ -28,7 +28,8 @@ class Gaussian(NamedTuple):
 
     mean: Float[Tensor, "width"]
     covariance: Float[Tensor, "width width"]
-    windows: int
+    windows: int | None
+    """How many there were; None where that is unknown."""
 
 
 def fit_gaussian(vectors: Float[Tensor, "windows width"]) -> Gaussian:

@@ -33,7 +33,8 @@ class Statistics(NamedTuple):
     """The Gaussian of a reference set, and where it comes from."""
 
     gaussian: Gaussian
-    origin: Origin
+    origin: Origin | None
+    """None where others published it."""
 
 
 def file_hashes(files: Mapping[str, Path]) -> dict[str, str]:
@@ -42,8 +43,10 @@ def file_hashes(files: Mapping[str, Path]) -> dict[str, str]:
 
 
 def write_statistics(path: Path, statistics: Statistics) -> None:
-    """Write a safetensors file, whole or not at all."""
+    """Write a safetensors file, whole or not at all; of what was computed here."""
     mean, covariance, count = statistics.gaussian
+    assert statistics.origin is not None
+    assert count is not None
     tensors = {"mean": mean, "covariance": covariance, "count": torch.tensor([count])}
     origin = msgspec.json.encode(statistics.origin).decode()
     replace_bytes(path, save(tensors, {KEY: origin}))

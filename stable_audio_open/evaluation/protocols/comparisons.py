@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from stable_audio_open.evaluation.generations.sets import RESULTS, SetFile
+from stable_audio_open.evaluation.protocols.protocol import ALL
 from stable_audio_open.evaluation.result import UnmeasurableError
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.tables import harmless
@@ -33,6 +34,10 @@ class ProtocolComparison(NamedTuple):
     """A table in CSV with the columns id and prompt."""
     protocol: str
     """Name of the data set."""
+    subset: str
+    """Name of the subset."""
+    clips: Mapping[str, str]
+    """Clip of each file of `made`, by identifier."""
 
 
 class FolderMetric(NamedTuple):
@@ -42,6 +47,8 @@ class FolderMetric(NamedTuple):
     """Figures that it finds, as the published tables name them."""
     measure: Callable[[ProtocolComparison], bytes]
     """A comparison to a result in JSON, which `evaluation.report.results` must be able to read."""
+    needs_references: bool = True
+    """Whether it compares with the recordings of the references."""
 
 
 class _Silent(msgspec.Struct):
@@ -123,6 +130,7 @@ def write_comparison(
     made: Path,
     references: Mapping[str, Path],
     protocol: str,
+    subset: str = ALL,
 ) -> ProtocolComparison:
     """Lay out the folders of a comparison, of links where the disk has them, else of copies.
 
@@ -132,6 +140,7 @@ def write_comparison(
         made: Folder of these files.
         references: File of each clip that has one.
         protocol: Name of the data set.
+        subset: Name of the subset.
     """
     if folder.exists():
         shutil.rmtree(folder)
@@ -141,6 +150,8 @@ def write_comparison(
         pairs=folder / "pairs",
         prompts=folder / "prompts.csv",
         protocol=protocol,
+        subset=subset,
+        clips={one.id: one.clip for one in files},
     )
     for path in (comparison.made, comparison.references, comparison.pairs):
         path.mkdir(parents=True)

@@ -60,6 +60,9 @@ def _measure(
     ids = {prompt.id if made.kind == "generation" else prompt.clip for prompt in kept}
     files = [one for one in made.files if one.id in ids]
     unpaired = sum(one.clip not in made.references for one in files)
+    if len(files) == unpaired and asked.without_recordings:
+        unpaired = 0
+        metrics = {name: one for name, one in metrics.items() if not one.needs_references}
     if len(files) == unpaired:
         forget_results(made.folder, subset)
         return MeasuredFolders(made.folder, subset, len(files), unpaired, NOTHING)
@@ -69,6 +72,7 @@ def _measure(
         made=made.folder,
         references=made.references,
         protocol=protocol.name,
+        subset=subset,
     )
     found = compare(comparison, metrics, folder=made.folder, subset=subset)
     return MeasuredFolders(made.folder, subset, len(files), unpaired, found)

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple, get_args
 
 from stable_audio_open.audio.saving import check_folder
 from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
+from stable_audio_open.evaluation.frechet.published import read_published
+from stable_audio_open.evaluation.probabilities import read_probabilities
 from stable_audio_open.evaluation.protocols.named import PROTOCOLS
 from stable_audio_open.evaluation.protocols.protocol import (
     ALL,
@@ -80,8 +82,13 @@ class GenerationsRequest(ModelRequest, frozen=True, kw_only=True):
 class ProtocolRequest(GenerationsRequest, frozen=True, kw_only=True):
     """The paper's evaluation of a model on a data set."""
 
-    references: Path
-    """Folder of the reference recordings."""
+    references: Path | None = None
+    """Folder of the reference recordings; None where published statistics stand for them."""
+    frechet_reference: Path | None = None
+    """Statistics of the references for the Frechet distance (.npz with `mu_ref`, `sigma_ref`), of
+    the subset that is asked for."""
+    kl_reference: Path | None = None
+    """Pickle of the references' probabilities for the KL divergence; nothing in it is run."""
     allow_missing: bool = False
     """Go on without the references that are not there."""
     part: Part = "both"
@@ -103,6 +110,23 @@ class ProtocolRequest(GenerationsRequest, frozen=True, kw_only=True):
             raise ValueError(f"no part {self.part!r}; allowed: {', '.join(get_args(Part))}")
         if self.players < 0:
             raise ValueError(f"players must be at least 0, got {self.players}")
+        for name in ("frechet", "kl"):
+            given = getattr(self, f"{name}_reference")
+            if given is not None and getattr(self, name) is None:
+                raise ValueError(
+                    f"{given} is given as the reference of {name}, which is not measured; name its "
+                    f"network as {name} too"
+                )
+            if self.references is None and given is None and getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} is compared with references; give their recordings as references, or "
+                    f"published statistics as {name}_reference"
+                )
+        if self.references is None and self.part != "generation":
+            raise ValueError(
+                f"the part {self.part} compares with recordings; give the folder of references, or "
+                "ask for the part generation"
+            )
 
 
 class Asked(NamedTuple):
@@ -118,6 +142,9 @@ class Asked(NamedTuple):
     """Those of the table that are asked for."""
     references: Mapping[str, Path]
     """File of each clip that has one; none where references are not asked for."""
+
+    without_recordings: bool = False
+    """Published statistics stand for all references."""
 
     @property
     def clips(self) -> list[str]:
@@ -154,9 +181,16 @@ def check_protocol(request: ProtocolRequest) -> Asked:
         AudioFileError: A reference is damaged, or has more than two channels.
         AudioSaveError: A folder cannot be made or written to.
         OSError: The table cannot be read.
-        ValueError: For the reasons of `check_generations`, or references are missing.
+        ValueError: For the reasons of `check_generations`, references are missing, or a file of
+            published statistics is none.
     """
     asked = check_generations(request)
+    if request.frechet_reference is not None:
+        read_published(request.frechet_reference)
+    if request.kl_reference is not None:
+        _check_probabilities(request.kl_reference, asked, allowed=request.allow_missing)
+    if request.references is None:
+        return asked._replace(without_recordings=True)
     found = find_references(request.references, asked.chosen)
     refuse_missing(request.references, asked.chosen, found, allowed=request.allow_missing)
     check_references(found)
@@ -164,3 +198,15 @@ def check_protocol(request: ProtocolRequest) -> Asked:
         if (request.output / name).exists():
             check_folder(request.output / name)
     return asked._replace(references=found)
+
+
+def _check_probabilities(path: Path, asked: Asked, *, allowed: bool) -> None:
+    """Check that a file knows the captions that are asked for, by their or their clips' ids."""
+    found = read_probabilities(path)
+    missing = [one.id for one in asked.chosen if one.id not in found and one.clip not in found]
+    if len(missing) == len(asked.chosen) or (missing and not allowed):
+        raise ValueError(
+            f"{path}: lacks {len(missing):,} of {len(asked.chosen):,} captions, such as "
+            f"{missing[0]!r}; take the file of this data set"
+            + ("" if len(missing) == len(asked.chosen) else ", or leave them out (allow missing)")
+        )

@@ -12,7 +12,7 @@ from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.jobs.protocol.generations import seconds_of
 from stable_audio_open.jobs.protocol.make import device_of, make_generations, make_sets
 from stable_audio_open.jobs.protocol.measure import MeasuredFolders, measure_sets
-from stable_audio_open.jobs.protocol.metrics import load_metrics
+from stable_audio_open.jobs.protocol.metrics import PublishedReferences, load_metrics
 from stable_audio_open.jobs.protocol.request import (
     Asked,
     GenerationsRequest,
@@ -83,6 +83,9 @@ def run_protocol(request: ProtocolRequest, *, tell: Tell = _silent) -> None:
                 kl=request.kl,
                 clap=request.clap,
                 device=request.metrics_device,
+                published=PublishedReferences(
+                    request.frechet_reference, request.kl_reference, request.subset
+                ),
             )
         )
         model: StableAudio | AudioAutoencoder = _load(load, request, processes)
@@ -111,8 +114,10 @@ def _load(
 
 
 def _list_missing(asked: Asked, tell: Tell) -> None:
-    """Leave a list of the references that are not there; none where all are."""
-    missing = missing_references(asked.chosen, asked.references)
+    """Leave a list of the references that are not there; none where none is asked for."""
+    missing = []
+    if not asked.without_recordings:
+        missing = missing_references(asked.chosen, asked.references)
     path = asked.request.output / MISSING
     path.unlink(missing_ok=True)
     if missing:
