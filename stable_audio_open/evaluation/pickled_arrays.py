@@ -87,7 +87,7 @@ class _Array:
     """An array of NumPy."""
 
     def __init__(self, *_: Any) -> None:
-        self.values: Shaped[np.ndarray, ...] | None = None
+        self.values: Numbers | None = None
 
     def take_state(self, state: Any) -> None:
         """Take version, shape, type, order and bytes."""

@@ -237,3 +237,23 @@ def test_missing_and_damaged_files(random_panns: Path) -> None:
     torch.save({"weights": np.float64(1).item()}, random_panns)
     with pytest.raises(ValueError, match=r'small\.pth: holds no "model" with tensors'):
         load_panns(random_panns)
+
+
+def test_the_first_band_starts_at_50_hz() -> None:
+    """Against triangles of unit area, evenly spaced in mel: linear up to 1 kHz, 27 steps an octave
+    of 6.4 above."""
+    filters = panns_spectrogram().filters
+    hertz = np.arange(513) * 32000 / 1024
+
+    def mel(f: float) -> float:
+        return 3 * f / 200 if f < 1000 else 15 + 27 * np.log(f / 1000) / np.log(6.4)
+
+    edges = np.linspace(mel(50.0), mel(14000.0), 66)
+    low, middle, high = 200 * edges[:3] / 3  # all below 1 kHz
+    rising, falling = (hertz - low) / (middle - low), (high - hertz) / (high - middle)
+    first = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
+    assert filters.shape == (513, 64)
+    np.testing.assert_allclose(filters[:, 0].numpy(), first, rtol=1e-4, atol=1e-7)
+    assert filters[hertz <= 50].count_nonzero() == 0
+    assert filters[hertz >= 14000].count_nonzero() == 0
+    assert filters[447, 63] > 0  # at 13,969 Hz

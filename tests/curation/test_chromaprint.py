@@ -113,3 +113,15 @@ def test_known_fingerprints_need_no_command(
         fingerprint_files(["b.wav"], hashes, tmp_path, tmp_path / "list")
     with pytest.raises(ValueError, match=r"libchromaprint-tools\), or search without"):
         command()
+
+
+@pytest.mark.parametrize(("bits", "alike"), [(640, True), (641, False)])
+def test_nine_bits_in_ten_make_a_copy(bits: int, alike: bool) -> None:
+    """Of 6,400, all in the first 33 values, so that the others are shared."""
+    one = values(200)
+    places = np.arange(bits)
+    flips = np.zeros(200, dtype=np.uint32)
+    np.bitwise_or.at(flips, places // 20, np.left_shift(1, places % 20).astype(np.uint32))
+    other = one ^ flips
+    assert align(one, other).agreement == pytest.approx(1 - bits / 6400, abs=1e-12)
+    assert pairs([one, other]) == ([(0, 1)] if alike else [])

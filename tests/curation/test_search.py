@@ -1,10 +1,16 @@
+import inspect
 import random
 import string
 from pathlib import Path
 
+import msgspec
 import pytest
 from rapidfuzz import fuzz
 
+from stable_audio_open.cli.curate.search import search as search_command
+from stable_audio_open.config.curation import SearchConfig
+from stable_audio_open.curation.catalogue.decisions import read_decisions
+from stable_audio_open.curation.catalogue.parquet import write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.known_works.search import (
     KnownWork,
@@ -13,6 +19,7 @@ from stable_audio_open.curation.known_works.search import (
     decide_search,
     find_matches,
     read_works,
+    search_catalogue,
     signature,
 )
 
@@ -131,3 +138,26 @@ def test_a_list_is_read(tmp_path: Path) -> None:
 def test_a_threshold_out_of_range() -> None:
     with pytest.raises(ValueError, match=r"threshold must be within 1\.\.100, got 0"):
         matches(threshold=0)
+
+
+def test_one_letter_in_ten_may_differ_and_no_more(tmp_path: Path) -> None:
+    """Of all that search: from Python, from a configuration and as a command."""
+    (tmp_path / "known.csv").write_text(
+        "artist,title\nabcdefghij,klmnopqrst\nabcdefghijklmnopqrs,tuvwxyzabcd\n"
+    )
+    found = {
+        "nine of ten": record("abcdefghiz", "klmnopqrst"),  # 2 * 9 / 20 = 0.9
+        "17 of 19": record("abcdefghijklmnopq12", "tuvwxyzabcd"),  # 2 * 17 / 38 = 0.895
+    }
+    records = [
+        msgspec.structs.replace(one, id=f"fma:{index}")
+        for index, one in enumerate(found.values(), start=1)
+    ]
+    known = KnownWorks(read_works(tmp_path / "known.csv"))
+    assert [one.record.id for one in find_matches(records, known)] == ["fma:1"]
+    write_catalogue(tmp_path / "catalogue", records)
+    counts = search_catalogue(tmp_path / "catalogue", tmp_path / "known.csv")
+    assert (counts.records, counts.to_review) == (2, 1)
+    assert [one.id for one in read_decisions(tmp_path / "catalogue")] == ["fma:1"]
+    command = inspect.signature(search_command).parameters["threshold"].default
+    assert command == SearchConfig(list="known.csv").threshold == 90

@@ -3,6 +3,7 @@ import math
 import os
 import pickle
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import soundfile
@@ -346,3 +347,37 @@ def test_the_standard_deviation_is_that_of_all_latents_together(tmp_path: Path) 
     drawn = (means + stds * noise).std(correction=0)
     assert spread.draws == pytest.approx(float(drawn), rel=1e-4)
     assert spread.draws > 1.001 * spread.means
+
+
+class Frames(NamedTuple):
+    """Latents that say which they are."""
+
+    path: Path
+    frames: int
+    seconds: float
+
+    def read(self, start: int, length: int) -> Tensor:
+        return torch.arange(start, start + length, dtype=torch.float32).expand(2, 1, -1)
+
+
+def test_whole_seconds_are_rounded_up_to_a_latent_of_that_second() -> None:
+    """At 21.5 latents a second no latent begins with a second."""
+    rate, hop = 44100, 2048
+    frames = math.ceil(47.4 * rate / hop)
+    data = LatentDataset(
+        recordings=[Recording(file="a.wav", caption="a")],
+        latents=[Frames(Path("a"), frames, 47.4)],
+        window=100,
+        downsampling=hop,
+        sample_rate=rate,
+        whole_seconds=True,
+    )
+    starts = set()
+    for epoch in range(400):
+        data.set_epoch(epoch)
+        item = data[0]
+        begins = float(item["latents"][0, 0]) * hop / rate
+        assert 0 <= begins - item["seconds_start"] < hop / rate
+        starts.add(item["seconds_start"])
+    last = int((frames - 100) * hop / rate)
+    assert starts == {float(second) for second in range(last + 1)}

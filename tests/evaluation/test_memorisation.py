@@ -451,3 +451,14 @@ def test_histograms_and_quantiles() -> None:
 def test_settings_out_of_range(change: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         StudySettings(**change)  # type: ignore[arg-type]
+
+
+def test_fifty_candidates_are_listened_to_as_in_the_paper(
+    training: RecordingSet, tmp_path: Path
+) -> None:
+    settings = StudySettings(random=8, per_prompt=7, chunk=0.5, threshold=0.98)
+    _, everything = study(training, tmp_path / "out", settings=settings).sections
+    assert everything.sounds == 56
+    assert [one.rank for one in everything.candidates] == list(range(1, 51))
+    similarities = [one.similarity for one in everything.candidates]
+    assert similarities == sorted(similarities, reverse=True)

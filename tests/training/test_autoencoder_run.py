@@ -184,3 +184,12 @@ def test_a_run_is_not_overwritten_unasked(
 def test_a_checkpoint_to_resume_from_must_exist(autoencoder_run: AutoencoderModelConfig) -> None:
     with pytest.raises(ValueError, match=r"^missing\.ckpt: there is no such checkpoint to resume"):
         run_training(autoencoder_run, resume="missing.ckpt")
+
+
+def test_the_learning_rate_falls_by_steps_and_not_by_epochs(last: Path) -> None:
+    """Four steps, the last of them in the second epoch; saved is what the next step will use."""
+    expected = [2e-3 * (1 - 0.5 ** (n + 1)) * (1 + n / 200) ** -0.5 for n in range(5)]
+    for step in range(1, 5):
+        saved = torch.load(last.with_name(f"{step:08d}.ckpt"), weights_only=True)
+        rate = saved["optimizer_states"][0]["param_groups"][0]["lr"]
+        assert rate == pytest.approx(expected[step], rel=1e-12)

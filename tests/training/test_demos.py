@@ -14,11 +14,13 @@ from matplotlib.axes import Axes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from stable_audio_open.audio.files import audio_info
+from stable_audio_open.audio.files import audio_info, read_audio
 from stable_audio_open.audio.spectrogram import draw_spectrogram
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.training import DemoConfig
+from stable_audio_open.generate import generate
 from stable_audio_open.jobs.train import run_training
+from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.training.callbacks.demo_page import write_page, write_record
 from tests.parsed_page import HOSTILE, ParsedPage
 
@@ -189,3 +191,41 @@ def test_picture_of_next_to_nothing() -> None:
     axes, shown = levels(torch.zeros(2, 3), 44100)
     assert shown.max() < -79
     assert axes.get_yticklabels()[-1].get_text() == "16"
+
+
+def test_a_demo_is_what_the_averaged_model_generates_from_the_seed_of_the_run(
+    diffusion_run: DiffusionModelConfig, change: Change
+) -> None:
+    """As long as its seconds say, or as the window where they say more."""
+    conditions = tuple(
+        {"prompt": PROMPTS[0], "seconds_start": start, "seconds_total": total}
+        for start, total in ((0.25, 0.75), (0.0, 3.0))
+    )
+    config = with_demos(
+        diffusion_run, every=4, count=2, conditions=conditions, guidance_scales=(4.0,)
+    )
+    last = run_training(change(config, name="seeded_demos"))
+    folder = last.parents[1] / "demos" / "step_00000004"
+    records = json.loads((folder / "demos.json").read_text())
+    model = load(last, device="cpu")
+    assert isinstance(model, StableAudio)
+    for record, start, seconds in zip(records, (0.25, 0.0), (0.5, 1.0), strict=True):
+        assert (record["seed"], record["seconds"]) == (5, seconds)
+        made = [
+            generate(
+                model,
+                PROMPTS[0],
+                seconds_start=start,
+                duration=seconds,
+                steps=2,
+                guidance_scale=4.0,
+                seed=seed,
+                progress=False,
+            ).samples
+            for seed in (5, 0)
+        ]
+        found = read_audio(folder / record["audio"]).samples
+        scaled = [one / one.abs().max().clamp(min=1) for one in made]
+        # Files of 16 bits, and a training that rounded in another order.
+        torch.testing.assert_close(found, scaled[0], rtol=1e-3, atol=2**-13)
+        assert float((found - scaled[1]).abs().max()) > 0.01 * float(found.abs().max())

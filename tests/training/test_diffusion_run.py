@@ -256,3 +256,35 @@ def test_prompts_are_drawn_of_all_metadata_where_they_are_configured(
     batches = diffusion_data(training_run(described), model.autoencoder)
     dataset = batches.dataset
     assert {dataset[index]["prompt"] for index in range(len(dataset))} == {"artist: dadabots"}
+
+
+def test_the_learning_rate_falls_by_steps_and_not_by_epochs(last: Path) -> None:
+    """Four steps, the last of them in the second epoch; saved is what the next step will use."""
+    expected = [1e-3 * (1 - 0.5 ** (n + 1)) * (1 + n / 1000) ** -0.5 for n in range(5)]
+    for step in range(1, 5):
+        saved = torch.load(last.with_name(f"{step:08d}.ckpt"), weights_only=True)
+        rate = saved["optimizer_states"][0]["param_groups"][0]["lr"]
+        assert rate == pytest.approx(expected[step], rel=1e-12)
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, 4), (1.0, 0)])
+def test_guidance_dropout_of_the_configuration_reaches_the_training(
+    share: float, kept: int, diffusion_run: DiffusionModelConfig
+) -> None:
+    """All tokens of an item are 0 where it is trained without conditioning."""
+    config = with_training(diffusion_run, guidance_dropout=share)
+    task = task_of(config, initial(config))
+    seen: list[Tensor] = []
+    task.model.transformer.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[2].cross.detach())
+    )
+    given = {
+        "latents": torch.zeros(4, 8, 500),
+        "std": torch.ones(4, 8, 500),
+        "prompt": ["deep drum"] * 4,
+        "seconds_start": torch.zeros(4),
+        "seconds_total": torch.ones(4),
+    }
+    task.training_step(given, 0)
+    [tokens] = seen
+    assert int(tokens.abs().amax(dim=(1, 2)).gt(0).sum()) == kept
