@@ -68,8 +68,7 @@ def measured(run: TrainingRun) -> dict[str, str]:
         listing = Path(run.data.path) / run.data.validation
         if isinstance(run.data, ShardsConfig):
             listing = Path(run.data.validation) / INDEX
-        loss = run.training.loss if isinstance(run, AutoencoderRun) else None
-        digest = _hash(msgspec.json.encode(loss), listing.read_bytes())
+        digest = _hash(_how_validated(run), listing.read_bytes())
         found["validation"] = f"{listing} ({digest})"
     wanted = run.training.evaluation
     if wanted is not None:
@@ -80,6 +79,15 @@ def measured(run: TrainingRun) -> dict[str, str]:
         digest = _hash(msgspec.json.encode(how), fixed_set_hash(recordings).encode())
         found["evaluation"] = f"{_words(wanted, len(recordings))} ({digest})"
     return found
+
+
+def _how_validated(run: TrainingRun) -> bytes:
+    """Return what the losses of a validation depend on besides the recordings."""
+    if isinstance(run, AutoencoderRun):
+        loss = msgspec.json.encode(run.training.loss)
+        return loss if run.data.loudness is None else loss + str(run.data.loudness).encode()
+    # Of means it is what it was before there were draws.
+    return msgspec.json.encode(None if run.training.latents == "means" else run.training.latents)
 
 
 def evaluations(

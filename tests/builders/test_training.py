@@ -435,3 +435,20 @@ def test_networks_measure_their_metric(diffusion_run: DiffusionRun, metric: str)
         ValueError, match=rf"^training\.evaluation\.{metric}: no {roles[metric]} 'nosuch'"
     ):
         load_listeners(wanted, torch.device("cpu"))
+
+
+def test_validations_of_another_kind_are_not_compared(
+    autoencoder_config: AutoencoderModelConfig, diffusion_config: DiffusionModelConfig
+) -> None:
+    """What changes the losses changes what a run says that it measures."""
+
+    def named(config: Any, **changes: Any) -> str:
+        for part, values in changes.items():
+            config = replace(config, **{part: replace(getattr(config, part), **values)})
+        return measured(training_run(config))["validation"]
+
+    diffusion, codec = named(diffusion_config), named(autoencoder_config)
+    assert named(diffusion_config, training={"latents": "draws"}) != diffusion
+    assert named(autoencoder_config, data={"loudness": -22.0}) != codec
+    assert named(autoencoder_config, data={"polarity_flip": 0.0}) == codec
+    assert named(diffusion_config, training={"guidance_dropout": 0.2}) == diffusion

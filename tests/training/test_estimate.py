@@ -167,6 +167,24 @@ def test_gradients_that_are_exchanged_count_twice(
     assert estimate_memory(adversarial_run).buckets == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("convergence", ["item", "batch"])
+def test_leaving_sides_out_is_counted_where_it_is_done(
+    autoencoder_run: AutoencoderModelConfig, convergence: str
+) -> None:
+    """No tensor holds anything: which recordings are mono is not looked at."""
+    totals = []
+    for skip in (True, False):
+        training: Any = autoencoder_run.training
+        loss = msgspec.structs.replace(
+            training.loss, convergence=convergence, skip_silent_side=skip
+        )
+        training = msgspec.structs.replace(training, loss=loss)
+        totals.append(estimate_memory(msgspec.structs.replace(autoencoder_run, training=training)))
+    assert totals[0].total > totals[1].total
+    assert totals[0].activations == pytest.approx(totals[1].activations, rel=0.05)
+
+
 def test_live_bytes_of_a_small_computation() -> None:
     layer = nn.Linear(10, 20, bias=False)
     with PeakBytes(layer.parameters()) as live:
