@@ -96,7 +96,7 @@ def test_one_item_of_a_list_that_the_file_leaves_to_its_default() -> None:
             "data.folder=x",
             '$.data: unknown field "folder"; allowed: "type", "path", "manifest", "validation", '
             '"crops_per_recording", "trailing_silence", "most_unusable", "caption_share", '
-            '"prompts", "whole_seconds", "workers", "latent_cache"',
+            '"prompts", "whole_seconds", "polarity_flip", "loudness", "workers", "latent_cache"',
         ),
         (
             "training.optimizer.learning_rate=1",
