@@ -410,7 +410,7 @@ def test_the_fixed_set_is_checked_before_anything_starts(
 ) -> None:
     (tmp_path / "other").mkdir()
     for folder in (tmp_path, tmp_path / "other"):
-        (folder / "deep.flac").write_bytes((recordings / "deep.wav").read_bytes())
+        (folder / "deep.wav").write_bytes((recordings / "deep.wav").read_bytes())
     lines = [{"file": name, "caption": "a drum"} for name in ("deep.wav", "other/deep.wav")]
     (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
     config = change(evaluated(autoencoder_run, tmp_path), name="unprepared")
