@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stable_audio_open import AudioAutoencoder, StableAudio, load_autoencoder
 from stable_audio_open.checkpoint.export import save_stable_audio_tools
-from stable_audio_open.checkpoint.lora import Adapter, save_adapter
+from stable_audio_open.checkpoint.lora.adapter import Adapter, save_adapter
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.read import model_part
 from stable_audio_open.pretrained import load

@@ -13,9 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.folder import write_tensors, written_beside
-from stable_audio_open.checkpoint.lora import merged_state_dict
+from stable_audio_open.checkpoint.lora.adapter import merged_state_dict
 from stable_audio_open.checkpoint.precision import precise_names
-from stable_audio_open.checkpoint.source import HEADER, TEXT_ENCODER, Checkpoint
+from stable_audio_open.checkpoint.source import (
+    HEADER,
+    TEXT_ENCODER,
+    Checkpoint,
+    training_header,
+)
 from stable_audio_open.checkpoint.tensors import CheckpointError, read_header, read_tensors
 from stable_audio_open.config.model import AutoencoderModelConfig, ModelConfig
 from stable_audio_open.config.read import decode_config, encode_config, model_part, read_config
@@ -65,7 +70,10 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
         CheckpointError: When it is damaged.
     """
     file = read_tensors(path)
-    config = decode_config(_metadata_config(file.header[HEADER], path), source=str(path))
+    description = training_header(file.header, path)
+    if description is None:
+        raise CheckpointError(f"{path}: not a checkpoint of this library's training")
+    config = decode_config(description.config, source=str(path))
     averaged = "" if isinstance(config, AutoencoderModelConfig) else "transformer."
     tensors: dict[str, Tensor] = {}
     average: dict[str, Tensor] = {}
@@ -78,8 +86,9 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
             tensors[name] = tensor  # strict loading will tell that it is unexpected
     if use_ema and average:
         tensors = {k: v for k, v in tensors.items() if not k.startswith(averaged)} | average
-    lora = file.header[HEADER].get("lora")
-    return Checkpoint(config, tensors if lora is None else merged_state_dict(tensors, lora), path)
+    if description.lora is not None:
+        tensors = merged_state_dict(tensors, description.lora, source=str(path))
+    return Checkpoint(config, tensors, path)
 
 
 def read_discriminator(path: Path) -> dict[str, Tensor]:

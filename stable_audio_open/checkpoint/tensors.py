@@ -93,6 +93,8 @@ def _read_pickle(path: Path) -> TensorFile:
     tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     if not tensors:
         raise CheckpointError(f"{path}: found no tensors")
+    if not all(isinstance(name, str) for name in (*tensors, *content)):
+        raise CheckpointError(f"{path}: found names that are not text; allowed: named tensors")
     return TensorFile(tensors, {k: v for k, v in content.items() if not isinstance(v, Tensor)})
 
 

@@ -22,7 +22,7 @@ from stable_audio_open.builders.training import (
     new_autoencoder,
     trainer_settings,
 )
-from stable_audio_open.checkpoint.source import HEADER
+from stable_audio_open.checkpoint.source import training_header
 from stable_audio_open.checkpoint.tensors import read_header
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import ModelConfig
@@ -126,13 +126,13 @@ def _checkpoint(run: TrainingRun, resume: str) -> Path | None:
 
 def _check_resumable(config: ModelConfig, checkpoint: Path) -> None:
     """Refuse a checkpoint of another model than the configuration's."""
-    header = read_header(checkpoint).get(HEADER)
+    header = training_header(read_header(checkpoint), checkpoint)
     if header is None:
         raise ValueError(
             f"{checkpoint}: not a checkpoint of this library's training; start from its weights "
             "with training.initialize or training.autoencoder instead"
         )
-    theirs, ours = decode_config(header["config"], source=str(checkpoint)), model_part(config)
+    theirs, ours = decode_config(header.config, source=str(checkpoint)), model_part(config)
     if theirs == ours:
         return
     differing = [

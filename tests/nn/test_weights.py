@@ -55,9 +55,7 @@ def test_what_is_not_wanted_is_passed_over() -> None:
 def test_all_are_counted_and_the_first_is_named() -> None:
     found = {f"w{i}": torch.ones(1, dtype=torch.int8) for i in range(3)}
     fault = type_fault(found, {name: torch.ones(1) for name in found})
-    assert fault == (
-        "w0 is of the type int8 (3 such tensors, of which this is the first)" + ENDING
-    )
+    assert fault == ("w0 is of the type int8 (3 such tensors, of which this is the first)" + ENDING)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
