@@ -204,15 +204,15 @@ def test_the_configuration_of_a_part_is_its_own(
 
 @pytest.mark.parametrize("layout", ["native", "stable-audio-tools"])
 def test_the_autoencoder_of_a_whole_model(
-    tmp_path: Path, tiny_model_folder: Path, layout: str
+    tmp_path: Path, wide_model_folder: Path, layout: str
 ) -> None:
     """No text encoder is needed."""
-    whole = StableAudio.from_pretrained(tiny_model_folder, device="cpu")
+    whole = StableAudio.from_pretrained(wide_model_folder, device="cpu")
     folder = tmp_path / "model"
     if layout == "native":
         folder.mkdir()
         for name in ("config.json", "model.safetensors"):
-            (folder / name).symlink_to(tiny_model_folder / name)
+            (folder / name).symlink_to(wide_model_folder / name)
     else:
         save_stable_audio_tools(whole, whole.config, folder)
     alone = AudioAutoencoder.from_pretrained(folder, device="cpu")

@@ -22,8 +22,8 @@ def same(found: nn.Module, expected: nn.Module) -> bool:
 
 
 @pytest.fixture
-def whole(tiny_model_folder: Path) -> StableAudio:
-    model = load(tiny_model_folder, device="cpu")
+def whole(wide_model_folder: Path) -> StableAudio:
+    model = load(wide_model_folder, device="cpu")
     assert isinstance(model, StableAudio)
     return model
 

@@ -90,7 +90,7 @@ def autoencoder_keys(config: AutoencoderConfig) -> KeyMap:
 
 def transformer_keys(config: TransformerConfig) -> KeyMap:
     """Return the names of the tensors in `transformer/`; rotary frequencies are not stored."""
-    rotated = config.width // config.heads // 2
+    rotated = config.rotated_features
     return KeyMap(
         tuple(expand(TRANSFORMER_ROWS, KINDS, blocks=config.depth)),
         {"rotary.inverse_frequencies": RotaryEmbedding(rotated=rotated).inverse_frequencies},

@@ -3,7 +3,6 @@
 peft 0.21 was compared, setting by setting.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
