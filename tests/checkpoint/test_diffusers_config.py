@@ -3,7 +3,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from msgspec.structs import replace
 
 from stable_audio_open.checkpoint.diffusers.config import pipeline_files, read_pipeline_config

@@ -321,7 +321,8 @@ OPTIMISER = published()["training"]["optimizer_configs"]["diffusion"]["optimizer
 @pytest.mark.parametrize(
     ("training", "fault"),
     [
-        ({"use_ema": True, "learning_rate": 4e-5}, '$.training: missing field "optimizer_configs";'),
+        ({"use_ema": True, "learning_rate": 4e-5},
+         '$.training: missing field "optimizer_configs";'),
         ({"optimizer_configs": {"diffusion": {"optimizer": OPTIMISER}}},
          '$.training.optimizer_configs.diffusion: missing field "scheduler";'),
         (published()["training"] | {"pre_encoded": True}, "$.training.pre_encoded: found true;"),

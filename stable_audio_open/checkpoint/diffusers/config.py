@@ -132,6 +132,7 @@ def read_pipeline_config(folder: Path) -> DiffusionModelConfig:
     projection = _read(folder / "projection_model" / CONFIG, ProjectionFile)
     _check_rules(_transformer_rules(file, projection), source=source)
     numbers = ("seconds_start", "seconds_total")
+    tokens = _tokens(folder)
     try:
         return DiffusionModelConfig(
             name=folder.absolute().name,
@@ -142,7 +143,7 @@ def read_pipeline_config(folder: Path) -> DiffusionModelConfig:
             conditioning=ConditioningConfig(
                 width=projection.conditioning_dim,
                 conditioners=(
-                    T5Config(id="prompt", model=TEXT_ENCODER_FOLDER, max_length=_tokens(folder)),
+                    T5Config(id="prompt", model=TEXT_ENCODER_FOLDER, max_length=tokens),
                     *(
                         NumberConfig(id=name, min=projection.min_value, max=projection.max_value)
                         for name in numbers
