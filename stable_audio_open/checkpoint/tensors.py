@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from stable_audio_open.files.zips import damaged_part
+
 TENSOR_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 _CUT_SHORT = "is truncated or not a checkpoint; copy or download it again"
@@ -57,6 +59,16 @@ def read_header(path: Path) -> dict[str, Any]:
     if path.suffix != ".safetensors":
         return read_tensors(path).header
     return _safetensors_header(path)
+
+
+def check_undamaged(path: Path) -> None:
+    """Compare a file that `torch.save` wrote with the checksums inside; it is read once.
+
+    Raises:
+        CheckpointError: When its bytes are not those that were written.
+    """
+    if part := damaged_part(path):
+        raise CheckpointError(f"{path}: is damaged, {part} is not as it was written")
 
 
 def _safetensors_header(path: Path) -> dict[str, Any]:
