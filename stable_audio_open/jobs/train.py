@@ -32,7 +32,7 @@ from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.trainer import train
-from stable_audio_open.training.whole_checkpoint import first_whole
+from stable_audio_open.training.whole_checkpoint import check_numbers, first_whole
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,8 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
             system = initial_model(run.config, run.training)
             batches = diffusion_data(run, system.autoencoder.to(device), faults)
             task = diffusion_task(run.config, run.training, system)
+    if start is not None:
+        check_numbers(task, start)
     if run.trainer.compile:
         task.compile_networks()
     train(

@@ -1,10 +1,18 @@
-"""Which checkpoint of a run is as it was written, by the checksums inside."""
+"""Which checkpoint of a run is as it was written, and whether its numbers are weights."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from stable_audio_open.checkpoint.tensors import CheckpointError, check_undamaged, read_header
+from torch import nn
+
+from stable_audio_open.checkpoint.tensors import (
+    CheckpointError,
+    check_undamaged,
+    read_header,
+    read_tensors,
+)
+from stable_audio_open.nn.weights import type_fault, value_fault
 
 logger = logging.getLogger(__name__)
 
@@ -38,3 +46,17 @@ def first_whole(candidates: Sequence[Path]) -> Path | None:
             "give a whole one as --resume, or start another run with training.trainer.name"
         )
     return None
+
+
+def check_numbers(task: nn.Module, path: Path) -> None:
+    """Compare the tensors of a checkpoint with those that training puts them into.
+
+    Names and shapes are left to the loading itself.
+
+    Raises:
+        CheckpointError: When one is of a type that its place does not take, or not finite.
+    """
+    own = task.state_dict()
+    found = {name: tensor for name, tensor in read_tensors(path).tensors.items() if name in own}
+    if fault := type_fault(found, own) or value_fault(found):
+        raise CheckpointError(f"{path}: {fault}")

@@ -130,3 +130,28 @@ def test_it_is_noticed_where_a_model_is_loaded(folder: Path) -> None:
     damage(folder / "last.ckpt")
     with pytest.raises(CheckpointError, match=r"last\.ckpt: is damaged, .* as it was written$"):
         load(folder / "last.ckpt", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("change_it", "told"),
+    [
+        (lambda t: t.to(torch.int8), "is of the type int8"),
+        (lambda t: t.to(torch.complex64), "is of the type complex64"),
+        (lambda t: t * torch.nan, "holds NaN"),
+    ],
+)
+def test_a_run_does_not_go_on_from_what_is_no_weight(
+    autoencoder_run: AutoencoderModelConfig,
+    change: Change,
+    folder: Path,
+    change_it: Callable[[torch.Tensor], torch.Tensor],
+    told: str,
+) -> None:
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    name = "model.decoder.output.parametrizations.weight.original0"
+    content["state_dict"][name] = change_it(content["state_dict"][name])
+    (folder / "last.ckpt").unlink()
+    torch.save(content, folder / "00000003.ckpt")
+    (folder / "last.ckpt").hardlink_to(folder / "00000003.ckpt")
+    with pytest.raises(CheckpointError, match=rf"\.ckpt: {re.escape(name)} {told}; allowed: "):
+        resumed(autoencoder_run, change, folder)
