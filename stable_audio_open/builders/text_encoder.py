@@ -87,7 +87,7 @@ def text_encoder_skeleton(name: str | Path) -> TextEncoder:
 
 def _downloaded(name: str) -> Path:
     """Return the folder of the cache that a hub name was just loaded from."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     path = cached_file(name, "config.json", local_files_only=True)
     assert path is not None

@@ -56,7 +56,7 @@ def save_stable_audio_tools(
     tensors = stored_tensors(model, dtype=dtype)
     if isinstance(config, DiffusionModelConfig) and _text_encoder_is_trained(config):
         tensors |= {
-            name: stored(tensor, dtype)
+            name: stored(name, tensor, dtype)
             for name, tensor in model.state_dict().items()
             if name.startswith(TEXT_ENCODER)
         }

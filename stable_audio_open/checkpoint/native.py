@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.folder import write_tensors, written_beside
 from stable_audio_open.checkpoint.lora.adapter import merged_state_dict
-from stable_audio_open.checkpoint.precision import precise_names
+from stable_audio_open.checkpoint.precision import check_range, precise_names
 from stable_audio_open.checkpoint.source import (
     HEADER,
     TEXT_ENCODER,
@@ -170,7 +170,7 @@ def stored_tensors(model: nn.Module, *, dtype: torch.dtype | None) -> dict[str, 
     """Return all tensors of a model as they are to be stored, without its text encoder's."""
     precise = precise_names(model)
     return {
-        name: stored(tensor, None if name in precise else dtype)
+        name: stored(name, tensor, None if name in precise else dtype)
         for name, tensor in model.state_dict().items()
         if not name.startswith(TEXT_ENCODER)
     }
@@ -191,7 +191,7 @@ def write_text_encoder(
     tokenizer.save_pretrained(tokenizer_folder or folder)
     write_tensors(
         {
-            name.removeprefix(TEXT_ENCODER): stored(tensor, dtype)
+            name.removeprefix(TEXT_ENCODER): stored(name, tensor, dtype)
             for name, tensor in _without_ties(model.state_dict()).items()
             if name.startswith(TEXT_ENCODER)
         },
@@ -209,8 +209,13 @@ def _without_ties(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: state[name] for name in first.values()}
 
 
-def stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Return a tensor as it is written to a file."""
+def stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return a tensor as it is written to a file.
+
+    Raises:
+        CheckpointError: It holds numbers that the type cannot.
+    """
+    check_range(name, tensor, dtype)
     return tensor.detach().to("cpu", dtype).contiguous()
 
 

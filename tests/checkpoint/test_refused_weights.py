@@ -228,3 +228,20 @@ def test_configuration_files_of_any_type_give_one_line(
         load(folder, device="cpu")
     assert str(caught.value).startswith(str(folder / name))
     assert "\n" not in str(caught.value)
+
+
+def test_half_precision_makes_nothing_infinite(folders: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(folders / "native", tmp_path / "model") / "model.safetensors"
+    name = "transformer.input_conv.weight"
+    large = load_file(path)[name]
+    large.view(-1)[3] = -69632
+    put(path, {name: large})
+    told = rf"^{name} holds 69632, which float16 cannot hold; use bfloat16 or float32$"
+    with pytest.raises(CheckpointError, match=told):
+        load(path.parent, device="cpu", dtype="float16")
+    model = StableAudio.from_pretrained(path.parent, device="cpu", dtype="bfloat16")
+    assert model.transformer.dtype == torch.bfloat16
+    for save in (save_native, save_stable_audio_tools, save_diffusers):
+        with pytest.raises(CheckpointError, match=told):
+            save(model, model.config, tmp_path / "half", dtype=torch.float16)
+    assert not (tmp_path / "half").exists()

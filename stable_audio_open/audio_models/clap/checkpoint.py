@@ -122,7 +122,8 @@ def _check_numbers(weights: Sequence[Path], own: Mapping[str, Tensor]) -> None:
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:
     if path.suffix != ".safetensors":
-        return read_pickle(path)
+        content: Mapping[str, Tensor] = read_pickle(path)
+        return content
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
