@@ -10,9 +10,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.builders.initial import initial_model
 from stable_audio_open.checkpoint.stable_audio_tools import model_keys, unwrap
+from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.read import read_config
 from stable_audio_open.config.stable_audio_tools import to_stable_audio_tools
+from stable_audio_open.config.training import (
+    AdamWConfig,
+    DiffusionTrainingConfig,
+    InverseLRConfig,
+)
 from stable_audio_open.pretrained import StableAudio, load
 
 Tensors = dict[str, Tensor]
@@ -229,6 +237,31 @@ def test_faults_are_told_in_the_names_of_the_file(folder: Path, exported: Tensor
         "model.model.preprocess_conv.weight [3, 3, 1] instead of [8, 8, 1]; use the configuration "
         "that the weights were trained with"
     )
+
+
+def test_how_a_model_was_trained_does_not_matter_to_who_loads_or_fine_tunes_it(
+    folder: Path,
+    exported: Tensors,
+    native: Tensors,
+    wide_model_config: DiffusionModelConfig,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = folder / "model_config.json"
+    other = {"pre_encoded": True, "logging": {"log_every": 20}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"training": other}))
+    save_file(exported, folder / "model.safetensors")
+    check_whole(load(folder, device="cpu"), native)
+    [message] = caplog.messages
+    assert message.startswith(f"{path}: how the model was trained is not translated; left out: ")
+    training = DiffusionTrainingConfig(
+        optimizer=AdamWConfig(lr=1e-4, betas=(0.9, 0.999), weight_decay=0),
+        schedule=InverseLRConfig(inv_gamma=1, power=0.5, warmup=0),
+        initialize=str(folder),
+    )
+    start = initial_model(wide_model_config, training).state_dict()
+    assert all(torch.equal(start[name], tensor) for name, tensor in native.items())
+    with pytest.raises(ConfigError, match=r"\$\.training: .*"):
+        read_config(path)
 
 
 def test_weights_without_configuration_are_refused(tmp_path: Path, exported: Tensors) -> None:
