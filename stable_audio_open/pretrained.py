@@ -17,7 +17,7 @@ from stable_audio_open.builders.model import (
 from stable_audio_open.builders.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
-from stable_audio_open.checkpoint.lora import merge_adapter, read_adapter
+from stable_audio_open.checkpoint.lora.adapter import merge_adapter, read_adapter
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.checkpoint.precision import cast, find_dtype
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint

@@ -59,16 +59,16 @@ def tiny_autoencoder_config() -> AutoencoderModelConfig:
     )
 
 
-@pytest.fixture(scope="session")
-def tiny_model_config() -> DiffusionModelConfig:
+def small_model(*, name: str, head_width: int) -> DiffusionModelConfig:
+    """A whole model of two heads."""
     return DiffusionModelConfig(
-        name="small",
+        name=name,
         sample_rate=SAMPLE_RATE,
         audio_channels=2,
         window_samples=WINDOW_SAMPLES,
         autoencoder=small_autoencoder(),
         conditioning=conditioning_config.ConditioningConfig(
-            width=16,
+            width=head_width,
             conditioners=(
                 conditioning_config.T5Config(id="prompt", model="text_encoder", max_length=8),
                 conditioning_config.NumberConfig(id="seconds_start", min=0, max=512),
@@ -78,9 +78,25 @@ def tiny_model_config() -> DiffusionModelConfig:
             global_=("seconds_start", "seconds_total"),
         ),
         transformer=TransformerConfig(
-            latent_channels=8, width=32, depth=2, heads=2, context_width=16, global_width=32
+            latent_channels=8,
+            width=2 * head_width,
+            depth=2,
+            heads=2,
+            context_width=head_width,
+            global_width=2 * head_width,
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_model_config() -> DiffusionModelConfig:
+    return small_model(name="small", head_width=16)
+
+
+@pytest.fixture(scope="session")
+def wide_model_config() -> DiffusionModelConfig:
+    """Heads as wide as the published ones: stable-audio-tools knows none below 32."""
+    return small_model(name="wide", head_width=64)
 
 
 @pytest.fixture(scope="session")
@@ -116,6 +132,21 @@ def tiny_model_folder(
         torch.manual_seed(2)
         model = build_model(tiny_model_config, text_encoder=tiny_text_encoder)
     save_native(model, tiny_model_config, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wide_model_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    wide_model_config: DiffusionModelConfig,
+    tiny_text_encoder: TextEncoder,
+) -> Path:
+    """A whole model in the native layout that fits all other layouts but diffusers'."""
+    folder = tmp_path_factory.mktemp("models") / "wide"
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = build_model(wide_model_config, text_encoder=tiny_text_encoder)
+    save_native(model, wide_model_config, folder)
     return folder
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stable_audio_open import AudioAutoencoder, StableAudio, load_autoencoder
 from stable_audio_open.checkpoint.export import save_stable_audio_tools
-from stable_audio_open.checkpoint.lora import Adapter, save_adapter
+from stable_audio_open.checkpoint.lora.adapter import Adapter, save_adapter
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.read import model_part
 from stable_audio_open.pretrained import load
@@ -204,15 +204,15 @@ def test_the_configuration_of_a_part_is_its_own(
 
 @pytest.mark.parametrize("layout", ["native", "stable-audio-tools"])
 def test_the_autoencoder_of_a_whole_model(
-    tmp_path: Path, tiny_model_folder: Path, layout: str
+    tmp_path: Path, wide_model_folder: Path, layout: str
 ) -> None:
     """No text encoder is needed."""
-    whole = StableAudio.from_pretrained(tiny_model_folder, device="cpu")
+    whole = StableAudio.from_pretrained(wide_model_folder, device="cpu")
     folder = tmp_path / "model"
     if layout == "native":
         folder.mkdir()
         for name in ("config.json", "model.safetensors"):
-            (folder / name).symlink_to(tiny_model_folder / name)
+            (folder / name).symlink_to(wide_model_folder / name)
     else:
         save_stable_audio_tools(whole, whole.config, folder)
     alone = AudioAutoencoder.from_pretrained(folder, device="cpu")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.audio_models.log_mel import MelSpectrogram
+from stable_audio_open.nn.weights import type_fault
 
 REAL = "spectrogram_extractor.stft.conv_real.weight"
 IMAGINARY = "spectrogram_extractor.stft.conv_imag.weight"
@@ -48,9 +49,12 @@ def check_front_end(
         described: The spectrogram in words.
 
     Raises:
-        ValueError: They differ.
+        ValueError: They differ, or are of a type that no weights have.
     """
-    for name, ours in front_end_tensors(spectrogram).items():
+    front_end = front_end_tensors(spectrogram)
+    if fault := type_fault(found, front_end):
+        raise ValueError(f"{where}: {fault}")
+    for name, ours in front_end.items():
         if not _close(found[name], ours):
             raise ValueError(
                 f"{where}: {name} is not that of a spectrogram {described}; give a checkpoint "

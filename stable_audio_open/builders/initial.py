@@ -32,8 +32,10 @@ def initial_model(
         else read_checkpoint(checkpoint_path(training.initialize))
     )
     # One that came with the weights may have been trained with them.
-    beside = None if whole is None else whole.text_encoder
-    text_encoder = load_text_encoder(beside or text_config(config).model)
+    if whole is not None and whole.text_encoder is not None:
+        text_encoder = load_text_encoder(whole.text_encoder, tokenizer=whole.tokenizer)
+    else:
+        text_encoder = load_text_encoder(text_config(config).model)
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
         model = build_model(config, text_encoder=text_encoder)

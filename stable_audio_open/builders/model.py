@@ -66,6 +66,7 @@ def build_transformer(config: TransformerConfig) -> DiffusionTransformer:
         heads=config.heads,
         context_width=config.context_width,
         global_width=config.global_width,
+        rotated=config.rotated,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import torch
 
 from stable_audio_open.builders.model import TextEncoder
+from stable_audio_open.checkpoint.text_encoder import check_all_used, read_text_encoder
 
 T5_VOCABULARY = 32128
 
@@ -28,16 +29,21 @@ def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None
         tokenizer: Where the tokenizer is, if not there.
 
     Raises:
-        ValueError: When nothing usable is there; says what else can be done.
+        ValueError: When nothing usable is there, a tensor is missing or used by nothing, of a type
+            that no weights have, or not finite; says what else can be done.
     """
     from transformers import AutoTokenizer, T5EncoderModel
 
-    name = os.fspath(source)
+    name, folder = os.fspath(source), Path(source)
     try:
+        file = read_text_encoder(folder) if folder.is_dir() else None
         tokens: Any = AutoTokenizer.from_pretrained(source if tokenizer is None else tokenizer)
-        with _quiet() if Path(source).is_dir() else nullcontext():
+        with _quiet() if folder.is_dir() else nullcontext():
             loaded: Any = T5EncoderModel.from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True
+                source,
+                dtype=torch.float32,
+                variant=None if file is None else file.variant,
+                output_loading_info=True,
             )
     except Exception as error:  # transformers and tokenizers raise anything, plain Exception too
         raise ValueError(_refusal(name, _first_line(error))) from error
@@ -46,6 +52,10 @@ def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None
         missing = sorted(report["missing_keys"])
         fault = f"{len(missing)} of its tensors are missing, such as {missing[0]}"
         raise ValueError(_refusal(name, fault))
+    try:
+        check_all_used(file or read_text_encoder(_downloaded(name)), encoder)
+    except ValueError as error:
+        raise ValueError(_refusal(name, str(error))) from error
     return TextEncoder(tokens, encoder.eval(), encoder.config.d_model)
 
 
@@ -73,6 +83,15 @@ def text_encoder_skeleton(name: str | Path) -> TextEncoder:
     with torch.device("meta"):
         encoder: Any = T5EncoderModel(config)
     return TextEncoder(_no_tokenizer, encoder.eval(), config.d_model)
+
+
+def _downloaded(name: str) -> Path:
+    """Return the folder of the cache that a hub name was just loaded from."""
+    from transformers.utils.hub import cached_file
+
+    path = cached_file(name, "config.json", local_files_only=True)
+    assert path is not None
+    return Path(path).parent
 
 
 @contextmanager

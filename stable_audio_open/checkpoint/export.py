@@ -1,6 +1,7 @@
 """Models written in the layouts of stable-audio-tools and diffusers, for other programs to load."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,9 @@ from stable_audio_open.config.model import (
     ModelConfig,
 )
 from stable_audio_open.config.read import model_part
-from stable_audio_open.config.stable_audio_tools import to_stable_audio_tools
+from stable_audio_open.config.stable_audio_tools import T5_NAMES, to_stable_audio_tools
+
+logger = logging.getLogger(__name__)
 
 
 def save_stable_audio_tools(
@@ -36,7 +39,8 @@ def save_stable_audio_tools(
     """Write `model.safetensors` and `model_config.json` as stable-audio-tools reads them.
 
     A text encoder that was trained is part of the weights; one that was not is a download there,
-    by the name in the configuration.
+    by the name in the configuration, of which it knows a few (another one is warned of). For this
+    library `text_encoder/` and `tokenizer/` are written too.
 
     Args:
         model: An `AudioAutoencoder` or a `LatentDiffusion`.
@@ -52,7 +56,7 @@ def save_stable_audio_tools(
     tensors = stored_tensors(model, dtype=dtype)
     if isinstance(config, DiffusionModelConfig) and _text_encoder_is_trained(config):
         tensors |= {
-            name: stored(tensor, dtype)
+            name: stored(name, tensor, dtype)
             for name, tensor in model.state_dict().items()
             if name.startswith(TEXT_ENCODER)
         }
@@ -65,6 +69,12 @@ def save_stable_audio_tools(
             like=scratch / sat.CONFIG,
             metadata={"format": "pt"},
         )
+        if isinstance(config, DiffusionModelConfig):
+            write_text_encoder(
+                model, scratch / "text_encoder", tokenizer_folder=scratch / "tokenizer", dtype=dtype
+            )
+    if isinstance(config, DiffusionModelConfig):
+        _warn_of_unknown_text_encoder(config, folder)
 
 
 def save_diffusers(
@@ -115,6 +125,21 @@ def save_diffusers(
             model, scratch / "text_encoder", tokenizer_folder=scratch / "tokenizer", dtype=dtype
         )
         _limit_tokens(scratch / "tokenizer" / "tokenizer_config.json", config)
+
+
+def _warn_of_unknown_text_encoder(
+    config: DiffusionModelConfig, folder: str | os.PathLike[str]
+) -> None:
+    for text in config.conditioning.conditioners:
+        if isinstance(text, T5Config) and text.model not in T5_NAMES:
+            logger.warning(
+                "%s: stable-audio-tools will not load this model, whose text encoder "
+                "(t5_model_name) is %r; it knows %s; this library reads text_encoder/ and "
+                "tokenizer/ there",
+                os.fspath(folder),
+                text.model,
+                ", ".join(T5_NAMES),
+            )
 
 
 def _text_encoder_is_trained(config: DiffusionModelConfig) -> bool:

@@ -1,17 +1,18 @@
 """Checkpoints on the Hugging Face hub: only the files that are needed."""
 
 import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import cast
 
 from stable_audio_open.checkpoint import native
 from stable_audio_open.checkpoint import stable_audio_tools as sat
+from stable_audio_open.checkpoint import text_encoder as text_encoder_files
 from stable_audio_open.checkpoint.diffusers import layout as diffusers
+from stable_audio_open.checkpoint.sharded import find_weights
 from stable_audio_open.checkpoint.tensors import CheckpointError
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
-ENCODER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 TOKENIZER_SUFFIXES = (".json", ".model", ".txt")
 
 
@@ -86,20 +87,28 @@ def needed(files: Iterable[str], *, text_encoder: bool) -> list[str]:
         chosen = [diffusers.INDEX]
         for part in diffusers.PARTS:
             chosen.append(f"{part}/{native.CONFIG}")
-            chosen += _first([f"{part}/{name}" for name in diffusers.WEIGHTS], there)
+            chosen += _weights(part, diffusers.WEIGHTS, there)
     elif sat.AUTOENCODER_CONFIG in there and there.intersection(sat.AUTOENCODER_WEIGHTS):
         return [sat.AUTOENCODER_CONFIG, *_first(sat.AUTOENCODER_WEIGHTS, there)]
     else:
         return []
     if text_encoder:
-        chosen += _first([f"text_encoder/{name}" for name in ENCODER_WEIGHTS], there)
+        chosen += _weights("text_encoder", text_encoder_files.WEIGHTS, there)
         chosen += [
             name
             for name in there
             if name.startswith(("text_encoder/", "tokenizer/"))
             and Path(name).suffix in TOKENIZER_SUFFIXES
+            and ".index." not in name
         ]
     return sorted(there.intersection(chosen))
+
+
+def _weights(folder: str, names: Sequence[str], there: set[str]) -> list[str]:
+    """Return the files of weights in a folder: the whole, or an index and its shards."""
+    inside = [PurePosixPath(file) for file in there]
+    found = find_weights((file.name for file in inside if str(file.parent) == folder), names)
+    return [] if found is None else [f"{folder}/{name}" for name in (found.file, *found.shards)]
 
 
 def _first(names: Iterable[str], there: set[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """Types of weights, and which tensors stay in single precision when the others do not."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.nn.fourier import FourierFeatures
 from stable_audio_open.nn.rotary import RotaryEmbedding
 
@@ -46,6 +47,22 @@ def precise_names(model: nn.Module) -> set[str]:
     }
 
 
+def check_range(name: str, tensor: Tensor, dtype: torch.dtype | None) -> None:
+    """Refuse a conversion in which finite numbers become infinite.
+
+    Raises:
+        CheckpointError: The tensor holds numbers beyond 65504, and the type is float16.
+    """
+    if dtype != torch.float16 or not tensor.is_floating_point() or not tensor.numel():
+        return
+    low, high = tensor.detach().aminmax()
+    largest = max(-low.item(), high.item())
+    if largest > torch.finfo(dtype).max:
+        raise CheckpointError(
+            f"{name} holds {largest:g}, which float16 cannot hold; use bfloat16 or float32"
+        )
+
+
 def cast(model: nn.Module, dtype: torch.dtype, *, besides: nn.Module | None = None) -> None:
     """Convert the weights of a model in place.
 
@@ -53,8 +70,18 @@ def cast(model: nn.Module, dtype: torch.dtype, *, besides: nn.Module | None = No
         model: The model.
         dtype: The new type; frequencies get it only where it is at least single precision.
         besides: A part that is left as it is.
+
+    Raises:
+        CheckpointError: A number is too large for the type; nothing is converted then.
     """
     untouched = set() if besides is None else set(besides.modules())
+    for prefix, module in model.named_modules():
+        if module not in untouched and not keeps_precision(module):
+            for name, tensor in (
+                *module.named_parameters(recurse=False),
+                *module.named_buffers(recurse=False),
+            ):
+                check_range(f"{prefix}.{name}", tensor, dtype)
     for module in model.modules():
         if module in untouched:
             continue

@@ -1,11 +1,13 @@
 """What every layout is read into."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from stable_audio_open.checkpoint.key_map import IDENTITY, KeyMap
+from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.config.model import ModelConfig
 
 TEXT_ENCODER = "conditioner.texts.prompt.encoder."
@@ -29,3 +31,34 @@ class Checkpoint(NamedTuple):
     """Folder of the text encoder that came with it."""
     tokenizer: Path | None = None
     """Folder of its tokenizer."""
+
+
+class TrainingHeader(NamedTuple):
+    """What a checkpoint of our training says of its model."""
+
+    config: str
+    """The model's configuration as JSON."""
+    lora: Mapping[str, Any] | None
+    """Settings of the adapter that was trained, as peft writes them."""
+
+
+def training_header(header: Mapping[str, Any], path: Path) -> TrainingHeader | None:
+    """Return what a checkpoint says of its model; None for one of another program.
+
+    Args:
+        header: What the file holds beside its tensors, of any types.
+        path: The file, for messages.
+
+    Raises:
+        CheckpointError: When the entry is there and is not what our training writes.
+    """
+    if HEADER not in header:
+        return None
+    entry = header[HEADER]
+    config, lora = (entry.get("config"), entry.get("lora")) if isinstance(entry, dict) else (0, 0)
+    if not isinstance(config, str) or not isinstance(lora, dict | None):
+        raise CheckpointError(
+            f"{path}: its entry {HEADER!r} is not what this library's training writes (a "
+            "configuration as text, and settings of an adapter); copy the checkpoint again"
+        )
+    return TrainingHeader(config, lora)

@@ -196,7 +196,7 @@ def read_stable_audio_tools(weights: Path, config_path: Path, *, use_ema: bool) 
         config_path: Its configuration.
         use_ema: Take the averaged weights where there are any.
     """
-    config = read_config(config_path)
+    config = read_config(config_path, for_training=False)
     tensors = unwrap(read_tensors(weights).tensors, use_ema=use_ema)
     alone = not any(name.startswith((TRANSFORMER, CONDITIONER)) for name in tensors)
     if alone:

@@ -10,6 +10,7 @@ from stable_audio_open.checkpoint.key_map import IDENTITY, KeyMap, Rule
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.config.model import AutoencoderModelConfig
+from stable_audio_open.nn.weights import type_fault, value_fault
 
 LISTED = 10
 
@@ -25,7 +26,8 @@ def load_strictly(
     """Give a module its tensors.
 
     What the module has on the meta device takes the file's tensor as it is; what it has elsewhere
-    takes the numbers and keeps its device and type.
+    takes the numbers and keeps its device and type. Each number is read once, to know that it is
+    finite: of a mapped file, that brings it into memory.
 
     Args:
         module: The module.
@@ -36,13 +38,16 @@ def load_strictly(
 
     Raises:
         CheckpointError: When a tensor is missing, unexpected or of another shape. All of them are
-            counted and the first ten of each fault are listed, as the file names them.
+            counted and the first ten of each fault are listed, as the file names them. When one is
+            of a type that no weights have (integers, complex, sparse, quantised), or not finite.
     """
     state = module.state_dict()
     keys = keys.select(state)
     if optional is not None:
         keys = replace(keys, rules=_without_absent(keys.rules, state, tensors, optional))
     check_fit(keys.to_foreign(state), tensors, source=source)
+    if fault := value_fault(tensors):
+        raise CheckpointError(f"{source}: {fault}")
     for name, tensor in keys.to_native(tensors).items():
         _set(module, name, tensor)
 
@@ -121,7 +126,9 @@ def _set(module: nn.Module, name: str, tensor: Tensor) -> None:
 
 
 def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, source: str) -> None:
-    """Raise CheckpointError unless names and shapes agree."""
+    """Raise CheckpointError unless names, types and shapes agree."""
+    if fault := type_fault(found, expected):
+        raise CheckpointError(f"{source}: {fault}")
     missing = [name for name in expected if name not in found]
     unexpected = [name for name in found if name not in expected]
     misshapen = [

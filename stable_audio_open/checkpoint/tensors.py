@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from stable_audio_open.files.zips import damaged_part
+
 TENSOR_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 _CUT_SHORT = "is truncated or not a checkpoint; copy or download it again"
@@ -59,6 +61,16 @@ def read_header(path: Path) -> dict[str, Any]:
     return _safetensors_header(path)
 
 
+def check_undamaged(path: Path) -> None:
+    """Compare a file that `torch.save` wrote with the checksums inside; it is read once.
+
+    Raises:
+        CheckpointError: When its bytes are not those that were written.
+    """
+    if part := damaged_part(path):
+        raise CheckpointError(f"{path}: is damaged, {part} is not as it was written")
+
+
 def _safetensors_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -93,6 +105,8 @@ def _read_pickle(path: Path) -> TensorFile:
     tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     if not tensors:
         raise CheckpointError(f"{path}: found no tensors")
+    if not all(isinstance(name, str) for name in (*tensors, *content)):
+        raise CheckpointError(f"{path}: found names that are not text; allowed: named tensors")
     return TensorFile(tensors, {k: v for k, v in content.items() if not isinstance(v, Tensor)})
 
 

@@ -41,7 +41,7 @@ def export(
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
     from stable_audio_open.autoencoder.second_phase import take_decoder
     from stable_audio_open.checkpoint.export import save_diffusers, save_stable_audio_tools
-    from stable_audio_open.checkpoint.lora import read_trained_adapter, save_adapter
+    from stable_audio_open.checkpoint.lora.adapter import read_trained_adapter, save_adapter
     from stable_audio_open.checkpoint.native import save_native
     from stable_audio_open.checkpoint.precision import DTYPES
     from stable_audio_open.pretrained import load

@@ -60,7 +60,7 @@ def _describe(source: str) -> "tuple[ModelConfig, str | None]":
 
     path = Path(source)
     if path.suffix == ".json":
-        config = read_config(path)
+        config = read_config(path, for_training=False)
         return config, _encoder_beside(config, path.parent)
 
     from stable_audio_open.checkpoint.bundled import BUNDLED, checkpoint_path

@@ -18,7 +18,9 @@ from stable_audio_open.config.values.nearest import did_you_mean
 from stable_audio_open.config.values.overrides import override
 
 
-def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> ModelConfig:
+def read_config(
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, for_training: bool = True
+) -> ModelConfig:
     """Read a configuration file, native or in the layout of stable-audio-tools.
 
     Args:
@@ -27,13 +29,15 @@ def read_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         overrides: `path.to.field=value` each, applied in order to the native configuration:
             `training.batch_size=4`, `conditioning.conditioners.0.max_length=64`. Values are JSON,
             else strings.
+        for_training: Refuse the training section of a `model_config.json` that cannot be
+            translated; without this it is left out, with a warning in the log.
 
     Raises:
         ConfigError: One line that names the file, the JSON path, what was found there, what is
             allowed, and the nearest name to one that was mistyped.
     """
     path = Path(path)
-    return _decode(_read_bytes(path), overrides, source=str(path))
+    return _decode(_read_bytes(path), overrides, source=str(path), for_training=for_training)
 
 
 def read_curation(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> CurationConfig:
@@ -64,10 +68,12 @@ def model_part(config: ModelConfig) -> ModelConfig:
     return msgspec.structs.replace(config, data=None, training=None)
 
 
-def _decode(data: bytes | str, overrides: Sequence[str], *, source: str) -> ModelConfig:
+def _decode(
+    data: bytes | str, overrides: Sequence[str], *, source: str, for_training: bool = True
+) -> ModelConfig:
     value = parse_json(data, source=source)
     if isinstance(value, dict) and "model_type" in value:
-        translated = from_stable_audio_tools(value, source=source)
+        translated = from_stable_audio_tools(value, source=source, for_training=for_training)
         if not overrides:
             return translated
         value = msgspec.to_builtins(translated)

@@ -20,13 +20,25 @@ class TransformerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Features of a cross-attention token; its heads are as wide as the query heads."""
     global_width: Size
     """Features of the global conditioning before its projection."""
+    rotated: Size | None = None
+    """Features of a head that the rotary embedding turns; half of them where null."""
+
+    @property
+    def rotated_features(self) -> int:
+        """Features of a head that are rotated, spelt out."""
+        return self.rotated or self.width // self.heads // 2
 
     def __post_init__(self) -> None:
         """Check that the heads fit."""
         if self.width % self.heads:
             raise ValueError(f"`width` {self.width} must be divisible by `heads` {self.heads}")
         head_width = self.width // self.heads
-        if head_width % 4:
+        if self.rotated is not None and (self.rotated % 2 or self.rotated > head_width):
+            raise ValueError(
+                f"`rotated` {self.rotated} must be even (features are rotated in pairs) and at "
+                f"most the head width {head_width} (= `width` {self.width} / `heads` {self.heads})"
+            )
+        if self.rotated is None and head_width % 4:
             raise ValueError(
                 "`width` / `heads` must be a multiple of 4 (half of it is rotated in pairs), "
                 f"found {self.width} / {self.heads} = {head_width}"

@@ -37,10 +37,11 @@ class DiffusionTransformer(nn.Module):
         latent_channels: Channels of the latents.
         width: Features per token.
         depth: Number of blocks.
-        heads: Query heads; each is `width / heads` wide, and half of it is rotated.
+        heads: Query heads; each is `width / heads` wide.
         context_width: Features of the cross-attention tokens.
         global_width: Features of the global conditioning.
         time_frequencies: Fourier frequencies of the timestep.
+        rotated: Features of each head that are rotated, an even number; half of them when None.
         backend: Attention implementation.
     """
 
@@ -54,6 +55,7 @@ class DiffusionTransformer(nn.Module):
         context_width: int,
         global_width: int,
         time_frequencies: int = 128,
+        rotated: int | None = None,
         backend: AttentionBackend = "sdpa",
     ) -> None:
         super().__init__()
@@ -77,7 +79,7 @@ class DiffusionTransformer(nn.Module):
         self.output_conv = nn.Conv1d(latent_channels, latent_channels, 1, bias=False)
         self.input_projection = nn.Linear(latent_channels, width, bias=False)
         self.output_projection = nn.Linear(width, latent_channels, bias=False)
-        self.rotary = RotaryEmbedding(rotated=width // heads // 2)
+        self.rotary = RotaryEmbedding(rotated=rotated or width // heads // 2)
         self.blocks = nn.ModuleList(
             TransformerBlock(width=width, heads=heads, context_width=context_width, backend=backend)
             for _ in range(depth)

@@ -129,7 +129,7 @@ def _loaded(request: SpeedRequest) -> tuple[LatentDiffusion, bool]:
             attention=request.attention,
         )
         return trained, False
-    config = read_config(Path(path))
+    config = read_config(Path(path), for_training=False)
     if not isinstance(config, DiffusionModelConfig):
         raise ValueError(f"{path}: is of an autoencoder alone; give the configuration of a model")
     built = random_model(config, text_encoder=request.text_encoder)

@@ -22,7 +22,7 @@ from stable_audio_open.builders.training import (
     new_autoencoder,
     trainer_settings,
 )
-from stable_audio_open.checkpoint.source import HEADER
+from stable_audio_open.checkpoint.source import training_header
 from stable_audio_open.checkpoint.tensors import read_header
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import ModelConfig
@@ -32,6 +32,7 @@ from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.trainer import train
+from stable_audio_open.training.whole_checkpoint import check_numbers, first_whole
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
 
     Args:
         config: Configuration with `data` and `training`.
-        resume: `auto` goes on from the run's last checkpoint if there is one, `none` starts anew
+        resume: `auto` goes on from the run's last checkpoint if there is one (from the one before
+            where that is damaged), `none` starts anew
             (and refuses a folder that holds a checkpoint), anything else is a checkpoint.
 
     Returns:
@@ -75,6 +77,8 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
             system = initial_model(run.config, run.training)
             batches = diffusion_data(run, system.autoencoder.to(device), faults)
             task = diffusion_task(run.config, run.training, system)
+    if start is not None:
+        check_numbers(task, start)
     if run.trainer.compile:
         task.compile_networks()
     train(
@@ -110,7 +114,7 @@ def _checkpoint(run: TrainingRun, resume: str) -> Path | None:
     last = run.folder / LAST
     match resume:
         case "auto":
-            return last if last.is_file() else None
+            return first_whole(_newest_first(last))
         case "none":
             for kept in filter(Path.is_file, (last, last.with_name("best.ckpt"))):
                 raise ValueError(
@@ -121,18 +125,27 @@ def _checkpoint(run: TrainingRun, resume: str) -> Path | None:
         case _:
             if not Path(resume).is_file():
                 raise ValueError(f"{resume}: there is no such checkpoint to resume from")
-            return Path(resume)
+            return first_whole([Path(resume)])
+
+
+def _newest_first(last: Path) -> list[Path]:
+    """Return the last checkpoint of a run, and those of lower steps beside it."""
+    if not last.is_file():
+        return []
+    others = sorted(last.parent.glob("[0-9]*.ckpt"), reverse=True)
+    same = [path for path in others if path.samefile(last)]
+    return [last, *(path for path in others if not same or path < same[0])]
 
 
 def _check_resumable(config: ModelConfig, checkpoint: Path) -> None:
     """Refuse a checkpoint of another model than the configuration's."""
-    header = read_header(checkpoint).get(HEADER)
+    header = training_header(read_header(checkpoint), checkpoint)
     if header is None:
         raise ValueError(
             f"{checkpoint}: not a checkpoint of this library's training; start from its weights "
             "with training.initialize or training.autoencoder instead"
         )
-    theirs, ours = decode_config(header["config"], source=str(checkpoint)), model_part(config)
+    theirs, ours = decode_config(header.config, source=str(checkpoint)), model_part(config)
     if theirs == ours:
         return
     differing = [

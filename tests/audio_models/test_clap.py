@@ -245,6 +245,58 @@ def test_the_hash_is_of_the_weights_that_are_read(folder: Path, tmp_path: Path) 
         load_clap(copy)
 
 
+@pytest.mark.parametrize(
+    ("tensor", "told"),
+    [
+        (torch.zeros(16, dtype=torch.int8), "is of the type int8"),
+        (torch.full((16,), torch.nan), "holds NaN"),
+    ],
+)
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_numbers_that_are_no_weights_are_refused(
+    folder: Path, tmp_path: Path, file: str, tensor: torch.Tensor, told: str
+) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "model.safetensors"
+    weights = load_file(path)
+    name = next(name for name, own in weights.items() if own.shape == tensor.shape)
+    path.unlink()
+    if file == path.name:
+        save_file(weights | {name: tensor}, path, {"format": "pt"})
+    else:
+        torch.save(weights | {name: tensor}, path.with_name(file))
+    with pytest.raises(ValueError, match=rf"copy/{file}: {re.escape(name)} {told}; allowed: "):
+        load_clap(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("text", [b"[]", b"1", b"null", b'"x"', b"{", b'{"a": "\xff"}'])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_json_of_any_type_gives_one_line(
+    folder: Path, tmp_path: Path, name: str, text: bytes
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "model.safetensors").rename(copy / "part.safetensors")
+    places = dict.fromkeys(load_file(copy / "part.safetensors"), "part.safetensors")
+    (copy / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": places})
+    )
+    load_clap(copy)
+    (copy / name).write_bytes(text)
+    with pytest.raises(ValueError, match=rf"^.*copy/{name}: not (settings|an index) of .*$"):
+        load_clap(copy)
+
+
+def test_an_index_does_not_lead_out_of_its_folder(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "model.safetensors").rename(tmp_path / "part.safetensors")
+    index = {"weight_map": {"a": "../part.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"names '\.\./part\.safetensors'; allowed: files in the"):
+        load_clap(copy)
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"config\.json, preprocessor_config\.json missing\); down"

@@ -188,6 +188,21 @@ def other_text_side(state: State) -> None:
     del state["text_branch.embeddings.word_embeddings.weight"]
 
 
+def whole_numbers(state: State) -> None:
+    name = "text_projection.0.weight"
+    state[name] = state[name].to(torch.int8)
+
+
+def sparse(state: State) -> None:
+    name = "audio_branch.layers.0.blocks.1.attn.qkv.weight"
+    state[name] = state[name].to_sparse()
+
+
+def not_finite(state: State) -> None:
+    state["text_projection.0.weight"][1, 1] = torch.inf
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -197,6 +212,9 @@ def other_text_side(state: State) -> None:
         (no_front_end, r"holds no tensor audio_branch\.logmel_extractor\.melW of LAION-CLAP"),
         (other_front_end, "melW is not that of a spectrogram at 48 kHz with a window of 1024"),
         (other_text_side, "holds no tensor text_branch.embeddings.word_embeddings.weight of LAION"),
+        (whole_numbers, r"text_projection\.linear1\.weight is of the type int8; allowed: "),
+        (sparse, r"blocks\.1\.attn\.qkv\.weight is sparse \(sparse_coo\); allowed: "),
+        (not_finite, r"text_projection\.linear1\.weight holds infinity; allowed: "),
     ],
 )
 def test_another_network_is_refused(

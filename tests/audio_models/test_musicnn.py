@@ -104,7 +104,10 @@ def test_every_tensor_is_accounted_for() -> None:
         ({"conv2d_8/bias": torch.zeros(4)}, "here: missing or not of musicnn: middle.3.conv.bias"),
         ({"embedding": torch.zeros(4)}, "here: missing or not of musicnn: .embedding"),
         ({"dense_1/bias": torch.zeros(4)}, r"here: tags.bias is \[4\], but the network has \[5\]"),
-    ]:
+        ({"dense_1/bias": torch.zeros(5, dtype=torch.int8)},
+         r"here: tags\.bias is of the type int8; allowed: .*"),
+        ({"dense_1/bias": torch.full((5,), torch.nan)}, r"here: tags\.bias holds NaN; allowed: .*"),
+    ]:  # fmt: skip
         with pytest.raises(ValueError, match=f"^{message}$"):
             load_tensors(network, tensors | changes, "here")
     del tensors["batch_normalization_10/gamma"]

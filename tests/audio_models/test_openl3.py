@@ -175,6 +175,16 @@ def longer(layers: Layers) -> Layers:
     return layers | {"dense": {"kernel": torch.zeros(2, 2)}}
 
 
+def whole_numbers(layers: Layers) -> Layers:
+    layers["conv2d_3"]["bias"] = layers["conv2d_3"]["bias"].to(torch.int64)
+    return layers
+
+
+def not_finite(layers: Layers) -> Layers:
+    layers["conv2d_3"]["bias"][1] = torch.nan
+    return layers
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -183,6 +193,8 @@ def longer(layers: Layers) -> Layers:
         (other_width, r"batch_normalization_3/gamma has the shape \[3\] .* OpenL3 has \[4\]"),
         (shorter, "15 layers, where OpenL3 has 16"),
         (longer, "layer 17, dense, has kernel, where OpenL3 has no such layer"),
+        (whole_numbers, "conv2d_3/bias is of the type int64; allowed: "),
+        (not_finite, "convolutions.2.bias holds NaN; allowed: "),
     ],
 )
 def test_another_network_is_refused(change: Callable[[Layers], Layers], message: str) -> None:

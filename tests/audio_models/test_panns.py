@@ -194,6 +194,26 @@ def other_window(state: State) -> None:
     state[IMAGINARY] = state[IMAGINARY] * 0.99
 
 
+def whole_numbers(state: State) -> None:
+    state["fc1.weight"] = state["fc1.weight"].to(torch.int8)
+
+
+def sparse(state: State) -> None:
+    state["fc1.weight"] = state["fc1.weight"].to_sparse()
+
+
+def complex_filters(state: State) -> None:
+    state[IMAGINARY] = state[IMAGINARY].to(torch.complex64)
+
+
+def not_finite(state: State) -> None:
+    state["fc1.weight"][2, 3] = torch.nan
+
+
+def flags_for_counters(state: State) -> None:
+    state["bn0.num_batches_tracked"] = torch.tensor(True)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -202,6 +222,11 @@ def other_window(state: State) -> None:
         (reshape, r"fc1\.weight has the shape \[8, 9\], where .* has \[8, 8\]"),
         (no_spectrogram, "holds no tensor spectrogram_extractor.stft.conv_real.weight; give Cnn14"),
         (other_window, "conv_imag.weight is not that of a spectrogram at 32 kHz with a window"),
+        (whole_numbers, r"fc1\.weight is of the type int8; allowed: "),
+        (sparse, r"fc1\.weight is sparse \(sparse_coo\); allowed: "),
+        (complex_filters, r"conv_imag\.weight is of the type complex64; allowed: "),
+        (not_finite, r"fc1\.weight holds NaN; allowed: "),
+        (flags_for_counters, r"bn0\.num_batches_tracked is of the type bool; allowed: "),
     ],
 )
 def test_another_network_is_refused(

@@ -144,6 +144,14 @@ def no_token(state: State) -> None:
     del state["cls_token"]
 
 
+def whole_numbers(state: State) -> None:
+    state["cls_token"] = state["cls_token"].to(torch.int32)
+
+
+def not_finite(state: State) -> None:
+    state["cls_token"][0, 0, 1] = -torch.inf
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -151,6 +159,8 @@ def no_token(state: State) -> None:
         (add, r"pos_embed has the shape \[3\], where PaSST has no such tensor"),
         (shorter, r"time_new_pos_embed has the shape \[1, 64, 1, 62\], .* has \[1, 64, 1, 99\]"),
         (no_token, "holds no tensor cls_token; download passt-s-f128-p16-s10-ap.476-swa.pt"),
+        (whole_numbers, "cls_token is of the type int32; allowed: "),
+        (not_finite, "cls_token holds infinity; allowed: "),
     ],
 )
 def test_another_network_is_refused(change: Callable[[State], None], message: str) -> None:

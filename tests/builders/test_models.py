@@ -51,6 +51,17 @@ def test_model(diffusion_config: DiffusionModelConfig, tiny_text_encoder: TextEn
     assert heads == {(4, 1)}
 
 
+def test_features_that_are_rotated(
+    diffusion_config: DiffusionModelConfig, tiny_text_encoder: TextEncoder
+) -> None:
+    """Of 12 in a head: half of them, or as many as are given."""
+    for rotated, built in ((None, 6), (10, 10), (12, 12)):
+        transformer = replace(diffusion_config.transformer, rotated=rotated)
+        config = replace(diffusion_config, transformer=transformer)
+        model: Any = build_model(config, text_encoder=copied(tiny_text_encoder))
+        assert 2 * model.transformer.rotary.inverse_frequencies.numel() == built
+
+
 def attention(transformer: torch.nn.Module) -> list[Any]:
     return [part for part in transformer.modules() if hasattr(part, "heads")]
 

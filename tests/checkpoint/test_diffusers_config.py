@@ -3,8 +3,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from stable_audio_open.checkpoint.diffusers.config import read_pipeline_config
+from stable_audio_open.checkpoint.diffusers.config import pipeline_files, read_pipeline_config
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.read import model_part, read_config
@@ -58,8 +59,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_published_pipeline_is_the_shipped_configuration(folder: Path) -> None:
-    from msgspec.structs import replace
-
     ours = model_part(read_config(NATIVE))
     assert isinstance(ours, DiffusionModelConfig)
     theirs = read_pipeline_config(folder)
@@ -135,3 +134,27 @@ def test_a_missing_part_is_named(folder: Path) -> None:
     (folder / "projection_model/config.json").unlink()
     with pytest.raises(ConfigError, match=r"projection_model/config.json: cannot be read: No such"):
         read_pipeline_config(folder)
+
+
+def test_another_number_of_rotated_features_is_refused(folder: Path) -> None:
+    config = read_pipeline_config(folder)
+    pipeline_files(config, text_width=768)
+    whole = replace(config, transformer=replace(config.transformer, rotated=64))
+    with pytest.raises(
+        ConfigError, match=r"\$\.transformer\.rotated: found 64; allowed in diffusers: 32$"
+    ):
+        pipeline_files(whole, text_width=768)
+
+
+@pytest.mark.parametrize("value", [[], 1, None, "x", True, [{"model_max_length": 1}]])
+@pytest.mark.parametrize(
+    "name",
+    ["tokenizer/tokenizer_config.json", "vae/config.json", "transformer/config.json",
+     "projection_model/config.json"],
+)  # fmt: skip
+def test_files_of_any_json_type_give_one_line(folder: Path, name: str, value: object) -> None:
+    (folder / name).write_text(json.dumps(value))
+    with pytest.raises(ConfigError) as caught:
+        read_pipeline_config(folder)
+    assert str(caught.value).startswith(f"{folder / name}: $: found ")
+    assert "\n" not in str(caught.value)

@@ -22,8 +22,8 @@ def same(found: nn.Module, expected: nn.Module) -> bool:
 
 
 @pytest.fixture
-def whole(tiny_model_folder: Path) -> StableAudio:
-    model = load(tiny_model_folder, device="cpu")
+def whole(wide_model_folder: Path) -> StableAudio:
+    model = load(wide_model_folder, device="cpu")
     assert isinstance(model, StableAudio)
     return model
 
@@ -31,14 +31,39 @@ def whole(tiny_model_folder: Path) -> StableAudio:
 def test_stable_audio_tools_and_back_is_bitwise(whole: StableAudio, tmp_path: Path) -> None:
     save_stable_audio_tools(whole, whole.config, tmp_path / "out")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["model.safetensors", "model_config.json"]
-    text = whole.conditioner.texts["prompt"]
-    back = load(tmp_path / "out", device="cpu", text_encoder=(text.tokenizer, text.encoder))
+    assert names == ["model.safetensors", "model_config.json", "text_encoder", "tokenizer"]
+    back = load(tmp_path / "out", device="cpu")
     assert same(back, whole)
     tensors = load_file(tmp_path / "out" / "model.safetensors")
     assert "pretransform.model.decoder.layers.0.weight_g" in tensors
     assert "model.model.transformer.layers.0.self_attn.to_qkv.weight" in tensors
     assert not any("conditioners.prompt.model" in name for name in tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("t5-base", True), ("google/flan-t5-xl", True), ("data/my_t5", False), ("t5-bass", False)],
+)
+def test_a_text_encoder_that_stable_audio_tools_does_not_know_is_told(
+    whole: StableAudio,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    known: bool,
+) -> None:
+    text, *numbers = whole.config.conditioning.conditioners
+    named = msgspec.structs.replace(text, model=name)
+    conditioning = msgspec.structs.replace(
+        whole.config.conditioning, conditioners=(named, *numbers)
+    )
+    config = msgspec.structs.replace(whole.config, conditioning=conditioning)
+    save_stable_audio_tools(whole, config, tmp_path / "out")
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == (not known)
+    for message in told:
+        assert f"whose text encoder (t5_model_name) is {name!r}; it knows t5-small, " in message
+    # Whatever the name, what was written is read; no hub is asked.
+    assert same(load(tmp_path / "out", device="cpu"), whole)
 
 
 def test_trained_text_encoder_goes_along(whole: StableAudio, tmp_path: Path) -> None:

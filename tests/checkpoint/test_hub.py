@@ -108,19 +108,19 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(
-    tmp_path: Path, tiny_model_folder: Path, tiny_model_config: DiffusionModelConfig
+    tmp_path: Path, wide_model_folder: Path, wide_model_config: DiffusionModelConfig
 ) -> Iterator[Hub]:
     """Serve one native repository and one as published, in both of its layouts at once."""
-    weights = load_file(tiny_model_folder / "model.safetensors")
-    text_encoder = {path.name: path for path in (tiny_model_folder / "text_encoder").iterdir()}
+    weights = load_file(wide_model_folder / "model.safetensors")
+    text_encoder = {path.name: path for path in (wide_model_folder / "text_encoder").iterdir()}
 
     ours = tmp_path / "hub/someone/native"
-    for path in [path for path in tiny_model_folder.rglob("*") if path.is_file()]:
-        link(path, ours / path.relative_to(tiny_model_folder))
+    for path in [path for path in wide_model_folder.rglob("*") if path.is_file()]:
+        link(path, ours / path.relative_to(wide_model_folder))
     write(ours, "README.md", "samples/kick.wav", "checkpoints/last.ckpt")
 
     published = tmp_path / "hub/someone/published"
-    exported = model_keys(tiny_model_config).select(weights).to_foreign(weights)
+    exported = model_keys(wide_model_config).select(weights).to_foreign(weights)
     write(published, "README.md", "model.ckpt", "vae_model.ckpt", "vae_config.json")
     write(
         published,
@@ -132,7 +132,7 @@ def hub(
         write(published, f"{part}/config.json", f"{part}/diffusion_pytorch_model.safetensors")
     save_file({k: v.contiguous() for k, v in exported.items()}, published / "model.safetensors")
     (published / "model_config.json").write_text(
-        json.dumps(to_stable_audio_tools(tiny_model_config))
+        json.dumps(to_stable_audio_tools(wide_model_config))
     )
     for name, path in text_encoder.items():
         part = "tokenizer" if name.startswith("tokenizer") else "text_encoder"
@@ -172,9 +172,9 @@ def load_from(url: str, home: Path, *names: str) -> list[list[object]]:
 
 @pytest.mark.slow
 def test_only_the_needed_files_are_downloaded(
-    tmp_path: Path, hub: Hub, tiny_model_folder: Path
+    tmp_path: Path, hub: Hub, wide_model_folder: Path
 ) -> None:
-    weights = load_file(tiny_model_folder / "model.safetensors")
+    weights = load_file(wide_model_folder / "model.safetensors")
     total = weights["transformer.input_conv.weight"].double().sum()
     loaded = ["StableAudio", pytest.approx(float(total))]
     names = ["native", "published", "else"]

@@ -10,37 +10,45 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
+from stable_audio_open.builders.initial import initial_model
 from stable_audio_open.checkpoint.stable_audio_tools import model_keys, unwrap
+from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.read import read_config
 from stable_audio_open.config.stable_audio_tools import to_stable_audio_tools
+from stable_audio_open.config.training import (
+    AdamWConfig,
+    DiffusionTrainingConfig,
+    InverseLRConfig,
+)
 from stable_audio_open.pretrained import StableAudio, load
 
 Tensors = dict[str, Tensor]
 
 
 @pytest.fixture(scope="module")
-def native(tiny_model_folder: Path) -> Tensors:
+def native(wide_model_folder: Path) -> Tensors:
     """Our own tensors; the values of the map, seen from the other side."""
-    return load_file(tiny_model_folder / "model.safetensors")
+    return load_file(wide_model_folder / "model.safetensors")
 
 
 @pytest.fixture(scope="module")
-def exported(native: Tensors, tiny_model_config: DiffusionModelConfig) -> Tensors:
-    return model_keys(tiny_model_config).select(native).to_foreign(native)
+def exported(native: Tensors, wide_model_config: DiffusionModelConfig) -> Tensors:
+    return model_keys(wide_model_config).select(native).to_foreign(native)
 
 
 @pytest.fixture
 def folder(
-    tmp_path: Path, tiny_model_folder: Path, tiny_model_config: DiffusionModelConfig
+    tmp_path: Path, wide_model_folder: Path, wide_model_config: DiffusionModelConfig
 ) -> Path:
     """A folder with configuration, text encoder and tokenizer, but without weights."""
-    source, text_encoder = tiny_model_folder / "text_encoder", tmp_path / "text_encoder"
+    source, text_encoder = wide_model_folder / "text_encoder", tmp_path / "text_encoder"
     (tmp_path / "tokenizer").mkdir()
     text_encoder.mkdir()
     for path in source.iterdir():
         name = "tokenizer" if path.name.startswith("tokenizer") else "text_encoder"
         (tmp_path / name / path.name).symlink_to(path)
-    write_config(tmp_path / "model_config.json", tiny_model_config)
+    write_config(tmp_path / "model_config.json", wide_model_config)
     return tmp_path
 
 
@@ -146,13 +154,13 @@ def test_autoencoder_alone(
     tmp_path: Path,
     exported: Tensors,
     native: Tensors,
-    tiny_model_config: DiffusionModelConfig,
+    wide_model_config: DiffusionModelConfig,
     tiny_autoencoder_config: AutoencoderModelConfig,
     prefix: str,
     config_name: str,
 ) -> None:
     whole = config_name == "model_config.json"
-    write_config(tmp_path / config_name, tiny_model_config if whole else tiny_autoencoder_config)
+    write_config(tmp_path / config_name, wide_model_config if whole else tiny_autoencoder_config)
     torch.save({"state_dict": autoencoder_tensors(exported, prefix)}, tmp_path / "vae_model.ckpt")
     check_autoencoder(load(tmp_path / "vae_model.ckpt", device="cpu"), native)
     check_autoencoder(load(tmp_path, device="cpu"), native)
@@ -198,9 +206,9 @@ def test_a_published_folder_prefers_the_whole_model(
 
 
 def test_a_trained_text_encoder_in_the_file(
-    folder: Path, exported: Tensors, native: Tensors, tiny_model_folder: Path
+    folder: Path, exported: Tensors, native: Tensors, wide_model_folder: Path
 ) -> None:
-    text = load_file(tiny_model_folder / "text_encoder/model.safetensors")
+    text = load_file(wide_model_folder / "text_encoder/model.safetensors")
     prefix = "conditioner.conditioners.prompt.model."
     state = exported | {prefix + name: 2 * tensor for name, tensor in text.items()}
     torch.save({"state_dict": state}, folder / "model.ckpt")
@@ -231,6 +239,31 @@ def test_faults_are_told_in_the_names_of_the_file(folder: Path, exported: Tensor
     )
 
 
+def test_how_a_model_was_trained_does_not_matter_to_who_loads_or_fine_tunes_it(
+    folder: Path,
+    exported: Tensors,
+    native: Tensors,
+    wide_model_config: DiffusionModelConfig,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = folder / "model_config.json"
+    other = {"pre_encoded": True, "logging": {"log_every": 20}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"training": other}))
+    save_file(exported, folder / "model.safetensors")
+    check_whole(load(folder, device="cpu"), native)
+    [message] = caplog.messages
+    assert message.startswith(f"{path}: how the model was trained is not translated; left out: ")
+    training = DiffusionTrainingConfig(
+        optimizer=AdamWConfig(lr=1e-4, betas=(0.9, 0.999), weight_decay=0),
+        schedule=InverseLRConfig(inv_gamma=1, power=0.5, warmup=0),
+        initialize=str(folder),
+    )
+    start = initial_model(wide_model_config, training).state_dict()
+    assert all(torch.equal(start[name], tensor) for name, tensor in native.items())
+    with pytest.raises(ConfigError, match=r"\$\.training: .*"):
+        read_config(path)
+
+
 def test_weights_without_configuration_are_refused(tmp_path: Path, exported: Tensors) -> None:
     torch.save({"state_dict": exported}, tmp_path / "model.ckpt")
     with pytest.raises(ValueError, match="found no configuration") as caught:
@@ -253,11 +286,11 @@ class TestTextEncoder:
         check_whole(load(weights, device="cpu"), native)
 
     def test_from_the_name_in_the_configuration(
-        self, weights: Path, native: Tensors, tiny_model_folder: Path
+        self, weights: Path, native: Tensors, wide_model_folder: Path
     ) -> None:
         shutil.rmtree(weights / "text_encoder")
         shutil.rmtree(weights / "tokenizer")
-        (weights / "elsewhere").symlink_to(tiny_model_folder / "text_encoder")
+        (weights / "elsewhere").symlink_to(wide_model_folder / "text_encoder")
         config = weights / "model_config.json"
         named = config.read_text().replace(
             '"t5_model_name": "text_encoder"', '"t5_model_name": "X"'
@@ -266,11 +299,11 @@ class TestTextEncoder:
         check_whole(load(weights, device="cpu"), native)
 
     def test_from_the_argument(
-        self, weights: Path, native: Tensors, tiny_model_folder: Path
+        self, weights: Path, native: Tensors, wide_model_folder: Path
     ) -> None:
         shutil.rmtree(weights / "text_encoder")
         shutil.rmtree(weights / "tokenizer")
-        model = load(weights, device="cpu", text_encoder=tiny_model_folder / "text_encoder")
+        model = load(weights, device="cpu", text_encoder=wide_model_folder / "text_encoder")
         check_whole(model, native)
 
     def test_a_broken_one_is_refused(self, weights: Path) -> None:

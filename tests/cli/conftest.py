@@ -12,7 +12,7 @@ import soundfile
 import torch
 from torch import nn
 
-from stable_audio_open.checkpoint.lora import Adapter, save_adapter
+from stable_audio_open.checkpoint.lora.adapter import Adapter, save_adapter
 from stable_audio_open.cli.main import main
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.read import encode_config

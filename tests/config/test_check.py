@@ -326,6 +326,18 @@ def test_fields(change: Callable[[Value], object], expected: str) -> None:
         ),
         (
             "diffusion",
+            put("transformer.rotated", 33),
+            "$.transformer: `rotated` 33 must be even (features are rotated in pairs) and at most "
+            "the head width 64 (= `width` 1536 / `heads` 24)",
+        ),
+        (
+            "diffusion",
+            put("transformer.rotated", 66),
+            "$.transformer: `rotated` 66 must be even (features are rotated in pairs) and at most "
+            "the head width 64 (= `width` 1536 / `heads` 24)",
+        ),
+        (
+            "diffusion",
             put("transformer.heads", 3),
             "$.transformer: `context_width` 768 must be divisible by the head width 512 "
             "(= `width` 1536 / `heads` 3)",

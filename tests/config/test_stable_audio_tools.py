@@ -273,6 +273,92 @@ def test_defaults_of_stable_audio_tools_that_decide_the_shape_must_be_spelt_out(
     )
 
 
+@pytest.mark.parametrize(
+    ("heads", "head_width", "rotated"),
+    [(12, 128, None), (24, 64, None), (32, 48, 32), (48, 32, 32)],
+)
+def test_half_of_a_head_is_rotated_and_at_least_32_features(
+    heads: int, head_width: int, rotated: int | None
+) -> None:
+    value = changed(f"{DIT}.num_heads", heads)
+    transformer = diffusion(value).transformer
+    assert transformer.rotated == rotated
+    assert transformer.rotated_features == max(head_width // 2, 32)
+    back = to_stable_audio_tools(diffusion(value))
+    assert back["model"]["diffusion"]["config"]["num_heads"] == heads
+
+
+def test_heads_too_narrow_to_be_rotated_there_are_refused() -> None:
+    with pytest.raises(ConfigError) as error:
+        diffusion(changed(f"{DIT}.num_heads", 64))
+    assert str(error.value) == (
+        "model_config.json: $.model.diffusion.config: `embed_dim` / `num_heads` is 24; allowed: at "
+        "least 32, which are rotated whatever the width of a head"
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["transformer.heads=48"], "found 16 of the 32 features of a head; allowed: 32"),
+        (["transformer.rotated=48"], "found 48 of the 64 features of a head; allowed: 32"),
+    ],
+)
+def test_writing_refuses_another_number_of_rotated_features(
+    overrides: list[str], problem: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        to_stable_audio_tools(read_config(NATIVE / "diffusion.json", overrides))
+    assert str(error.value) == (
+        f"stable-audio-open-1.0: $.transformer.rotated: {problem} (stable-audio-tools rotates half "
+        "of a head, and at least 32)"
+    )
+
+
+OPTIMISER = published()["training"]["optimizer_configs"]["diffusion"]["optimizer"]
+
+
+@pytest.mark.parametrize(
+    ("training", "fault"),
+    [
+        ({"use_ema": True, "learning_rate": 4e-5},
+         '$.training: missing field "optimizer_configs";'),
+        ({"optimizer_configs": {"diffusion": {"optimizer": OPTIMISER}}},
+         '$.training.optimizer_configs.diffusion: missing field "scheduler";'),
+        (published()["training"] | {"pre_encoded": True}, "$.training.pre_encoded: found true;"),
+        (published()["training"] | {"logging": {"log_every": 20}},
+         '$.training: unknown field "logging";'),
+        (published()["training"] | {"demo": {}}, '$.training.demo: missing field "demo_every";'),
+        (published()["training"] | {"demo": published()["training"]["demo"] | {"demo_cond": [{}]}},
+         "$: `training.demo.conditions[0]`"),
+        ([1], "$.training: found an array of 1;"),
+        ("later", '$.training: found "later";'),
+        (None, "$.training: found null;"),
+    ],
+)  # fmt: skip
+def test_how_a_model_was_trained_matters_to_a_training_alone(
+    training: object, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    value = published() | {"training": training}
+    with pytest.raises(ConfigError) as error:
+        from_stable_audio_tools(value, source="model_config.json")
+    assert str(error.value).startswith(f"model_config.json: {fault}")
+    config = from_stable_audio_tools(value, source="model_config.json", for_training=False)
+    del value["training"]
+    assert config == from_stable_audio_tools(value, source="model_config.json")
+    [message] = caplog.messages
+    assert message.startswith(
+        "model_config.json: how the model was trained is not translated; left out: $.training "
+        f"({fault}"
+    )
+
+
+def test_the_training_as_published_is_translated_either_way() -> None:
+    config = from_stable_audio_tools(published(), source="model_config.json", for_training=False)
+    assert config == diffusion(published())
+    assert config.training is not None
+
+
 def test_autoencoder_alone_says_what_it_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         config = from_stable_audio_tools(published(VAE), source="folder/vae_config.json")

@@ -120,17 +120,17 @@ def decoder_config(config: AutoencoderModelConfig, start: Path) -> AutoencoderMo
 @pytest.mark.parametrize("layout", ["native", "stable-audio-tools"])
 def test_an_autoencoder_is_taken_out_of_a_whole_model(
     layout: str,
-    tiny_model_folder: Path,
+    wide_model_folder: Path,
     tiny_autoencoder_config: AutoencoderModelConfig,
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / layout
-    command = ["export", str(tiny_model_folder), "--to", layout, "--output", str(folder)]
+    command = ["export", str(wide_model_folder), "--to", layout, "--output", str(folder)]
     assert main(command) == 0
     config = decoder_config(tiny_autoencoder_config, folder)
     assert config.training is not None
     found = new_autoencoder(config, config.training).state_dict()
-    expected = load(tiny_model_folder, device="cpu").autoencoder.state_dict()  # type: ignore[union-attr]
+    expected = load(wide_model_folder, device="cpu").autoencoder.state_dict()  # type: ignore[union-attr]
     assert found.keys() == expected.keys()
     assert [key for key in found if not torch.equal(found[key], expected[key])] == []
 

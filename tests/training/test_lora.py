@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from stable_audio_open.checkpoint.lora import read_trained_adapter, save_adapter
+from stable_audio_open.checkpoint.lora.adapter import read_trained_adapter, save_adapter
 from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.cli.main import main
 from stable_audio_open.conditions import Conditioning

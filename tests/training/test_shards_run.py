@@ -163,9 +163,9 @@ def test_the_autoencoder_is_that_of_the_training(
 
 
 def test_the_autoencoder_of_a_whole_model_in_another_layout(
-    diffusion_run: DiffusionModelConfig, tiny_model_folder: Path, tmp_path: Path
+    diffusion_run: DiffusionModelConfig, wide_model_folder: Path, tmp_path: Path
 ) -> None:
-    model = load(tiny_model_folder)
+    model = load(wide_model_folder)
     assert isinstance(model, StableAudio)
     save_stable_audio_tools(model, model.config, tmp_path / "model", dtype=torch.float32)
     training: Any = msgspec.structs.replace(

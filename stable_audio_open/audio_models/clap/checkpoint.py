@@ -1,15 +1,20 @@
 """Checkpoints of CLAP: a folder of transformers' `ClapModel`, or a file of LAION-CLAP."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from stable_audio_open.audio_models.checkpoint_hash import checkpoint_hash
 from stable_audio_open.audio_models.clap.laion import read_laion
 from stable_audio_open.audio_models.clap.network import ClapEmbedder
+from stable_audio_open.audio_models.pickles import read_pickle
+from stable_audio_open.files.inside import is_name
+from stable_audio_open.nn.weights import type_fault, value_fault
 
 FILES = ("config.json", "preprocessor_config.json")
 WEIGHTS = (
@@ -21,6 +26,8 @@ WEIGHTS = (
 """Files of weights: transformers reads the first that is there, whatever else lies beside it."""
 INDICES = ("position_ids", "token_type_ids", "relative_position_index")
 """Buffers that some versions of transformers wrote; nothing in them is learnt."""
+_UNREADABLE = (ValueError, RuntimeError, TypeError, AttributeError, LookupError)
+"""What transformers raises for settings of other types than it takes."""
 DOWNLOAD = (
     "download 630k-audioset-fusion-best.pt from https://huggingface.co/lukewys/laion_clap, and "
     "vocab.json and merges.txt of https://huggingface.co/FacebookAI/roberta-base beside it; or the "
@@ -71,6 +78,8 @@ def _transformers(folder: Path) -> tuple[Any, Any, list[Path]]:
             f"{folder}: holds no CLAP model ({', '.join(missing) or 'no weights'} missing); "
             f"{DOWNLOAD}"
         )
+    for name in FILES:
+        _check_object(folder / name)
     from transformers import ClapFeatureExtractor, ClapModel
 
     try:
@@ -78,7 +87,7 @@ def _transformers(folder: Path) -> tuple[Any, Any, list[Path]]:
         loaded: Any = ClapModel.from_pretrained(
             folder, dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, *_UNREADABLE, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{folder}: not a checkpoint of ClapModel ({reason})") from error
     model, loading = loaded
@@ -91,7 +100,32 @@ def _transformers(folder: Path) -> tuple[Any, Any, list[Path]]:
             f"{folder}: has {len(unknown)} tensors that ClapModel has not, {unknown[0]} first; "
             "give the folder of a ClapModel alone"
         )
+    _check_numbers(weights, model.state_dict())
     return model, extractor, weights
+
+
+def _check_object(path: Path) -> None:
+    try:
+        msgspec.json.decode(path.read_bytes(), type=dict)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not settings of ClapModel ({error}); {DOWNLOAD}") from error
+
+
+def _check_numbers(weights: Sequence[Path], own: Mapping[str, Tensor]) -> None:
+    """Look at the numbers of the files, which transformers converts whatever they are."""
+    for path in weights:
+        tensors = _tensors(path)
+        used = {name: tensor for name, tensor in tensors.items() if name in own}
+        if fault := type_fault(used, own) or value_fault(used):
+            raise ValueError(f"{path}: {fault}")
+
+
+def _tensors(path: Path) -> Mapping[str, Tensor]:
+    if path.suffix != ".safetensors":
+        content: Mapping[str, Tensor] = read_pickle(path)
+        return content
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _weights(folder: Path) -> list[Path]:
@@ -110,10 +144,12 @@ def _weights(folder: Path) -> list[Path]:
             parts = sorted(
                 set(msgspec.json.decode(path.read_bytes(), type=_Index).weight_map.values())
             )
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(
                 f"{path}: not an index of weights ({error}); download it again"
             ) from error
+        if outside := [part for part in parts if not is_name(part)]:
+            raise ValueError(f"{path}: names {outside[0]!r}; allowed: files in the same folder")
         missing = [part for part in parts if not (folder / part).is_file()]
         if missing:
             raise ValueError(f"{folder}: lacks {missing[0]}, which {name} names; {DOWNLOAD}")

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from stable_audio_open.audio_models.log_mel import MelSpectrogram
 from stable_audio_open.audio_models.pickles import read_pickle
-from stable_audio_open.audio_models.shapes import check_shapes
 from stable_audio_open.audio_models.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
+from stable_audio_open.audio_models.tensors import check_tensors
+from stable_audio_open.nn.weights import type_fault
 
 SAMPLE_RATE = 48000
 SIZE = 1024
@@ -95,7 +96,7 @@ def read_laion(path: Path) -> tuple[Any, Any]:
     own = model.state_dict()
     renamed = {name: own[name] for name in COMPUTED} | rename(state)
     hint = " (names as in transformers)"
-    check_shapes(renamed, own, where=path, network="ClapModel", hint=hint)
+    check_tensors(renamed, own, where=path, network="ClapModel", hint=hint)
     model.load_state_dict(renamed)
     extractor = ClapFeatureExtractor(
         feature_size=bands,
@@ -195,4 +196,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f"{path}: holds no dictionary of tensors as LAION-CLAP saves it")
+    # Before any is cut into parts; which are to be integers, the network says later.
+    if fault := type_fault(state, state):
+        raise ValueError(f"{path}: {fault}")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from stable_audio_open.audio_models.checkpoint_hash import checkpoint_hash
 from stable_audio_open.audio_models.log_mel import MelSpectrogram
 from stable_audio_open.audio_models.musicnn.tensor_bundle import read_bundle
+from stable_audio_open.nn.weights import type_fault, value_fault
 
 SAMPLE_RATE = 16000
 HOP = 256
@@ -138,7 +139,7 @@ def load_tensors(network: Musicnn, tensors: Mapping[str, Tensor], where: object)
     """Copy a TensorFlow checkpoint into the network.
 
     Raises:
-        ValueError: A tensor is missing, left over or of another shape.
+        ValueError: A tensor is missing, left over, of another shape or type, or not finite.
     """
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -158,6 +159,8 @@ def load_tensors(network: Musicnn, tensors: Mapping[str, Tensor], where: object)
                 f"{where}: {name} is {list(renamed[name].shape)}, but the network has "
                 f"{list(tensor.shape)}"
             )
+    if fault := type_fault(renamed, wanted) or value_fault(renamed):
+        raise ValueError(f"{where}: {fault}")
     network.load_state_dict(network.state_dict() | renamed)
 
 

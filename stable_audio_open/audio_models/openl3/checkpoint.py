@@ -9,6 +9,7 @@ from torch import Tensor
 from stable_audio_open.audio_models.checkpoint_hash import checkpoint_hash
 from stable_audio_open.audio_models.openl3.keras_h5 import read_layers
 from stable_audio_open.audio_models.openl3.network import WIDTHS, OpenL3, OpenL3Embedder
+from stable_audio_open.nn.weights import type_fault, value_fault
 
 DOWNLOAD = (
     "download openl3_audio_mel256_env-v0_4_0.h5.gz or openl3_audio_mel256_music-v0_4_0.h5.gz from "
@@ -57,7 +58,7 @@ def load_network(layers: Mapping[str, Mapping[str, Tensor]], where: object) -> O
     """Return the network of Keras' layers, which have to come in the order of the network.
 
     Raises:
-        ValueError: A layer or tensor is missing, left over or of another shape.
+        ValueError: A layer or tensor is missing, left over, of another shape or type or not finite.
     """
     kinds = [NORM, CONVOLUTION] * len(WIDTHS)
     for place, (name, tensors) in enumerate(layers.items()):
@@ -72,7 +73,8 @@ def load_network(layers: Mapping[str, Mapping[str, Tensor]], where: object) -> O
     widths = [len(tensors["bias"]) for tensors in layers.values() if "kernel" in tensors]
     with torch.device("meta"):
         network = OpenL3(widths=widths)
-    shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    places = network.state_dict()
+    shapes = {name: list(tensor.shape) for name, tensor in places.items()}
     state = {
         name: torch.zeros((), dtype=torch.int64)
         for name in shapes
@@ -82,6 +84,8 @@ def load_network(layers: Mapping[str, Mapping[str, Tensor]], where: object) -> O
         module = ("norms", "convolutions")[place % 2]
         for part, tensor in tensors.items():
             name = f"{module}.{place // 2}.{OURS[part]}"
+            if fault := type_fault({f"{layer}/{part}": tensor}, {f"{layer}/{part}": places[name]}):
+                raise ValueError(f"{where}: {fault}")
             # Keras: height, width, inputs, filters.
             tensor = tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor
             if list(tensor.shape) != shapes[name]:
@@ -90,5 +94,7 @@ def load_network(layers: Mapping[str, Mapping[str, Tensor]], where: object) -> O
                     f"where OpenL3 has {shapes[name]}"
                 )
             state[name] = tensor.float().contiguous()
+    if fault := value_fault(state):
+        raise ValueError(f"{where}: {fault}")
     network.load_state_dict(state, assign=True)
     return network.requires_grad_(False)

@@ -17,8 +17,8 @@ from stable_audio_open.audio_models.panns.network import (
     panns_spectrogram,
 )
 from stable_audio_open.audio_models.pickles import read_pickle
-from stable_audio_open.audio_models.shapes import check_shapes
 from stable_audio_open.audio_models.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
+from stable_audio_open.audio_models.tensors import check_tensors
 
 CHECKPOINT = "Cnn14_DecisionLevelMax_mAP=0.385.pth"
 CLIP_CHECKPOINT = "Cnn14_mAP=0.431.pth"
@@ -93,7 +93,8 @@ def load_network(state: Mapping[str, Tensor], where: object, *, kind: type[Netwo
         kind: The class of the network.
 
     Raises:
-        ValueError: A tensor is missing, left over, of another shape or of another front end.
+        ValueError: A tensor is missing, left over, of another shape, type or front end, or not
+            finite.
     """
     state = dict(state)
     published = CLIP_CHECKPOINT if kind is Cnn14Clip else CHECKPOINT
@@ -111,9 +112,10 @@ def load_network(state: Mapping[str, Tensor], where: object, *, kind: type[Netwo
         ) from error
     with torch.device("meta"):
         network = kind(classes=classes, widths=widths, bands=bands)
-    check_shapes(state, network.state_dict(), where=where, network="Cnn14")
+    check_tensors(state, network.state_dict(), where=where, network="Cnn14")
     check_front_end(front_end, panns_spectrogram(bands), where, FRONT_END)
-    network.load_state_dict(state, assign=True)
+    single = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
+    network.load_state_dict(single, assign=True)
     return network
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stable_audio_open.audio_models.checkpoint_hash import checkpoint_hash
 from stable_audio_open.audio_models.passt.network import BANDS, FRAMES, PasstTagger
 from stable_audio_open.audio_models.pickles import read_pickle
-from stable_audio_open.audio_models.shapes import check_shapes
+from stable_audio_open.audio_models.tensors import check_tensors
 
 DOWNLOAD = (
     "download passt-s-f128-p16-s10-ap.476-swa.pt from "
@@ -55,7 +55,8 @@ def load_network(state: Mapping[str, Tensor], where: object) -> nn.Module:
     """Return hear21passt's network of a state dict.
 
     Raises:
-        ValueError: A tensor is missing, left over or of another shape, or the package is missing.
+        ValueError: A tensor is missing, left over, of another shape or type or not finite, or the
+            package is missing.
     """
     module = _package(where)
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
@@ -77,7 +78,7 @@ def load_network(state: Mapping[str, Tensor], where: object) -> nn.Module:
             distilled=True,
         )
     wanted = network.state_dict()
-    check_shapes(state, wanted, where=where, network="PaSST", hint=f"; {DOWNLOAD}")
+    check_tensors(state, wanted, where=where, network="PaSST", hint=f"; {DOWNLOAD}")
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     # Else it warns of every window.
     patches: Any = network.patch_embed

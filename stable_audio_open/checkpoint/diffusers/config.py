@@ -87,7 +87,8 @@ def class_name(folder: Path) -> str | None:
     if not path.is_file():
         return None
     value = parse_json(path.read_bytes(), source=str(path))
-    return value.get("_class_name") if isinstance(value, dict) else None
+    name = value.get("_class_name") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def read_autoencoder_config(folder: Path) -> AutoencoderModelConfig:
@@ -131,6 +132,7 @@ def read_pipeline_config(folder: Path) -> DiffusionModelConfig:
     projection = _read(folder / "projection_model" / CONFIG, ProjectionFile)
     _check_rules(_transformer_rules(file, projection), source=source)
     numbers = ("seconds_start", "seconds_total")
+    tokens = _tokens(folder)
     try:
         return DiffusionModelConfig(
             name=folder.absolute().name,
@@ -141,7 +143,7 @@ def read_pipeline_config(folder: Path) -> DiffusionModelConfig:
             conditioning=ConditioningConfig(
                 width=projection.conditioning_dim,
                 conditioners=(
-                    T5Config(id="prompt", model=TEXT_ENCODER_FOLDER, max_length=_tokens(folder)),
+                    T5Config(id="prompt", model=TEXT_ENCODER_FOLDER, max_length=tokens),
                     *(
                         NumberConfig(id=name, min=projection.min_value, max=projection.max_value)
                         for name in numbers
@@ -232,6 +234,8 @@ def _check_exportable(config: DiffusionModelConfig) -> None:
     ids = tuple(part.id for part in parts.conditioners)
     ranges = [(part.min, part.max) for part in parts.conditioners if isinstance(part, NumberConfig)]
     numbers = ("seconds_start", "seconds_total")
+    transformer = config.transformer
+    half = transformer.width // transformer.heads // 2
     for path, value, expected in (
         ("autoencoder.scale", config.autoencoder.scale, 1.0),
         ("autoencoder.encoder.channels", encoder.channels, twice),
@@ -243,7 +247,8 @@ def _check_exportable(config: DiffusionModelConfig) -> None:
         ("conditioning.global", parts.global_, numbers),
         ("conditioning.conditioners[2].min", ranges[-1][0], ranges[0][0]),
         ("conditioning.conditioners[2].max", ranges[-1][1], ranges[0][1]),
-        ("transformer.context_width", config.transformer.context_width, parts.width),
+        ("transformer.context_width", transformer.context_width, parts.width),
+        ("transformer.rotated", transformer.rotated_features, half),
     ):
         if value != expected:
             raise ConfigError(
@@ -275,7 +280,10 @@ def _tokens(folder: Path) -> int:
     path = folder / "tokenizer" / TOKENIZER_CONFIG
     if not path.is_file():
         return TOKENS
-    value = parse_json(path.read_bytes(), source=str(path)).get("model_max_length")
+    settings = parse_json(path.read_bytes(), source=str(path))
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: $: {found(settings)}; allowed: an object")
+    value = settings.get("model_max_length")
     # A tokenizer without a limit says 10^30.
     return value if isinstance(value, int) and 0 < value < 10**6 else TOKENS
 

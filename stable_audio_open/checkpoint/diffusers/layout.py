@@ -9,8 +9,8 @@ from stable_audio_open.checkpoint.diffusers.config import (
     read_pipeline_config,
 )
 from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, KeyRow, Leaf, expand
+from stable_audio_open.checkpoint.sharded import read_weights
 from stable_audio_open.checkpoint.source import Checkpoint
-from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
 from stable_audio_open.config.autoencoder import AutoencoderConfig
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig
@@ -90,7 +90,7 @@ def autoencoder_keys(config: AutoencoderConfig) -> KeyMap:
 
 def transformer_keys(config: TransformerConfig) -> KeyMap:
     """Return the names of the tensors in `transformer/`; rotary frequencies are not stored."""
-    rotated = config.width // config.heads // 2
+    rotated = config.rotated_features
     return KeyMap(
         tuple(expand(TRANSFORMER_ROWS, KINDS, blocks=config.depth)),
         {"rotary.inverse_frequencies": RotaryEmbedding(rotated=rotated).inverse_frequencies},
@@ -127,10 +127,8 @@ def is_autoencoder_folder(folder: Path) -> bool:
 def read_autoencoder(folder: Path) -> Checkpoint:
     """Read the folder `vae/` alone."""
     config = read_autoencoder_config(folder)
-    weights = _weights(folder)
-    return Checkpoint(
-        config, read_tensors(weights).tensors, weights, autoencoder_keys(config.autoencoder)
-    )
+    path, tensors = read_weights(folder, WEIGHTS)
+    return Checkpoint(config, tensors, path, autoencoder_keys(config.autoencoder))
 
 
 def read_diffusers(folder: Path) -> Checkpoint:
@@ -144,7 +142,7 @@ def read_diffusers(folder: Path) -> Checkpoint:
     tensors = {
         f"{part}/{name}": tensor
         for part in PARTS
-        for name, tensor in read_tensors(_weights(folder / part)).tensors.items()
+        for name, tensor in read_weights(folder / part, WEIGHTS)[1].items()
     }
     text_encoder, tokenizer = folder / "text_encoder", folder / "tokenizer"
     return Checkpoint(
@@ -155,10 +153,3 @@ def read_diffusers(folder: Path) -> Checkpoint:
         text_encoder if text_encoder.is_dir() else None,
         tokenizer if tokenizer.is_dir() else None,
     )
-
-
-def _weights(folder: Path) -> Path:
-    for name in WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    raise CheckpointError(f"{folder}: found no weights; allowed: {' or '.join(WEIGHTS)}")

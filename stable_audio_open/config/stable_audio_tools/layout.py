@@ -22,6 +22,13 @@ from stable_audio_open.config.fields import (
 OnlyTrue = Annotated[bool, Meta(extra={"supported": (True,)})]
 OnlyFalse = Annotated[bool, Meta(extra={"supported": (False,)})]
 OnlyZero = Annotated[float, Meta(extra={"supported": (0,)})]
+LEAST_ROTATED = 32
+"""Features of each head that stable-audio-tools rotates at least; from heads of 64 on, half."""
+T5_NAMES = (
+    *("t5-small", "t5-base", "t5-large", "t5-3b", "t5-11b", "google/flan-t5-small"),
+    *("google/flan-t5-base", "google/flan-t5-large", "google/flan-t5-xl", "google/flan-t5-xxl"),
+)
+"""Text encoders that stable-audio-tools takes; it downloads them."""
 NoNames = Annotated[tuple[str, ...], Meta(max_length=0)]
 NoSettings = Annotated[dict[str, Any], Meta(max_length=0)]
 
@@ -275,7 +282,8 @@ class DiffusionCondFile(
     sample_rate: Positive
     audio_channels: Annotated[int, Meta(ge=1, le=2)]
     model: DiffusionCondModel
-    training: DiffusionCondTraining | UnsetType = UNSET
+    training: Any = UNSET
+    """A `DiffusionCondTraining`, where the program that wrote it trains as we do."""
 
 
 class AutoencoderFile(

@@ -36,12 +36,20 @@ Rule = tuple[str, int | UnsetType, int, str]
 """Path, value found there, value that it must have, what that value is."""
 
 
-def from_stable_audio_tools(obj: dict[str, Any], *, source: str) -> ModelConfig:
+def from_stable_audio_tools(
+    obj: dict[str, Any], *, source: str, for_training: bool = True
+) -> ModelConfig:
     """Translate the JSON value of a `model_config.json` or `vae_config.json`.
 
     The file says nothing about its name (the stem of `source` is taken) and about recordings,
     trainer and checkpoints (they stay unset). The training section of an autoencoder alone is
     not translated, which is logged.
+
+    Args:
+        obj: The value.
+        source: The file, for messages.
+        for_training: Refuse a training section that cannot be translated. A model that was trained
+            in another way is the same model: without this it is left out, which is logged.
 
     Raises:
         ConfigError: For anything that the modules here do not support, with its JSON path.
@@ -51,7 +59,31 @@ def from_stable_audio_tools(obj: dict[str, Any], *, source: str) -> ModelConfig:
     name = Path(source).stem or source
     if isinstance(file, layout.AutoencoderFile):
         return _autoencoder_file(file, name=name, source=source)
-    return _diffusion_file(file, name=name, source=source)
+    config = _diffusion_file(file, name=name, source=source)
+    if file.training is UNSET:
+        return config
+    try:
+        return _with_training(config, file.training, source=source)
+    except ConfigError as error:
+        if for_training:
+            raise
+        logger.warning(
+            "%s: how the model was trained is not translated; left out: $.training (%s)",
+            source,
+            str(error).removeprefix(f"{source}: "),
+        )
+        return config
+
+
+def _with_training(
+    config: DiffusionModelConfig, value: Any, *, source: str
+) -> DiffusionModelConfig:
+    check(value, type_info(layout.DiffusionCondTraining), source=source, path="$.training")
+    file = msgspec.convert(value, layout.DiffusionCondTraining)
+    try:
+        return msgspec.structs.replace(config, training=_training(file))
+    except ValueError as error:
+        raise ConfigError(f"{source}: $: {error}") from error
 
 
 def _diffusion_file(
@@ -87,6 +119,7 @@ def _diffusion_file(
             heads=dit.num_heads,
             context_width=dit.cond_token_dim,
             global_width=dit.global_cond_dim,
+            rotated=_rotated(dit.embed_dim // dit.num_heads),
         )
         path = "$"
         return DiffusionModelConfig(
@@ -101,10 +134,23 @@ def _diffusion_file(
             ),
             conditioning=native_conditioning,
             transformer=transformer,
-            training=None if file.training is UNSET else _training(file.training),
         )
     except ValueError as error:
         raise ConfigError(f"{source}: {path}: {error}") from error
+
+
+def _rotated(head_width: int) -> int | None:
+    """Return how many features of a head are rotated, None for half of them.
+
+    stable-audio-tools rotates half of a head and at least 32; of narrower heads it cannot rotate
+    any.
+    """
+    if head_width < layout.LEAST_ROTATED:
+        raise ValueError(
+            f"`embed_dim` / `num_heads` is {head_width}; allowed: at least {layout.LEAST_ROTATED}, "
+            "which are rotated whatever the width of a head"
+        )
+    return layout.LEAST_ROTATED if head_width < 2 * layout.LEAST_ROTATED else None
 
 
 def _autoencoder_file(

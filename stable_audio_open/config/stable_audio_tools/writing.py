@@ -44,6 +44,13 @@ def to_stable_audio_tools(config: ModelConfig) -> dict[str, Any]:
 
 def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
     autoencoder, dit = config.autoencoder, config.transformer
+    rotated = max(dit.width // dit.heads // 2, layout.LEAST_ROTATED)
+    if dit.rotated_features != rotated:
+        raise ConfigError(
+            f"{config.name}: $.transformer.rotated: found {dit.rotated_features} of the "
+            f"{dit.width // dit.heads} features of a head; allowed: {rotated} (stable-audio-tools "
+            f"rotates half of a head, and at least {layout.LEAST_ROTATED})"
+        )
     left_out = ["name", "data"]
     if config.training is not None:
         run = "trainer", "batch_size", "autoencoder", "initialize", "activation_checkpointing"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.checkpoint.lora import adapter_names
+from stable_audio_open.checkpoint.lora.adapter import adapter_names
 from stable_audio_open.evaluation.generations.folder import SUFFIX
 from stable_audio_open.evaluation.generations.sets import (
     GenerationSettings,

@@ -1,0 +1,84 @@
+"""The files of a text encoder in transformers' layout: of which types, and whether all are used.
+
+transformers converts numbers of any type without a word, and passes over what it does not know.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from stable_audio_open.checkpoint.sharded import find_weights, read_weights
+from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.config.values.json_text import parse_json
+from stable_audio_open.nn.weights import type_fault, value_fault
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""transformers reads the first that is there, whatever else lies beside it."""
+
+SETTINGS = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
+
+OTHER_HALF = ("decoder.", "lm_head.")
+"""Beginnings of what a whole T5 has besides its encoder."""
+
+PREFIX = "transformer."
+"""What classes around a T5 put before its names; transformers takes it away."""
+
+
+TIED = ("shared.weight", "encoder.embed_tokens.weight")
+"""T5's embedding under its two names."""
+
+
+class TextEncoderFile(NamedTuple):
+    """Weights of a T5 encoder."""
+
+    path: Path
+    """The file, or the index of its shards."""
+    names: tuple[str, ...]
+    """Its tensors, without those of a decoder or head."""
+    variant: str | None
+    """Such as fp16; None for the weights as such."""
+    untied: bool
+    """Whether its embedding is there twice, with different numbers."""
+
+
+def read_text_encoder(folder: Path) -> TextEncoderFile:
+    """Check the files in a folder. Of a whole T5, decoder and head are passed over.
+
+    Raises:
+        CheckpointError: When there are no weights, or one is of a type that no weights have or not
+            finite.
+        ValueError: When a file of settings is not one.
+    """
+    for name in SETTINGS:
+        path = folder / name
+        if path.is_file() and not isinstance(parse_json(path.read_bytes(), source=str(path)), dict):
+            raise CheckpointError(f"{path}: found other JSON than an object")
+    path, found = read_weights(folder, WEIGHTS)
+    tensors = {name.removeprefix(PREFIX): tensor for name, tensor in found.items()}
+    used = {name: tensor for name, tensor in tensors.items() if not name.startswith(OTHER_HALF)}
+    fault = type_fault(used, dict.fromkeys(used, torch.empty(0))) or value_fault(used)
+    if fault:
+        raise CheckpointError(f"{path}: {fault}")
+    first, second = (used.get(name) for name in TIED)
+    untied = first is not None and second is not None and not torch.equal(first, second)
+    chosen = find_weights((file.name for file in folder.iterdir()), WEIGHTS)
+    variant = None if chosen is None else chosen.variant
+    return TextEncoderFile(path, tuple(used), variant, untied=untied)
+
+
+def check_all_used(file: TextEncoderFile, encoder: Any) -> None:
+    """Refuse a file with tensors that the T5 encoder which was loaded from it does not use.
+
+    Raises:
+        CheckpointError: There are some.
+    """
+    own = encoder.state_dict()
+    unused = [name for name in file.names if name not in own]
+    if unused:
+        more = f" and {len(unused) - 1} more" if unused[1:] else ""
+        raise CheckpointError(f"{file.path}: no part of a T5 encoder uses {unused[0]}{more}")
+    if file.untied and encoder.config.tie_word_embeddings:
+        raise CheckpointError(
+            f"{file.path}: {' and '.join(TIED)} differ, and are one tensor by the configuration"
+        )
