@@ -25,7 +25,7 @@ def autoencoder_data(run: AutoencoderRun, faults: Faults | None = None) -> Audio
     """Return batches of random crops; unreadable recordings go to `faults` where it is given."""
     config, training, data = run.config, run.training, run.data
 
-    def dataset(manifest: str, faults: Faults | None) -> CropDataset:
+    def dataset(manifest: str) -> CropDataset:
         return CropDataset(
             recordings=run.manifests.read(data.path, manifest),
             folder=Path(data.path),
@@ -37,8 +37,8 @@ def autoencoder_data(run: AutoencoderRun, faults: Faults | None = None) -> Audio
             faults=faults,
         )
 
-    validation = dataset(data.validation, None) if data.validation else None
-    return _data_module(run, dataset(data.manifest, faults), validation)
+    validation = dataset(data.validation) if data.validation else None
+    return _data_module(run, dataset(data.manifest), validation)
 
 
 def diffusion_data(
@@ -63,7 +63,7 @@ def diffusion_data(
                 held_out = replace(data, path=data.validation)
             case _:
                 assert_never(data)
-        validation = _windows(run, _encoded(run, held_out, autoencoder, None))
+        validation = _windows(run, _encoded(run, held_out, autoencoder, faults))
     return _data_module(run, _windows(run, encoded), validation)
 
 
@@ -165,7 +165,8 @@ def new_faults(run: TrainingRun) -> Faults:
     data = run.data
     match data:
         case FolderConfig():
-            count = len(run.manifests.read(data.path, data.manifest))
+            listed = [data.manifest, *filter(None, [data.validation])]
+            count = sum(len(run.manifests.read(data.path, manifest)) for manifest in listed)
             most = data.most_unusable
         case ShardsConfig():
             # They were left out when the shards were written.

@@ -33,6 +33,8 @@ def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None
     from transformers import AutoTokenizer, T5EncoderModel
 
     name = os.fspath(source)
+    for folder in filter(None, (source, tokenizer)):
+        refuse_what_is_no_file(Path(folder))
     try:
         tokens: Any = AutoTokenizer.from_pretrained(source if tokenizer is None else tokenizer)
         with _quiet() if Path(source).is_dir() else nullcontext():

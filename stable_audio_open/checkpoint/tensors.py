@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from stable_audio_open.files.special import SpecialFileError, refuse_special_inside
+
 TENSOR_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 _CUT_SHORT = "is truncated or not a checkpoint; copy or download it again"
@@ -23,6 +25,18 @@ _UNREADABLE = (
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used: one line with file, fault and remedy."""
+
+
+def refuse_what_is_no_file(path: Path) -> None:
+    """Check that neither a checkpoint nor a file in its folder is a pipe, a socket or a device.
+
+    Raises:
+        CheckpointError: One is: reading it could wait for ever.
+    """
+    try:
+        refuse_special_inside(path, suffixes=(*TENSOR_SUFFIXES, ".json", ".model"))
+    except SpecialFileError as error:
+        raise CheckpointError(str(error)) from error
 
 
 class TensorFile(NamedTuple):
@@ -41,6 +55,7 @@ def read_tensors(path: Path) -> TensorFile:
     Raises:
         CheckpointError: When the file is missing, damaged, or needs to run code to be read.
     """
+    refuse_what_is_no_file(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     if path.suffix == ".safetensors":
@@ -56,6 +71,7 @@ def read_header(path: Path) -> dict[str, Any]:
     """Read what a file says about itself, and for safetensors no tensor at all."""
     if path.suffix != ".safetensors":
         return read_tensors(path).header
+    refuse_what_is_no_file(path)
     return _safetensors_header(path)
 
 

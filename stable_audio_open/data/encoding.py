@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.files import AudioFileError, read_audio
 
 
 @runtime_checkable
@@ -78,8 +78,7 @@ def encode_recording(
         window_samples: The diffusion model's window.
 
     Raises:
-        AudioFileError: The recording cannot be read.
-        ValueError: Its latents are not finite.
+        AudioFileError: The recording cannot be read, or its latents are not finite.
     """
     audio = read_audio(source, sample_rate=autoencoder.sample_rate, channels=channels)
     hop = autoencoder.downsampling
@@ -89,7 +88,7 @@ def encode_recording(
     weight = next((w for w in autoencoder.state_dict().values() if w.is_floating_point()), samples)
     latents = autoencoder.encode(samples.to(weight))[0].float().cpu()
     if not torch.isfinite(latents).all():
-        raise ValueError(
+        raise AudioFileError(
             f"{source}: its latents are NaN or infinite; use dtype float32 or another autoencoder"
         )
     return Encoded(latents.contiguous(), audio.duration)

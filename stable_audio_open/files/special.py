@@ -34,17 +34,22 @@ def refuse_special(path: Path) -> None:
             )
 
 
-def refuse_special_inside(folder: Path, *, depth: int = 2) -> None:
-    """Check a path and, where it is a folder, what lies in it.
+def refuse_special_inside(path: Path, *, suffixes: tuple[str, ...], depth: int = 2) -> None:
+    """Check a path and, where it is a folder, the files of some kinds in it.
 
     Args:
-        folder: A folder or file.
+        path: A folder or file.
+        suffixes: Ends of the names that are checked in folders: those of what is read there.
         depth: Levels of folders that are looked into.
 
     Raises:
         SpecialFileError: Naming the first pipe, socket or device.
     """
-    refuse_special(folder)
-    if depth and folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            refuse_special_inside(path, depth=depth - 1)
+    refuse_special(path)
+    if not path.is_dir():
+        return
+    for inside in sorted(path.iterdir()):
+        if inside.name.endswith(suffixes):
+            refuse_special(inside)
+        elif depth > 1 and inside.is_dir():
+            refuse_special_inside(inside, suffixes=suffixes, depth=depth - 1)

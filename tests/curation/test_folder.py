@@ -145,7 +145,7 @@ def test_unreadable_audio_is_told_with_the_reason(tmp_path: Path) -> None:
         assert "the file is truncated" in reasons.pop(f"cut.{suffix}")
     assert {name: reason.removeprefix(f"{tmp_path}/") for name, reason in reasons.items()} == {
         "text.wav": "text.wav: not a readable audio file (Format not recognised); use WAV, FLAC, "
-        "Ogg or MP3",
+        "Ogg, MP3 or AIFF",
         "zero.wav": "zero.wav: the file is empty (0 bytes); download or export it again",
         "link.wav": "link.wav: no such file; check the path",
         "pipe.wav": "not a file; leave it out",
