@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import torch
 
 from stable_audio_open.builders.model import TextEncoder
+from stable_audio_open.checkpoint.tensors import refuse_what_is_no_file
 
 T5_VOCABULARY = 32128
 
@@ -33,7 +34,7 @@ def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None
     from transformers import AutoTokenizer, T5EncoderModel
 
     name = os.fspath(source)
-    for folder in filter(None, (source, tokenizer)):
+    for folder in (source, source if tokenizer is None else tokenizer):
         refuse_what_is_no_file(Path(folder))
     try:
         tokens: Any = AutoTokenizer.from_pretrained(source if tokenizer is None else tokenizer)
