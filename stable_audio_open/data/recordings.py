@@ -8,6 +8,7 @@ from stable_audio_open.data.manifest import Recording, read_manifest
 from stable_audio_open.files.inside import is_inside, is_name
 from stable_audio_open.files.special import refuse_special
 from stable_audio_open.files.tars import ArchiveError, members
+from stable_audio_open.files.text import not_utf8
 from stable_audio_open.manifest import INDEX, SetIndex, SetShard
 
 AGAIN = "copy the set again, or build it again with `stable-audio-open curate build --form shards`"
@@ -146,9 +147,11 @@ _decoder = msgspec.json.Decoder(_Described)
 
 
 def _decode(content: bytes, where: str) -> _Described:
+    if fault := not_utf8(content):
+        raise ValueError(f"{where}: {fault}")
     try:
         one = _decoder.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         allowed = ", ".join(_Described.__struct_fields__)
         raise ValueError(f"{where}: {error}; the fields are {allowed}") from error
     if not one.caption.strip():

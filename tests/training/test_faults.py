@@ -86,16 +86,17 @@ def damaged(recordings: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_batches_of_nothing_but_damage_do_not_end_a_run(
     autoencoder_run: AutoencoderModelConfig, change: Change, damaged: Path, tmp_path: Path
 ) -> None:
     """Ten crops, one each batch, two of them damaged: in each epoch, and in each validation."""
     config = change(
-        autoencoder_run, output=str(tmp_path), name="some", max_steps=20, validate_every=10
+        autoencoder_run, output=str(tmp_path), name="some", max_steps=10, validate_every=5
     )
     config = on(config, damaged, most=0.5)
     data = msgspec.structs.replace(config.data, validation="validation.jsonl")
     training = msgspec.structs.replace(config.training, batch_size=1)
     last = run_training(msgspec.structs.replace(config, data=data, training=training))
-    assert torch.load(last, weights_only=True)["global_step"] == 20
+    assert torch.load(last, weights_only=True)["global_step"] == 10
     assert named(tmp_path / "some") == {"bass.wav", "deep.wav"}
