@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from stable_audio_open.audio.containers.flac import last_sample
 from stable_audio_open.audio.files import AudioFileError, audio_blocks, audio_info, read_audio
 
 FRAMES = 20_000
@@ -118,6 +119,53 @@ def test_a_flac_from_a_pipe_is_counted(tmp_path: Path) -> None:
     assert torch.equal(read_audio(path, start=0.2).samples, whole[..., 8820:])
 
 
+@pytest.mark.parametrize("claimed", [1, 15_000, FRAMES - 1])
+def test_a_flac_that_is_longer_than_its_header_says_is_read_whole(
+    tmp_path: Path, claimed: int
+) -> None:
+    """libsndfile stops where the header says."""
+    content = bytearray(written("FLAC"))
+    whole = read_audio(saved(tmp_path, bytes(content))).samples
+    content[22:26] = struct.pack(">I", claimed)
+    for tag in (b"", b"TAG" + bytes(125)):
+        path = saved(tmp_path, bytes(content) + tag)
+        assert audio_info(path).frames == FRAMES
+        assert torch.equal(read_audio(path).samples, whole)
+    content[22:26] = bytes(4)
+    with pytest.raises(AudioFileError, match=r"its length was never written, and it cannot be de"):
+        audio_info(saved(tmp_path, bytes(content) + b"no frame"))
+
+
+@pytest.mark.parametrize(
+    ("rate", "subtype", "channels", "frames"),
+    [
+        (44100, "PCM_24", 2, 4096 * 3),
+        (8000, "PCM_S8", 1, 1),
+        (96000, "PCM_16", 2, 4096 * 200 + 7),
+        (12345, "PCM_16", 6, 4096 * 130 + 300),
+    ],
+)
+def test_the_last_frame_of_a_flac_is_found(
+    tmp_path: Path, rate: int, subtype: str, channels: int, frames: int
+) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noise(frames, channels), rate, format="FLAC", subtype=subtype)
+    content = buffer.getvalue()
+    assert last_sample(content[-(1 << 17) :], fixed=4096) == frames
+    assert last_sample(content[:-1], fixed=4096) is None
+    assert audio_info(saved(tmp_path, content)).frames == frames
+
+
+def test_two_flacs_in_a_row_are_refused(tmp_path: Path) -> None:
+    buffers = [io.BytesIO(), io.BytesIO()]
+    for buffer, frames in zip(buffers, (FRAMES, 2 * FRAMES), strict=True):
+        soundfile.write(buffer, noise(frames), 44100, format="FLAC")
+    short, long = (buffer.getvalue() for buffer in buffers)
+    for content in (short + long, long + short):
+        with pytest.raises(AudioFileError, match=r"a.bin: the file is truncated"):
+            read_audio(saved(tmp_path, content))
+
+
 @pytest.mark.parametrize("kind", ["FLAC", "OGG"])
 def test_a_length_that_the_file_cannot_hold_takes_no_memory(tmp_path: Path, kind: str) -> None:
     content = bytearray(written(kind))
@@ -128,8 +176,9 @@ def test_a_length_that_the_file_cannot_hold_takes_no_memory(tmp_path: Path, kind
         content[page + 6 : page + 14] = struct.pack("<Q", 1 << 40)
         content[page + 22 : page + 26] = bytes(4)
         content[page + 22 : page + 26] = struct.pack("<I", ogg_checksum(bytes(content[page:])))
+    if kind == "FLAC":
+        content += b"no frame"
     path = saved(tmp_path, bytes(content))
-    assert audio_info(path).frames > 1 << 34
     with pytest.raises(AudioFileError, match=r"a.bin: the file is truncated[^\n]*again$"):
         read_audio(path)
 
