@@ -19,7 +19,9 @@ FORKS = "._"
 """Start of the names that macOS gives to what other systems cannot keep of a file."""
 
 
-def audio_files(root: Path, *, loops: list[Path] | None = None) -> Iterator[Path]:
+def audio_files(
+    root: Path, *, loops: list[Path] | None = None, tell: bool = True
+) -> Iterator[Path]:
     """Yield all files below `root` that are named as audio, in the order of their names.
 
     Linked folders are followed, after the others; each folder is read once, so that loops end. A
@@ -29,6 +31,7 @@ def audio_files(root: Path, *, loops: list[Path] | None = None) -> Iterator[Path
         root: The folder.
         loops: Gets the links that lead to a folder above them, or to themselves under a name that
             is not of audio.
+        tell: Say what was left out.
 
     Raises:
         OSError: `root` is not a folder, or one below cannot be read.
@@ -64,7 +67,7 @@ def audio_files(root: Path, *, loops: list[Path] | None = None) -> Iterator[Path
                 left_out[path.suffix.lower() or "without a suffix"] += 1
             elif entry.name.startswith(FORKS):
                 left_out[f"{FORKS}* of macOS"] += 1
-    if left_out:
+    if left_out and tell:
         kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common())
         logger.warning("%s: left out %s; recordings are %s", root, kinds, ", ".join(SUFFIXES))
 

@@ -69,14 +69,14 @@ def ingest(
     noted = f"; {counts.notes} notes in {output / NOTES}" if counts.notes else ""
     echo(f"{output}: {counts.records} records, {counts.with_file} with a file{rejected}{noted}")
     if not counts.records:
-        raise ValueError(f"{output}: no row could be used; {_why_none(kind, sources, rejected)}")
+        raise ValueError(f"{output}: no row could be used; {_why_none(kind, sources, output)}")
 
 
-def _why_none(kind: Kind, sources: list[Path], rejected: str) -> str:
+def _why_none(kind: Kind, sources: list[Path], output: Path) -> str:
     from stable_audio_open.audio.paths import SUFFIXES
 
-    if rejected:
-        return rejected.removeprefix("; ")
+    if (output / REJECTS).stat().st_size:
+        return f"see {output / REJECTS}"
     lacking = f"recordings ({', '.join(SUFFIXES)})" if kind == "folder" else "rows"
     return f"{', '.join(map(str, sources))}: no {lacking} there"
 
