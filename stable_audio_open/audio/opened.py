@@ -163,8 +163,8 @@ def _frames(path: Path, file: soundfile.SoundFile, found: Layout) -> int:
                 f"{path}: {found.frames} samples are there and {frames} could be read (MPEG of "
                 "layer I or II with a variable bit rate); convert it to WAV or FLAC"
             )
-        if found.frames < frames < found.frames + LONGEST_BLOCK:
-            frames = found.frames
+        if frames < found.frames + LONGEST_BLOCK or file.format == "MP3":
+            frames = min(frames, found.frames)
     if frames <= 0:
         raise AudioFileError(f"{path}: holds no audio (0 samples); leave it out")
     return frames

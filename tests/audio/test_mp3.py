@@ -192,6 +192,22 @@ def test_joined_files_of_two_kinds_are_refused(tmp_path: Path) -> None:
         audio_info(saved(tmp_path, mp3(44100) + mp3(48000)))
 
 
+@pytest.mark.parametrize(("second_byte", "per_frame"), [(0xFF, 384), (0xFD, 1152), (0xF5, 1152)])
+def test_the_other_layers(tmp_path: Path, second_byte: int, per_frame: int) -> None:
+    """Silence in layers I and II, and II of MPEG-2; libsndfile goes by the first bit rate."""
+
+    def frames(count: int, bits: int) -> bytes:
+        header = bytes([0xFF, second_byte, bits << 4, 0])
+        return count * header.ljust(TABLE[second_byte << 8 | bits << 4][0], b"\0")
+
+    for content in (frames(200, 9), frames(100, 4) + frames(100, 12)):
+        assert samples(tmp_path, content).shape == (2, 200 * per_frame)
+    with pytest.raises(
+        AudioFileError, match=r"with a variable bit rate.; convert it to WAV or FLAC"
+    ):
+        audio_info(saved(tmp_path, frames(100, 12) + frames(100, 4)))
+
+
 def test_a_file_that_was_changed_is_looked_at_again(tmp_path: Path) -> None:
     content = mp3()
     bare = content[frame_starts(content)[1] :]
