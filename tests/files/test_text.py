@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.files.names import as_on_disk, composed
 from stable_audio_open.files.text import MARK, not_utf8, open_table, text_lines
+from stable_audio_open.files.unicode_names import as_on_disk, composed
 
 NFC, NFD = "Gl\u00f6ckchen", "Glo\u0308ckchen"
 
