@@ -15,6 +15,8 @@ SUFFIXES = (
 """Ends of the names of files that `read_audio` reads."""
 COMPANIONS = (".json", ".jsonl", ".csv", ".html", ".tar")
 """Ends of the names of what this library reads or writes beside recordings."""
+SHOWN = 8
+"""Kinds of other files that are named."""
 FORKS = "._"
 """Start of the names that macOS gives to what other systems cannot keep of a file."""
 
@@ -68,8 +70,11 @@ def audio_files(
             elif entry.name.startswith(FORKS):
                 left_out[f"{FORKS}* of macOS"] += 1
     if left_out and tell:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common())
-        logger.warning("%s: left out %s; recordings are %s", root, kinds, ", ".join(SUFFIXES))
+        kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common(SHOWN))
+        more = left_out.total() - sum(count for _, count in left_out.most_common(SHOWN))
+        others = f" and {more} of other kinds" if more else ""
+        allowed = ", ".join(SUFFIXES)
+        logger.warning("%s: left out %s%s; recordings are %s", root, kinds, others, allowed)
 
 
 def is_named_as_audio(name: str) -> bool:

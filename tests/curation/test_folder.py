@@ -265,6 +265,10 @@ def test_all_that_is_read_counts_and_the_rest_is_told(
     assert told.startswith(
         f"{tmp_path}: left out 2 .m4a, 1 ._* of macOS, 1 .txt, 1 without a suffix; recordings are "
     )
+    for number in range(9):
+        (tmp_path / f"a.{number}").touch()
+    list(audio_files(tmp_path))
+    assert " and 5 of other kinds; recordings are " in caplog.records[-1].getMessage()
 
 
 def test_a_sidecar_with_a_mark_and_in_the_other_form(tmp_path: Path) -> None:
