@@ -5,6 +5,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
+"""Samples per second of anything that is sound; others take memory without end, or end soxr."""
+
 
 def resampled_length(length: int, from_rate: int, to_rate: int) -> int:
     """Number of samples that `length` samples become: length * to_rate / from_rate, rounded up."""
@@ -17,11 +20,16 @@ def resample(
     """Return the audio at `to_rate` (soxr, high quality: about 120 dB below the pass band's peak).
 
     The result has `resampled_length` samples; it is on the CPU, in float32.
+
+    Raises:
+        ValueError: A rate lies outside of 1 kHz to 768 kHz.
     """
-    if from_rate <= 0 or to_rate <= 0:
-        raise ValueError(
-            f"sample rates must be positive, got {from_rate} and {to_rate}; 44100 is usual"
-        )
+    for rate in (from_rate, to_rate):
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise ValueError(
+                f"sample rates must lie within {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {rate}; "
+                "44100 is usual"
+            )
     if from_rate == to_rate:
         return samples
     length = resampled_length(samples.shape[-1], from_rate, to_rate)

@@ -6,14 +6,19 @@ network's module is imported when it is loaded.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from stable_audio_open.audio_models.clip_tagger import ClipTagger
 from stable_audio_open.audio_models.embedder import Embedder, JointEmbedder
 from stable_audio_open.audio_models.tagger import Tagger
+from stable_audio_open.files.special import refuse_special_inside
 from stable_audio_open.nn.device import find_device
 
 Model = TypeVar("Model", covariant=True)
+
+WEIGHTS = (".pt", ".pth", ".bin", ".h5", ".safetensors", ".json", ".csv", ".index")
+"""Ends of the names of files that models are read from."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Role(Generic[Model]):
         kind, colon, weights = name.partition(":")
         entry = self.entries.get(kind)
         if entry is not None and entry.takes(colon, weights):
+            if weights:
+                refuse_special_inside(Path(weights), suffixes=WEIGHTS)
             return entry.load(weights, device)
         if self.lacking is not None and entry is None and kind in EMBEDDERS.entries:
             raise ValueError(f"{name}: {self.lacking}; use {' or '.join(self.forms)}")

@@ -26,7 +26,7 @@ def autoencoder_data(run: AutoencoderRun, faults: Faults | None = None) -> Audio
     """Return batches of random crops; unreadable recordings go to `faults` where it is given."""
     config, training, data = run.config, run.training, run.data
 
-    def dataset(manifest: str, faults: Faults | None, polarity_flip: float) -> CropDataset:
+    def dataset(manifest: str, polarity_flip: float) -> CropDataset:
         return CropDataset(
             recordings=run.manifests.read(data.path, manifest),
             folder=Path(data.path),
@@ -41,8 +41,8 @@ def autoencoder_data(run: AutoencoderRun, faults: Faults | None = None) -> Audio
         )
 
     # Validation is of recordings as they are; their loudness is what the model is trained for.
-    validation = dataset(data.validation, None, 0.0) if data.validation else None
-    return _data_module(run, dataset(data.manifest, faults, data.polarity_flip), validation)
+    validation = dataset(data.validation, 0.0) if data.validation else None
+    return _data_module(run, dataset(data.manifest, data.polarity_flip), validation)
 
 
 def diffusion_data(
@@ -67,7 +67,7 @@ def diffusion_data(
                 held_out = replace(data, path=data.validation)
             case _:
                 assert_never(data)
-        validation = _windows(run, _encoded(run, held_out, autoencoder, None))
+        validation = _windows(run, _encoded(run, held_out, autoencoder, faults))
     return _data_module(run, _windows(run, encoded), validation)
 
 
@@ -171,7 +171,8 @@ def new_faults(run: TrainingRun) -> Faults:
     data = run.data
     match data:
         case FolderConfig():
-            count = len(run.manifests.read(data.path, data.manifest))
+            listed = [data.manifest, *filter(None, [data.validation])]
+            count = sum(len(run.manifests.read(data.path, manifest)) for manifest in listed)
             most = data.most_unusable
         case ShardsConfig():
             # They were left out when the shards were written.

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import torch
 
 from stable_audio_open.builders.model import TextEncoder
+from stable_audio_open.checkpoint.tensors import refuse_what_is_no_file
 from stable_audio_open.checkpoint.text_encoder import check_all_used, read_text_encoder
 
 T5_VOCABULARY = 32128
@@ -35,6 +36,8 @@ def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None
     from transformers import AutoTokenizer, T5EncoderModel
 
     name, folder = os.fspath(source), Path(source)
+    for place in (source, source if tokenizer is None else tokenizer):
+        refuse_what_is_no_file(Path(place))
     try:
         file = read_text_encoder(folder) if folder.is_dir() else None
         tokens: Any = AutoTokenizer.from_pretrained(source if tokenizer is None else tokenizer)

@@ -6,7 +6,7 @@ from stable_audio_open.checkpoint import native
 from stable_audio_open.checkpoint import stable_audio_tools as sat
 from stable_audio_open.checkpoint.diffusers import layout as diffusers
 from stable_audio_open.checkpoint.source import Checkpoint
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.tensors import CheckpointError, refuse_what_is_no_file
 
 
 def read_checkpoint(path: Path, *, use_ema: bool = True) -> Checkpoint:
@@ -23,6 +23,7 @@ def read_checkpoint(path: Path, *, use_ema: bool = True) -> Checkpoint:
         CheckpointError: When the layout is unknown or the weights cannot be read.
         ConfigError: When the configuration cannot be read.
     """
+    refuse_what_is_no_file(path)
     if path.is_dir():
         return _read_folder(path, use_ema=use_ema)
     if native.is_native_file(path):

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from stable_audio_open.files.special import SpecialFileError, refuse_special_inside
 from stable_audio_open.files.zips import damaged_part
 
 TENSOR_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -25,6 +26,18 @@ _UNREADABLE = (
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used: one line with file, fault and remedy."""
+
+
+def refuse_what_is_no_file(path: Path) -> None:
+    """Check that neither a checkpoint nor a file in its folder is a pipe, a socket or a device.
+
+    Raises:
+        CheckpointError: One is: reading it could wait for ever.
+    """
+    try:
+        refuse_special_inside(path, suffixes=(*TENSOR_SUFFIXES, ".json", ".model"))
+    except SpecialFileError as error:
+        raise CheckpointError(str(error)) from error
 
 
 class TensorFile(NamedTuple):
@@ -43,6 +56,7 @@ def read_tensors(path: Path) -> TensorFile:
     Raises:
         CheckpointError: When the file is missing, damaged, or needs to run code to be read.
     """
+    refuse_what_is_no_file(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     if path.suffix == ".safetensors":
@@ -58,6 +72,7 @@ def read_header(path: Path) -> dict[str, Any]:
     """Read what a file says about itself, and for safetensors no tensor at all."""
     if path.suffix != ".safetensors":
         return read_tensors(path).header
+    refuse_what_is_no_file(path)
     return _safetensors_header(path)
 
 

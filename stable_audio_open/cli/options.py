@@ -61,7 +61,7 @@ GuidanceScale = Annotated[
     ),
 ]
 Guidance = Annotated[float | None, typer.Option("--guidance", hidden=True)]
-Recording = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, Ogg or MP3.")]
+Recording = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, Ogg, MP3 or AIFF.")]
 
 Value = TypeVar("Value", str, float)
 

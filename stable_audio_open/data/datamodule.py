@@ -1,13 +1,14 @@
 """The seam to Lightning: a dataset with epochs becomes a data module."""
 
-from collections.abc import Iterator, Sized
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import chain, islice
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
-from stable_audio_open.data.faults import collate
+from stable_audio_open.audio.files import AudioFileError
+from stable_audio_open.data.faults import EmptyBatch, Fault, collate
 
 
 @runtime_checkable
@@ -47,10 +48,36 @@ class EpochSampler(DistributedSampler[Any]):
         return islice(super().__iter__(), skipped, None)
 
 
+def readable_batch(dataset: Any, order: Iterable[int], faults: Sequence[Fault]) -> Any:
+    """Return a batch of one item, for one of which no item can be read.
+
+    Without it one recording could end a run, or leave other processes waiting.
+
+    Args:
+        dataset: What is trained or validated on.
+        order: Items in the order in which they are tried; all others come behind them.
+        faults: What could not be read; those that are found on the way are added in the batch.
+
+    Raises:
+        AudioFileError: No recording can be read.
+    """
+    found = {fault.file: fault for fault in faults}
+    for index in dict.fromkeys(chain(order, range(len(dataset)))):
+        item = dataset[index]
+        if not isinstance(item, Fault):
+            batch = collate([item])
+            batch["faults"] = list(found.values())
+            return batch
+        found.setdefault(item.file, item)
+    raise AudioFileError(f"no recording can be read; the first one: {faults[0].reason}")
+
+
 class ResumableLoader(DataLoader[Any]):
     """Counts the batches that it gave out, so that a run can be resumed amid an epoch.
 
-    Lightning keeps the state in its checkpoints and gives it back before the first batch.
+    Lightning keeps the state in its checkpoints and gives it back before the first batch. Where no
+    item of a batch can be read, another one of the epoch stands in for all, so that the number of
+    batches stays.
     """
 
     sampler: EpochSampler
@@ -68,6 +95,11 @@ class ResumableLoader(DataLoader[Any]):
         for batch in super().__iter__():
             given += 1
             self._given = given % len(self)
+            if isinstance(batch, EmptyBatch):
+                # From here on, so that no item takes the place of all.
+                order = list(self.sampler)
+                start = given * self.batch_size % len(order)
+                batch = readable_batch(self.dataset, order[start:] + order, batch.faults)
             yield batch
 
     def state_dict(self) -> dict[str, int]:
@@ -77,6 +109,35 @@ class ResumableLoader(DataLoader[Any]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Leave out, in the next pass, what was given out already."""
         self._given = self._skipped = state["batches"]
+
+
+class ValidationLoader(DataLoader[Any]):
+    """Leaves out batches of which no item can be read; their faults come with another batch.
+
+    Args:
+        dataset: The whole set.
+        items: What falls to this process.
+        settings: Of the DataLoader.
+    """
+
+    def __init__(self, dataset: EpochDataset, items: Sequence[int], **settings: Any) -> None:
+        own: Dataset[Any] = Subset(dataset, items)  # type: ignore[arg-type]  # structural
+        super().__init__(own, collate_fn=collate, **settings)
+        self._whole, self._items = dataset, items
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # Lightning needs no more
+        faults: list[Fault] = []
+        waiting: Any = None
+        for batch in super().__iter__():
+            if isinstance(batch, EmptyBatch):
+                (faults if waiting is None else waiting["faults"]).extend(batch.faults)
+                continue
+            batch["faults"] = [*faults, *batch["faults"]]
+            faults = []
+            if waiting is not None:
+                yield waiting
+            waiting = batch
+        yield readable_batch(self._whole, self._items, faults) if waiting is None else waiting
 
 
 class AudioDataModule(pl.LightningDataModule):
@@ -138,7 +199,6 @@ class ValidatedDataModule(AudioDataModule):
         rank, replicas = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         count = len(self.validation)
         items = range(rank, count, replicas) if count >= replicas else range(count)
-        own: Dataset[Any] = Subset(self.validation, items)  # type: ignore[arg-type]  # structural
-        return DataLoader(
-            own, batch_size=self.batch_size, num_workers=self.workers, collate_fn=collate
+        return ValidationLoader(
+            self.validation, items, batch_size=self.batch_size, num_workers=self.workers
         )

@@ -115,7 +115,7 @@ class CropDataset(Dataset[Crop | Fault]):
         for _ in range(DRAWS if room > 0 else 1):
             try:
                 audio = self._read(owner, rng.randint(0, room) if room > 0 else 0)
-            except AudioFileError as error:
+            except (ValueError, OSError) as error:  # as of a file that has become another one
                 return Fault(self.files[owner], str(error))
             if not is_silent(audio):
                 break

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.files import AudioFileError, read_audio
 
 FORMAT = 2
 """Version of what is stored: means and standard deviations. The first held means alone."""
@@ -98,8 +98,7 @@ def encode_recording(
         window_samples: The diffusion model's window.
 
     Raises:
-        AudioFileError: The recording cannot be read.
-        ValueError: Its latents are not finite.
+        AudioFileError: The recording cannot be read, or its latents are not finite.
     """
     audio = read_audio(source, sample_rate=autoencoder.sample_rate, channels=channels)
     hop = autoencoder.downsampling
@@ -111,7 +110,7 @@ def encode_recording(
     scaled = [(part / autoencoder.scale)[0].float().cpu() for part in (found.mean, found.std)]
     posterior = torch.stack(scaled)
     if not torch.isfinite(posterior).all():
-        raise ValueError(
+        raise AudioFileError(
             f"{source}: its latents are NaN or infinite; use dtype float32 or another autoencoder"
         )
     return Encoded(posterior, audio.duration)

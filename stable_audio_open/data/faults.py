@@ -93,17 +93,21 @@ def write_report(path: Path, faults: Iterable[Fault]) -> None:
     replace_bytes(path, out.getvalue().encode())
 
 
+class EmptyBatch(NamedTuple):
+    """What `collate` gives where no item of a batch can be read; loaders never give it on."""
+
+    faults: list[Fault]
+
+
 def collate(items: Sequence[Any]) -> Any:
     """Make a batch of the items that could be read; its entry `faults` lists the others.
 
-    Raises:
-        AudioFileError: When none could be read.
+    Returns:
+        The batch, or an `EmptyBatch` where none could be read.
     """
     faults = [item for item in items if isinstance(item, Fault)]
     if len(faults) == len(items):
-        raise AudioFileError(
-            f"none of the {len(items)} recordings of a batch can be read; {faults[0].reason}"
-        )
+        return EmptyBatch(faults)
     batch = default_collate([item for item in items if not isinstance(item, Fault)])
     if isinstance(batch, dict):
         batch["faults"] = faults

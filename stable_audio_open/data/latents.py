@@ -8,10 +8,12 @@ from typing import NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import msgspec
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from stable_audio_open.data.caption_or_metadata import draw_prompt
+from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.prompts import PromptSettings
 
@@ -112,8 +114,10 @@ class LatentWindow(TypedDict):
     file: str
 
 
-class LatentDataset(Dataset[LatentWindow]):
+class LatentDataset(Dataset[LatentWindow | Fault]):
     """Windows of stored latents with a prompt; item i of an epoch depends on (seed, epoch, i).
+
+    An item whose latents cannot be read is a `Fault`.
 
     Where a recording is longer than the window, a random one is cut out, and there are up to
     `crops_per_recording` items of it. `seconds_start` is the offset rounded down, `seconds_total`
@@ -190,12 +194,15 @@ class LatentDataset(Dataset[LatentWindow]):
     def __len__(self) -> int:
         return len(self.owners)
 
-    def __getitem__(self, index: int) -> LatentWindow:
+    def __getitem__(self, index: int) -> LatentWindow | Fault:
         owner = self.owners[index]
         recording, stored = self.recordings[owner], self.latents[owner]
         rng = random.Random(f"{self.seed}/{self.epoch}/{index}")
         offset = self._offset(stored.frames - self.window, rng)
-        mean, std = stored.read(offset, self.window)
+        try:
+            mean, std = stored.read(offset, self.window)
+        except (OSError, SafetensorError, ValueError) as error:
+            return Fault(recording.file, f"{stored.path}: latents cannot be read ({error})")
         return {
             "latents": mean,
             "std": std,

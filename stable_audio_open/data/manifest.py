@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.tars import is_there
+from stable_audio_open.files.text import not_utf8, text_lines
+from stable_audio_open.files.unicode_names import as_on_disk
 from stable_audio_open.manifest import ManifestLine
 
 
@@ -26,14 +29,17 @@ class Recording(ManifestLine, frozen=True, kw_only=True, forbid_unknown_fields=T
 def read_manifest(folder: str | Path, manifest: str = "manifest.jsonl") -> list[Recording]:
     """Read the recordings listed in `folder / manifest`; empty lines are passed over.
 
+    A byte order mark is passed over too, and names are found whether accents are written in one
+    piece or in two, as archives from a Mac have them.
+
     Raises:
-        ValueError: naming file and line: not JSON, a missing, unknown or ill-typed field, a file
-            that is not there.
+        ValueError: naming file and line: not UTF-8, not JSON, a missing, unknown or ill-typed
+            field, a file that is not there.
     """
     folder = Path(folder)
     path = folder / manifest
     try:
-        lines = path.read_bytes().splitlines()
+        lines = list(text_lines(path))
     except OSError as error:
         raise ValueError(
             f"{path}: cannot be read ({error.strerror}); give a folder with a manifest of one JSON "
@@ -41,16 +47,15 @@ def read_manifest(folder: str | Path, manifest: str = "manifest.jsonl") -> list[
         ) from error
     decoder = msgspec.json.Decoder(Recording)
     recordings = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in lines:
+        if fault := not_utf8(line):
+            raise ValueError(f"{path}:{number}: {fault}")
         try:
             recording = decoder.decode(line)
         except msgspec.DecodeError as error:
             allowed = ", ".join(Recording.__struct_fields__)
             raise ValueError(f"{path}:{number}: {error}; the fields are {allowed}") from error
-        _check(recording, folder, f"{path}:{number}")
-        recordings.append(recording)
+        recordings.append(_checked(recording, folder, f"{path}:{number}"))
     if not recordings:
         raise ValueError(f"{path}: lists no recordings; add one JSON object a line")
     return recordings
@@ -62,13 +67,16 @@ def write_manifest(path: str | Path, recordings: Sequence[Recording]) -> None:
     replace_bytes(Path(path), b"".join(line + b"\n" for line in lines))
 
 
-def _check(recording: Recording, folder: Path, where: str) -> None:
+def _checked(recording: Recording, folder: Path, where: str) -> Recording:
+    """Return a recording with the name that its file has on disk."""
     if not is_inside(recording.file):
         raise ValueError(
             f"{where}: file is {recording.file!r}; give a path inside the folder of the manifest"
         )
     if not recording.caption.strip():
         raise ValueError(f"{where}: the caption of {recording.file!r} is empty; describe the sound")
-    if not is_there(folder / recording.file):
+    found = as_on_disk(folder, recording.file)
+    if not is_there(folder / found):
         file = folder / recording.file
         raise ValueError(f"{where}: {file} is not there; add it or remove the line")
+    return recording if found == recording.file else replace(recording, file=found)

@@ -6,7 +6,9 @@ import msgspec
 
 from stable_audio_open.data.manifest import Recording, read_manifest
 from stable_audio_open.files.inside import is_inside, is_name
+from stable_audio_open.files.special import refuse_special
 from stable_audio_open.files.tars import ArchiveError, members
+from stable_audio_open.files.text import not_utf8
 from stable_audio_open.manifest import INDEX, SetIndex, SetShard
 
 AGAIN = "copy the set again, or build it again with `stable-audio-open curate build --form shards`"
@@ -54,9 +56,11 @@ def read_recordings(folder: str | Path, manifest: str = "manifest.jsonl") -> lis
 
 def holds_recordings(folder: Path) -> bool:
     """Return whether a folder holds a set of recordings in shards, and not one of latents."""
+    if not (folder / INDEX).is_file():
+        return False
     try:
         msgspec.json.decode((folder / INDEX).read_bytes(), type=SetIndex)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
 
@@ -75,6 +79,7 @@ def _read_shards(path: Path, inside: PurePosixPath) -> list[Recording]:
 
 
 def _read_index(path: Path) -> SetIndex:
+    refuse_special(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -83,7 +88,7 @@ def _read_index(path: Path) -> SetIndex:
         ) from error
     try:
         return msgspec.json.decode(content, type=SetIndex)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if b'"encoding"' in content:
             raise ValueError(
                 f"{path}: lists latents, not recordings; train on them with "
@@ -142,6 +147,8 @@ _decoder = msgspec.json.Decoder(_Described)
 
 
 def _decode(content: bytes, where: str) -> _Described:
+    if fault := not_utf8(content):
+        raise ValueError(f"{where}: {fault}")
     try:
         one = _decoder.decode(content)
     except msgspec.DecodeError as error:

@@ -26,6 +26,8 @@ from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
 from stable_audio_open.files.tables import original
+from stable_audio_open.files.text import open_table
+from stable_audio_open.files.unicode_names import composed
 
 CROP = 10.0
 """Seconds that CLAP embeds at once."""
@@ -77,7 +79,7 @@ def read_prompts(path: Path) -> list[ClapPrompt]:
         ValueError: A column or a value is missing, or there are no rows.
         OSError: The file cannot be read.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with open_table(path) as file:
         rows = csv.DictReader(file)
         try:
             missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
@@ -91,9 +93,9 @@ def read_prompts(path: Path) -> list[ClapPrompt]:
                 name, prompt = (original(row[column] or "").strip() for column in COLUMNS)
                 if not (name and prompt):
                     raise ValueError(f"{path}, line {rows.line_num}: needs an id and a prompt")
-                prompts.append(ClapPrompt(id=name, prompt=prompt))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+                prompts.append(ClapPrompt(id=composed(name), prompt=prompt))
+        except csv.Error as error:
+            raise ValueError(f"{path}: not a CSV file ({error})") from error
     if not prompts:
         raise ValueError(f"{path}: holds no prompts; add a line for each recording")
     return prompts

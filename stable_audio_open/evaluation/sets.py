@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.audio.paths import audio_files
+from stable_audio_open.files.unicode_names import composed
 
 SHOWN = 3
 """Ids that an error names."""
@@ -23,6 +24,8 @@ class MatchedRecordings(NamedTuple):
 def recordings_by_id(folder: Path) -> dict[str, Path]:
     """Return the audio files below a folder by their stems, in order.
 
+    Stems that look the same are the same, however their accents are written (NFC).
+
     Raises:
         ValueError: The folder is missing or holds no audio, or two files have one stem.
     """
@@ -32,14 +35,14 @@ def recordings_by_id(folder: Path) -> dict[str, Path]:
         raise ValueError(f"{folder}: no such folder; check the path")
     found: dict[str, Path] = {}
     for path in audio_files(folder):
-        other = found.setdefault(path.stem, path)
+        other = found.setdefault(composed(path.stem), path)
         if other != path:
             raise ValueError(
                 f"{folder}: {other.relative_to(folder)} and {path.relative_to(folder)} have the "
                 "same id (name without suffix); rename one"
             )
     if not found:
-        raise ValueError(f"{folder}: holds no audio; use WAV, FLAC, Ogg or MP3")
+        raise ValueError(f"{folder}: holds no audio; use WAV, FLAC, Ogg, MP3 or AIFF")
     return dict(sorted(found.items()))
 
 

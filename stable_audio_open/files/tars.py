@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.files.inside import is_inside
+from stable_audio_open.files.special import refuse_special
 
 BLOCK = 512
 BUFFER = 1 << 16
@@ -75,10 +76,12 @@ def open_bytes(path: Path) -> io.BufferedReader:
 
     Raises:
         ArchiveError: The tar cannot be read, or holds no such file.
+        SpecialFileError: It is a pipe, a socket or a device.
         OSError: The file cannot be opened.
     """
     found = find(path)
     if found is None:
+        refuse_special(path)
         return path.open("rb")
     tar, span = found
     return io.BufferedReader(_Range(tar, span), BUFFER)

@@ -16,7 +16,7 @@ def test_crops(autoencoder_config: AutoencoderModelConfig) -> None:
     run = training_run(autoencoder_config)
     assert isinstance(run, AutoencoderRun)
     faults = new_faults(run)
-    assert (faults.recordings, faults.most) == (3, 0.35)
+    assert (faults.recordings, faults.most) == (3 + 2, 0.35)
     assert faults.report == run.folder / "unusable_recordings.csv"
     module = autoencoder_data(run, faults)
     assert isinstance(module, ValidatedDataModule)

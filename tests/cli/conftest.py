@@ -101,7 +101,7 @@ DAMAGED = {
     "missing.wav": "missing.wav: no such file; check the path",
     "empty.wav": "empty.wav: the file is empty (0 bytes); download or export it again",
     "text.wav": "text.wav: not a readable audio file (Format not recognised); "
-    "use WAV, FLAC, Ogg or MP3",
+    "use WAV, FLAC, Ogg, MP3 or AIFF",
     "cut.wav": "cut.wav: the file is truncated (it ends before its header says); "
     "download or export it again",
     "no_samples.wav": "no_samples.wav: holds no audio (0 samples); leave it out",

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from mutagen.aiff import AIFF
 from mutagen.flac import FLAC
 from mutagen.id3 import COMM, TALB, TCON, TCOP, TDRC, TIT2, TPE1, TXXX, WCOP, WOAF
 from mutagen.mp3 import MP3
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
+from stable_audio_open.audio.files import AudioFileError, read_audio
 from stable_audio_open.audio.paths import audio_files, files_by_number
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.folder import LOOP, read_folder
@@ -145,7 +147,7 @@ def test_unreadable_audio_is_told_with_the_reason(tmp_path: Path) -> None:
         assert "the file is truncated" in reasons.pop(f"cut.{suffix}")
     assert {name: reason.removeprefix(f"{tmp_path}/") for name, reason in reasons.items()} == {
         "text.wav": "text.wav: not a readable audio file (Format not recognised); use WAV, FLAC, "
-        "Ogg or MP3",
+        "Ogg, MP3 or AIFF",
         "zero.wav": "zero.wav: the file is empty (0 bytes); download or export it again",
         "link.wav": "link.wav: no such file; check the path",
         "pipe.wav": "not a file; leave it out",
@@ -193,3 +195,84 @@ def test_numbers_of_files(tmp_path: Path) -> None:
         5: "5__ann__kick_2.wav",
         7: "7.flac",
     }
+
+
+def test_unreadable_tags_leave_the_sound(tmp_path: Path) -> None:
+    """A tag of an unknown version, and RF64 named .wav, which mutagen does not read."""
+    whole = audio(tmp_path / "plain.mp3").read_bytes()
+    (tmp_path / "tagged.mp3").write_bytes(b"ID3\x09" + bytes(5) + b"\x0a" + bytes(10) + whole)
+    soundfile.write(tmp_path / "large.wav", np.zeros((800, 2)), 8000, format="RF64")
+    (tmp_path / "large.json").write_text('{"title": "Large", "license": "CC0"}')
+    rows = {row.raw: row for row in read_folder(tmp_path)}
+    assert all(row.record is not None and not row.reason for row in rows.values())
+    assert {name: row.note.partition(" (")[0] for name, row in rows.items()} == {
+        "plain.mp3": "",
+        "tagged.mp3": "its tags cannot be read",
+        "large.wav": "its tags cannot be read",
+    }
+    large = rows["large.wav"].record
+    assert large is not None
+    assert (large.title, large.licence, large.duration) == ("Large", "CC0", 0.1)
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3", ".wav", ".aiff"])
+def test_damaged_tags_never_reject_a_sound(tmp_path: Path, suffix: str) -> None:
+    """Each byte of the tags in turn is another: the sound stays, with a note or without."""
+    path = audio(tmp_path / f"a{suffix}", 0.05)
+    if suffix in (".flac", ".ogg"):
+        tags = FLAC(path) if suffix == ".flac" else OggVorbis(path)
+        tags["title"], tags["license"] = "T" * 20, BY
+    else:
+        tags = {".mp3": MP3, ".wav": WAVE, ".aiff": AIFF}[suffix](path)
+        tags.add_tags()
+        tags.tags.add(TIT2(encoding=0, text="T" * 20))
+        tags.tags.add(TDRC(text="0000"))
+    tags.save()
+    record = only(tmp_path)
+    assert (record.title, record.year) == ("T" * 20, None)
+    whole = path.read_bytes()
+    place = whole.index(b"T" * 20)
+    noted = 0
+    for offset in range(max(0, place - 60), place + 4, 3):
+        content = bytearray(whole)
+        content[offset] ^= 0xFF
+        path.write_bytes(content)
+        try:
+            read_audio(path)
+        except AudioFileError:
+            continue  # a part of the container itself
+        (row,) = read_folder(tmp_path)
+        assert row.record is not None, (offset, row.reason)
+        noted += bool(row.note)
+    assert suffix != ".mp3" or noted
+
+
+def test_all_that_is_read_counts_and_the_rest_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = np.zeros((800, 1))
+    kinds = {"aif": "AIFF", "AIFF": "AIFF", "aifc": "AIFF", "au": "AU", "snd": "AU", "caf": "CAF"}
+    kinds |= {"w64": "W64", "rf64": "RF64", "wav": "WAV", "flac": "FLAC", "oga": "OGG"}
+    for suffix, kind in kinds.items():
+        soundfile.write(tmp_path / f"{suffix}.{suffix}", noise, 8000, format=kind)
+    assert len([row for row in read_folder(tmp_path) if row.record]) == len(kinds)
+    assert not caplog.records
+    (tmp_path / "sub").mkdir()
+    for name in ("a.m4a", "sub/b.M4A", "c.txt", "d", "._e.wav", ".DS_Store", "wav.json"):
+        (tmp_path / name).write_text("{}")
+    assert len(list(audio_files(tmp_path))) == len(kinds)
+    [told] = [record.getMessage() for record in caplog.records]
+    assert told.startswith(
+        f"{tmp_path}: left out 2 .m4a, 1 ._* of macOS, 1 .txt, 1 without a suffix; recordings are "
+    )
+    for number in range(9):
+        (tmp_path / f"a.{number}").touch()
+    list(audio_files(tmp_path))
+    assert " and 5 of other kinds; recordings are " in caplog.records[-1].getMessage()
+
+
+def test_a_sidecar_with_a_mark_and_in_the_other_form(tmp_path: Path) -> None:
+    audio(tmp_path / "Gl\u00f6ckchen.wav")
+    described = b'\xef\xbb\xbf{"title": "Bell"}'
+    (tmp_path / "Glo\u0308ckchen.json").write_bytes(described)
+    assert only(tmp_path).title == "Bell"

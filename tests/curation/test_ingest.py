@@ -181,6 +181,17 @@ def test_a_catalogue_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert names == ["decisions.jsonl", "records", "rejects.jsonl"]
 
 
+def test_what_is_odd_about_a_good_row_is_noted(tmp_path: Path) -> None:
+    record = CatalogueRecord(id="folder:a.wav")
+    odd = SourceRow(source="s", position=1, raw="a.wav", record=record, note="odd")
+    counts = ingest([odd, odd], tmp_path)
+    assert (counts.records, counts.rejects, counts.notes) == (1, 1, 1)
+    note = msgspec.json.decode((tmp_path / "notes.jsonl").read_bytes(), type=Reject)
+    assert note == Reject(source="s", position=1, reason="odd", raw="a.wav")
+    ingest([msgspec.structs.replace(odd, note="")], tmp_path, replace=True)
+    assert not (tmp_path / "notes.jsonl").exists()
+
+
 COLUMNS = [
     ("album", "date_released"),
     ("album", "title"),

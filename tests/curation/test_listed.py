@@ -1,6 +1,8 @@
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 from stable_audio_open.curation.catalogue.ingest import ingest
@@ -109,3 +111,20 @@ def test_bad_lines_are_rows_with_reasons(tmp_path: Path) -> None:
         strict=True,
     ):
         assert reason in row.reason.replace("UTF-8", "utf-8"), row
+
+
+def test_lists_of_other_systems(tmp_path: Path) -> None:
+    """With a byte order mark, with names in the other Unicode form, and in Latin-1."""
+    composed, decomposed = "Gl\u00f6ckchen.wav", "Glo\u0308ckchen.wav"
+    audio(tmp_path / decomposed)
+    line = json.dumps({"file": composed, "caption": "bell"}, ensure_ascii=False)
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + line.encode() + b"\n" + line.encode("latin-1") + b"\n")
+    good, bad = read_listed(path)
+    assert good.record is not None
+    assert good.record.file == decomposed
+    assert (bad.position, bad.record) == (2, None)
+    assert bad.reason == "byte 0xf6 in column 13 is not UTF-8; save the file as UTF-8"
+    path.write_text(line, encoding="utf-16")
+    with pytest.raises(ValueError, match=r"m.jsonl: is UTF-16"):
+        list(read_listed(path))

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.audio.loudness import integrated_loudness
 from stable_audio_open.data.dataset import CropDataset
+from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.manifest import Recording
 
 RATE = 8000
@@ -182,3 +183,11 @@ def test_errors(tmp_path: Path) -> None:
     (tmp_path / "b.wav").write_bytes(b"")
     with pytest.raises(AudioFileError, match=r"b.wav: the file is empty"):
         dataset(tmp_path, [recording, Recording(file="b.wav", caption="b")])
+
+
+def test_a_file_that_has_changed_is_a_fault(tmp_path: Path) -> None:
+    """Its length was another one when the run began."""
+    data = dataset(tmp_path, [record(tmp_path, "a.wav", ramp(5000))])
+    record(tmp_path, "a.wav", ramp(10))
+    found = [data[index] for index in range(len(data))]
+    assert all(isinstance(item, Fault) and "start must lie within" in item.reason for item in found)

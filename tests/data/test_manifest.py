@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -77,4 +78,38 @@ def test_a_manifest_that_is_missing_or_empty(tmp_path: Path) -> None:
         read_manifest(tmp_path)
     folder(tmp_path, "")
     with pytest.raises(ValueError, match=r"manifest.jsonl: lists no recordings"):
+        read_manifest(tmp_path)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = folder(tmp_path) / "manifest.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"file": "audio/a.wav", "caption": "a"}\r\n')
+    assert read_manifest(tmp_path) == [Recording(file="audio/a.wav", caption="a")]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "mac_roman"])
+def test_other_encodings_are_named_with_the_line(tmp_path: Path, encoding: str) -> None:
+    path = folder(tmp_path) / "manifest.jsonl"
+    lines = [{"file": "audio/a.wav", "caption": word} for word in ("bell", "Gl\u00f6ckchen")]
+    text = "\n\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(ValueError, match=r"manifest.jsonl:3: byte 0x.. in column \d+ is not UTF-8"):
+        read_manifest(tmp_path)
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(ValueError, match=r"manifest.jsonl: is UTF-16; save the file as UTF-8"):
+        read_manifest(tmp_path)
+
+
+def test_names_are_found_in_either_form(tmp_path: Path) -> None:
+    """An archive from a Mac has its names in NFD, what is typed is in NFC."""
+    composed, decomposed = "Gl\u00f6ckchen.wav", "Glo\u0308ckchen.wav"
+    for there, listed in ((composed, decomposed), (decomposed, composed)):
+        (tmp_path / there).touch()
+        (tmp_path / "manifest.jsonl").write_text(
+            json.dumps({"file": listed, "caption": "bell"}), encoding="utf-8"
+        )
+        [recording] = read_manifest(tmp_path)
+        assert recording.file == there
+        (tmp_path / there).unlink()
+    with pytest.raises(ValueError, match=r"manifest.jsonl:1: .* is not there; add it or remove"):
         read_manifest(tmp_path)

@@ -239,6 +239,8 @@ def test_a_set_that_is_not_whole(shards: Path, rewrite: Rewrite) -> None:
     refuse(r"shard-000000.tar/000000001.json: Object contains unknown field `colour`; the fields")
     rewrite(lambda held: held | {"000000001.json": b"{"})
     refuse("shard-000000.tar/000000001.json: Input data was truncated; the fields are ")
+    rewrite(lambda held: held | {"000000001.json": '{"caption": "Glöckchen"}'.encode("latin-1")})
+    refuse(r"shard-000000.tar/000000001.json: byte 0xf6 in column 16 is not UTF-8; save the file")
     tar = shards / "shard-000001.tar"
     content = tar.read_bytes()
     rewrite(lambda held: {})

@@ -154,7 +154,7 @@ def test_crops_follow_the_seed_and_the_id_alone(tones: Path, tmp_path: Path) -> 
         ("id,prompt\n", "holds no prompts; add a line for each recording"),
         ("id,prompt\na,b\nc,\n", "line 3: needs an id and a prompt"),
         ("id,prompt\na\n", "line 2: needs an id and a prompt"),
-        ("id,prompt\na,\xff\n", "not a CSV file in UTF-8"),
+        ("id,prompt\na,\xff\n", "prompts.csv:2: byte 0xff in column 3 is not UTF-8"),
     ],
 )
 def test_bad_prompt_files_are_refused(tmp_path: Path, text: str, message: str) -> None:

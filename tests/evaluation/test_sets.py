@@ -24,7 +24,7 @@ def test_ids_are_names_without_suffix_in_order(tmp_path: Path) -> None:
 def test_bad_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nowhere: no such folder; check the path"):
         recordings_by_id(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"holds no audio; use WAV, FLAC, Ogg or MP3"):
+    with pytest.raises(ValueError, match=r"holds no audio; use WAV, FLAC, Ogg, MP3 or AIFF"):
         recordings_by_id(tmp_path)
     recording(tmp_path / "a.wav")
     with pytest.raises(ValueError, match=r"a\.wav: is a file; give the folder of the recordings"):
@@ -49,3 +49,16 @@ def test_ids_must_match_unless_allowed() -> None:
     found = match(own, reference, names=names, allow_missing=True)
     assert found == (("b", "c"), ("d", "e", "f", "g", "h"), ("a",))
     assert match(own, own, names=names) == (("a", "b", "c"), (), ())
+
+
+def test_names_that_look_the_same_are_the_same(tmp_path: Path) -> None:
+    composed, decomposed = "Gl\u00f6ckchen", "Glo\u0308ckchen"
+    for folder, name in (("ours", composed), ("theirs", decomposed)):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / f"{name}.wav", [0.1] * 10, 8000)
+    ours, theirs = (recordings_by_id(tmp_path / folder) for folder in ("ours", "theirs"))
+    assert list(ours) == list(theirs) == [composed]
+    assert theirs[composed].stem == decomposed
+    soundfile.write(tmp_path / "ours" / f"{decomposed}.flac", [0.1] * 10, 8000)
+    with pytest.raises(ValueError, match="have the same id"):
+        recordings_by_id(tmp_path / "ours")

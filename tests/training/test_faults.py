@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import soundfile
 import torch
 
 from stable_audio_open.audio.files import AudioFileError
@@ -67,3 +68,35 @@ def test_too_many_stop_the_run(
     message = r"^2 of 6 recordings cannot be used, more than the allowed share of 0\.2"
     with pytest.raises(AudioFileError, match=message):
         run_training(on(config, broken, most=0.2))
+
+
+@pytest.fixture
+def damaged(recordings: Path, tmp_path: Path) -> Path:
+    """Headers are whole; a recording to train on and one to validate on hold NaN."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(recordings, folder)
+    for name in ("bass.wav", "deep.wav"):
+        samples, rate = soundfile.read(folder / name, dtype="float32")
+        samples[:] = float("nan")
+        soundfile.write(folder / name, samples, rate, subtype="FLOAT")
+    lines = (folder / "manifest.jsonl").read_text().splitlines(keepends=True)
+    held_out = [line for line in lines if "deep" in line or "warm" in line]
+    (folder / "manifest.jsonl").write_text("".join(line for line in lines if "deep" not in line))
+    (folder / "validation.jsonl").write_text("".join(held_out))
+    return folder
+
+
+@pytest.mark.slow
+def test_batches_of_nothing_but_damage_do_not_end_a_run(
+    autoencoder_run: AutoencoderModelConfig, change: Change, damaged: Path, tmp_path: Path
+) -> None:
+    """Ten crops, one each batch, two of them damaged: in each epoch, and in each validation."""
+    config = change(
+        autoencoder_run, output=str(tmp_path), name="some", max_steps=10, validate_every=5
+    )
+    config = on(config, damaged, most=0.5)
+    data = msgspec.structs.replace(config.data, validation="validation.jsonl")
+    training = msgspec.structs.replace(config.training, batch_size=1)
+    last = run_training(msgspec.structs.replace(config, data=data, training=training))
+    assert torch.load(last, weights_only=True)["global_step"] == 10
+    assert named(tmp_path / "some") == {"bass.wav", "deep.wav"}

@@ -8,7 +8,7 @@ import typer
 
 from stable_audio_open.cli.curate.options import Address, EngineName, Workers, make_engine
 from stable_audio_open.cli.printing import echo
-from stable_audio_open.curation.catalogue.ingest import REJECTS, SourceRow, with_files
+from stable_audio_open.curation.catalogue.ingest import NOTES, REJECTS, SourceRow, with_files
 from stable_audio_open.curation.catalogue.ingest import ingest as write_rows
 
 if TYPE_CHECKING:
@@ -66,9 +66,19 @@ def ingest(
         rows = with_files(rows, files_by_number(audio))
     counts = write_rows(rows, output, replace=replace)
     rejected = f"; {counts.rejects} rejects in {output / REJECTS}" if counts.rejects else ""
-    echo(f"{output}: {counts.records} records, {counts.with_file} with a file{rejected}")
+    noted = f"; {counts.notes} notes in {output / NOTES}" if counts.notes else ""
+    echo(f"{output}: {counts.records} records, {counts.with_file} with a file{rejected}{noted}")
     if not counts.records:
-        raise ValueError(f"{output}: no row could be used; see {output / REJECTS}")
+        raise ValueError(f"{output}: no row could be used; {_why_none(kind, sources, output)}")
+
+
+def _why_none(kind: Kind, sources: list[Path], output: Path) -> str:
+    from stable_audio_open.audio.paths import SUFFIXES
+
+    if (output / REJECTS).stat().st_size:
+        return f"see {output / REJECTS}"
+    lacking = f"recordings ({', '.join(SUFFIXES)})" if kind == "folder" else "rows"
+    return f"{', '.join(map(str, sources))}: no {lacking} there"
 
 
 def _rows(kind: Kind, source: Path, audio: Path | None, engine: "Engine") -> Iterator[SourceRow]:

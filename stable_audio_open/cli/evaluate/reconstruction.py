@@ -37,7 +37,7 @@ def reconstruction(
     shared.check_output(output)
     options.use_threads(threads)
     decoded = Path(model)
-    if decoded.is_dir() and next(audio_files(decoded), None) is not None:
+    if decoded.is_dir() and next(audio_files(decoded, tell=False), None) is not None:
         result = evaluate_decoded(decoded, folder, allow_missing=allow_missing)
     else:
         result = _through(model, folder, text_encoder=text_encoder, device=device, dtype=dtype)

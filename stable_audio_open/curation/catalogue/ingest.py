@@ -13,6 +13,7 @@ from stable_audio_open.curation.catalogue.parquet import RECORDS, write_catalogu
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 
 REJECTS = "rejects.jsonl"
+NOTES = "notes.jsonl"
 LARGEST_RATE, MOST_CHANNELS, LAST_YEAR = 2**31 - 1, 2**15 - 1, 9999
 
 
@@ -29,10 +30,12 @@ class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
     """None for a bad row."""
     reason: str = ""
     """What is wrong with a bad row."""
+    note: str = ""
+    """What is odd about a good one."""
 
 
 class Reject(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of `rejects.jsonl`: a row that is not in the catalogue."""
+    """A line of `rejects.jsonl`, a row that is not in the catalogue, or of `notes.jsonl`."""
 
     source: str
     position: int
@@ -46,6 +49,7 @@ class Ingested(msgspec.Struct, kw_only=True):
     records: int = 0
     with_file: int = 0
     rejects: int = 0
+    notes: int = 0
 
 
 def ingest(rows: Iterable[SourceRow], folder: Path, *, replace: bool = False) -> Ingested:
@@ -53,7 +57,8 @@ def ingest(rows: Iterable[SourceRow], folder: Path, *, replace: bool = False) ->
 
     Args:
         rows: Read once; one part of the catalogue is in memory at a time, and all identifiers.
-            Bad rows and repeated identifiers go to `folder/rejects.jsonl`.
+            Bad rows and repeated identifiers go to `folder/rejects.jsonl`, what is odd about
+            good ones to `folder/notes.jsonl`.
         folder: Folder of the catalogue; decisions that are there stay.
         replace: Take the place of a catalogue that is there.
 
@@ -68,12 +73,16 @@ def ingest(rows: Iterable[SourceRow], folder: Path, *, replace: bool = False) ->
     beside.mkdir(parents=True)
     counts = Ingested()
     try:
-        with (beside / REJECTS).open("wb") as rejects:
-            write_catalogue(beside, _sort_out(rows, rejects, counts))
+        with (beside / REJECTS).open("wb") as rejects, (beside / NOTES).open("wb") as notes:
+            write_catalogue(beside, _sort_out(rows, rejects, notes, counts=counts))
         if (folder / RECORDS).exists():
             (folder / RECORDS).rename(beside / "old")
         (beside / RECORDS).rename(folder / RECORDS)
         (beside / REJECTS).replace(folder / REJECTS)
+        if counts.notes:
+            (beside / NOTES).replace(folder / NOTES)
+        else:
+            (folder / NOTES).unlink(missing_ok=True)
     finally:
         shutil.rmtree(beside)
         if not any(folder.iterdir()):
@@ -98,7 +107,7 @@ def with_files(rows: Iterable[SourceRow], files: dict[int, str]) -> Iterator[Sou
 
 
 def _sort_out(
-    rows: Iterable[SourceRow], rejects: BinaryIO, counts: Ingested
+    rows: Iterable[SourceRow], rejects: BinaryIO, notes: BinaryIO, *, counts: Ingested
 ) -> Iterator[CatalogueRecord]:
     seen: set[str] = set()
     for row in rows:
@@ -108,16 +117,23 @@ def _sort_out(
             seen.add(record.id)
             counts.records += 1
             counts.with_file += record.file is not None
+            if row.note:
+                counts.notes += 1
+                notes.write(_line(row, row.note))
             yield record
             continue
         counts.rejects += 1
-        reject = Reject(
-            source=readable(row.source),
-            position=row.position,
-            reason=readable(reason),
-            raw=readable(row.raw),
-        )
-        rejects.write(msgspec.json.encode(reject) + b"\n")
+        rejects.write(_line(row, reason))
+
+
+def _line(row: SourceRow, reason: str) -> bytes:
+    told = Reject(
+        source=readable(row.source),
+        position=row.position,
+        reason=readable(reason),
+        raw=readable(row.raw),
+    )
+    return msgspec.json.encode(told) + b"\n"
 
 
 def _fault(record: CatalogueRecord, seen: set[str]) -> str:

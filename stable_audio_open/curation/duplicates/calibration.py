@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from stable_audio_open.files.text import open_table
+
 HEAD = ["a", "b", "label"]
 LABELS = {"1": True, "true": True, "0": False, "false": False}
 
@@ -45,7 +47,7 @@ def read_pairs(path: Path) -> list[LabelledPair]:
     Raises:
         ValueError: naming file and line.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with open_table(path) as file:
         reader = csv.reader(file)
         head = next(reader, [])
         if head != HEAD:

@@ -23,6 +23,7 @@ from stable_audio_open.curation.catalogue.decisions import (
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.known_works.names import comparable, unordered
+from stable_audio_open.files.text import open_table
 
 STAGE = "search"
 THRESHOLD = 90
@@ -89,7 +90,7 @@ def read_works(path: Path) -> list[KnownWork]:
     Raises:
         ValueError: naming the line.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with open_table(path) as file:
         rows = csv.DictReader(file)
         names = rows.fieldnames or []
         if any(name not in names for name in REQUIRED) or any(n not in COLUMNS for n in names):

@@ -12,6 +12,7 @@ from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.licences.policy import NAMED_IN_ERRORS, normalise
 from stable_audio_open.files.atomic import written_beside
 from stable_audio_open.files.tables import harmless
+from stable_audio_open.files.text import not_utf8, text_lines
 
 TEXT, TABLE = "ATTRIBUTIONS.md", "attributions.csv"
 CHANGES = "used to train a model; not distributed"
@@ -64,17 +65,16 @@ def used_ids(manifest: Path) -> set[str]:
     """
     decoder = msgspec.json.Decoder(Used)
     used = set()
-    with manifest.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                used.add(decoder.decode(line).source)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise ValueError(
-                    f"{manifest}:{number}: {error}; every recording used needs its `source`, such "
-                    "as freesound:4832"
-                ) from error
+    for number, line in text_lines(manifest):
+        if fault := not_utf8(line):
+            raise ValueError(f"{manifest}:{number}: {fault}")
+        try:
+            used.add(decoder.decode(line).source)
+        except msgspec.DecodeError as error:
+            raise ValueError(
+                f"{manifest}:{number}: {error}; every recording used needs its `source`, such "
+                "as freesound:4832"
+            ) from error
     return used
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from stable_audio_open.curation.music.gate import ROUNDING, critical_threshold
 from stable_audio_open.curation.music.tagging import TaggedRecording
+from stable_audio_open.files.text import open_table
 from stable_audio_open.settings import Counting
 
 COLUMNS = ["file", "label"]
@@ -43,7 +44,7 @@ def read_labels(path: Path) -> list[tuple[str, bool]]:
     Raises:
         ValueError: naming the line.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with open_table(path) as file:
         rows = csv.DictReader(file)
         if rows.fieldnames != COLUMNS:
             raise ValueError(f"{path}: the columns are {rows.fieldnames}; allowed: file, label")

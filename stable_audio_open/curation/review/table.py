@@ -11,6 +11,7 @@ from stable_audio_open.curation.catalogue.decisions import Decision, final_decis
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.tables import harmless, original
+from stable_audio_open.files.text import open_table
 
 STAGE = "review"
 VERDICTS = ("keep", "drop")
@@ -138,7 +139,7 @@ def is_filled(path: Path) -> bool:
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with open_table(path) as file:
         header = file.readline()
         file.seek(0)
         separator = ";" if ";" in header and "," not in header else ","

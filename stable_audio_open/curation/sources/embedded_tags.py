@@ -1,6 +1,7 @@
-"""What is written inside audio files: ID3 (MP3, WAV) and Vorbis comments (FLAC, Ogg)."""
+"""What is written inside audio files: ID3 (MP3, WAV, AIFF) and Vorbis comments (FLAC, Ogg)."""
 
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import msgspec
 LICENCE_URL = re.compile(r"https?://(?:www\.)?creativecommons\.org/\S+")
 PLAYERS_OWN = "iTun"
 """Comments in which a player keeps its numbers."""
-YEAR = re.compile(r"\d{4}")
+YEAR = re.compile(r"(?!0000)[0-9]{4}")
+BROKEN = (ValueError, LookupError, TypeError, AttributeError, EOFError, OverflowError, struct.error)
+"""What mutagen raises, beside its own errors, for tags that are no tags."""
 
 VORBIS = {
     "title": ("title",),
@@ -56,7 +59,7 @@ def read_tags(path: Path) -> EmbeddedTags:
     """Return what the tags of a file say; nothing where it has none.
 
     Args:
-        path: FLAC, Ogg, MP3 or WAV. Of a copyright notice only a Creative Commons URL counts.
+        path: FLAC, Ogg, MP3, WAV or AIFF. Of a copyright notice only a Creative Commons URL counts.
 
     Raises:
         ValueError: The tags cannot be read.
@@ -66,16 +69,16 @@ def read_tags(path: Path) -> EmbeddedTags:
 
     try:
         opened = mutagen.File(path)
-    except mutagen.MutagenError as error:
+        if opened is None or not opened.tags:
+            return EmbeddedTags()
+        tags = opened.tags
+        if isinstance(tags, Frames):
+            found = {field: _frames(tags, names) for field, names in ID3.items()}
+        else:
+            found = {field: _comments(tags, names) for field, names in VORBIS.items()}
+        return _described(found)
+    except (mutagen.MutagenError, *BROKEN) as error:
         raise ValueError(f"its tags cannot be read ({error})") from error
-    if opened is None or not opened.tags:
-        return EmbeddedTags()
-    tags = opened.tags
-    if isinstance(tags, Frames):
-        found = {field: _frames(tags, names) for field, names in ID3.items()}
-    else:
-        found = {field: _comments(tags, names) for field, names in VORBIS.items()}
-    return _described(found)
 
 
 def _frames(tags: Any, names: tuple[str, ...]) -> list[str]:

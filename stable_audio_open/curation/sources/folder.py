@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,8 @@ from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.embedded_tags import EmbeddedTags, read_tags
 from stable_audio_open.engine.engine import Engine, Serial, Stage
+from stable_audio_open.files.text import MARK
+from stable_audio_open.files.unicode_names import as_on_disk
 
 ALIASES = {
     "name": "title",
@@ -42,28 +44,41 @@ def read_folder(root: Path, *, engine: Engine | None = None) -> Iterator[SourceR
     names = [path.relative_to(root).as_posix() for path in audio_files(root, loops=loops)]
     described = (engine or Serial()).map(Stage("recordings", partial(_describer, root)), names)
     for number, (name, said) in enumerate(zip(names, described, strict=True), start=1):
-        if isinstance(said, str):
-            yield SourceRow(source=str(root), position=number, raw=name, reason=said)
-        else:
-            yield SourceRow(source=str(root), position=number, raw=name, record=said)
+        yield SourceRow(
+            source=str(root),
+            position=number,
+            raw=name,
+            record=said.record,
+            reason=said.reason,
+            note=said.note,
+        )
     for position, path in enumerate(loops, start=len(names) + 1):
         name = path.relative_to(root).as_posix()
         yield SourceRow(source=str(root), position=position, raw=name, reason=LOOP)
 
 
-def _describer(root: Path) -> Callable[[str], CatalogueRecord | str]:
+class Described(NamedTuple):
+    """A recording, or why it is none."""
+
+    record: CatalogueRecord | None = None
+    reason: str = ""
+    note: str = ""
+    """What is odd about one that counts."""
+
+
+def _describer(root: Path) -> Callable[[str], Described]:
     """Return what reads a recording, or says why it cannot."""
 
-    def described(name: str) -> CatalogueRecord | str:
+    def described(name: str) -> Described:
         try:
             return _record(root / name, name)
         except (ValueError, OSError) as error:
-            return str(error) if isinstance(error, ValueError) else _reason(error)
+            return Described(reason=str(error) if isinstance(error, ValueError) else _reason(error))
 
     return described
 
 
-def _record(path: Path, name: str) -> CatalogueRecord:
+def _record(path: Path, name: str) -> Described:
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -71,14 +86,15 @@ def _record(path: Path, name: str) -> CatalogueRecord:
     if path.exists() and not path.is_file():
         raise ValueError("not a file; leave it out")
     info = checked_info(path)
-    said = _sidecar(path.with_suffix(".json"))
+    beside = as_on_disk(path.parent, path.with_suffix(".json").name)
+    said = _sidecar(path.with_name(beside)) or EmbeddedTags()
+    tags, note = EmbeddedTags(), ""
     try:
         tags = read_tags(path)
-    except ValueError:
-        if said is None:
-            raise
-        tags = EmbeddedTags()
-    return _merged(name, said or EmbeddedTags(), tags, info)
+    except ValueError as error:
+        # The sound is what counts; who made it and under which licence is asked later.
+        note = str(error)
+    return Described(_merged(name, said, tags, info), note=note)
 
 
 def checked_info(path: Path) -> AudioInfo:
@@ -96,7 +112,7 @@ def _sidecar(path: Path) -> EmbeddedTags | None:
     if not path.is_file():
         return None
     try:
-        fields = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        fields = msgspec.json.decode(path.read_bytes().removeprefix(MARK), type=dict[str, Any])
         given = {name: value for name, value in fields.items() if value is not None}
         known = {ALIASES[name]: value for name, value in given.items() if name in ALIASES}
         return msgspec.convert(known | given, EmbeddedTags)

@@ -7,6 +7,8 @@ import msgspec
 
 from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.files.special import refuse_special
+from stable_audio_open.files.text import MARK, text_lines
 
 SITE = "https://freesound.org"
 SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -59,6 +61,7 @@ def read_freesound(source: Path) -> Iterator[SourceRow]:
 
 
 def _read_file(path: Path) -> Iterator[SourceRow]:
+    refuse_special(path)
     if path.suffix.lower() != ".json" or _has_objects_in_lines(path):
         yield from _read_lines(path)
     else:
@@ -68,7 +71,7 @@ def _read_file(path: Path) -> Iterator[SourceRow]:
 def _has_objects_in_lines(path: Path) -> bool:
     """Whether one of the first two lines is an object by itself, and not of a list or alone."""
     with path.open("rb") as file:
-        first, second = file.readline(), file.readline()
+        first, second = file.readline().removeprefix(MARK), file.readline()
     if first.lstrip().startswith(b"[") or not second.strip():
         return False
     return _is_object(first) or _is_object(second)
@@ -83,14 +86,12 @@ def _is_object(line: bytes) -> bool:
 
 
 def _read_lines(path: Path) -> Iterator[SourceRow]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield from _read_sound(path, number, line.rstrip(b"\r\n"))
+    for number, line in text_lines(path):
+        yield from _read_sound(path, number, line)
 
 
 def _read_document(path: Path) -> Iterator[SourceRow]:
-    data = path.read_bytes()
+    data = path.read_bytes().removeprefix(MARK)
     try:
         if data.lstrip().startswith(b"["):
             sounds = enumerate(LIST.decode(data), start=1)

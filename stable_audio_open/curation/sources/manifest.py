@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.folder import checked_info
 from stable_audio_open.files.inside import is_inside
+from stable_audio_open.files.text import not_utf8, text_lines
+from stable_audio_open.files.unicode_names import as_on_disk
 from stable_audio_open.manifest import ManifestLine
 
 
@@ -32,39 +35,38 @@ def read_listed(manifest: Path, audio: Path | None = None) -> Iterator[SourceRow
         audio: Folder of the files; the manifest's own when None.
 
     Raises:
-        OSError: The manifest cannot be read.
+        ValueError: The manifest is in UTF-16, or no file.
+        OSError: It cannot be read.
     """
     audio = manifest.parent if audio is None else audio
     sources = Counter(_sources(manifest))
-    with manifest.open("rb") as lines:
-        for number, raw in enumerate(lines, start=1):
-            if not raw.strip():
-                continue
-            text = raw.rstrip(b"\r\n")
-            try:
-                record = _record(text, audio, sources)
-            except (msgspec.DecodeError, ValueError) as error:
-                yield SourceRow(source=str(manifest), position=number, raw=text, reason=str(error))
-            else:
-                yield SourceRow(source=str(manifest), position=number, raw=text, record=record)
+    for number, text in text_lines(manifest):
+        try:
+            record = _record(text, audio, sources)
+        except (msgspec.DecodeError, ValueError) as error:
+            yield SourceRow(source=str(manifest), position=number, raw=text, reason=str(error))
+        else:
+            yield SourceRow(source=str(manifest), position=number, raw=text, record=record)
 
 
 def _sources(manifest: Path) -> Iterator[str]:
     decoder = msgspec.json.Decoder(Sourced)
-    with manifest.open("rb") as lines:
-        for line in lines:
-            try:
-                source = decoder.decode(line).source
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                continue  # reported when the line is read as a whole
-            if source:
-                yield source
+    for _, line in text_lines(manifest):
+        try:
+            source = decoder.decode(line).source
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # reported when the line is read as a whole
+        if source:
+            yield source
 
 
 def _record(text: bytes, audio: Path, sources: Counter[str]) -> CatalogueRecord:
+    if fault := not_utf8(text):
+        raise ValueError(fault)
     line = msgspec.json.decode(text, type=ManifestLine)
     if not is_inside(line.file):
         raise ValueError(f"file is {line.file!r}; give a path inside {audio}")
+    line = replace(line, file=as_on_disk(audio, line.file))
     info = checked_info(audio / line.file)
     if not line.source:
         name = f"folder:{line.file}"

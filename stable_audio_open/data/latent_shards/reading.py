@@ -239,7 +239,7 @@ def read_json(path: Path, kind: type[Kind]) -> tuple[Kind, str]:
         return msgspec.json.decode(content, type=kind), hashlib.sha256(content).hexdigest()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); {AGAIN}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: is damaged ({error}); {AGAIN}") from error
 
 

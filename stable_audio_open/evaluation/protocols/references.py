@@ -6,6 +6,7 @@ from pathlib import Path
 from stable_audio_open.audio.files import AudioFileError, audio_info
 from stable_audio_open.audio.paths import audio_files
 from stable_audio_open.evaluation.protocols.protocol import CaptionPrompt
+from stable_audio_open.files.unicode_names import composed
 
 SHOWN = 10
 """Number of names in an error."""
@@ -25,10 +26,10 @@ def find_references(folder: Path, prompts: Sequence[CaptionPrompt]) -> dict[str,
     files: dict[str, list[Path]] = {}
     for path in audio_files(folder):
         if not path.name.startswith("."):
-            files.setdefault(path.name.partition(".")[0], []).append(path)
+            files.setdefault(composed(path.name.partition(".")[0]), []).append(path)
     found: dict[str, Path] = {}
     for prompt in prompts:
-        for name in () if prompt.clip in found else prompt.references:
+        for name in map(composed, () if prompt.clip in found else prompt.references):
             if len(files.get(name, ())) > 1:
                 first, second = files[name][:2]
                 raise ValueError(

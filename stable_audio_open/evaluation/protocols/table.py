@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stable_audio_open.evaluation.protocols.protocol import CaptionPrompt
+from stable_audio_open.files.text import open_table
 
 LONGEST = 200
 NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}")
@@ -20,7 +21,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, dict[str
         ValueError: It is no CSV in UTF-8, a needed column is missing or empty in a row, or a row
             has more or fewer cells than the header.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with open_table(path) as file:
         reader = csv.reader(file, strict=True)
         try:
             header = next(reader, [])
@@ -46,8 +47,6 @@ def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, dict[str
                     if not row[column].strip():
                         raise ValueError(f"{where}: {column} is empty; every row needs one")
                 yield where, row
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from error
         except csv.Error as error:
             raise ValueError(f"{path}:{reader.line_num}: not CSV ({error})") from error
 

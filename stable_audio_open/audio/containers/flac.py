@@ -1,0 +1,141 @@
+"""FLAC: what its last frame says, since a header may tell another length, or none.
+
+An encoder that writes to a pipe leaves the number of samples open, and libsndfile stops at a number
+that is too small.
+"""
+
+from functools import cache
+from io import BufferedReader
+
+import soundfile
+
+from stable_audio_open.audio.containers.layout import AS_IT_IS, TRUNCATED, Layout
+from stable_audio_open.files.spliced import Span
+
+HEAD = 26
+"""Bytes up to the number of samples."""
+TOTAL = 18
+"""Place of eight bytes, of which the last 36 bits are the number of samples."""
+BITS = 36
+TAIL = 1 << 17
+"""Bytes at the end, in which the last frame begins."""
+BLOCK = 1 << 18
+NEVER_WRITTEN = (
+    "the file is damaged: its length was never written, and it cannot be decoded to the end; "
+    "download or export it again"
+)
+
+
+class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is not typed
+    """A file in which soundfile seeks only when told: not around each reading, as it would."""
+
+    def seekable(self) -> bool:
+        """Return False; `seek` goes on working where libsndfile can."""
+        return False
+
+
+def flac_layout(file: BufferedReader, size: int) -> Layout:
+    """Compare the number of samples with the end of the last frame, or count where it is open."""
+    file.seek(0)
+    head = file.read(HEAD)
+    if len(head) < HEAD:
+        return Layout(TRUNCATED)
+    field = int.from_bytes(head[TOTAL:], "big")
+    total = field % (1 << BITS)
+    file.seek(max(0, size - TAIL))
+    end = last_sample(file.read(), fixed=_fixed_block(head))
+    if total and end is not None and end < total:
+        return Layout(TRUNCATED)
+    frames = (total if end is None else end) or _decoded(file)
+    if not frames:
+        return Layout(NEVER_WRITTEN)
+    if frames == total:
+        return AS_IT_IS
+    known = (field - total | frames).to_bytes(HEAD - TOTAL, "big")
+    return Layout(parts=(Span(0, TOTAL), known, Span(HEAD, size - HEAD)))
+
+
+def last_sample(tail: bytes, *, fixed: int | None) -> int | None:
+    """Return the number of samples up to the end of the frame that ends a file.
+
+    Args:
+        tail: The end of the file.
+        fixed: Samples of every frame but the last; None where they vary.
+
+    Returns:
+        None where no frame with a right checksum ends there.
+    """
+    if tail[-128:-125] == b"TAG":
+        tail = tail[:-128]
+    place = len(tail)
+    while (place := max(tail.rfind(b"\xff\xf8", 0, place), tail.rfind(b"\xff\xf9", 0, place))) >= 0:
+        end = _frame_end(tail[place : place + 16], fixed)
+        if end is not None and crc(tail[place:], 0x8005, 16) == 0:
+            return end
+    return None
+
+
+def crc(content: bytes, polynomial: int, bits: int) -> int:
+    """Return the remainder of bytes, most significant bit first; 0 with their checksum behind."""
+    table = _table(polynomial, bits)
+    mask, shift, found = (1 << bits) - 1, bits - 8, 0
+    for byte in content:
+        found = (found << 8 & mask) ^ table[found >> shift ^ byte]
+    return found
+
+
+def _frame_end(header: bytes, fixed: int | None) -> int | None:
+    """Return the samples up to the end of a frame; None for what is no header."""
+    if len(header) < 16:
+        header = header.ljust(16, b"\0")
+    size, rate = header[2] >> 4, header[2] & 15
+    number = header[4]
+    length = 8 - (number ^ 0xFF).bit_length()  # of leading ones
+    if size == 0 or rate == 15 or header[3] & 1 or length in (1, 8):
+        return None
+    place = 5 + max(0, length - 1)
+    number &= 0x7F if length == 0 else 0x7F >> length
+    for byte in header[5:place]:
+        number = number << 6 | byte & 0x3F
+    if size in (6, 7):
+        samples = int.from_bytes(header[place : place + size - 5], "big") + 1
+        place += size - 5
+    else:
+        samples = 192 if size == 1 else 576 << size - 2 if size < 6 else 256 << size - 8
+    place += {12: 1, 13: 2, 14: 2}.get(rate, 0)
+    if crc(header[: place + 1], 0x07, 8):
+        return None
+    if header[1] & 1:
+        return number + samples
+    return None if fixed is None else number * fixed + samples
+
+
+def _fixed_block(head: bytes) -> int | None:
+    """Return the samples of every frame but the last, where the header says that they are equal."""
+    least, most = int.from_bytes(head[8:10], "big"), int.from_bytes(head[10:12], "big")
+    return least if least == most else None
+
+
+def _decoded(file: BufferedReader) -> int:
+    """Count the samples; 0 where the file cannot be decoded."""
+    frames = 0
+    file.seek(0)
+    try:
+        with ForwardFile(file) as sound:
+            while count := len(sound.read(BLOCK, dtype="float32", always_2d=True)):
+                frames += count
+    except soundfile.LibsndfileError:
+        return 0
+    return frames
+
+
+@cache
+def _table(polynomial: int, bits: int) -> list[int]:
+    """Return the remainders of single bytes."""
+    found = []
+    for byte in range(256):
+        value = byte << bits - 8
+        for _ in range(8):
+            value = value << 1 ^ (polynomial if value >> bits - 1 & 1 else 0)
+        found.append(value & (1 << bits) - 1)
+    return found

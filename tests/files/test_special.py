@@ -1,0 +1,47 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from stable_audio_open.files.special import (
+    SpecialFileError,
+    refuse_special,
+    refuse_special_inside,
+)
+
+
+def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # names of sockets are short
+    os.mkfifo("pipe")
+    Path("link").symlink_to("pipe")
+    with socket.socket(socket.AF_UNIX) as own:
+        own.bind("socket")
+        for name, kind in (
+            ("pipe", "a named pipe"),
+            ("link", "a named pipe"),
+            ("socket", "a socket"),
+            ("/dev/zero", "a device"),
+        ):
+            with pytest.raises(SpecialFileError, match=rf"^{name}: is {kind}, not a file; save wh"):
+                refuse_special(Path(name))
+
+
+def test_files_folders_and_nothing_pass(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("file", ".", "absent", "file/absent", "loop", "\0"):
+        refuse_special(tmp_path / name)
+
+
+def test_folders_are_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    os.mkfifo(tmp_path / "a" / "log")
+    refuse_special_inside(tmp_path, suffixes=(".json",))
+    os.mkfifo(tmp_path / "a" / "b" / "c.json")
+    refuse_special_inside(tmp_path, suffixes=(".json",))
+    with pytest.raises(SpecialFileError, match=r"b/c.json: is a named pipe"):
+        refuse_special_inside(tmp_path, suffixes=(".json",), depth=3)
+    os.mkfifo(tmp_path / "a" / "d.json")
+    with pytest.raises(SpecialFileError, match=r"a/d.json: is a named pipe"):
+        refuse_special_inside(tmp_path, suffixes=(".json",))
