@@ -31,12 +31,10 @@ from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.run_line import BEST, FOLDER, LAST, run_line
 from stable_audio_open.training.trainer import train
 
 logger = logging.getLogger(__name__)
-
-LAST = Path("checkpoints", "last.ckpt")
-"""Checkpoint of a run to go on from, in its folder."""
 
 
 def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
@@ -44,8 +42,9 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
 
     Args:
         config: Configuration with `data` and `training`.
-        resume: `auto` goes on from the run's last checkpoint if there is one, `none` starts anew
-            (and refuses a folder that holds a checkpoint), anything else is a checkpoint.
+        resume: `auto` goes on from the highest step of the run's checkpoints if there are any,
+            `none` starts anew (and refuses a folder that holds a checkpoint), anything else is a
+            checkpoint; the run's others that are not of its line are put aside.
 
     Returns:
         The last checkpoint.
@@ -88,7 +87,7 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
         demos=demo_writer(run),
         start=start,
     )
-    return run.folder / LAST
+    return run.folder / FOLDER / LAST
 
 
 def _check_measured(run: TrainingRun) -> None:
@@ -107,12 +106,14 @@ def _check_measured(run: TrainingRun) -> None:
 
 
 def _checkpoint(run: TrainingRun, resume: str) -> Path | None:
-    last = run.folder / LAST
+    folder = run.folder / FOLDER
     match resume:
         case "auto":
-            return last if last.is_file() else None
+            return next((kept.path for kept in run_line(folder)), None)
         case "none":
-            for kept in filter(Path.is_file, (last, last.with_name("best.ckpt"))):
+            named = (folder / LAST, folder / BEST)
+            known = [*filter(Path.is_file, named), *(kept.path for kept in run_line(folder))]
+            for kept in known[:1]:
                 raise ValueError(
                     f"{kept} exists and would be overwritten; resume with --resume auto, or choose "
                     "another training.trainer.name"

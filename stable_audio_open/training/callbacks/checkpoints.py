@@ -2,9 +2,6 @@
 
 import logging
 import math
-import os
-import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +16,17 @@ from stable_audio_open.training.callbacks.measurements import (
     value_of,
     worst,
 )
+from stable_audio_open.training.run_line import (
+    BEST,
+    LAST,
+    checkpoint_path,
+    delete,
+    point,
+    put_aside,
+    run_line,
+)
 
 logger = logging.getLogger(__name__)
-
-_NAME = re.compile(r"(\d{8,})\.ckpt")
 
 
 class Best(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +41,8 @@ class Checkpoints(pl.Callback):
     """Write `folder/STEP.ckpt` every so many steps, and after the last step of a run.
 
     The last step is also that after which another callback stopped the run. `folder/last.ckpt` is
-    the newest one under another name; a run is resumed from it. (Lightning's own callback would
+    the newest one under another name; a run is resumed from the highest step (`run_line`), and what
+    it leaves behind by going on from an older one is put aside. (Lightning's own callback would
     miss a last step between two intervals, or write it when the epoch is closed, from where a
     longer run would not go on exactly.)
 
@@ -70,12 +75,14 @@ class Checkpoints(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Take note of where a resumed run starts, and of what it has to beat."""
         self._saved = trainer.global_step
+        self._begin_line(trainer)
         self._recall_best(trainer)
 
     def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Take note of it where a run was over before it began."""
         if self._saved is None:
-            self.on_train_start(trainer)
+            self._saved = trainer.global_step
+            self._recall_best(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save if it is time."""
@@ -99,7 +106,7 @@ class Checkpoints(pl.Callback):
         if value is None or not is_better(metric, value, self.best_value):
             return
         self.best_value = value
-        _save(trainer, self.folder / "best.ckpt")
+        _save(trainer, self.folder / BEST)
         if trainer.is_global_zero:
             record = Best(metric=metric, value=value, step=measurement.step)
             content = msgspec.json.format(msgspec.json.encode(record), indent=2)
@@ -130,7 +137,7 @@ class Checkpoints(pl.Callback):
             logger.warning(
                 "%s: the checkpoint of step %d, the best by %s so far, is not kept; the best from "
                 "here on will be",
-                self.folder / "best.ckpt",
+                self.folder / BEST,
                 lost,
                 metric,
             )
@@ -153,18 +160,28 @@ class Checkpoints(pl.Callback):
         if step == self._saved:
             return
         self._saved = step
-        path = self.folder / f"{step:08d}.ckpt"
+        path = checkpoint_path(self.folder, step)
         _save(trainer, path)
         if trainer.is_global_zero:
-            _point(self.folder / "last.ckpt", path)
-            self._delete_old(step)
+            point(self.folder / LAST, path)
+            for old in run_line(self.folder)[self.keep :]:
+                delete(old.path)
 
-    def _delete_old(self, step: int) -> None:
-        """Keep the newest up to this step; later ones are of a run before and not ours to judge."""
-        found = ((_NAME.fullmatch(path.name), path) for path in self.folder.iterdir())
-        ours = sorted((int(m[1]), path) for m, path in found if m and int(m[1]) <= step)
-        for _, path in ours[: -self.keep]:
-            path.unlink()
+    def _begin_line(self, trainer: pl.Trainer) -> None:
+        """Put aside what the run left behind where it goes on from an older checkpoint."""
+        if trainer.ckpt_path is None or not trainer.is_global_zero:
+            return
+        start = Path(trainer.ckpt_path)
+        left = put_aside(self.folder, start, step=trainer.global_step)
+        if left:
+            logger.warning(
+                "%s is of step %d; other checkpoints of this folder (%s) are put aside in %s: "
+                "delete them if nobody needs them",
+                start,
+                trainer.global_step,
+                ", ".join(path.name for path in left),
+                left[0].parent,
+            )
 
 
 def _save(trainer: pl.Trainer, path: Path) -> None:
@@ -172,14 +189,3 @@ def _save(trainer: pl.Trainer, path: Path) -> None:
     # In writing, Lightning's flag leaves optimisers out (unset, it logs a line each time); it says
     # nothing of unpickling. What reads checkpoints has weights_only=True.
     trainer.save_checkpoint(path, weights_only=False)
-
-
-def _point(name: Path, target: Path) -> None:
-    """Give a file a second name in place of what had it, by a copy where links are not possible."""
-    partial = name.with_name(f".{name.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(target, partial)
-    except OSError:
-        shutil.copyfile(target, partial)
-    partial.replace(name)
