@@ -11,6 +11,7 @@ from torch.utils.data import default_collate
 
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.named import errors_named
 from stable_audio_open.files.tables import harmless, original
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Faults:
         self.reasons[file] = reason
         self.report.parent.mkdir(parents=True, exist_ok=True)
         new = not self.report.is_file()
-        with self.report.open("a", newline="") as out:
+        with errors_named(self.report), self.report.open("a", newline="") as out:
             rows = csv.writer(out)
             if new:
                 rows.writerow(Fault._fields)

@@ -27,6 +27,12 @@ from stable_audio_open.training.parallel.sharding import (
     shard_transformer,
 )
 from stable_audio_open.training.randomness import BatchRandomness, process_count
+from stable_audio_open.training.resuming import (
+    apply_settings,
+    fit_average,
+    refuse_other_autoencoder,
+    refuse_other_parts,
+)
 from stable_audio_open.training.validation import ValidationMeans
 
 BANDS = 4
@@ -260,14 +266,31 @@ class DiffusionTraining(pl.LightningModule):
             self.offloaded_ema.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on in the sequence of timesteps; put the frozen text encoder's weights back."""
-        self._timesteps_drawn = checkpoint["timesteps_drawn"]
-        self.timesteps = None
+        """Go on in the sequence of timesteps; put the frozen text encoder's weights back.
+
+        The average is fitted to what is wanted now.
+
+        Raises:
+            ValueError: Naming the field that has changed, where other parts were trained.
+        """
+        where, state = str(self.trainer.ckpt_path), checkpoint["state_dict"]
+        average = self.ema if self.offloaded_ema is None else self.offloaded_ema.module
+        names = () if average is None else average.state_dict()
+        fit_average(state, online="model.transformer.", wanted=names)
         if self.offloaded_ema is not None:
             self.offloaded_ema.load(checkpoint)
-        own = self.state_dict()
+        own, state = self.state_dict(), checkpoint["state_dict"]
         for prefix in self._frozen_text_encoders():
-            checkpoint["state_dict"] |= {k: v for k, v in own.items() if k.startswith(prefix)}
+            state |= {k: v for k, v in own.items() if k.startswith(prefix)}
+        self._timesteps_drawn = checkpoint["timesteps_drawn"]
+        self.timesteps = None
+        refuse_other_parts(own, state, where)
+        refuse_other_autoencoder(own, state, "model.autoencoder.", where)
+
+    def on_train_start(self) -> None:
+        """Let the optimiser's settings take effect in a run that is resumed."""
+        if self.trainer.ckpt_path is not None:
+            apply_settings(self.trainer, {"training.optimizer": self.optimisation})
 
     def _frozen_text_encoders(self) -> list[str]:
         texts: nn.ModuleDict = self.model.conditioner.texts

@@ -12,9 +12,10 @@ from typing import Literal
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LearningRateMonitor
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import Logger
 
 from stable_audio_open.data.faults import Faults
+from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.training.callbacks.checkpoints import Checkpoints
 from stable_audio_open.training.callbacks.demos import DemoWriter
 from stable_audio_open.training.callbacks.early_stopping import EarlyStopping
@@ -29,6 +30,7 @@ from stable_audio_open.training.callbacks.without_gradient import ParametersWith
 from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
 from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.parallel.strategy import ShardedStrategy
+from stable_audio_open.training.run_log import BeginLog, RunLog
 
 NEEDLESS = (
     r"Found \d+ module\(s\) in eval mode",  # averaged weights, a frozen text encoder
@@ -151,6 +153,7 @@ def make_trainer(
             log_every_n_steps=settings.log_every,
             callbacks=[
                 StopOnSignal(),
+                BeginLog(),
                 measurements,
                 *filter(None, (early_stopping,)),
                 Checkpoints(
@@ -236,7 +239,7 @@ def _without_needless_words() -> Iterator[None]:
 def _logger(name: LoggerName, folder: Path) -> Logger:
     match name:
         case "csv":
-            return CSVLogger(folder, name="logs")
+            return RunLog(folder)
         case "tensorboard":
             from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -259,5 +262,5 @@ def _wandb_run(folder: Path) -> str:
     """Return the identity of this folder's run, drawn when it starts."""
     file = folder / "wandb_run"
     if not file.is_file():
-        file.write_text(secrets.token_hex(8))
+        replace_bytes(file, secrets.token_hex(8).encode())
     return file.read_text()
