@@ -17,6 +17,7 @@ from stable_audio_open.data.encoding import fingerprint
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.latent_shards.reading import Encoding, open_shards, read_index
 from stable_audio_open.data.latents import EncodedSet, LatentDataset, standard_deviation
+from stable_audio_open.training.callbacks.listed_recordings import ListedRecordings
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +155,26 @@ def _encoded_now(
     )
     spread = standard_deviation([made for made in latents if made is not None])
     return EncodedSet(recordings, latents, spread)
+
+
+def listed_recordings(run: TrainingRun, batches: AudioDataModule) -> ListedRecordings:
+    """Return what tells how the recordings have changed since a run was interrupted.
+
+    Args:
+        run: The training.
+        batches: Its batches.
+    """
+    data = run.data
+    match data:
+        case FolderConfig():
+            listed = run.manifests.read(data.path, data.manifest)
+            return ListedRecordings(listed, str(Path(data.path, data.manifest)))
+        case ShardsConfig():
+            windows = batches.dataset
+            assert isinstance(windows, LatentDataset)
+            return ListedRecordings(windows.recordings, data.path)
+        case _:
+            assert_never(data)
 
 
 def new_faults(run: TrainingRun) -> Faults:

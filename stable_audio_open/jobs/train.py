@@ -6,7 +6,12 @@ from pathlib import Path
 
 import torch
 
-from stable_audio_open.builders.data import autoencoder_data, diffusion_data, new_faults
+from stable_audio_open.builders.data import (
+    autoencoder_data,
+    diffusion_data,
+    listed_recordings,
+    new_faults,
+)
 from stable_audio_open.builders.evaluation import (
     early_stopping,
     evaluations,
@@ -28,6 +33,7 @@ from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import ModelConfig
 from stable_audio_open.config.read import decode_config, model_part
 from stable_audio_open.config.trainer import TrainerConfig
+from stable_audio_open.files.lock import locked_folder
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.diffusion import DiffusionTraining
@@ -51,13 +57,23 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
 
     Raises:
         ConfigError: When `data`, `training`, its trainer or the autoencoder is missing.
+        FolderInUseError: When another process trains in the run's folder.
         ValueError: When the checkpoint to resume from does not exist, or would be overwritten.
+        ChildProcessError: When a data worker was killed.
     """
     run = training_run(config)
     _check_measured(run)
+    if not _is_first():
+        return _train(run, resume)
+    remedy = "wait until it ends, or choose another training.trainer.name"
+    with locked_folder(run.folder, remedy=remedy):
+        return _train(run, resume)
+
+
+def _train(run: TrainingRun, resume: str) -> Path:
     start = _checkpoint(run, resume)
     if start is not None:
-        _check_resumable(config, start)
+        _check_resumable(run.config, start)
         logger.info("resuming from %s", start)
     torch.manual_seed(run.training.seed)
     faults = new_faults(run)
@@ -82,12 +98,19 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
         settings=trainer_settings(run),
         measurements=measurements,
         faults=faults,
+        listed=listed_recordings(run, batches),
         early_stopping=early_stopping(run.trainer, measurements),
         evaluations=evaluated,
         demos=demo_writer(run),
         start=start,
     )
     return run.folder / FOLDER / LAST
+
+
+def _is_first() -> bool:
+    """Say whether this is the first process of the run, as torchrun, Lightning or SLURM count."""
+    names = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in names)
 
 
 def _check_measured(run: TrainingRun) -> None:

@@ -83,7 +83,7 @@ class DiffusionTraining(pl.LightningModule):
         self.header = header
         self.seed = seed
         self.timesteps: TimestepSampler | None = None
-        self._timesteps_drawn = 0
+        self._timesteps_drawn = self._drawn_before = 0
         self.validation_means = ValidationMeans()
         # In tuples, which hide them from Lightning.
         self._validated: tuple[LatentDiffusion, ...] = ()
@@ -116,6 +116,7 @@ class DiffusionTraining(pl.LightningModule):
             rank=rank,
             processes=processes,
         )
+        self._drawn_before = self.timesteps.state()
         # One even sequence for the whole batch.
         t = self.timesteps.draw(processes * len(latents))[rank::processes].to(latents.device)
         errors = self.velocity_errors(latents, self._prepare(batch), t=t, random=random)
@@ -124,6 +125,11 @@ class DiffusionTraining(pl.LightningModule):
         if self.log_loss_by_timestep:
             self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
         return loss
+
+    def take_back_batch(self) -> None:
+        """Draw the timesteps of the batch in hand again, where no step was taken with it."""
+        if self.timesteps is not None:
+            self.timesteps.restore(self._drawn_before)
 
     def velocity_errors(
         self,

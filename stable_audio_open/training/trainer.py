@@ -22,12 +22,14 @@ from stable_audio_open.training.callbacks.early_stopping import EarlyStopping
 from stable_audio_open.training.callbacks.evaluations import Evaluations
 from stable_audio_open.training.callbacks.faults import UnreadableRecordings
 from stable_audio_open.training.callbacks.finite import SkipNonFinite
+from stable_audio_open.training.callbacks.listed_recordings import ListedRecordings
 from stable_audio_open.training.callbacks.measurements import Measurements
-from stable_audio_open.training.callbacks.preemption import StopOnSignal
+from stable_audio_open.training.callbacks.preemption import AskedToEnd, StopOnSignal
 from stable_audio_open.training.callbacks.progress import StepProgress
 from stable_audio_open.training.callbacks.throughput import Throughput
 from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
 from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
+from stable_audio_open.training.failures import raise_if_worker
 from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.parallel.strategy import ShardedStrategy
 from stable_audio_open.training.run_log import BeginLog, RunLog
@@ -42,6 +44,8 @@ NEEDLESS = (
     "Torchinductor does not support code generation for complex operators",
 )
 """Warnings."""
+
+logger = logging.getLogger(__name__)
 
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 
@@ -76,6 +80,8 @@ class TrainerSettings:
     """Number format, in Lightning's terms."""
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     """How processes share the work."""
+    compiled: bool = False
+    """The networks of the task are compiled."""
     accumulate: int = 1
     """Batches per optimiser step."""
     gradient_clip: float | None = None
@@ -93,6 +99,7 @@ def train(
     settings: TrainerSettings,
     measurements: Measurements,
     faults: Faults,
+    listed: ListedRecordings,
     early_stopping: EarlyStopping | None = None,
     evaluations: Evaluations | None = None,
     demos: DemoWriter | None = None,
@@ -103,6 +110,7 @@ def train(
     Args:
         task: What is trained.
         batches: What it is trained on.
+        listed: Tells how the recordings have changed since the run was interrupted.
         settings: Length, place and precision of the run.
         measurements: Measurements of the run.
         faults: Unusable recordings of the run.
@@ -112,6 +120,7 @@ def train(
         start: Checkpoint to go on from.
     """
     watching = [
+        listed,
         ParametersWithoutGradient(),
         SkipNonFinite(most_in_row=settings.most_skipped),
         UnreadableRecordings(faults),
@@ -152,7 +161,7 @@ def make_trainer(
             logger=_logger(settings.logger, settings.folder),
             log_every_n_steps=settings.log_every,
             callbacks=[
-                StopOnSignal(),
+                StopOnSignal(compiled=settings.compiled),
                 BeginLog(),
                 measurements,
                 *filter(None, (early_stopping,)),
@@ -163,7 +172,7 @@ def make_trainer(
                     keep=settings.checkpoints_kept,
                     best=settings.best,
                 ),
-                StepProgress(),
+                StepProgress(compiled=settings.compiled),
                 LearningRateMonitor(logging_interval="step"),
                 *callbacks,
             ],
@@ -193,9 +202,24 @@ def fit(
     *,
     start: Path | None,
 ) -> None:
-    """Train to the last step, from a checkpoint where one is given."""
+    """Train to the last step, from a checkpoint where one is given, or until a signal ends it.
+
+    Raises:
+        ChildProcessError: A data worker was killed.
+    """
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set untyped
     with _without_needless_words():
-        trainer.fit(task, datamodule=batches, ckpt_path=start, weights_only=True)
+        try:
+            trainer.fit(task, datamodule=batches, ckpt_path=start, weights_only=True)
+        except AskedToEnd:
+            return
+        except Exception as error:
+            # It reaches compilers and data workers too, and what they leave undone fails.
+            if any(isinstance(one, StopOnSignal) and one.received for one in callbacks):
+                logger.debug("what the signal has broken", exc_info=error)
+                return
+            raise_if_worker(error)
+            raise
 
 
 def _strategy(settings: TrainerSettings, *, by_hand: bool) -> str | ShardedStrategy:

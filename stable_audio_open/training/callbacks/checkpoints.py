@@ -16,6 +16,8 @@ from stable_audio_open.training.callbacks.measurements import (
     value_of,
     worst,
 )
+from stable_audio_open.training.callbacks.preemption import StopOnSignal
+from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.run_line import (
     BEST,
     LAST,
@@ -71,6 +73,8 @@ class Checkpoints(pl.Callback):
         self.best = best
         self.best_value = worst(best) if best is not None else math.nan
         self._saved: int | None = None
+        self._after_batch: dict[str, Any] | None = None
+        self._amid_batch = False
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Take note of where a resumed run starts, and of what it has to beat."""
@@ -87,8 +91,36 @@ class Checkpoints(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save if it is time."""
         step = trainer.global_step
+        if trainer.world_size == 1:
+            self._after_batch = trainer.fit_loop.state_dict()
         if step % self.every == 0 or step == trainer.max_steps or trainer.should_stop:
             self._save(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Save what there is where a signal has ended a step that is not done.
+
+        Signals to all processes of a run end its data workers and compilers too, and the error of
+        their end comes before the step does.
+        """
+        del exception
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set untyped
+        asked = any(isinstance(one, StopOnSignal) and one.ends_whole for one in callbacks)
+        # The others of several processes are anywhere, and would not join in.
+        if asked and self._after_batch is not None and trainer.world_size == 1:
+            if isinstance(module, DiffusionTraining):
+                module.take_back_batch()
+            self._amid_batch = True
+            self._save(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Count no batch in hand of which no step was taken: it is the first of what goes on."""
+        del trainer, module
+        if self._amid_batch:
+            checkpoint["loops"]["fit_loop"] = self._after_batch
 
     def on_measurement(self, trainer: pl.Trainer, measurement: Measurement) -> None:
         """Keep the checkpoint if it is the best so far; save if the measurement ends the run.
