@@ -53,7 +53,7 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
             checkpoint; the run's others that are not of its line are put aside.
 
     Returns:
-        The last checkpoint.
+        The last checkpoint, which is not there where a signal ended the run before its first step.
 
     Raises:
         ConfigError: When `data`, `training`, its trainer or the autoencoder is missing.

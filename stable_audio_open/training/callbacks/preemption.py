@@ -39,14 +39,18 @@ class StopOnSignal(pl.Callback):
         self._start = 0
         self._previous: dict[signal.Signals, Any] = {}
 
+    def setup(self, *_: Any, **__: Any) -> None:
+        """Take note of what signals do before Lightning takes them."""
+        # Python hands signals to the main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.getsignal(number) for number in SIGNALS}
+
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Take the signals over from Lightning, which would not save on SIGTERM."""
         self._start, self._process = trainer.global_step, os.getpid()
         self._at_once = self.compiled and _ends_alone(trainer)
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python hands signals to the main thread alone
-        for number in SIGNALS:
-            self._previous[number] = signal.signal(number, self._remember)
+        for number in self._previous:
+            signal.signal(number, self._remember)
 
     def on_before_optimizer_step(self, *_: Any) -> None:
         """Take note that weights are about to change: amid this, there is nothing whole."""
