@@ -169,9 +169,9 @@ def test_a_name_that_leads_out_of_the_output(
         config,
         override,
         code=2,
-        message=f"{name if field == 'name' else 'small-autoencoder'}: `{field}` is {name!r}, a path "
-        "that leads out of `training.trainer.output` ('runs'); give `training.trainer.name` a name, "
-        "or a path inside of it",
+        message=f"{name if field == 'name' else 'small-autoencoder'}: `{field}` is {name!r}, a "
+        "path that leads out of `training.trainer.output` ('runs'); give `training.trainer.name` "
+        "a name, or a path inside of it",
     )
 
 
@@ -185,8 +185,8 @@ def test_a_second_run_in_the_same_folder(refuse: Refuse, config: Path):
             config,
             "training.trainer.name=twice",
             code=2,
-            message=f"{folder}: another process works in this folder; wait until it ends, or choose "
-            "another training.trainer.name",
+            message=f"{folder}: another process works in this folder; wait until it ends, or "
+            "choose another training.trainer.name",
         )
 
 
