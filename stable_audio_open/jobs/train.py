@@ -108,8 +108,9 @@ def _train(run: TrainingRun, resume: str) -> Path:
 
 
 def _is_first() -> bool:
-    """Say whether this is the first process of the run, as torchrun, Lightning or SLURM count."""
-    names = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    """Say whether this is the first process of the run, as what started it counts."""
+    started = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    names = (*started, "JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
     return all(os.environ.get(name, "0") == "0" for name in names)
 
 

@@ -117,9 +117,12 @@ class RunLog(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is left."""
-        del status
-        self.save()
+        """Write what is left; where the run ends for another error, that one is told."""
+        try:
+            self.save()
+        except OSError:
+            if status == "success":
+                raise
 
     def _replace(self, rows: Sequence[Row]) -> None:
         assert self._columns is not None
