@@ -29,7 +29,7 @@ def written_beside(folder: str | os.PathLike[str]) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with errors_named(folder, inside=scratch):
+        with errors_named(folder, inside=scratch, reads=True):
             written = scratch / "written"
             written.mkdir()
             yield written

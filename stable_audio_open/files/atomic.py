@@ -20,7 +20,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with errors_named(path, inside=temporary):
+        with errors_named(path, inside=temporary, reads=True):
             yield temporary
             temporary.replace(path)
     finally:
@@ -29,7 +29,11 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 def replace_bytes(path: Path, content: bytes | memoryview) -> None:
     """Make `content` the content of `path`, atomically; an OSError leaves the old file."""
-    with written_beside(path) as temporary, temporary.open("xb") as file:
+    with (
+        written_beside(path) as temporary,
+        errors_named(path, inside=temporary),
+        temporary.open("xb") as file,
+    ):
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -68,7 +68,10 @@ def ingest(rows: Iterable[SourceRow], folder: Path, *, replace: bool = False) ->
     folder.mkdir(parents=True, exist_ok=True)
     counts = Ingested()
     try:
-        with scratch_folder(folder, "ingest") as beside, errors_named(folder, inside=beside):
+        with (
+            scratch_folder(folder, "ingest") as beside,
+            errors_named(folder, inside=beside, reads=True),
+        ):
             with (beside / REJECTS).open("wb") as rejects:
                 write_catalogue(beside, _sort_out(rows, rejects, counts))
             if (folder / RECORDS).exists():

@@ -56,7 +56,7 @@ def keep_current(folder: Path, inputs: str, write: Callable[[Path], object]) -> 
         return False
     with (
         scratch_folder(folder.parent, folder.name) as scratch,
-        errors_named(folder, inside=scratch),
+        errors_named(folder, inside=scratch, reads=True),
     ):
         beside = scratch / "set"
         write(beside)
