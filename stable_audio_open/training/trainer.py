@@ -99,7 +99,7 @@ def train(
     settings: TrainerSettings,
     measurements: Measurements,
     faults: Faults,
-    listed: ListedRecordings,
+    listed: ListedRecordings | None = None,
     early_stopping: EarlyStopping | None = None,
     evaluations: Evaluations | None = None,
     demos: DemoWriter | None = None,
@@ -110,17 +110,16 @@ def train(
     Args:
         task: What is trained.
         batches: What it is trained on.
-        listed: Tells how the recordings have changed since the run was interrupted.
         settings: Length, place and precision of the run.
         measurements: Measurements of the run.
         faults: Unusable recordings of the run.
+        listed: Tells how the recordings have changed since the run was interrupted.
         early_stopping: Ends the run when it gets no better.
         evaluations: Measures metrics now and then.
         demos: Writes sounds now and then.
         start: Checkpoint to go on from.
     """
     watching = [
-        listed,
         ParametersWithoutGradient(),
         SkipNonFinite(most_in_row=settings.most_skipped),
         UnreadableRecordings(faults),
@@ -132,7 +131,7 @@ def train(
         measurements=measurements,
         by_hand=not task.automatic_optimization,
         early_stopping=early_stopping,
-        callbacks=[*watching, *filter(None, (evaluations, demos))],
+        callbacks=[*watching, *filter(None, (listed, evaluations, demos))],
     )
     fit(trainer, task, batches, start=start)
 
