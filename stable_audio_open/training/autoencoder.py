@@ -157,6 +157,20 @@ class AutoencoderTraining(pl.LightningModule):
             where = f"validation at step {self.global_step}"
             warn_too_quiet(where, f"{quiet:.0%} of the reconstructions")
 
+    def drawn(self) -> int:
+        """Return 0: noise follows from the step, and there is no sequence to go on in."""
+        return 0
+
+    def put_back(self, drawn: int) -> None:
+        """Be as after a batch again, where an error ended what came then.
+
+        Args:
+            drawn: What `drawn` was by then.
+        """
+        del drawn
+        self._validated = ()
+        self._lent.close()
+
     def _terms(self, decoded: Tensor, audio: Tensor, kl: Tensor) -> dict[str, Tensor]:
         """Return the terms of the loss by the names of their weights."""
         found = self.loss(decoded, audio)

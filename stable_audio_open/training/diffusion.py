@@ -83,7 +83,7 @@ class DiffusionTraining(pl.LightningModule):
         self.header = header
         self.seed = seed
         self.timesteps: TimestepSampler | None = None
-        self._timesteps_drawn = self._drawn_before = 0
+        self._timesteps_drawn = 0
         self.validation_means = ValidationMeans()
         # In tuples, which hide them from Lightning.
         self._validated: tuple[LatentDiffusion, ...] = ()
@@ -116,7 +116,6 @@ class DiffusionTraining(pl.LightningModule):
             rank=rank,
             processes=processes,
         )
-        self._drawn_before = self.timesteps.state()
         # One even sequence for the whole batch.
         t = self.timesteps.draw(processes * len(latents))[rank::processes].to(latents.device)
         errors = self.velocity_errors(latents, self._prepare(batch), t=t, random=random)
@@ -126,10 +125,20 @@ class DiffusionTraining(pl.LightningModule):
             self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
         return loss
 
-    def take_back_batch(self) -> None:
-        """Draw the timesteps of the batch in hand again, where no step was taken with it."""
+    def drawn(self) -> int:
+        """Return how many timesteps were drawn so far."""
+        return self.timesteps.state() if self.timesteps else self._timesteps_drawn
+
+    def put_back(self, drawn: int) -> None:
+        """Be as after a batch again, where an error ended what came then.
+
+        Args:
+            drawn: Timesteps that were drawn by then.
+        """
+        self._validated = ()
+        self._lent.close()
         if self.timesteps is not None:
-            self.timesteps.restore(self._drawn_before)
+            self.timesteps.restore(drawn)
 
     def velocity_errors(
         self,
@@ -264,7 +273,7 @@ class DiffusionTraining(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Describe the model, and leave out a frozen text encoder (it is a download)."""
         checkpoint["stable_audio_open"] = self.header
-        checkpoint["timesteps_drawn"] = self.timesteps.state() if self.timesteps else 0
+        checkpoint["timesteps_drawn"] = self.drawn()
         for prefix in self._frozen_text_encoders():
             for key in [k for k in checkpoint["state_dict"] if k.startswith(prefix)]:
                 del checkpoint["state_dict"][key]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jaxtyping
+import msgspec
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,7 @@ from stable_audio_open.cli.main import main
 from stable_audio_open.config.model import ModelConfig
 from stable_audio_open.config.read import encode_config
 from stable_audio_open.config.trainer import CheckpointConfig
+from stable_audio_open.data.dataset import CropDataset
 from stable_audio_open.jobs.train import run_training
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.diffusion import DiffusionTraining
@@ -163,6 +165,40 @@ def test_what_a_signal_breaks_is_saved_and_goes_on_to_the_same_weights(
 
 
 @pytest.mark.slow
+def test_what_a_signal_breaks_in_a_validation_is_saved_with_the_trained_weights(
+    config: Any, kind: str, monkeypatch: pytest.MonkeyPatch, change: Change
+) -> None:
+    """An offloaded average is in the place of the weights meanwhile."""
+    cls: Any = KINDS[kind]
+    ema = msgspec.structs.replace(config.training.ema, offload=True)
+    config = msgspec.structs.replace(
+        config,
+        data=msgspec.structs.replace(config.data, validation="manifest.jsonl"),
+        training=msgspec.structs.replace(
+            config.training,
+            ema=ema,
+            trainer=msgspec.structs.replace(config.training.trainer, validate_every=2),
+        ),
+    )
+
+    def broken(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cls, "validation_step", broken)
+        last = run_training(config)
+    assert torch.load(last, weights_only=True)["global_step"] == 2
+    whole = run_training(change(config, name="whole"))
+    found, expected = (
+        torch.load(path, weights_only=True) for path in (run_training(config), whole)
+    )
+    assert found.get("timesteps_drawn") == expected.get("timesteps_drawn")
+    assert found["state_dict"].keys() == expected["state_dict"].keys()
+    assert all(torch.equal(found["state_dict"][k], v) for k, v in expected["state_dict"].items())
+
+
+@pytest.mark.slow
 def test_amid_a_step_there_is_nothing_whole_to_save(
     config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,15 +221,13 @@ def test_a_worker_that_was_killed_is_named(
     autoencoder_run: Any, change: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the kernel, where memory runs out."""
-    from msgspec.structs import replace
-
-    from stable_audio_open.data.dataset import CropDataset
 
     def killed(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(CropDataset, "__getitem__", killed)
-    config = replace(autoencoder_run, data=replace(autoencoder_run.data, workers=1))
+    data = msgspec.structs.replace(autoencoder_run.data, workers=1)
+    config = msgspec.structs.replace(autoencoder_run, data=data)
     with pytest.raises(ChildProcessError) as caught:
         run_training(change(config, output=str(tmp_path)))
     assert re.fullmatch(

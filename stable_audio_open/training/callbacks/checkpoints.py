@@ -9,6 +9,7 @@ import msgspec
 import pytorch_lightning as pl
 
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import (
     Measurement,
     Measurements,
@@ -74,6 +75,7 @@ class Checkpoints(pl.Callback):
         self.best_value = worst(best) if best is not None else math.nan
         self._saved: int | None = None
         self._after_batch: dict[str, Any] | None = None
+        self._drawn = 0
         self._amid_batch = False
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -88,10 +90,16 @@ class Checkpoints(pl.Callback):
             self._saved = trainer.global_step
             self._recall_best(trainer)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        """Take note that weights are about to change."""
+        self._after_batch = None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Save if it is time."""
         step = trainer.global_step
-        if trainer.world_size == 1:
+        # Where others train as well, they are anywhere, and would not join in.
+        if trainer.world_size == 1 and isinstance(module, DiffusionTraining | AutoencoderTraining):
+            self._drawn = module.drawn()
             self._after_batch = trainer.fit_loop.state_dict()
         if step % self.every == 0 or step == trainer.max_steps or trainer.should_stop:
             self._save(trainer)
@@ -106,11 +114,11 @@ class Checkpoints(pl.Callback):
         """
         del exception
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set untyped
-        asked = any(isinstance(one, StopOnSignal) and one.ends_whole for one in callbacks)
-        # The others of several processes are anywhere, and would not join in.
-        if asked and self._after_batch is not None and trainer.world_size == 1:
-            if isinstance(module, DiffusionTraining):
-                module.take_back_batch()
+        asked = any(isinstance(one, StopOnSignal) and one.received for one in callbacks)
+        # Amid a step weights may be half of it.
+        if asked and self._after_batch is not None:
+            assert isinstance(module, DiffusionTraining | AutoencoderTraining)
+            module.put_back(self._drawn)
             self._amid_batch = True
             self._save(trainer)
 
@@ -191,9 +199,9 @@ class Checkpoints(pl.Callback):
         # Where gradients accumulate, several batches end at the same step.
         if step == self._saved:
             return
-        self._saved = step
         path = checkpoint_path(self.folder, step)
         _save(trainer, path)
+        self._saved = step
         if trainer.is_global_zero:
             point(self.folder / LAST, path)
             for old in run_line(self.folder)[self.keep :]:

@@ -34,7 +34,6 @@ class StopOnSignal(pl.Callback):
         self.asked = False
         """Whether a signal has arrived at any process, as all of them know it."""
         self._at_once = False
-        self._amid_step = False
         self._process = os.getpid()
         self._start = 0
         self._previous: dict[signal.Signals, Any] = {}
@@ -52,13 +51,9 @@ class StopOnSignal(pl.Callback):
         for number in self._previous:
             signal.signal(number, self._remember)
 
-    def on_before_optimizer_step(self, *_: Any) -> None:
-        """Take note that weights are about to change: amid this, there is nothing whole."""
-        self._amid_step = True
-
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """End the run if a process was asked to; all of them agree on the step."""
-        self._at_once = self._amid_step = False
+        self._at_once = False
         asked = self._received is not None
         if trainer.strategy.reduce_boolean_decision(asked, all=False):
             self._tell(trainer)
@@ -83,11 +78,6 @@ class StopOnSignal(pl.Callback):
     def received(self) -> bool:
         """Whether a signal has arrived at this process."""
         return self._received is not None
-
-    @property
-    def ends_whole(self) -> bool:
-        """Whether one has, and the weights are those after a step."""
-        return self.received and not self._amid_step
 
     def _tell(self, trainer: pl.Trainer) -> None:
         name = self._received.name if self._received else "a signal to another process"
