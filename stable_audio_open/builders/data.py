@@ -18,6 +18,7 @@ from stable_audio_open.data.encoding import fingerprint
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.latent_shards.reading import Encoding, open_shards, read_index
 from stable_audio_open.data.latents import EncodedSet, LatentDataset, Spread, spread_of
+from stable_audio_open.training.callbacks.listed_recordings import ListedRecordings
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +161,26 @@ def _encoded_now(
         faults=faults,
     )
     return EncodedSet(recordings, latents, spread_of([one for one in latents if one is not None]))
+
+
+def listed_recordings(run: TrainingRun, batches: AudioDataModule) -> ListedRecordings:
+    """Return what tells how the recordings have changed since a run was interrupted.
+
+    Args:
+        run: The training.
+        batches: Its batches.
+    """
+    data = run.data
+    match data:
+        case FolderConfig():
+            listed = run.manifests.read(data.path, data.manifest)
+            return ListedRecordings(listed, str(Path(data.path, data.manifest)))
+        case ShardsConfig():
+            windows = batches.dataset
+            assert isinstance(windows, LatentDataset)
+            return ListedRecordings(windows.recordings, data.path)
+        case _:
+            assert_never(data)
 
 
 def new_faults(run: TrainingRun) -> Faults:

@@ -15,6 +15,7 @@ from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.config.training import AutoencoderTrainingConfig, DiffusionTrainingConfig
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import read_recordings
+from stable_audio_open.files.inside import is_inside
 
 Config = TypeVar("Config", AutoencoderModelConfig, DiffusionModelConfig)
 Training = TypeVar("Training", AutoencoderTrainingConfig, DiffusionTrainingConfig)
@@ -84,7 +85,8 @@ def training_run(config: ModelConfig) -> TrainingRun:
     """Return the run that a configuration describes.
 
     Raises:
-        ConfigError: When `data`, `training` or its trainer is missing.
+        ConfigError: When `data`, `training` or its trainer is missing, or the run's name leads out
+            of its `output`.
     """
     if config.data is None or config.training is None:
         missing = "data" if config.data is None else "training"
@@ -93,6 +95,13 @@ def training_run(config: ModelConfig) -> TrainingRun:
     if trainer is None:
         raise ConfigError(
             f"{config.name}: `training.trainer` is missing; it says how long to train"
+        )
+    name, field = trainer.name or config.name, "training.trainer.name" if trainer.name else "name"
+    if not is_inside(name):
+        raise ConfigError(
+            f"{config.name}: `{field}` is {name!r}, a path that leads out of "
+            f"`training.trainer.output` ({trainer.output!r}); give `training.trainer.name` a name, "
+            "or a path inside of it"
         )
     match config:
         case AutoencoderModelConfig(training=AutoencoderTrainingConfig() as training, data=data):

@@ -202,6 +202,7 @@ def trainer_settings(run: TrainingRun) -> TrainerSettings:
         nodes=trainer.nodes,
         precision=trainer.precision,
         strategy=trainer.strategy,
+        compiled=trainer.compile,
         accumulate=trainer.accumulate,
         gradient_clip=trainer.gradient_clip,
         most_skipped=trainer.most_skipped,

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.files.named import errors_named
 
 
 @contextmanager
@@ -28,16 +29,17 @@ def written_beside(folder: str | os.PathLike[str]) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        written = scratch / "written"
-        written.mkdir()
-        yield written
-        if not folder.exists():
-            written.rename(folder)
-            return
-        for path in sorted(p for p in written.rglob("*") if p.is_file()):
-            target = folder / path.relative_to(written)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
+        with errors_named(folder, inside=scratch, reads=True):
+            written = scratch / "written"
+            written.mkdir()
+            yield written
+            if not folder.exists():
+                written.rename(folder)
+                return
+            for path in sorted(p for p in written.rglob("*") if p.is_file()):
+                target = folder / path.relative_to(written)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
     finally:
         shutil.rmtree(scratch)
 

@@ -46,7 +46,8 @@ def train(
     from stable_audio_open.training.callbacks.measurements import PAGE
 
     last = run_training(settings, resume=resume)
-    echo(f"last checkpoint: {last}")
+    if last.is_file():  # a signal may have come before the first step was done
+        echo(f"last checkpoint: {last}")
     page = last.parents[1] / PAGE
     if page.is_file():
         echo(f"measurements: {page}")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch.utils.data import default_collate
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.atomic import append_bytes, replace_bytes
 from stable_audio_open.files.tables import harmless, original
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,9 @@ class Faults:
         if report.is_file():
             with report.open(newline="") as file:
                 self.reasons = {
-                    original(row["file"]): original(row["reason"]) for row in csv.DictReader(file)
+                    original(row["file"]): original(row["reason"])
+                    for row in csv.DictReader(file)
+                    if row["reason"] is not None  # a line that was cut off by a kill
                 }
 
     def add(self, file: str, reason: str) -> None:
@@ -54,12 +56,14 @@ class Faults:
             return
         self.reasons[file] = reason
         self.report.parent.mkdir(parents=True, exist_ok=True)
-        new = not self.report.is_file()
-        with self.report.open("a", newline="") as out:
-            rows = csv.writer(out)
-            if new:
-                rows.writerow(Fault._fields)
-            rows.writerow((harmless(file), harmless(reason)))
+        out = StringIO()
+        rows = csv.writer(out)
+        if not self.report.is_file():
+            rows.writerow(Fault._fields)
+        elif not self.report.read_bytes().endswith(b"\n"):
+            out.write("\r\n")
+        rows.writerow((harmless(file), harmless(reason)))
+        append_bytes(self.report, out.getvalue().encode())
         logger.warning("recording left out: %s", reason)
         refuse_too_many(
             len(self.reasons),

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import torch
 
-from stable_audio_open.builders.data import autoencoder_data, diffusion_data, new_faults
+from stable_audio_open.builders.data import (
+    autoencoder_data,
+    diffusion_data,
+    listed_recordings,
+    new_faults,
+)
 from stable_audio_open.builders.evaluation import (
     early_stopping,
     evaluations,
@@ -28,16 +33,15 @@ from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import ModelConfig
 from stable_audio_open.config.read import decode_config, model_part
 from stable_audio_open.config.trainer import TrainerConfig
+from stable_audio_open.files.lock import locked_folder
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.run_line import BEST, FOLDER, LAST, run_line
 from stable_audio_open.training.trainer import train
 from stable_audio_open.training.whole_checkpoint import check_numbers, first_whole
 
 logger = logging.getLogger(__name__)
-
-LAST = Path("checkpoints", "last.ckpt")
-"""Checkpoint of a run to go on from, in its folder."""
 
 
 def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
@@ -45,22 +49,33 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
 
     Args:
         config: Configuration with `data` and `training`.
-        resume: `auto` goes on from the run's last checkpoint if there is one (from the one before
-            where that is damaged), `none` starts anew
-            (and refuses a folder that holds a checkpoint), anything else is a checkpoint.
+        resume: `auto` goes on from the highest step of the run's checkpoints if there are any (from
+            the one before where that is damaged), `none` starts anew (and refuses a folder that
+            holds a checkpoint), anything else is a checkpoint; the run's others that are not of its
+            line are put aside.
 
     Returns:
-        The last checkpoint.
+        The last checkpoint, which is not there where a signal ended the run before its first step.
 
     Raises:
         ConfigError: When `data`, `training`, its trainer or the autoencoder is missing.
+        FolderInUseError: When another process trains in the run's folder.
         ValueError: When the checkpoint to resume from does not exist, or would be overwritten.
+        ChildProcessError: When a data worker was killed.
     """
     run = training_run(config)
     _check_measured(run)
+    if not _is_first():
+        return _train(run, resume)
+    remedy = "wait until it ends, or choose another training.trainer.name"
+    with locked_folder(run.folder, remedy=remedy):
+        return _train(run, resume)
+
+
+def _train(run: TrainingRun, resume: str) -> Path:
     start = _checkpoint(run, resume)
     if start is not None:
-        _check_resumable(config, start)
+        _check_resumable(run.config, start)
         logger.info("resuming from %s", start)
     torch.manual_seed(run.training.seed)
     faults = new_faults(run)
@@ -87,12 +102,20 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
         settings=trainer_settings(run),
         measurements=measurements,
         faults=faults,
+        listed=listed_recordings(run, batches),
         early_stopping=early_stopping(run.trainer, measurements),
         evaluations=evaluated,
         demos=demo_writer(run),
         start=start,
     )
-    return run.folder / LAST
+    return run.folder / FOLDER / LAST
+
+
+def _is_first() -> bool:
+    """Say whether this is the first process of the run, as what started it counts."""
+    started = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    names = (*started, "JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+    return all(os.environ.get(name, "0") == "0" for name in names)
 
 
 def _check_measured(run: TrainingRun) -> None:
@@ -111,12 +134,14 @@ def _check_measured(run: TrainingRun) -> None:
 
 
 def _checkpoint(run: TrainingRun, resume: str) -> Path | None:
-    last = run.folder / LAST
+    folder = run.folder / FOLDER
     match resume:
         case "auto":
-            return first_whole(_newest_first(last))
+            return first_whole([kept.path for kept in run_line(folder)])
         case "none":
-            for kept in filter(Path.is_file, (last, last.with_name("best.ckpt"))):
+            named = (folder / LAST, folder / BEST)
+            known = [*filter(Path.is_file, named), *(kept.path for kept in run_line(folder))]
+            for kept in known[:1]:
                 raise ValueError(
                     f"{kept} exists and would be overwritten; resume with --resume auto, or choose "
                     "another training.trainer.name"
@@ -126,15 +151,6 @@ def _checkpoint(run: TrainingRun, resume: str) -> Path | None:
             if not Path(resume).is_file():
                 raise ValueError(f"{resume}: there is no such checkpoint to resume from")
             return first_whole([Path(resume)])
-
-
-def _newest_first(last: Path) -> list[Path]:
-    """Return the last checkpoint of a run, and those of lower steps beside it."""
-    if not last.is_file():
-        return []
-    others = sorted(last.parent.glob("[0-9]*.ckpt"), reverse=True)
-    same = [path for path in others if path.samefile(last)]
-    return [last, *(path for path in others if not same or path < same[0])]
 
 
 def _check_resumable(config: ModelConfig, checkpoint: Path) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from stable_audio_open.audio.files import AudioFileError, audio_blocks
 from stable_audio_open.engine.engine import Engine, Serial, Stage
+from stable_audio_open.files.named import errors_named
 from stable_audio_open.files.tars import ArchiveError, size_and_time
 
 HASHES = "hashes.jsonl"
@@ -96,8 +97,9 @@ def hash_files(
                 unusable[file.name] = made
                 continue
             known[file.name] = made
-            list_.write(msgspec.json.encode(made) + b"\n")
-            list_.flush()
+            with errors_named(path):
+                list_.write(msgspec.json.encode(made) + b"\n")
+                list_.flush()
     for name in names:
         if name in unusable:
             logger.warning("recording left out: %s", unusable[name])

@@ -119,6 +119,11 @@ class AdversarialTraining(AutoencoderTraining):
         )
         return [optimizer for optimizer, _ in sides], [schedule for _, schedule in sides]
 
+    def optimisers(self) -> dict[str, OptimizerSettings]:
+        """Return the settings of both sides."""
+        own = {"training.adversarial.optimizer": self.discriminator_optimisation}
+        return super().optimisers() | own
+
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Limit the gradient's norm; callbacks have seen it as it was."""
         if self.gradient_clip is not None:

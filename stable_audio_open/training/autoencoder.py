@@ -21,6 +21,12 @@ from stable_audio_open.training.ema import (
 from stable_audio_open.training.levels import level_lost, share_too_quiet, warn_too_quiet
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.randomness import BatchRandomness, process_count
+from stable_audio_open.training.resuming import (
+    apply_settings,
+    fit_average,
+    refuse_other_parts,
+    refuse_other_trained,
+)
 from stable_audio_open.training.validation import ValidationMeans
 
 
@@ -151,6 +157,20 @@ class AutoencoderTraining(pl.LightningModule):
             where = f"validation at step {self.global_step}"
             warn_too_quiet(where, f"{quiet:.0%} of the reconstructions")
 
+    def drawn(self) -> int:
+        """Return 0: noise follows from the step, and there is no sequence to go on in."""
+        return 0
+
+    def put_back(self, drawn: int) -> None:
+        """Be as after a batch again, where an error ended what came then.
+
+        Args:
+            drawn: What `drawn` was by then.
+        """
+        del drawn
+        self._validated = ()
+        self._lent.close()
+
     def _terms(self, decoded: Tensor, audio: Tensor, kl: Tensor) -> dict[str, Tensor]:
         """Return the terms of the loss by the names of their weights."""
         found = self.loss(decoded, audio)
@@ -229,9 +249,29 @@ class AutoencoderTraining(pl.LightningModule):
             self.offloaded_ema.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the average out of the checkpoint where no sub-module does."""
+        """Fit the average, and refuse what was trained in other parts.
+
+        Raises:
+            ValueError: Naming the field that has changed.
+        """
+        where = str(self.trainer.ckpt_path)
+        average = self.ema if self.offloaded_ema is None else self.offloaded_ema.module
+        names = () if average is None else average.state_dict()
+        fit_average(checkpoint["state_dict"], online="model.", wanted=names)
         if self.offloaded_ema is not None:
             self.offloaded_ema.load(checkpoint)
+        refuse_other_parts(self.state_dict(), checkpoint["state_dict"], where)
+        trained = sum(p.requires_grad for p in self.model.parameters())
+        refuse_other_trained(trained, checkpoint, where)
+
+    def optimisers(self) -> dict[str, OptimizerSettings]:
+        """Return the settings of the optimisers in turn, by their place in the configuration."""
+        return {"training.optimizer": self.optimisation}
+
+    def on_train_start(self) -> None:
+        """Let the settings of the optimisers take effect in a run that is resumed."""
+        if self.trainer.ckpt_path is not None:
+            apply_settings(self.trainer, self.optimisers())
 
 
 def freeze_encoder(model: AudioAutoencoder) -> None:

@@ -29,12 +29,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
+        except (OSError, RuntimeError) as error:
+            # torch closes its archive after the disk's error, and says that it is not whole.
+            cause = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(cause, OSError):
+                raise
+            reason = cause.strerror
             kept = "the older one is kept" if path.is_file() else "older checkpoints are kept"
             raise OSError(
-                error.errno,
-                f"the checkpoint could not be written ({error.strerror}); {kept}; make room and "
-                "run the same command again to go on from there",
+                cause.errno,
+                f"the checkpoint could not be written ({reason}); {kept}; make room and run the "
+                "same command again to go on from there",
                 str(path),
             ) from error
+        finally:
+            partial.unlink(missing_ok=True)

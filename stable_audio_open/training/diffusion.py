@@ -27,6 +27,12 @@ from stable_audio_open.training.parallel.sharding import (
     shard_transformer,
 )
 from stable_audio_open.training.randomness import BatchRandomness, process_count
+from stable_audio_open.training.resuming import (
+    apply_settings,
+    fit_average,
+    refuse_other_autoencoder,
+    refuse_other_parts,
+)
 from stable_audio_open.training.validation import ValidationMeans
 
 BANDS = 4
@@ -126,6 +132,21 @@ class DiffusionTraining(pl.LightningModule):
         if self.log_loss_by_timestep:
             self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
         return loss
+
+    def drawn(self) -> int:
+        """Return how many timesteps were drawn so far."""
+        return self.timesteps.state() if self.timesteps else self._timesteps_drawn
+
+    def put_back(self, drawn: int) -> None:
+        """Be as after a batch again, where an error ended what came then.
+
+        Args:
+            drawn: Timesteps that were drawn by then.
+        """
+        self._validated = ()
+        self._lent.close()
+        if self.timesteps is not None:
+            self.timesteps.restore(drawn)
 
     def velocity_errors(
         self,
@@ -281,7 +302,7 @@ class DiffusionTraining(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Describe the model, and leave out a frozen text encoder (it is a download)."""
         checkpoint["stable_audio_open"] = self.header
-        checkpoint["timesteps_drawn"] = self.timesteps.state() if self.timesteps else 0
+        checkpoint["timesteps_drawn"] = self.drawn()
         for prefix in self._frozen_text_encoders():
             for key in [k for k in checkpoint["state_dict"] if k.startswith(prefix)]:
                 del checkpoint["state_dict"][key]
@@ -289,14 +310,31 @@ class DiffusionTraining(pl.LightningModule):
             self.offloaded_ema.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on in the sequence of timesteps; put the frozen text encoder's weights back."""
-        self._timesteps_drawn = checkpoint["timesteps_drawn"]
-        self.timesteps = None
+        """Go on in the sequence of timesteps; put the frozen text encoder's weights back.
+
+        The average is fitted to what is wanted now.
+
+        Raises:
+            ValueError: Naming the field that has changed, where other parts were trained.
+        """
+        where, state = str(self.trainer.ckpt_path), checkpoint["state_dict"]
+        average = self.ema if self.offloaded_ema is None else self.offloaded_ema.module
+        names = () if average is None else average.state_dict()
+        fit_average(state, online="model.transformer.", wanted=names)
         if self.offloaded_ema is not None:
             self.offloaded_ema.load(checkpoint)
-        own = self.state_dict()
+        own, state = self.state_dict(), checkpoint["state_dict"]
         for prefix in self._frozen_text_encoders():
-            checkpoint["state_dict"] |= {k: v for k, v in own.items() if k.startswith(prefix)}
+            state |= {k: v for k, v in own.items() if k.startswith(prefix)}
+        self._timesteps_drawn = checkpoint["timesteps_drawn"]
+        self.timesteps = None
+        refuse_other_parts(own, state, where)
+        refuse_other_autoencoder(own, state, "model.autoencoder.", where)
+
+    def on_train_start(self) -> None:
+        """Let the optimiser's settings take effect in a run that is resumed."""
+        if self.trainer.ckpt_path is not None:
+            apply_settings(self.trainer, {"training.optimizer": self.optimisation})
 
     def _frozen_text_encoders(self) -> list[str]:
         texts: nn.ModuleDict = self.model.conditioner.texts

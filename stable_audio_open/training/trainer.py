@@ -12,23 +12,27 @@ from typing import Literal
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LearningRateMonitor
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import Logger
 
 from stable_audio_open.data.faults import Faults
+from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.training.callbacks.checkpoints import Checkpoints
 from stable_audio_open.training.callbacks.demos import DemoWriter
 from stable_audio_open.training.callbacks.early_stopping import EarlyStopping
 from stable_audio_open.training.callbacks.evaluations import Evaluations
 from stable_audio_open.training.callbacks.faults import UnreadableRecordings
 from stable_audio_open.training.callbacks.finite import SkipNonFinite
+from stable_audio_open.training.callbacks.listed_recordings import ListedRecordings
 from stable_audio_open.training.callbacks.measurements import Measurements
-from stable_audio_open.training.callbacks.preemption import StopOnSignal
+from stable_audio_open.training.callbacks.preemption import AskedToEnd, StopOnSignal
 from stable_audio_open.training.callbacks.progress import StepProgress
 from stable_audio_open.training.callbacks.throughput import Throughput
 from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
 from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
+from stable_audio_open.training.failures import raise_if_worker
 from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.parallel.strategy import ShardedStrategy
+from stable_audio_open.training.run_log import BeginLog, RunLog
 
 NEEDLESS = (
     r"Found \d+ module\(s\) in eval mode",  # averaged weights, a frozen text encoder
@@ -40,6 +44,8 @@ NEEDLESS = (
     "Torchinductor does not support code generation for complex operators",
 )
 """Warnings."""
+
+logger = logging.getLogger(__name__)
 
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 
@@ -74,6 +80,8 @@ class TrainerSettings:
     """Number format, in Lightning's terms."""
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     """How processes share the work."""
+    compiled: bool = False
+    """The networks of the task are compiled."""
     accumulate: int = 1
     """Batches per optimiser step."""
     gradient_clip: float | None = None
@@ -91,6 +99,7 @@ def train(
     settings: TrainerSettings,
     measurements: Measurements,
     faults: Faults,
+    listed: ListedRecordings | None = None,
     early_stopping: EarlyStopping | None = None,
     evaluations: Evaluations | None = None,
     demos: DemoWriter | None = None,
@@ -104,6 +113,7 @@ def train(
         settings: Length, place and precision of the run.
         measurements: Measurements of the run.
         faults: Unusable recordings of the run.
+        listed: Tells how the recordings have changed since the run was interrupted.
         early_stopping: Ends the run when it gets no better.
         evaluations: Measures metrics now and then.
         demos: Writes sounds now and then.
@@ -121,7 +131,7 @@ def train(
         measurements=measurements,
         by_hand=not task.automatic_optimization,
         early_stopping=early_stopping,
-        callbacks=[*watching, *filter(None, (evaluations, demos))],
+        callbacks=[*watching, *filter(None, (listed, evaluations, demos))],
     )
     fit(trainer, task, batches, start=start)
 
@@ -150,7 +160,8 @@ def make_trainer(
             logger=_logger(settings.logger, settings.folder),
             log_every_n_steps=settings.log_every,
             callbacks=[
-                StopOnSignal(),
+                StopOnSignal(compiled=settings.compiled),
+                BeginLog(),
                 measurements,
                 *filter(None, (early_stopping,)),
                 Checkpoints(
@@ -160,7 +171,7 @@ def make_trainer(
                     keep=settings.checkpoints_kept,
                     best=settings.best,
                 ),
-                StepProgress(),
+                StepProgress(compiled=settings.compiled),
                 LearningRateMonitor(logging_interval="step"),
                 *callbacks,
             ],
@@ -190,9 +201,24 @@ def fit(
     *,
     start: Path | None,
 ) -> None:
-    """Train to the last step, from a checkpoint where one is given."""
+    """Train to the last step, from a checkpoint where one is given, or until a signal ends it.
+
+    Raises:
+        ChildProcessError: A data worker was killed.
+    """
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set untyped
     with _without_needless_words():
-        trainer.fit(task, datamodule=batches, ckpt_path=start, weights_only=True)
+        try:
+            trainer.fit(task, datamodule=batches, ckpt_path=start, weights_only=True)
+        except AskedToEnd:
+            return
+        except Exception as error:
+            # It reaches compilers and data workers too, and what they leave undone fails.
+            if any(isinstance(one, StopOnSignal) and one.received for one in callbacks):
+                logger.debug("what the signal has broken", exc_info=error)
+                return
+            raise_if_worker(error)
+            raise
 
 
 def _strategy(settings: TrainerSettings, *, by_hand: bool) -> str | ShardedStrategy:
@@ -236,7 +262,7 @@ def _without_needless_words() -> Iterator[None]:
 def _logger(name: LoggerName, folder: Path) -> Logger:
     match name:
         case "csv":
-            return CSVLogger(folder, name="logs")
+            return RunLog(folder)
         case "tensorboard":
             from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -259,5 +285,5 @@ def _wandb_run(folder: Path) -> str:
     """Return the identity of this folder's run, drawn when it starts."""
     file = folder / "wandb_run"
     if not file.is_file():
-        file.write_text(secrets.token_hex(8))
+        replace_bytes(file, secrets.token_hex(8).encode())
     return file.read_text()

@@ -42,6 +42,7 @@ from stable_audio_open.training.callbacks.evaluations import Evaluations
 from stable_audio_open.training.callbacks.faults import UnreadableRecordings
 from stable_audio_open.training.callbacks.finite import SkipNonFinite
 from stable_audio_open.training.callbacks.measurements import Measurements
+from stable_audio_open.training.callbacks.preemption import StopOnSignal
 from stable_audio_open.training.callbacks.throughput import Throughput
 from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
 from stable_audio_open.training.diffusion import DiffusionTraining
@@ -262,7 +263,9 @@ def test_trainer(
     diffusion: DiffusionTraining, diffusion_run: DiffusionRun, trainer_of: Any
 ) -> None:
     checkpoint = replace(diffusion_run.trainer.checkpoint, best="evaluation/frechet")
-    trainer = trainer_of(with_trainer(diffusion_run, checkpoint=checkpoint), diffusion)
+    run = with_trainer(diffusion_run, checkpoint=checkpoint, compile=True)
+    trainer = trainer_of(run, diffusion)
+    assert only(trainer, StopOnSignal).compiled
     folder = diffusion_run.folder
     assert folder == Path(diffusion_run.trainer.output) / "unusual"
     assert Path(trainer.default_root_dir) == folder
@@ -403,7 +406,13 @@ def test_the_learning_rate_is_a_number_of_the_paper() -> None:
 
 def test_every_setting_of_the_trainer(diffusion_run: DiffusionRun) -> None:
     run = with_trainer(
-        diffusion_run, nodes=3, devices=2, strategy="ddp", accelerator="gpu", logger="wandb"
+        diffusion_run,
+        nodes=3,
+        devices=2,
+        strategy="ddp",
+        accelerator="gpu",
+        logger="wandb",
+        compile=True,
     )
     assert asdict(trainer_settings(run)) == {
         "folder": run.folder,
@@ -419,6 +428,7 @@ def test_every_setting_of_the_trainer(diffusion_run: DiffusionRun) -> None:
         "nodes": 3,
         "precision": "bf16-mixed",
         "strategy": "ddp",
+        "compiled": True,
         "accumulate": 3,
         "gradient_clip": 0.625,
         "most_skipped": 17,

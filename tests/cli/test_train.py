@@ -7,6 +7,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from stable_audio_open.files.lock import locked_folder
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 
 Run = Callable[..., CompletedProcess[str]]
@@ -147,3 +148,51 @@ def test_script_is_the_command(tmp_path: Path):
         2,
         "stable-audio-open: run.json: no such file\n",
     )
+
+
+@pytest.mark.usefixtures("recordings")
+@pytest.mark.parametrize(
+    ("override", "field", "name"),
+    [
+        ("training.trainer.name=../../victim", "training.trainer.name", "../../victim"),
+        ("training.trainer.name=/tmp/victim", "training.trainer.name", "/tmp/victim"),
+        ("training.trainer.name=.", "training.trainer.name", "."),
+        ("name=../victim", "name", "../victim"),
+    ],
+)
+def test_a_name_that_leads_out_of_the_output(
+    refuse: Refuse, config: Path, override: str, field: str, name: str
+):
+    refuse(
+        "train",
+        "--config",
+        config,
+        override,
+        code=2,
+        message=f"{name if field == 'name' else 'small-autoencoder'}: `{field}` is {name!r}, a "
+        "path that leads out of `training.trainer.output` ('runs'); give `training.trainer.name` "
+        "a name, or a path inside of it",
+    )
+
+
+@pytest.mark.usefixtures("recordings")
+def test_a_second_run_in_the_same_folder(refuse: Refuse, config: Path):
+    folder = Path("runs/twice")
+    with locked_folder(folder, remedy="wait"):
+        refuse(
+            "train",
+            "--config",
+            config,
+            "training.trainer.name=twice",
+            code=2,
+            message=f"{folder}: another process works in this folder; wait until it ends, or "
+            "choose another training.trainer.name",
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("recordings")
+def test_a_name_of_several_folders_is_inside(run: Run, config: Path):
+    result = run("train", "--config", config, "training.trainer.name=group/first")
+    assert result.returncode == 0, result.stderr
+    assert Path("runs/group/first/checkpoints/last.ckpt").is_file()

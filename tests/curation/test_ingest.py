@@ -1,6 +1,10 @@
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -342,3 +346,31 @@ def test_files_are_found_by_number(tmp_path: Path) -> None:
         None,
     ]
     assert [bool(row.reason) for row in found] == [False, False, True]
+
+
+def test_a_killed_one_of_the_same_process_number_is_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In containers every run has the same."""
+    folder = tmp_path / "catalogue"
+    code = f"""
+import os, signal
+from pathlib import Path
+from stable_audio_open.curation.catalogue.ingest import ingest
+os.getpid_ = os.getpid
+os.getpid = lambda: 1
+def rows():
+    os.kill(os.getpid_(), signal.SIGKILL)
+    yield
+ingest(rows(), Path({str(folder)!r}))
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    [left] = folder.iterdir()
+    (folder / ".ingest-1").mkdir()  # as version 0.1.0 left them
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    row = SourceRow(source="s", position=1, raw="", record=CatalogueRecord(id="x:1"))
+    assert ingest([row], folder).records == 1
+    assert ingest([row], folder, replace=True).records == 1
+    assert [record.id for record in read_catalogue(folder)] == ["x:1"]
+    assert sorted(p.name for p in folder.iterdir()) == [".ingest-1", "records", "rejects.jsonl"]
+    assert caplog.messages == [f"{left}: removed, it was left by a process that was killed"]

@@ -65,3 +65,15 @@ def test_a_batch_holds_what_could_be_read() -> None:
 def test_a_batch_of_nothing_says_so() -> None:
     faults = [Fault("a.wav", "a.wav: is empty"), Fault("b.wav", "b.wav: is empty")]
     assert collate(faults) == EmptyBatch(faults)
+
+
+def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
+    """By a kill; the next one starts on a line of its own."""
+    report = tmp_path / "unusable.csv"
+    Faults(report, recordings=9, most=1.0).add("a.wav", "first")
+    report.write_bytes(report.read_bytes() + b"b.wa")
+    again = Faults(report, recordings=9, most=1.0)
+    assert again.reasons == {"a.wav": "first"}
+    again.add("c.wav", "third")
+    known = Faults(report, recordings=9, most=1.0).reasons
+    assert known == {"a.wav": "first", "c.wav": "third"}

@@ -26,6 +26,7 @@ THEIRS = [
     *("dpm_adaptive", "dpmpp_2s_ancestral", "dpmpp_sde", "dpmpp_2m", "dpmpp_2m_sde"),
     "dpmpp_3m_sde",
 ]
+ADAPTIVE = "dpm_adaptive"
 
 
 def denoiser(x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -107,13 +108,14 @@ def test_every_sampler_of_k_diffusion_has_a_name() -> None:
 @pytest.mark.parametrize("name", THEIRS)
 def test_every_sampler_of_k_diffusion_samples_under_our_interface(name: str) -> None:
     steps: list[tuple[int, int]] = []
+    seeds = [1] if name == ADAPTIVE else [1, 2]
 
     def sample(denoiser: Callable[[Tensor, float], Tensor]) -> Tensor:
         return get_sampler(f"k-diffusion:{name}")(
             denoiser,
-            SIGMAS[0] * initial_noise(SHAPE, [1, 2]),
+            SIGMAS[0] * initial_noise(SHAPE, seeds),
             SIGMAS,
-            noise=StepNoise([1, 2], SHAPE),
+            noise=StepNoise(seeds, SHAPE),
             callback=lambda step, steps_, x0: steps.append((step, steps_)),
         )
 
@@ -123,6 +125,27 @@ def test_every_sampler_of_k_diffusion_samples_under_our_interface(name: str) -> 
     assert all(0 <= step < steps_ == 20 for step, steps_ in steps)
     assert steps == sorted(steps)
     assert torch.equal(sample(denoiser), sample(denoiser))
+
+
+@needs_k_diffusion
+@pytest.mark.parametrize("name", [name for name in THEIRS if name != ADAPTIVE])
+def test_an_item_of_a_batch_is_what_its_seed_gives_alone(name: str) -> None:
+    """A large neighbour would change the steps of a solver that goes by the whole batch."""
+
+    def sample(seeds: list[int]) -> Tensor:
+        x = SIGMAS[0] * initial_noise(SHAPE, seeds).double()
+        x[1:] *= 5
+        noise = StepNoise(seeds, SHAPE)
+        return get_sampler(f"k-diffusion:{name}")(denoiser, x, SIGMAS, noise=noise)
+
+    torch.testing.assert_close(sample([1, 2])[0], sample([1])[0])
+
+
+@needs_k_diffusion
+def test_a_sampler_that_chooses_its_steps_by_the_batch_takes_no_batch() -> None:
+    message = '"k-diffusion:dpm_adaptive" chooses its steps .* one item at a time, got 2'
+    with pytest.raises(ValueError, match=message):
+        get_sampler(f"k-diffusion:{ADAPTIVE}")(denoiser, start(torch.float32), SIGMAS)
 
 
 @needs_k_diffusion

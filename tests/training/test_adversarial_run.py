@@ -128,7 +128,7 @@ def test_average_counts_the_steps_of_the_autoencoder(last: Path) -> None:
 
 
 def test_log_holds_the_latest_of_both_sides(last: Path) -> None:
-    with (last.parent.parent / "logs" / "version_0" / "metrics.csv").open() as file:
+    with (last.parent.parent / "logs" / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     assert [int(row["step"]) for row in rows] == [0, 1, 2]  # where an epoch ends, all starts anew
     for name in ("train/loss", "train/loss/adversarial", "train/loss/feature_matching"):
@@ -212,7 +212,7 @@ def test_gradients_are_limited_and_logged_as_they_were(
 ) -> None:
     """Nothing moves when the norm is next to nothing: AdamW is told of it by its running mean."""
     last = run_training(change(config, name="clipped", gradient_clip=1e-6, max_steps=2))
-    with (last.parents[1] / "logs" / "version_0" / "metrics.csv").open() as file:
+    with (last.parents[1] / "logs" / "metrics.csv").open() as file:
         norms = [
             float(row["train/gradient_norm"])
             for row in csv.DictReader(file)

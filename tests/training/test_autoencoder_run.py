@@ -78,7 +78,7 @@ def test_loss_falls_within_two_steps(last: Path, autoencoder_run: AutoencoderMod
 
 
 def test_the_log_holds_the_loss_and_its_terms(last: Path) -> None:
-    with (last.parent.parent / "logs" / "version_0" / "metrics.csv").open() as file:
+    with (last.parent.parent / "logs" / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     assert [int(row["step"]) for row in rows] == [0, 1, 2, 3]
     for row in rows:
@@ -94,7 +94,7 @@ def test_the_log_holds_the_loss_and_its_terms(last: Path) -> None:
 def test_first_logged_loss_is_that_of_the_first_batch(
     last: Path, autoencoder_run: AutoencoderModelConfig
 ) -> None:
-    with (last.parent.parent / "logs" / "version_0" / "metrics.csv").open() as file:
+    with (last.parent.parent / "logs" / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     expected = loss_of(autoencoder_run, initial(autoencoder_run))
     assert float(rows[0]["train/loss"]) == pytest.approx(expected, rel=1e-5)

@@ -109,7 +109,7 @@ def test_loss_falls_within_two_steps(last: Path, diffusion_run: DiffusionModelCo
 
 
 def test_the_log_holds_the_loss(last: Path, diffusion_run: DiffusionModelConfig) -> None:
-    with (last.parent.parent / "logs" / "version_0" / "metrics.csv").open() as file:
+    with (last.parent.parent / "logs" / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     assert [int(row["step"]) for row in rows] == [0, 1, 2, 3]
     first = loss_of(diffusion_run, initial(diffusion_run), batches=1)

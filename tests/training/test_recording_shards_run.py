@@ -88,7 +88,7 @@ def state(checkpoint: Path) -> dict[str, Tensor]:
 
 def logged(checkpoint: Path) -> dict[str, list[str]]:
     """What was logged but for speed, by column."""
-    with (checkpoint.parents[1] / "logs" / "version_0" / "metrics.csv").open() as file:
+    with (checkpoint.parents[1] / "logs" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     return {name: [row[name] for row in rows] for name in rows[0] if LOGGED.match(name)}
 

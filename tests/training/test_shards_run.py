@@ -244,7 +244,7 @@ def test_shards_are_validated_on_as_the_folder_is(
     ):
         config = msgspec.structs.replace(diffusion_run, data=source)
         last = run_training(change(config, name=f"validated_{name}", validate_every=1, max_steps=2))
-        log = (last.parents[1] / "logs" / "version_0" / "metrics.csv").read_text().splitlines()
+        log = (last.parents[1] / "logs" / "metrics.csv").read_text().splitlines()
         column = log[0].split(",").index("validation/loss")
         losses.append([row.split(",")[column] for row in log[1:] if row.split(",")[column]])
     assert losses[0] == losses[1]

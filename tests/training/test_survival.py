@@ -90,7 +90,7 @@ def test_a_signal_saves_and_ends_well(
     seldom = CheckpointConfig(every=10 * STEPS)
     config = change(long_run, output=str(tmp_path), checkpoint=seldom, max_steps=100 * STEPS)
     last = tmp_path / "long" / "checkpoints" / "last.ckpt"
-    log = tmp_path / "long" / "logs" / "version_0"
+    log = tmp_path / "long" / "logs"
     process = start(config, tmp_path)
     while not log.exists():
         assert process.poll() is None, process.communicate()[0]

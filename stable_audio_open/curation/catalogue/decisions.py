@@ -1,6 +1,5 @@
 """What was decided about recordings: who, why and when, for ever."""
 
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from stable_audio_open.files.json_lines import read_json_lines
+from stable_audio_open.files.json_lines import append_json_lines, read_json_lines
 
 DECISIONS = "decisions.jsonl"
 
@@ -42,28 +41,25 @@ def add_decisions(folder: Path, decisions: Iterable[Decision]) -> int:
 
     Returns:
         How many were added.
+
+    Raises:
+        OSError: Naming the file, where it cannot be written.
     """
-    lines = [msgspec.json.encode(decision) + b"\n" for decision in decisions]
+    lines = list(decisions)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / DECISIONS).open("ab") as file:
-        start = file.tell()
-        try:
-            file.write(b"".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:
-            file.truncate(start)
-            raise
+    append_json_lines(folder / DECISIONS, lines)
     return len(lines)
 
 
 def read_decisions(folder: Path) -> list[Decision]:
     """Return all decisions in the order they were taken; none where there is no file.
 
+    A last line that was cut off, by a kill or a power cut, is passed over with a warning.
+
     Raises:
         ValueError: naming file and line.
     """
-    return read_json_lines(folder / DECISIONS, Decision, what="a decision")
+    return read_json_lines(folder / DECISIONS, Decision, what="a decision", appended=True)
 
 
 def final_decisions(decisions: Iterable[Decision]) -> dict[str, Decision]:

@@ -1,8 +1,6 @@
 """Rows of any catalogue become one catalogue on disk; rows that cannot are kept with the reason."""
 
 import math
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +9,8 @@ import msgspec
 
 from stable_audio_open.curation.catalogue.parquet import RECORDS, write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.files.lock import scratch_folder
+from stable_audio_open.files.named import errors_named
 
 REJECTS = "rejects.jsonl"
 NOTES = "notes.jsonl"
@@ -64,27 +64,30 @@ def ingest(rows: Iterable[SourceRow], folder: Path, *, replace: bool = False) ->
 
     Raises:
         ValueError: a catalogue is there and `replace` is False.
+        OSError: the folder cannot be written; what was there before stays.
     """
     if (folder / RECORDS).exists() and not replace:
         raise ValueError(
             f"{folder}: holds a catalogue; give another folder, or --replace to read it anew"
         )
-    beside = folder / f".ingest-{os.getpid()}"
-    beside.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     counts = Ingested()
     try:
-        with (beside / REJECTS).open("wb") as rejects, (beside / NOTES).open("wb") as notes:
-            write_catalogue(beside, _sort_out(rows, rejects, notes, counts=counts))
-        if (folder / RECORDS).exists():
-            (folder / RECORDS).rename(beside / "old")
-        (beside / RECORDS).rename(folder / RECORDS)
-        (beside / REJECTS).replace(folder / REJECTS)
-        if counts.notes:
-            (beside / NOTES).replace(folder / NOTES)
-        else:
-            (folder / NOTES).unlink(missing_ok=True)
+        with (
+            scratch_folder(folder, "ingest") as beside,
+            errors_named(folder, inside=beside, reads=True),
+        ):
+            with (beside / REJECTS).open("wb") as rejects, (beside / NOTES).open("wb") as notes:
+                write_catalogue(beside, _sort_out(rows, rejects, notes, counts=counts))
+            if (folder / RECORDS).exists():
+                (folder / RECORDS).rename(beside / "old")
+            (beside / RECORDS).rename(folder / RECORDS)
+            (beside / REJECTS).replace(folder / REJECTS)
+            if counts.notes:
+                (beside / NOTES).replace(folder / NOTES)
+            else:
+                (folder / NOTES).unlink(missing_ok=True)
     finally:
-        shutil.rmtree(beside)
         if not any(folder.iterdir()):
             folder.rmdir()
     return counts

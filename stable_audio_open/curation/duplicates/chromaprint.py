@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from jaxtyping import UInt32
 
+from stable_audio_open.files.named import errors_named
 from stable_audio_open.similarity.pairs import Pairs
 
 COMMAND = "fpcalc"
@@ -122,8 +123,9 @@ def fingerprint_files(
                 continue
             values = known[hashes[file]].tolist()
             line = StoredFingerprint(hash=hashes[file], values=values)
-            list_.write(msgspec.json.encode(line) + b"\n")
-            list_.flush()
+            with errors_named(path):
+                list_.write(msgspec.json.encode(line) + b"\n")
+                list_.flush()
     return [known[hashes[file]] for file in files]
 
 

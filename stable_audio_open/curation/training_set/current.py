@@ -1,8 +1,6 @@
 """A training set that is written anew only when what it is made of has changed."""
 
 import hashlib
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,8 @@ import msgspec
 
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.training_set.select import SUMMARY
+from stable_audio_open.files.lock import scratch_folder
+from stable_audio_open.files.named import errors_named
 
 INPUTS = "inputs.sha256"
 
@@ -54,17 +54,16 @@ def keep_current(folder: Path, inputs: str, write: Callable[[Path], object]) -> 
         raise ValueError(f"{folder}: was not written by `curate run`; move it away")
     if known.is_file() and known.read_text() == inputs:
         return False
-    beside = folder.with_name(f".{folder.name}-{os.getpid()}")
-    old = beside.with_name(f"{beside.name}.old")
-    try:
+    with (
+        scratch_folder(folder.parent, folder.name) as scratch,
+        errors_named(folder, inside=scratch, reads=True),
+    ):
+        beside = scratch / "set"
         write(beside)
         (beside / INPUTS).write_text(inputs)
         if folder.exists():
-            folder.rename(old)
+            folder.rename(scratch / "old")
         beside.rename(folder)
-    finally:
-        for left in (beside, old):
-            shutil.rmtree(left, ignore_errors=True)
     return True
 
 

@@ -46,7 +46,8 @@ def k_diffusion_sampler(name: str) -> Sampler:
 
     It converts sigma to a tensor and back, so every evaluation waits for the device. The two that
     choose their own noise levels (dpm_fast, dpm_adaptive) get the first and the last level above 0,
-    and the number of evaluations where they want it; the last step to 0 is added here.
+    and the number of evaluations where they want it; the last step to 0 is added here. dpm_adaptive
+    goes by the error norm of all items together, and takes a batch of one alone.
 
     Raises:
         ValueError: If k-diffusion is missing or has no such sampler.
@@ -92,6 +93,12 @@ def k_diffusion_sampler(name: str) -> Sampler:
             raise ValueError(f'sampler "{PREFIX}{name}" needs at least 2 steps, got {steps}')
         if "n" in parameters:
             arguments["n"] = steps - 1
+        if "n" not in parameters and len(x) > 1:
+            raise ValueError(
+                f'sampler "{PREFIX}{name}" chooses its steps by the error of the whole batch: a '
+                f"sound would depend on its neighbours; give it one item at a time, got {len(x)}, "
+                "or use another sampler"
+            )
         x = function(model, x, sigma_min=sigmas[-2], sigma_max=sigmas[0], **arguments)
         return denoiser(x, sigmas[-2])
 

@@ -2,9 +2,6 @@
 
 import logging
 import math
-import os
-import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import msgspec
 import pytorch_lightning as pl
 
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import (
     Measurement,
     Measurements,
@@ -19,10 +17,19 @@ from stable_audio_open.training.callbacks.measurements import (
     value_of,
     worst,
 )
+from stable_audio_open.training.callbacks.preemption import StopOnSignal
+from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.run_line import (
+    BEST,
+    LAST,
+    checkpoint_path,
+    delete,
+    point,
+    put_aside,
+    run_line,
+)
 
 logger = logging.getLogger(__name__)
-
-_NAME = re.compile(r"(\d{8,})\.ckpt")
 
 
 class Best(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +44,8 @@ class Checkpoints(pl.Callback):
     """Write `folder/STEP.ckpt` every so many steps, and after the last step of a run.
 
     The last step is also that after which another callback stopped the run. `folder/last.ckpt` is
-    the newest one under another name; a run is resumed from it. (Lightning's own callback would
+    the newest one under another name; a run is resumed from the highest step (`run_line`), and what
+    it leaves behind by going on from an older one is put aside. (Lightning's own callback would
     miss a last step between two intervals, or write it when the epoch is closed, from where a
     longer run would not go on exactly.)
 
@@ -66,22 +74,61 @@ class Checkpoints(pl.Callback):
         self.best = best
         self.best_value = worst(best) if best is not None else math.nan
         self._saved: int | None = None
+        self._after_batch: dict[str, Any] | None = None
+        self._drawn = 0
+        self._amid_batch = False
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Take note of where a resumed run starts, and of what it has to beat."""
         self._saved = trainer.global_step
+        self._begin_line(trainer)
         self._recall_best(trainer)
 
     def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Take note of it where a run was over before it began."""
         if self._saved is None:
-            self.on_train_start(trainer)
+            self._saved = trainer.global_step
+            self._recall_best(trainer)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        """Take note that weights are about to change."""
+        self._after_batch = None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         """Save if it is time."""
         step = trainer.global_step
+        # Where others train as well, they are anywhere, and would not join in.
+        if trainer.world_size == 1 and isinstance(module, DiffusionTraining | AutoencoderTraining):
+            self._drawn = module.drawn()
+            self._after_batch = trainer.fit_loop.state_dict()
         if step % self.every == 0 or step == trainer.max_steps or trainer.should_stop:
             self._save(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Save what there is where a signal has ended a step that is not done.
+
+        Signals to all processes of a run end its data workers and compilers too, and the error of
+        their end comes before the step does.
+        """
+        del exception
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set untyped
+        asked = any(isinstance(one, StopOnSignal) and one.received for one in callbacks)
+        # Amid a step weights may be half of it.
+        if asked and self._after_batch is not None:
+            assert isinstance(module, DiffusionTraining | AutoencoderTraining)
+            module.put_back(self._drawn)
+            self._amid_batch = True
+            self._save(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Count no batch in hand of which no step was taken: it is the first of what goes on."""
+        del trainer, module
+        if self._amid_batch:
+            checkpoint["loops"]["fit_loop"] = self._after_batch
 
     def on_measurement(self, trainer: pl.Trainer, measurement: Measurement) -> None:
         """Keep the checkpoint if it is the best so far; save if the measurement ends the run.
@@ -99,7 +146,7 @@ class Checkpoints(pl.Callback):
         if value is None or not is_better(metric, value, self.best_value):
             return
         self.best_value = value
-        _save(trainer, self.folder / "best.ckpt")
+        _save(trainer, self.folder / BEST)
         if trainer.is_global_zero:
             record = Best(metric=metric, value=value, step=measurement.step)
             content = msgspec.json.format(msgspec.json.encode(record), indent=2)
@@ -130,7 +177,7 @@ class Checkpoints(pl.Callback):
             logger.warning(
                 "%s: the checkpoint of step %d, the best by %s so far, is not kept; the best from "
                 "here on will be",
-                self.folder / "best.ckpt",
+                self.folder / BEST,
                 lost,
                 metric,
             )
@@ -152,19 +199,29 @@ class Checkpoints(pl.Callback):
         # Where gradients accumulate, several batches end at the same step.
         if step == self._saved:
             return
-        self._saved = step
-        path = self.folder / f"{step:08d}.ckpt"
+        path = checkpoint_path(self.folder, step)
         _save(trainer, path)
+        self._saved = step
         if trainer.is_global_zero:
-            _point(self.folder / "last.ckpt", path)
-            self._delete_old(step)
+            point(self.folder / LAST, path)
+            for old in run_line(self.folder)[self.keep :]:
+                delete(old.path)
 
-    def _delete_old(self, step: int) -> None:
-        """Keep the newest up to this step; later ones are of a run before and not ours to judge."""
-        found = ((_NAME.fullmatch(path.name), path) for path in self.folder.iterdir())
-        ours = sorted((int(m[1]), path) for m, path in found if m and int(m[1]) <= step)
-        for _, path in ours[: -self.keep]:
-            path.unlink()
+    def _begin_line(self, trainer: pl.Trainer) -> None:
+        """Put aside what the run left behind where it goes on from an older checkpoint."""
+        if trainer.ckpt_path is None or not trainer.is_global_zero:
+            return
+        start = Path(trainer.ckpt_path)
+        left = put_aside(self.folder, start, step=trainer.global_step)
+        if left:
+            logger.warning(
+                "%s is of step %d; other checkpoints of this folder (%s) are put aside in %s: "
+                "delete them if nobody needs them",
+                start,
+                trainer.global_step,
+                ", ".join(path.name for path in left),
+                left[0].parent,
+            )
 
 
 def _save(trainer: pl.Trainer, path: Path) -> None:
@@ -172,14 +229,3 @@ def _save(trainer: pl.Trainer, path: Path) -> None:
     # In writing, Lightning's flag leaves optimisers out (unset, it logs a line each time); it says
     # nothing of unpickling. What reads checkpoints has weights_only=True.
     trainer.save_checkpoint(path, weights_only=False)
-
-
-def _point(name: Path, target: Path) -> None:
-    """Give a file a second name in place of what had it, by a copy where links are not possible."""
-    partial = name.with_name(f".{name.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(target, partial)
-    except OSError:
-        shutil.copyfile(target, partial)
-    partial.replace(name)

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.audio.spectrogram import draw_spectrogram
+from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pages.look import png
@@ -111,7 +112,7 @@ class DemoWriter(pl.Callback):
         [sound] = audio.save(stem.with_name(f"{stem.name}_guidance_{scale:g}.wav"))
         picture = sound.with_suffix(".png")
         drawn = draw_spectrogram(audio.samples[0], sample_rate=audio.sample_rate)
-        picture.write_bytes(png(drawn))
+        replace_bytes(picture, png(drawn))
         return {
             "prompt": demo.prompt,
             "guidance_scale": scale,

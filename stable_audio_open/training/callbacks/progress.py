@@ -15,6 +15,8 @@ from stable_audio_open.progress import RunProgress, run_progress, speed_words
 
 IN_A_BAR = 1.0
 """Seconds between values."""
+FIRST = 3
+"""Steps of a compiled run that are told one by one."""
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +26,18 @@ class StepProgress(ProgressBar):
 
     Lightning's bars count the batches of an epoch, which says little where runs end by steps.
 
+    Where the networks are compiled, the first steps take minutes: this is told before, and the
+    first steps are told one by one.
+
     Args:
         every: Seconds between lines; values in a bar are never older than a second.
+        compiled: The networks are compiled.
     """
 
-    def __init__(self, *, every: float = 60.0) -> None:
+    def __init__(self, *, every: float = 60.0, compiled: bool = False) -> None:
         super().__init__()
         self.every = every
+        self._compiling = FIRST if compiled else 0
         self._enabled = True
         self._bar = ExitStack()
         self._show: RunProgress | None = None
@@ -57,6 +64,8 @@ class StepProgress(ProgressBar):
             f"{trainer.global_step:,}",
             f"{trainer.max_steps:,}",
         )
+        if self._compiling:
+            log.info("compiling the networks, some minutes the first time")
         if sys.stderr.isatty():
             bar = run_progress("training", trainer.max_steps, done=trainer.global_step)
             self._show = self._bar.enter_context(bar)
@@ -74,13 +83,20 @@ class StepProgress(ProgressBar):
             self._show(step)
         now = time.perf_counter()
         since, before = self._last
-        if now - since < self.every or step == before:
+        if step == before or (now - since < self.every and not self._compiling):
             return
         self._last = now, step
+        first_of_all = self._compiling > 0
+        self._compiling = max(0, self._compiling - 1)
         # Reading a value waits for the device.
         values = [f"{n} {float(v):.4g}" for n, v in trainer.progress_bar_metrics.items()]
         if self._show is not None:
             self._show(step, ", ".join(values))
+            return
+        if first_of_all:
+            self._start = self._last  # what is left is told by steps that compile nothing
+            words = ", ".join([*values, f"{now - since:.1f} s"])
+            log.info("step %s of %s: %s", f"{step:,}", f"{trainer.max_steps:,}", words)
             return
         speed = (step - before) / (now - since)
         # With validations and evaluations, of which not every line has one.

@@ -1,0 +1,152 @@
+"""Folders that one process works in, by `flock`: a lock ends with its process, however it ends.
+
+Numbers of processes tell nothing of this: in containers every run may have the same.
+"""
+
+import fcntl
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+LOCK = ".lock"
+TOKEN = 8
+"""Bytes by which the names of scratch folders differ."""
+
+_held: set[int] = set()
+"""Files that this process holds locks by."""
+
+
+class FolderInUseError(ValueError):
+    """Another process works in a folder; the message is one line and names it."""
+
+
+@contextmanager
+def locked_folder(folder: Path, *, remedy: str) -> Iterator[None]:
+    """Make a folder, and keep other processes out of it meanwhile.
+
+    What was made is removed in the end where nothing was put there.
+
+    Args:
+        folder: The folder; the lock is its file `.lock`.
+        remedy: What to do where another process works in it.
+
+    Raises:
+        FolderInUseError: Another process does.
+        OSError: The folder cannot be made or written to.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / LOCK
+    try:
+        held = _lock_file(file)
+        if held is None:
+            raise FolderInUseError(f"{folder}: another process works in this folder; {remedy}")
+        try:
+            yield
+        finally:
+            # While it is held, so that nobody's is removed.
+            file.unlink(missing_ok=True)
+            _close(held)
+    finally:
+        with suppress(OSError):  # of the first that is not empty
+            for path in made:
+                path.rmdir()
+
+
+@contextmanager
+def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
+    """Yield a new folder of this process alone, which is removed in the end.
+
+    What a process of before left there that was killed is removed first.
+
+    Args:
+        beside: Folder in which it is made, which must be there.
+        name: Beginning of its name, after a dot.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    ours = re.compile(rf"\.{re.escape(name)}-[0-9a-f]{{{2 * TOKEN}}}")
+    for left in [path for path in beside.iterdir() if ours.fullmatch(path.name)]:
+        descriptor = _lock_directory(left)
+        if descriptor is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            _close(descriptor)
+            logger.warning("%s: removed, it was left by a process that was killed", left)
+    while True:
+        folder = beside / f".{name}-{secrets.token_hex(TOKEN)}"
+        folder.mkdir()
+        held = _lock_directory(folder)
+        # Another process may just have taken it for one that was left.
+        if held is not None or folder.exists():
+            break
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if held is not None:
+            _close(held)
+
+
+def _lock_file(path: Path) -> int | None:
+    """Return the open and locked file; None where another process holds it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        _held.add(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _close(descriptor)
+            return None
+        except OSError as error:
+            logger.warning(
+                "%s: this file system has no locks (%s); nothing keeps a second run out of the "
+                "folder",
+                path,
+                error.strerror,
+            )
+            return descriptor
+        # Who held it before may have removed it meanwhile.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        _close(descriptor)
+
+
+def _lock_directory(path: Path) -> int | None:
+    """Return the open and locked directory; None where that is not possible, or it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    _held.add(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except OSError:
+        pass
+    _close(descriptor)
+    return None
+
+
+def _close(descriptor: int) -> None:
+    # A forked process has let go of it already.
+    if descriptor in _held:
+        _held.remove(descriptor)
+        os.close(descriptor)
+
+
+def _let_go() -> None:
+    """Close them in a process that was forked: it would hold the locks when this one is killed."""
+    for descriptor in [*_held]:
+        _close(descriptor)
+
+
+os.register_at_fork(after_in_child=_let_go)
