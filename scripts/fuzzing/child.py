@@ -1,12 +1,14 @@
 """A case in a child of its own: forked from a process that has imported everything, and limited."""
 
 import contextlib
+import faulthandler
 import json
 import os
 import resource
 import select
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +67,10 @@ def run_case(case: Case, folder: Path, limits: Limits) -> Fault | None:
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of other threads, which a child lacks: reading takes none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os.close(reading)
         _be_the_child(case, folder, limits, writing)
@@ -120,6 +125,7 @@ def _be_the_child(case: Case, folder: Path, limits: Limits, pipe: int) -> NoRetu
 
 
 def _be_silent() -> None:
+    faulthandler.disable()
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
