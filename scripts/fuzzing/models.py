@@ -70,7 +70,7 @@ def model_config() -> DiffusionModelConfig:
             encoder=side, decoder=side, bottleneck=VaeConfig(), latent_channels=4
         ),
         conditioning=ConditioningConfig(
-            width=16,
+            width=64,
             conditioners=(
                 T5Config(id="prompt", model=TEXT_ENCODER, max_length=8),
                 NumberConfig(id="seconds_start", min=0, max=512),
@@ -82,8 +82,9 @@ def model_config() -> DiffusionModelConfig:
         transformer=msgspec.convert(
             {
                 "type": "dit",
-                **{"latent_channels": 4, "width": 32, "depth": 1, "heads": 2},
-                **{"context_width": 16, "global_width": 32},
+                # stable-audio-tools has heads of 64 features.
+                **{"latent_channels": 4, "width": 64, "depth": 1, "heads": 1},
+                **{"context_width": 64, "global_width": 32},
             },
             DiffusionModelConfig.__annotations__["transformer"],
         ),
