@@ -84,7 +84,7 @@ def model_config() -> DiffusionModelConfig:
                 "type": "dit",
                 # stable-audio-tools has heads of 64 features.
                 **{"latent_channels": 4, "width": 64, "depth": 1, "heads": 1},
-                **{"context_width": 64, "global_width": 32},
+                **{"context_width": 64, "global_width": 128},
             },
             DiffusionModelConfig.__annotations__["transformer"],
         ),
