@@ -36,7 +36,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fuzzing.child import Case, Fault, Limits
+    from fuzzing.child import Case, Limits, Outcome
 
     Draw = Callable[[Random, Path], Case]
 
@@ -116,9 +116,12 @@ def run(
         limits: Those of the children.
     """
     done: Counter[str] = Counter()
+    answers: Counter[tuple[str, str | None]] = Counter()
     faults: Counter[tuple[str, str]] = Counter()
-    for kind, number, words, fault in _faults(kinds, order, scratch, (seed, seconds, limits)):
+    settings = (seed, seconds, limits)
+    for kind, number, words, (answer, fault) in _outcomes(kinds, order, scratch, settings):
         done[kind] += 1
+        answers[kind, answer] += 1
         if fault is not None:
             faults[kind, fault.sort] += 1
             told = " ".join(fault.told.replace(str(scratch), "").split())
@@ -131,17 +134,21 @@ def run(
             )
     for kind in kinds:
         found = [f"{count} {sort}" for (own, sort), count in sorted(faults.items()) if own == kind]
-        print(f"{kind}: {done[kind]} cases, {', '.join(found) or 'no fault'}")
+        read, refused = answers[kind, "read"], answers[kind, "refused"]
+        print(
+            f"{kind}: {done[kind]} cases ({read} read, {refused} refused), "
+            f"{', '.join(found) or 'no fault'}"
+        )
     return 1 if faults else 0
 
 
-def _faults(
+def _outcomes(
     kinds: Mapping[str, Draw],
     order: Sequence[tuple[str, int]],
     scratch: Path,
     settings: tuple[int, float | None, Limits | None],
-) -> Iterator[tuple[str, int, str, Fault | None]]:
-    """Yield kind, number and mutation of each case, and its fault."""
+) -> Iterator[tuple[str, int, str, Outcome]]:
+    """Yield kind, number and mutation of each case, and how it ended."""
     from fuzzing.child import Fault, Limits, run_case
     from fuzzing.guard import listing
 
@@ -154,14 +161,14 @@ def _faults(
         if seconds is not None and time.monotonic() - start > seconds:
             return
         case = kinds[kind](Random(f"{seed}:{kind}:{number}"), folder)
-        fault = run_case(case, folder, limits or Limits())
+        outcome = run_case(case, folder, limits or Limits())
         after = listing(scratch.resolve(), besides=folder)
         changed = sorted(name for name, state in after.items() if before.get(name) != state)
         changed += sorted(before.keys() - after.keys())
         if changed:
-            fault = Fault("outside", f"changed {changed[0]}")
+            outcome = outcome._replace(fault=Fault("outside", f"changed {changed[0]}"))
             before = after
-        yield kind, number, case.words, fault
+        yield kind, number, case.words, outcome
         shutil.rmtree(folder)
         folder.mkdir()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from fuzzing.child import Case, SilentLoadError
+from fuzzing.child import UNTOUCHED, Case, SilentLoadError
 from fuzzing.damage import damage
 from fuzzing.json_damage import damage_json
 from fuzzing.models import TEXT_ENCODER, Layout, autoencoder_config, encoding_run
@@ -75,13 +75,17 @@ class Archives:
 
     def _draw_latents(self, random: Random, folder: Path) -> Case:
         shutil.copytree(self.latents, folder / SET)
+        verify = random.random() < 0.5
+        target = partial(read_latents, encoding=self.encoding, verify=verify)
+        if random.random() < UNTOUCHED:
+            return Case(words="latents: as they were written", target=target, answer="read")
         path = random.choice(
             sorted((folder / SET).glob("*.tar")) + sorted((folder / SET).glob("*.json"))
         )
         content = path.read_bytes()
         words, refused = _damage_member(path, random)
         if path.suffix == ".tar" and path.read_bytes() != content:
-            refused = True
+            refused = verify
         if path.name.startswith("shard") and path.suffix == ".json" and random.random() < 0.6:
             words += ", and the index knows it"
             refused = False
@@ -92,13 +96,15 @@ class Archives:
             (folder / SET / INDEX).write_text(json.dumps(index))
         return Case(
             words=f"latents: {path.name}: {words}",
-            target=partial(read_latents, encoding=self.encoding),
+            target=target,
             answer="refused" if refused else None,
         )
 
     def _draw_recordings(self, random: Random, folder: Path) -> Case:
         shutil.copytree(self.recordings, folder / SET)
         target = partial(encode, autoencoder=self.autoencoder)
+        if random.random() < UNTOUCHED:
+            return Case(words="recordings: as they were written", target=target, answer="read")
         tars = sorted((folder / SET).glob("*.tar"))
         if random.random() < 0.4:
             path = random.choice([*tars, folder / SET / INDEX])
@@ -245,15 +251,16 @@ def _describe(members: list[tuple[tarfile.TarInfo, bytes]], key: str, file: str)
             members[number] = (info, text)
 
 
-def read_latents(folder: Path, *, encoding: Any) -> None:
-    """Read all latents of a set."""
+def read_latents(folder: Path, *, encoding: Any, verify: bool) -> None:
+    """Read all latents of a set, as a training does, or after a look at all checksums."""
     encoded = open_shards(folder / SET, encoding)
-    verify_shards(folder / SET)
+    if verify:
+        verify_shards(folder / SET)
     for stored in encoded.latents:
         if stored is None:
             raise SilentLoadError("has recordings without latents")
         latents = stored.read(0, stored.frames)
-        if latents.shape[-1] != stored.frames or not torch.isfinite(latents).all():
+        if latents.shape[-1] != stored.frames or (verify and not torch.isfinite(latents).all()):
             raise SilentLoadError(f"has latents of {list(latents.shape)}, or not of numbers")
 
 

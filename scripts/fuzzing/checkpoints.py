@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fuzzing.child import Case
+from fuzzing.child import UNTOUCHED, Case
 from fuzzing.damage import damage
 from fuzzing.json_damage import damage_json
 from fuzzing.models import TEXT_ENCODER, Layout
@@ -43,18 +43,26 @@ class Checkpoints:
         name = random.choice(sorted(self.layouts))
         layout = self.layouts[name]
         shutil.copytree(layout.folder, folder / MODEL)
-        files = [path for path in sorted((folder / MODEL).rglob("*")) if path.is_file()]
-        weights = [path for path in files if path.suffix in (".safetensors", *PICKLES)]
-        path = random.choice(weights if random.random() < 0.7 else files)
-        words, refused, damaged = _damage_file(path, random, layout)
         target = partial(
             load_model,
             layout=layout,
             text_encoder=None if layout.has_text_encoder else self.text_encoder,
-            same=damaged and layout.is_trained,
         )
-        where = f"{name}: {path.relative_to(folder / MODEL)}: "
-        return Case(words=where + words, target=target, answer="refused" if refused else None)
+        if random.random() < UNTOUCHED:
+            return Case(
+                words=f"{name}: as it was written",
+                target=partial(target, same=True),
+                answer="read",
+            )
+        files = [path for path in sorted((folder / MODEL).rglob("*")) if path.is_file()]
+        weights = [path for path in files if path.suffix in (".safetensors", *PICKLES)]
+        path = random.choice(weights if random.random() < 0.7 else files)
+        words, refused, damaged = _damage_file(path, random, layout)
+        return Case(
+            words=f"{name}: {path.relative_to(folder / MODEL)}: {words}",
+            target=partial(target, same=damaged and layout.is_trained),
+            answer="refused" if refused else None,
+        )
 
     def _draw_adapter(self, random: Random, folder: Path) -> Case:
         shutil.copytree(self.adapter, folder / ADAPTER)

@@ -21,6 +21,8 @@ Answer = Literal["refused", "read"]
 Sort = Literal[
     "traceback", "nameless", "signal", "silent", "refused", "limit", "outside", "started"
 ]
+UNTOUCHED = 0.03
+"""Share of the cases that are as they were written, and must be read."""
 SHOWN = 400
 """Characters of a message that are told."""
 
@@ -30,6 +32,14 @@ class Fault(NamedTuple):
 
     sort: Sort
     told: str
+
+
+class Outcome(NamedTuple):
+    """How a case ended."""
+
+    answer: Answer | None
+    """None where there was none, as when the child was ended."""
+    fault: Fault | None
 
 
 class SilentLoadError(Exception):
@@ -62,7 +72,7 @@ class Case:
     """The right one, where it is known."""
 
 
-def run_case(case: Case, folder: Path, limits: Limits) -> Fault | None:
+def run_case(case: Case, folder: Path, limits: Limits) -> Outcome:
     """Run a case in a child, which may write to its folder alone."""
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -79,13 +89,15 @@ def run_case(case: Case, folder: Path, limits: Limits) -> Fault | None:
         status = _wait(child, limits.wall)
         content = b"" if status is None else pipe.read()
     if status is None:
-        return Fault("limit", f"ran for {limits.wall:g} s by the clock, and was stopped")
+        told = f"ran for {limits.wall:g} s by the clock, and was stopped"
+        return Outcome(None, Fault("limit", told))
     if os.WIFSIGNALED(status):
-        return _signalled(os.WTERMSIG(status), limits)
+        return Outcome(None, _signalled(os.WTERMSIG(status), limits))
     if not content:
-        return Fault("signal", f"ended by itself with code {os.waitstatus_to_exitcode(status)}")
-    found = json.loads(content)
-    return Fault(*found) if found else None
+        told = f"ended by itself with code {os.waitstatus_to_exitcode(status)}"
+        return Outcome(None, Fault("signal", told))
+    answer, fault = json.loads(content)
+    return Outcome(answer, Fault(*fault) if fault else None)
 
 
 def _wait(child: int, seconds: float) -> int | None:
@@ -116,10 +128,10 @@ def _be_the_child(case: Case, folder: Path, limits: Limits, pipe: int) -> NoRetu
         guard = Guard(folder)
         os.chdir(folder)
         sys.addaudithook(guard)
-        fault = _outcome(case, folder)
+        outcome = _outcome(case, folder)
         if guard.found is not None:
-            fault = Fault(*guard.found)
-        os.write(pipe, json.dumps(fault).encode())
+            outcome = outcome._replace(fault=Fault(*guard.found))
+        os.write(pipe, json.dumps(outcome).encode())
     finally:
         os._exit(0)
 
@@ -146,20 +158,18 @@ def _limit(limits: Limits) -> None:
         resource.setrlimit(kind, (most, hard))
 
 
-def _outcome(case: Case, folder: Path) -> Fault | None:
+def _outcome(case: Case, folder: Path) -> Outcome:
     try:
         case.target(folder)
     except SilentLoadError as error:
-        return Fault("silent", str(error))
+        return Outcome("read", Fault("silent", str(error)))
     except BaseException as error:  # noqa: BLE001, whatever it is, it is told
-        return judge(error, folder) or _unwanted(case, error)
-    if case.answer == "refused":
-        return Fault("silent", "was read, and must be refused")
-    return None
-
-
-def _unwanted(case: Case, error: BaseException) -> Fault | None:
-    return Fault("refused", str(error)[:SHOWN]) if case.answer == "read" else None
+        fault = judge(error, folder)
+        if fault is None and case.answer == "read":
+            fault = Fault("refused", str(error)[:SHOWN])
+        return Outcome("refused", fault)
+    wrong = case.answer == "refused"
+    return Outcome("read", Fault("silent", "was read, and must be refused") if wrong else None)
 
 
 def judge(error: BaseException, folder: Path) -> Fault | None:

@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 import torch
 
-from fuzzing.child import Case, SilentLoadError
+from fuzzing.child import UNTOUCHED, Case, SilentLoadError
 from fuzzing.damage import damage
 from fuzzing.json_damage import EXTREMES, damage_json
 from stable_audio_open.builders.model import build_transformer
@@ -56,6 +56,9 @@ class Configurations:
         content = random.choice(originals)
         own = originals is not self.foreign
         path = folder / NAME
+        if random.random() < UNTOUCHED:
+            path.write_bytes(content)
+            return Case(words="as it was written", target=target, answer="read")
         if random.random() < 0.25:
             damaged = damage(content, random)
             path.write_bytes(damaged.content)

@@ -132,7 +132,8 @@ def write_models(folder: Path, *, seed: int) -> dict[str, Layout]:
     _lone_file(folder / "native", folder / "file")
     found["file"] = ("model.safetensors", True)
     save_stable_audio_tools(whole, model_config(), folder / "tools")
-    found["tools"] = (".", False)
+    # Some versions of the product write the text encoder beside it.
+    found["tools"] = (".", (folder / "tools" / TEXT_ENCODER).is_dir())
     save_stable_audio_tools(alone, autoencoder_config(), folder / "tools_autoencoder")
     found["tools_autoencoder"] = (".", True)
     _as_pickle(folder / "tools", folder / "tools_ckpt")

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import subprocess
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -65,5 +66,7 @@ def _write(value: Any, form: str, random: Random) -> bytes:
             torch.save({"a": torch.zeros(1)}, file)
             with zipfile.ZipFile(file, "a") as archive:
                 name = next(n for n in archive.namelist() if n.endswith("data.pkl"))
-                archive.writestr(f"{name}", pickle.dumps(value, protocol=2))
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    archive.writestr(name, pickle.dumps(value, protocol=2))
     return file.getvalue()

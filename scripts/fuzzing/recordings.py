@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import torch
 
-from fuzzing.child import Case, SilentLoadError
+from fuzzing.child import UNTOUCHED, Case, SilentLoadError
 from fuzzing.damage import cut, damage
 from fuzzing.sounds import SECONDS, tone, write_recordings
 from stable_audio_open.audio.files import audio_blocks, audio_info, read_audio
@@ -20,11 +20,14 @@ from stable_audio_open.audio.files import audio_blocks, audio_info, read_audio
 NAME = "recording"
 TELL_LENGTH = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "saved")
 """Containers whose cut end can be seen; an MP3 file's may be a frame's."""
+USUAL = (*TELL_LENGTH, "MP3")
+"""Containers that are mutated most."""
 RATE_FIELDS = {"WAV": (24, "<I"), "WAVEX": (24, "<I"), "AU": (16, ">I"), "CAF": (20, ">d")}
 """Where the sample rate of a container is."""
 RATES = (0, 1, 7, 999, 768_001, 2**31 - 1, 2**31, 2**32 - 1)
 """Hertz; none is a recording's."""
-OPEN_LENGTHS = (0, 0x7FFFFFFF, 0xFFFFFFFF)
+OPEN_LENGTHS = (0, 0x7F000000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+"""What programs that write to a pipe leave for a length."""
 FLOATS = ("WAV", "WAVEX", "AIFF", "AU", "CAF", "W64", "RF64")
 NUMBERS = (0, 1, 2, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 Mutation = tuple[bytes, str, bool]
@@ -48,11 +51,13 @@ class Recordings:
 
     def draw(self, random: Random, folder: Path) -> Case:
         """Write one that is mutated."""
-        name = random.choice(self.containers[random.choice(list(self.containers))])
+        usual = [container for container in self.containers if container in USUAL]
+        containers = usual if random.random() < 0.7 else list(self.containers)
+        name = random.choice(self.containers[random.choice(containers)])
         content = self.originals[name]
         container, encoding = name.split()
         path = folder / f"{NAME}.{container.lower() if container != 'saved' else encoding}"
-        if random.random() < 0.05:
+        if random.random() < UNTOUCHED:
             path.write_bytes(content)
             return Case(
                 words=f"{name}: as it was written",
@@ -109,7 +114,7 @@ def _rated(content: bytes, container: str, random: Random) -> Mutation:
 
 def _lengthened(content: bytes, random: Random) -> Mutation:
     place = content.index(b"data") + 4
-    length = random.choice((*OPEN_LENGTHS, len(content), 2**31, 0xFFFFFFF0))
+    length = random.choice((*OPEN_LENGTHS, len(content), 2 * len(content), 1 << 30))
     mutated = content[:place] + struct.pack("<I", length) + content[place + 4 :]
     refused = length not in OPEN_LENGTHS
     return mutated, f"its data chunk says {length} bytes", refused

@@ -152,7 +152,7 @@ def test_each_sort_of_fault_is_noticed(
         memory=1 << 29, processor=1, wall=1.0 if target is wait else 600.0, file=1 << 20
     )
     case = child.Case(words="a mutation", target=target, answer=answer)
-    fault = child.run_case(case, folder, limits)
+    answer, fault = child.run_case(case, folder, limits)
     if sort is None:
         assert fault is None
     else:
@@ -181,7 +181,7 @@ def test_faults_are_told_with_the_command_that_repeats_them(
     assert len(told) == 2
     assert told[0].startswith("traceback: recordings: a bit flipped: KeyError: 'missing' (")
     assert told[0].endswith("python scripts/fuzz.py --seed 5 --only recordings:1")
-    assert told[1] == "recordings: 3 cases, 1 traceback"
+    assert told[1] == "recordings: 3 cases (2 read, 1 refused), 1 traceback"
     assert drawn == [Random(f"5:recordings:{number}").random() for number in range(3)]
 
 
@@ -242,7 +242,7 @@ def test_some_dozens_of_each_kind(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in lines[-4:]] == [
         *("configurations", "recordings", "checkpoints", "archives")
     ]
-    assert all(re.search(r": 24 cases, ", line) for line in lines[-4:])
+    assert all(re.search(r": 24 cases \(\d+ read, \d+ refused\), ", line) for line in lines[-4:])
     assert not faults, done.stdout
     assert not list(tmp_path.iterdir())
 
