@@ -8,7 +8,8 @@ Kinds:
   configurations  native ones, curations, and those of stable-audio-tools
   checkpoints     models in every layout, checkpoints of runs, and adapters
   recordings      every format and encoding that libsndfile writes
-  archives        shards of latents and recordings, and pickles that would run something
+  archives        shards of latents and recordings, pickles that would run something, and
+                  published statistics of reference sets
 
 The originals are written by the product itself. Each case is drawn from seed, kind and number
 alone, and read in a child that is forked from this process and limited in memory, time and files.
@@ -132,7 +133,7 @@ def run(
                 ).decode(),
                 flush=True,
             )
-    for kind in kinds:
+    for kind in sorted({kind for kind, _ in order}, key=list(COUNTS).index):
         found = [f"{count} {sort}" for (own, sort), count in sorted(faults.items()) if own == kind]
         read, refused = answers[kind, "read"], answers[kind, "refused"]
         print(

@@ -1,4 +1,4 @@
-"""Mutated shards of latents and of recordings, and hostile pickles."""
+"""Mutated shards of latents and of recordings, hostile pickles, and references."""
 
 import hashlib
 import io
@@ -18,6 +18,7 @@ from fuzzing.damage import damage
 from fuzzing.json_damage import damage_json
 from fuzzing.models import TEXT_ENCODER, Layout, autoencoder_config, encoding_run
 from fuzzing.pickles import CANARY, hostile
+from fuzzing.references import draw_reference
 from stable_audio_open.audio_models.pickles import read_pickle
 from stable_audio_open.builders.data import encoding_of
 from stable_audio_open.curation.catalogue.parquet import write_catalogue
@@ -70,8 +71,8 @@ class Archives:
 
     def draw(self, random: Random, folder: Path) -> Case:
         """Write one that is mutated."""
-        draw = random.choice((self._draw_latents, self._draw_recordings, self._draw_pickle))
-        return draw(random, folder)
+        draws = (self._draw_latents, self._draw_recordings, self._draw_pickle, draw_reference)
+        return random.choice(draws)(random, folder)
 
     def _draw_latents(self, random: Random, folder: Path) -> Case:
         shutil.copytree(self.latents, folder / SET)

@@ -240,7 +240,7 @@ def test_some_dozens_of_each_kind(tmp_path: Path) -> None:
     faults = [line for line in lines if "--only" in line]
     assert done.returncode == bool(faults), done.stdout + done.stderr
     assert [line.split(":")[0] for line in lines[-4:]] == [
-        *("configurations", "recordings", "checkpoints", "archives")
+        *KINDS,
     ]
     assert all(re.search(r": 24 cases \(\d+ read, \d+ refused\), ", line) for line in lines[-4:])
     assert not faults, done.stdout
