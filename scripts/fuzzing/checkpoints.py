@@ -1,5 +1,6 @@
 """Mutated checkpoints of every layout, and adapters."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from functools import partial
@@ -86,11 +87,14 @@ def _damage_file(path: Path, random: Random, layout: Layout) -> tuple[str, bool,
     if path.suffix == ".json" and random.random() < 0.8:
         mutated = damage_json(content, random)
         path.write_bytes(mutated.text)
-        own = mutated.sort in ALWAYS_REFUSED and TEXT_ENCODER not in path.parts
-        return mutated.words, own and "tokenizer" not in path.parts, False
-    if is_weights and random.random() < 0.1:
+        read_by_us = not {TEXT_ENCODER, "tokenizer", "scheduler"} & set(path.parts)
+        return mutated.words, read_by_us and mutated.sort in ALWAYS_REFUSED, False
+    if is_weights and random.random() < 0.2:
         path.unlink()
-        return "is left out", True, False
+        if random.random() < 0.5:
+            return "is left out", True, False
+        os.mkfifo(path)
+        return "is a named pipe", True, False
     damaged = damage(content, random)
     path.write_bytes(damaged.content)
     return damaged.words, damaged.is_cut and is_weights, True

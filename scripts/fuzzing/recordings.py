@@ -2,17 +2,19 @@
 
 import io
 import math
+import os
 import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import torch
 
-from fuzzing.child import UNTOUCHED, Case, SilentLoadError
+from fuzzing.child import UNTOUCHED, Answer, Case, SilentLoadError
 from fuzzing.damage import cut, damage
 from fuzzing.sounds import SECONDS, tone, write_recordings
 from stable_audio_open.audio.files import audio_blocks, audio_info, read_audio
@@ -30,8 +32,15 @@ OPEN_LENGTHS = (0, 0x7F000000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 """What programs that write to a pipe leave for a length."""
 FLOATS = ("WAV", "WAVEX", "AIFF", "AU", "CAF", "W64", "RF64")
 NUMBERS = (0, 1, 2, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-Mutation = tuple[bytes, str, bool]
-"""Bytes, words, and whether they must be refused."""
+
+
+class Mutation(NamedTuple):
+    """A recording after a mutation."""
+
+    content: bytes
+    words: str
+    answer: Answer | None = None
+    """The right one, where it is known."""
 
 
 class Recordings:
@@ -64,24 +73,29 @@ class Recordings:
                 target=partial(read_whole, name=path.name, exact=True),
                 answer="read" if container == "saved" else None,
             )
-        mutated, words, refused = self._mutate(name, random)
-        path.write_bytes(mutated)
+        if random.random() < 0.01:
+            os.mkfifo(path)
+            found = Mutation(b"", "a named pipe in its place", "refused")
+        else:
+            found = self._mutate(name, random)
+            path.write_bytes(found.content)
         return Case(
-            words=f"{name}: {words}",
-            target=partial(read_whole, name=path.name, exact=False),
-            answer="refused" if refused else None,
+            words=f"{name}: {found.words}",
+            target=partial(read_whole, name=path.name, exact=found.answer == "read"),
+            answer=found.answer,
         )
 
     def _mutate(self, name: str, random: Random) -> Mutation:
         content = self.originals[name]
-        container, encoding = name.split()
+        container = name.split()[0]
+        is_mp3 = name == "saved mp3" or container == "MP3"
         mutations: list[Callable[[], Mutation]] = [
             *[lambda: _damaged(content, random)] * 6,
             lambda: _tagged(content, random),
-            lambda: (content + content, "joined with itself", False),
+            lambda: _joined(content, is_mp3=is_mp3),
         ]
         # Of ADPCM and the like, the header tells of blocks.
-        tells = container in TELL_LENGTH and "mp3" not in encoding
+        tells = container in TELL_LENGTH and not is_mp3
         mutations += [lambda: _cut(content, random, refused=tells)] * 2
         if container in RATE_FIELDS:
             mutations.append(lambda: _rated(content, container, random))
@@ -89,35 +103,36 @@ class Recordings:
             mutations.append(lambda: _lengthened(content, random))
         if container in FLOATS:
             mutations.append(lambda: _not_finite(container, random))
-        if b"Info" in content[:300] or b"Xing" in content[:300]:
-            mutations.append(lambda: _counted(content, random))
+        if is_mp3 and (b"Info" in content[:300] or b"Xing" in content[:300]):
+            mutations += 4 * [lambda: _counted(content, random)]
         return random.choice(mutations)()
 
 
 def _damaged(content: bytes, random: Random) -> Mutation:
     found = damage(content, random)
-    return found.content, found.words, False
+    return Mutation(found.content, found.words)
 
 
 def _cut(content: bytes, random: Random, *, refused: bool) -> Mutation:
     # Short of the chunks behind the samples, and beyond the header.
     found = cut(content, random, least=0.4, most=0.9)
-    return found.content, found.words, refused
+    return Mutation(found.content, found.words, "refused" if refused else None)
 
 
 def _rated(content: bytes, container: str, random: Random) -> Mutation:
     place, form = RATE_FIELDS[container]
     rate = random.choice(RATES)
     field = struct.pack(form, rate)
-    return content[:place] + field + content[place + len(field) :], f"{rate} Hz", True
+    mutated = content[:place] + field + content[place + len(field) :]
+    return Mutation(mutated, f"{rate} Hz", "refused")
 
 
 def _lengthened(content: bytes, random: Random) -> Mutation:
     place = content.index(b"data") + 4
     length = random.choice((*OPEN_LENGTHS, len(content), 2 * len(content), 1 << 30))
     mutated = content[:place] + struct.pack("<I", length) + content[place + 4 :]
-    refused = length not in OPEN_LENGTHS
-    return mutated, f"its data chunk says {length} bytes", refused
+    answer: Answer | None = None if length in OPEN_LENGTHS else "refused"
+    return Mutation(mutated, f"its data chunk says {length} bytes", answer)
 
 
 def _not_finite(container: str, random: Random) -> Mutation:
@@ -126,14 +141,19 @@ def _not_finite(container: str, random: Random) -> Mutation:
     samples[random.randrange(len(samples)), random.randrange(2)] = value
     file = io.BytesIO()
     soundfile.write(file, samples.astype(np.float32), 44100, "FLOAT", format=container)
-    return file.getvalue(), f"FLOAT instead, with {value} in it", True
+    return Mutation(file.getvalue(), f"FLOAT instead, with {value} in it", "refused")
 
 
 def _counted(content: bytes, random: Random) -> Mutation:
     place = max(content.find(b"Info"), content.find(b"Xing"))
     frames = random.choice(NUMBERS)
     mutated = content[: place + 8] + struct.pack(">I", frames) + content[place + 12 :]
-    return mutated, f"its header counts {frames} frames", False
+    return Mutation(mutated, f"its header counts {frames} frames", "read")
+
+
+def _joined(content: bytes, *, is_mp3: bool) -> Mutation:
+    # Frames of MP3 follow each other, whoever wrote them.
+    return Mutation(content + content, "joined with itself", "read" if is_mp3 else None)
 
 
 def _tagged(content: bytes, random: Random) -> Mutation:
@@ -141,7 +161,7 @@ def _tagged(content: bytes, random: Random) -> Mutation:
     spread = bytes((size >> 7 * shift) & 0x7F for shift in (3, 2, 1, 0))
     body = random.randbytes(100)
     tag = b"ID3" + random.choice((b"\2", b"\3", b"\4", b"\xff")) + b"\0\0" + spread + body
-    return tag + content, f"behind an ID3 tag of 100 bytes that says {size}", False
+    return Mutation(tag + content, f"behind an ID3 tag of 100 bytes that says {size}")
 
 
 def read_whole(folder: Path, *, name: str, exact: bool) -> None:
