@@ -21,6 +21,8 @@ from stable_audio_open.pretrained import load
 
 MODEL, ADAPTER = "model", "adapter"
 PICKLES = (".ckpt", ".pt", ".bin")
+OTHERS = {TEXT_ENCODER, "tokenizer", "scheduler", "model_index.json"}
+"""Files that other libraries read, or nobody."""
 ALWAYS_REFUSED = ("constant", "twice", "deep")
 
 
@@ -87,7 +89,7 @@ def _damage_file(path: Path, random: Random, layout: Layout) -> tuple[str, bool,
     if path.suffix == ".json" and random.random() < 0.8:
         mutated = damage_json(content, random)
         path.write_bytes(mutated.text)
-        read_by_us = not {TEXT_ENCODER, "tokenizer", "scheduler"} & set(path.parts)
+        read_by_us = not OTHERS & set(path.parts)
         return mutated.words, read_by_us and mutated.sort in ALWAYS_REFUSED, False
     if is_weights and random.random() < 0.2:
         path.unlink()
