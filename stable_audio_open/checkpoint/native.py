@@ -85,15 +85,19 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
     averaged = "" if isinstance(config, AutoencoderModelConfig) else "transformer."
     tensors: dict[str, Tensor] = {}
     average: dict[str, Tensor] = {}
+    unknown: dict[str, Tensor] = {}
     for name, tensor in file.tensors.items():
         if name.startswith("model."):
             tensors[name.removeprefix("model.")] = tensor
         elif name.startswith("ema."):
             average[averaged + name.removeprefix("ema.")] = tensor
         elif not name.startswith(_NOT_THE_MODEL):
-            tensors[name] = tensor  # strict loading will tell that it is unexpected
+            unknown[name] = tensor
     if use_ema and average:
         tensors = {k: v for k, v in tensors.items() if not k.startswith(averaged)} | average
+    for name in unknown.keys() & tensors.keys():
+        raise CheckpointError(f"{path}: holds {name} twice, once without `model.` before it")
+    tensors |= unknown  # strict loading will tell that they are unexpected
     if description.lora is not None:
         tensors = merged_state_dict(tensors, description.lora, source=str(path))
     return Checkpoint(config, tensors, path)

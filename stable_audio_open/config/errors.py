@@ -3,3 +3,7 @@
 
 class ConfigError(ValueError):
     """A configuration that cannot be used: one line with file, JSON path, fault and remedy."""
+
+    def __init__(self, message: str) -> None:
+        # Names from a file may hold line breaks.
+        super().__init__(" ".join(message.splitlines()))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.inside import is_inside
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.tars import is_there
 from stable_audio_open.files.text import not_utf8, text_lines
 from stable_audio_open.files.unicode_names import as_on_disk
@@ -52,7 +53,7 @@ def read_manifest(folder: str | Path, manifest: str = "manifest.jsonl") -> list[
             raise ValueError(f"{path}:{number}: {fault}")
         try:
             recording = decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except NOT_JSON as error:
             allowed = ", ".join(Recording.__struct_fields__)
             raise ValueError(f"{path}:{number}: {error}; the fields are {allowed}") from error
         recordings.append(_checked(recording, folder, f"{path}:{number}"))

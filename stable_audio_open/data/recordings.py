@@ -6,6 +6,7 @@ import msgspec
 
 from stable_audio_open.data.manifest import Recording, read_manifest
 from stable_audio_open.files.inside import is_inside, is_name
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.special import refuse_special
 from stable_audio_open.files.tars import ArchiveError, members
 from stable_audio_open.files.text import not_utf8
@@ -60,7 +61,7 @@ def holds_recordings(folder: Path) -> bool:
         return False
     try:
         msgspec.json.decode((folder / INDEX).read_bytes(), type=SetIndex)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *NOT_JSON):
         return False
     return True
 
@@ -88,7 +89,7 @@ def _read_index(path: Path) -> SetIndex:
         ) from error
     try:
         return msgspec.json.decode(content, type=SetIndex)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         if b'"encoding"' in content:
             raise ValueError(
                 f"{path}: lists latents, not recordings; train on them with "
@@ -151,7 +152,7 @@ def _decode(content: bytes, where: str) -> _Described:
         raise ValueError(f"{where}: {fault}")
     try:
         one = _decoder.decode(content)
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         allowed = ", ".join(_Described.__struct_fields__)
         raise ValueError(f"{where}: {error}; the fields are {allowed}") from error
     if not one.caption.strip():

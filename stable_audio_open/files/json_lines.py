@@ -14,6 +14,8 @@ from stable_audio_open.files.named import errors_named
 logger = logging.getLogger(__name__)
 
 Line = TypeVar("Line")
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises of a text that is no JSON, is of another type or is nested too deeply."""
 CHUNK = 1 << 16
 """Bytes that are read at once from the end of a file."""
 
@@ -54,7 +56,7 @@ def _mend_end(file: BinaryIO, path: Path) -> bytes:
 def _is_json(line: bytes) -> bool:
     try:
         msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return False
     return True
 
@@ -85,7 +87,7 @@ def read_json_lines(
     for number, line in enumerate(lines, 1):
         try:
             found.append(decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             to_do = f"; {remedy}" if remedy else ""
             raise ValueError(f"{path}:{number}: not {what} ({error}){to_do}") from error
     return found

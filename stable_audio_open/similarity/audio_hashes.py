@@ -12,6 +12,7 @@ import msgspec
 
 from stable_audio_open.audio.files import AudioFileError, audio_blocks
 from stable_audio_open.engine.engine import Engine, Serial, Stage
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.named import errors_named
 from stable_audio_open.files.tars import ArchiveError, size_and_time
 
@@ -134,7 +135,7 @@ def _read(path: Path) -> dict[str, HashedFile]:
     for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
             found = decoder.decode(line)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             continue
         known[found.file] = found
     return known

@@ -17,6 +17,7 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio_models.embedder import Embedder, recording_vector
 from stable_audio_open.engine.engine import Engine, Serial, Stage
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.names import shortened_name
 
 PART = 1000
@@ -154,6 +155,6 @@ def _read(path: Path) -> dict[str, Tensor]:
         with safe_open(path, "pt") as file:
             keys = msgspec.json.decode(file.metadata()["keys"], type=list[str])
             rows = file.get_tensor("embeddings")
-    except (OSError, SafetensorError, KeyError, TypeError, msgspec.DecodeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, *NOT_JSON) as error:
         raise ValueError(f"{path}: not a part of cached embeddings ({error}); delete it") from error
     return dict(zip(keys, rows, strict=True))

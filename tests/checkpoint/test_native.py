@@ -1,4 +1,5 @@
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -261,6 +262,33 @@ class TestTrainingCheckpoint:
         torch.save(content, diffusion_run)
         with pytest.raises(ValueError, match=r"1 missing: transformer\.input_conv\.weight"):
             load(diffusion_run, device="cpu")
+
+    @pytest.mark.parametrize(
+        ("name", "use_ema"),
+        [
+            ("more.ema.encoder.x", True),
+            ("more.ema.encoder.x", False),
+            ("lossy.x", True),
+            ("ema.more", True),
+            ("model.more", False),
+        ],
+    )
+    def test_unknown_tensors_beside_an_average_are_refused(
+        self, autoencoder_run: Path, name: str, use_ema: bool
+    ) -> None:
+        content = torch.load(autoencoder_run, weights_only=True)
+        content["state_dict"][name] = torch.zeros(1)
+        torch.save(content, autoencoder_run)
+        with pytest.raises(ValueError, match=r"1 unexpected: (more|lossy)"):
+            load(autoencoder_run, device="cpu", use_ema=use_ema)
+
+    def test_a_weight_that_is_there_twice_is_refused(self, autoencoder_run: Path) -> None:
+        content = torch.load(autoencoder_run, weights_only=True)
+        name = next(iter(content["state_dict"])).removeprefix("model.")
+        content["state_dict"][name] = torch.zeros(1)
+        torch.save(content, autoencoder_run)
+        with pytest.raises(ValueError, match=rf"holds {re.escape(name)} twice, once without"):
+            load(autoencoder_run, device="cpu")
 
     def test_unknown_tensors_are_refused(self, diffusion_run: Path) -> None:
         content = torch.load(diffusion_run, weights_only=True)

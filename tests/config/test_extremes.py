@@ -61,6 +61,12 @@ def test_a_field_that_occurs_twice_among_thousands_is_named() -> None:
         decode_config("{" + ", ".join([*fields, fields[-2]]) + "}", source="x")
 
 
+def test_an_error_is_one_line_whatever_a_name_holds() -> None:
+    assert str(ConfigError("a.json: $: names 'x\ny\r\n' of  two")) == (
+        "a.json: $: names 'x y ' of  two"
+    )
+
+
 def test_a_long_name_is_cut_in_the_message() -> None:
     with pytest.raises(ConfigError) as refused:
         decode_config('{"' + "x" * 10_000 + '": 1}', source="x")

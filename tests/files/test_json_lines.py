@@ -17,7 +17,13 @@ def test_lines_come_in_order_and_none_without_a_file(tmp_path: Path) -> None:
     assert read_json_lines(path, Note, what="a note") == [Note("a"), Note("b")]
 
 
-@pytest.mark.parametrize("line", [b"{", b"", b"{}", b'{"text": 1}', b'{"text": "\xff"}', b"\xff"])
+DEEP = b'{"more": ' + b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"{", b"", b"{}", b'{"text": 1}', b'{"text": "\xff"}', b"\xff", pytest.param(DEEP, id="deep")],
+)
 def test_a_line_that_cannot_be_read_is_named(line: bytes, tmp_path: Path) -> None:
     path = tmp_path / "notes.jsonl"
     path.write_bytes(b'{"text": "a"}\n' + line + b"\n")

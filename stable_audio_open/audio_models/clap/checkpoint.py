@@ -14,6 +14,7 @@ from stable_audio_open.audio_models.clap.laion import read_laion
 from stable_audio_open.audio_models.clap.network import ClapEmbedder
 from stable_audio_open.audio_models.pickles import read_pickle
 from stable_audio_open.files.inside import is_name
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.nn.weights import type_fault, value_fault
 
 FILES = ("config.json", "preprocessor_config.json")
@@ -107,7 +108,7 @@ def _transformers(folder: Path) -> tuple[Any, Any, list[Path]]:
 def _check_object(path: Path) -> None:
     try:
         msgspec.json.decode(path.read_bytes(), type=dict)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ValueError(f"{path}: not settings of ClapModel ({error}); {DOWNLOAD}") from error
 
 
@@ -144,7 +145,7 @@ def _weights(folder: Path) -> list[Path]:
             parts = sorted(
                 set(msgspec.json.decode(path.read_bytes(), type=_Index).weight_map.values())
             )
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise ValueError(
                 f"{path}: not an index of weights ({error}); download it again"
             ) from error

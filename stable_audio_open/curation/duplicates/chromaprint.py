@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from jaxtyping import UInt32
 
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.named import errors_named
 from stable_audio_open.similarity.pairs import Pairs
 
@@ -182,6 +183,6 @@ def _read(path: Path) -> Iterable[tuple[str, Fingerprint]]:
     for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
             found = decoder.decode(line)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             continue
         yield found.hash, np.array(found.values, dtype=np.uint32)

@@ -11,6 +11,7 @@ from stable_audio_open.curation.catalogue.decisions import Decision
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.licences.policy import NAMED_IN_ERRORS, normalise
 from stable_audio_open.files.atomic import written_beside
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.tables import harmless
 from stable_audio_open.files.text import not_utf8, text_lines
 
@@ -70,7 +71,7 @@ def used_ids(manifest: Path) -> set[str]:
             raise ValueError(f"{manifest}:{number}: {fault}")
         try:
             used.add(decoder.decode(line).source)
-        except msgspec.DecodeError as error:
+        except NOT_JSON as error:
             raise ValueError(
                 f"{manifest}:{number}: {error}; every recording used needs its `source`, such "
                 "as freesound:4832"

@@ -13,6 +13,7 @@ from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.embedded_tags import EmbeddedTags, read_tags
 from stable_audio_open.engine.engine import Engine, Serial, Stage
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.text import MARK
 from stable_audio_open.files.unicode_names import as_on_disk
 
@@ -116,7 +117,7 @@ def _sidecar(path: Path) -> EmbeddedTags | None:
         given = {name: value for name, value in fields.items() if value is not None}
         known = {ALIASES[name]: value for name, value in given.items() if name in ALIASES}
         return msgspec.convert(known | given, EmbeddedTags)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ValueError(f"{path.name}: not a description ({error})") from error
 
 

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from stable_audio_open.files.atomic import written_beside
+from stable_audio_open.files.json_lines import NOT_JSON
 
 Result = TypeVar("Result")
 
@@ -255,6 +256,6 @@ def _refusal(reply: httpx.Response, content: bytes, place: str, variable: str) -
         )
     try:
         said = " ".join(str(msgspec.json.decode(content)["detail"]).split())
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (*NOT_JSON, KeyError, TypeError):
         said = "no reason given"
     return ValueError(f"{status}: {said}")

@@ -13,6 +13,7 @@ from stable_audio_open.curation.sources.freesound_api import (
     Search,
 )
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.json_lines import NOT_JSON
 
 STATE, PAGES, AUDIO, FAILURES = "fetch.json", "pages", "audio", "failures.jsonl"
 PREVIEW = "preview-hq-mp3"
@@ -172,7 +173,7 @@ def _claim(folder: Path, state: State) -> None:
         return
     try:
         before = msgspec.json.decode(path.read_bytes(), type=State)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ValueError(f"{path}: not the state of a fetch ({error}); remove it") from error
     if before != state:
         raise ValueError(
@@ -195,5 +196,5 @@ def _path(folder: Path, number: int) -> Path:
 def _read(data: bytes, where: str) -> Page:
     try:
         return msgspec.json.decode(data, type=Page)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ValueError(f"{where}: not a list reply of the API ({error})") from error

@@ -7,6 +7,7 @@ import msgspec
 
 from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.special import refuse_special
 from stable_audio_open.files.text import MARK, text_lines
 
@@ -36,7 +37,6 @@ class FreesoundSound(msgspec.Struct, frozen=True):
 SOUND = msgspec.json.Decoder(FreesoundSound)
 OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 LIST = msgspec.json.Decoder(list[msgspec.Raw])
-BROKEN = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 def read_freesound(source: Path) -> Iterator[SourceRow]:
@@ -80,7 +80,7 @@ def _has_objects_in_lines(path: Path) -> bool:
 def _is_object(line: bytes) -> bool:
     try:
         OBJECT.decode(line)
-    except BROKEN:
+    except NOT_JSON:
         return False
     return True
 
@@ -99,7 +99,7 @@ def _read_document(path: Path) -> Iterator[SourceRow]:
                 yield from _read_sound(path, number, bytes(sound))
             return
         fields = OBJECT.decode(data)
-    except BROKEN as error:
+    except NOT_JSON as error:
         yield SourceRow(source=str(path), position=1, raw=data, reason=f"not JSON: {error}")
         return
     if fields and all(name.isdecimal() and name.isascii() for name in fields):
@@ -120,7 +120,7 @@ def _read_sound(
             record = _record(sound, sound.id if name is None else name)
             yield SourceRow(source=str(path), position=number, raw=shown, record=record)
             return
-    except (*BROKEN, ValueError) as error:
+    except (*NOT_JSON, ValueError) as error:
         yield SourceRow(source=str(path), position=number, raw=shown, reason=str(error))
         return
     for place, result in enumerate(sound.results, start=1):

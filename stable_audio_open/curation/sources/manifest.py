@@ -11,6 +11,7 @@ from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.folder import checked_info
 from stable_audio_open.files.inside import is_inside
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.text import not_utf8, text_lines
 from stable_audio_open.files.unicode_names import as_on_disk
 from stable_audio_open.manifest import ManifestLine
@@ -43,7 +44,7 @@ def read_listed(manifest: Path, audio: Path | None = None) -> Iterator[SourceRow
     for number, text in text_lines(manifest):
         try:
             record = _record(text, audio, sources)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (*NOT_JSON, ValueError) as error:
             yield SourceRow(source=str(manifest), position=number, raw=text, reason=str(error))
         else:
             yield SourceRow(source=str(manifest), position=number, raw=text, record=record)
@@ -54,7 +55,7 @@ def _sources(manifest: Path) -> Iterator[str]:
     for _, line in text_lines(manifest):
         try:
             source = decoder.decode(line).source
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NOT_JSON:
             continue  # reported when the line is read as a whole
         if source:
             yield source

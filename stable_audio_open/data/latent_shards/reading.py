@@ -20,6 +20,7 @@ from stable_audio_open.data.latents import EncodedSet, Moments, Spread
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import holds_recordings
 from stable_audio_open.files.inside import is_name
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.manifest import INDEX
 
 AGAIN = "run `stable-audio-open encode` again with this folder as --output"
@@ -239,7 +240,7 @@ def read_json(path: Path, kind: type[Kind]) -> tuple[Kind, str]:
         return msgspec.json.decode(content, type=kind), hashlib.sha256(content).hexdigest()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); {AGAIN}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ValueError(f"{path}: is damaged ({error}); {AGAIN}") from error
 
 

@@ -13,6 +13,7 @@ from stable_audio_open.evaluation.cache import content_hash
 from stable_audio_open.evaluation.frechet.gaussian import Gaussian
 from stable_audio_open.evaluation.frechet.vectors import Channels
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.json_lines import NOT_JSON
 
 KEY = "statistics"
 
@@ -62,7 +63,7 @@ def read_statistics(path: Path) -> Statistics:
         with safe_open(path, "pt") as file:
             origin = msgspec.json.decode((file.metadata() or {})[KEY], type=Origin)
             mean, covariance, count = map(file.get_tensor, ("mean", "covariance", "count"))
-    except (OSError, SafetensorError, KeyError, msgspec.DecodeError) as error:
+    except (OSError, SafetensorError, KeyError, *NOT_JSON) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{path}: not statistics of a reference set ({reason}); make them with --cache"

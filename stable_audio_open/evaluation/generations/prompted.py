@@ -19,7 +19,7 @@ from stable_audio_open.evaluation.generations.folder import (
     write_list,
     write_settings,
 )
-from stable_audio_open.files.json_lines import read_json_lines
+from stable_audio_open.files.json_lines import NOT_JSON, read_json_lines
 from stable_audio_open.files.names import shortened_name
 from stable_audio_open.settings import MOST_STEPS
 
@@ -197,7 +197,7 @@ def check_settings(folder: Path, settings: PromptedSettings) -> None:
         return
     try:
         before = msgspec.json.decode(path.read_bytes(), type=PromptedSettings)
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         raise ValueError(f"{path}: {error}; choose another output folder") from error
     for name in changed_settings(before, settings):
         raise ValueError(

@@ -14,7 +14,7 @@ from stable_audio_open.evaluation.generations.folder import (
     write_list,
     write_settings,
 )
-from stable_audio_open.files.json_lines import read_json_lines
+from stable_audio_open.files.json_lines import NOT_JSON, read_json_lines
 
 MANIFEST, RESULTS = "manifest.jsonl", "results"
 NAMES = ("model", "lora")
@@ -145,7 +145,7 @@ def read_settings(folder: Path) -> Settings:
         )
     try:
         settings: Settings = msgspec.json.decode(path.read_bytes(), type=Settings)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ValueError(f"{path}: not the settings of a set ({error})") from error
     return settings
 

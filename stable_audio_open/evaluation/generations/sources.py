@@ -8,6 +8,7 @@ import msgspec
 from stable_audio_open.evaluation.generations.folder import remove_others
 from stable_audio_open.evaluation.generations.sets import SetFile
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.json_lines import NOT_JSON
 
 SOURCES = "sources.json"
 
@@ -45,7 +46,7 @@ def follow_sources(
     if path.is_file():
         try:
             known = msgspec.json.decode(path.read_bytes(), type=dict[str, Source])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise ValueError(
                 f"{path}: not a record of sources ({error}); delete the folder to make it again"
             ) from error

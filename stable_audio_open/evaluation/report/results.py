@@ -6,6 +6,7 @@ import msgspec
 
 from stable_audio_open.evaluation.generations.sets import RESULTS
 from stable_audio_open.evaluation.report.published import MEL, QUALITY, SI_SDR, STFT
+from stable_audio_open.files.json_lines import NOT_JSON
 
 
 class MeasuredFigure(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +87,7 @@ def read_result(path: Path, subset: str, protocol: str) -> list[MeasuredFigure]:
     """
     try:
         result = msgspec.json.decode(path.read_bytes(), type=_Result)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ValueError(f"{path}: not the result of a metric ({error})") from error
     if protocol not in QUALITY:
         raise ValueError(

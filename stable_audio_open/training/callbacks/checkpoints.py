@@ -9,6 +9,7 @@ import msgspec
 import pytorch_lightning as pl
 
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import (
     Measurement,
@@ -188,7 +189,7 @@ class Checkpoints(pl.Callback):
             return None
         try:
             return msgspec.json.decode(path.read_bytes(), type=Best)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise ValueError(
                 f"{path}: does not say what is best ({error}); repair it, or delete it"
             ) from error
