@@ -12,7 +12,7 @@ from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfig, VaeConfig
 from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
 from stable_audio_open.config.errors import ConfigError
-from stable_audio_open.config.fields import Positive
+from stable_audio_open.config.fields import Depth, Positive, SampleRate, Size
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig
 from stable_audio_open.config.values.check import check, type_info
@@ -48,35 +48,35 @@ class TransformerFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`transformer/config.json`."""
 
     sample_size: Positive
-    in_channels: Positive
-    num_layers: Positive
-    attention_head_dim: Positive
-    num_attention_heads: Positive
-    num_key_value_attention_heads: Positive
-    out_channels: Positive
-    cross_attention_dim: Positive
+    in_channels: Size
+    num_layers: Depth
+    attention_head_dim: Size
+    num_attention_heads: Size
+    num_key_value_attention_heads: Size
+    out_channels: Size
+    cross_attention_dim: Size
     time_proj_dim: Literal[256]
-    global_states_input_dim: Positive
-    cross_attention_input_dim: Positive
+    global_states_input_dim: Size
+    cross_attention_input_dim: Size
 
 
-class AutoencoderFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VaeConfigFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`vae/config.json`."""
 
-    encoder_hidden_size: Positive
-    downsampling_ratios: tuple[Positive, ...]
-    channel_multiples: tuple[Positive, ...]
-    decoder_channels: Positive
-    decoder_input_channels: Positive
-    audio_channels: Positive
-    sampling_rate: Positive
+    encoder_hidden_size: Size
+    downsampling_ratios: tuple[Size, ...]
+    channel_multiples: tuple[Size, ...]
+    decoder_channels: Size
+    decoder_input_channels: Size
+    audio_channels: Size
+    sampling_rate: SampleRate
 
 
 class ProjectionFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`projection_model/config.json`."""
 
-    text_encoder_dim: Positive
-    conditioning_dim: Positive
+    text_encoder_dim: Size
+    conditioning_dim: Size
     min_value: float
     max_value: float
 
@@ -93,7 +93,7 @@ def class_name(folder: Path) -> str | None:
 
 def read_autoencoder_config(folder: Path) -> AutoencoderModelConfig:
     """Read the configuration of the folder `vae/`."""
-    file, source = _read(folder / CONFIG, AutoencoderFile), str(folder / CONFIG)
+    file, source = _read(folder / CONFIG, VaeConfigFile), str(folder / CONFIG)
     twice = "means and scales, twice the decoder_input_channels"
     _check_rules(
         [("encoder_hidden_size", file.encoder_hidden_size, 2 * file.decoder_input_channels, twice)],

@@ -11,12 +11,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from stable_audio_open.config.autoencoder import EvenStride
 from stable_audio_open.config.fields import (
+    Depth,
     Fraction,
     Name,
     NonNegativeFloat,
     Positive,
     PositiveFloat,
     ProperFraction,
+    SampleRate,
+    SamplingSteps,
+    Size,
 )
 
 OnlyTrue = Annotated[bool, Meta(extra={"supported": (True,)})]
@@ -36,11 +40,11 @@ NoSettings = Annotated[dict[str, Any], Meta(max_length=0)]
 class EncoderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`encoder.config`."""
 
-    in_channels: Positive
-    channels: Positive
-    c_mults: tuple[Positive, ...]
+    in_channels: Size
+    channels: Size
+    c_mults: tuple[Size, ...]
     strides: tuple[EvenStride, ...]
-    latent_dim: Positive
+    latent_dim: Size
     use_snake: OnlyTrue
     antialias_activation: OnlyFalse | UnsetType = UNSET
 
@@ -56,11 +60,11 @@ class Encoder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DecoderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`decoder.config`."""
 
-    out_channels: Positive
-    channels: Positive
-    c_mults: tuple[Positive, ...]
+    out_channels: Size
+    channels: Size
+    c_mults: tuple[Size, ...]
     strides: tuple[EvenStride, ...]
-    latent_dim: Positive
+    latent_dim: Size
     use_snake: OnlyTrue
     final_tanh: bool
     antialias_activation: OnlyFalse | UnsetType = UNSET
@@ -88,11 +92,11 @@ class Autoencoder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     encoder: Encoder
     decoder: Decoder
     bottleneck: Bottleneck
-    latent_dim: Positive
+    latent_dim: Size
     downsampling_ratio: Positive
-    io_channels: Positive
-    in_channels: Positive | UnsetType = UNSET
-    out_channels: Positive | UnsetType = UNSET
+    io_channels: Size
+    in_channels: Size | UnsetType = UNSET
+    out_channels: Size | UnsetType = UNSET
 
 
 class Pretransform(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +115,7 @@ class T5Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`config` of a text conditioner."""
 
     t5_model_name: Name
-    max_length: Positive
+    max_length: Size
     enable_grad: bool | UnsetType = UNSET
     project_out: OnlyFalse | UnsetType = UNSET
 
@@ -130,7 +134,7 @@ class NumberSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_val: float
 
 
-class NumberConditioner(
+class NumberConditionerSettings(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="number"
 ):
     """A number conditioner."""
@@ -139,23 +143,23 @@ class NumberConditioner(
     config: NumberSettings
 
 
-class Conditioning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ConditioningSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`model.conditioning`."""
 
-    configs: tuple[T5Conditioner | NumberConditioner, ...]
-    cond_dim: Positive
+    configs: tuple[T5Conditioner | NumberConditionerSettings, ...]
+    cond_dim: Size
     default_keys: NoSettings | UnsetType = UNSET
 
 
 class DitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`model.diffusion.config`."""
 
-    io_channels: Positive
-    embed_dim: Positive
-    depth: Positive
-    num_heads: Positive
-    cond_token_dim: Positive
-    global_cond_dim: Positive
+    io_channels: Size
+    embed_dim: Size
+    depth: Depth
+    num_heads: Size
+    cond_token_dim: Size
+    global_cond_dim: Size
     project_cond_tokens: OnlyFalse
     transformer_type: Literal["continuous_transformer"]
     patch_size: Literal[1] | UnsetType = UNSET
@@ -192,9 +196,9 @@ class DiffusionCondModel(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """`model`."""
 
     pretransform: Pretransform
-    conditioning: Conditioning
+    conditioning: ConditioningSettings
     diffusion: Diffusion
-    io_channels: Positive
+    io_channels: Size
 
 
 class AdamWSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -243,11 +247,11 @@ class OptimizerConfigs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     diffusion: OptimizerAndScheduler
 
 
-class Demo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DemoSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`training.demo`."""
 
     demo_every: Positive
-    demo_steps: Positive
+    demo_steps: SamplingSteps
     num_demos: Positive
     demo_cond: Annotated[tuple[dict[Name, str | int | float], ...], Meta(min_length=1)]
     demo_cfg_scales: Annotated[tuple[NonNegativeFloat, ...], Meta(min_length=1)]
@@ -265,7 +269,7 @@ class DiffusionCondTraining(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     mask_padding: OnlyFalse | UnsetType = UNSET
     mask_padding_dropout: OnlyZero | UnsetType = UNSET
     pre_encoded: OnlyFalse | UnsetType = UNSET
-    demo: Demo | UnsetType = UNSET
+    demo: DemoSettings | UnsetType = UNSET
 
 
 class DiffusionCondFile(
@@ -279,7 +283,7 @@ class DiffusionCondFile(
     """A text-conditioned latent diffusion model."""
 
     sample_size: Positive
-    sample_rate: Positive
+    sample_rate: SampleRate
     audio_channels: Annotated[int, Meta(ge=1, le=2)]
     model: DiffusionCondModel
     training: Any = UNSET
@@ -297,7 +301,7 @@ class AutoencoderFile(
     """An autoencoder alone."""
 
     sample_size: Positive
-    sample_rate: Positive
+    sample_rate: SampleRate
     audio_channels: Annotated[int, Meta(ge=1, le=2)]
     model: Autoencoder
     training: dict[str, Any] | UnsetType = UNSET

@@ -205,9 +205,9 @@ def _autoencoder(
 
 
 def _conditioner(
-    file: layout.T5Conditioner | layout.NumberConditioner,
+    file: layout.T5Conditioner | layout.NumberConditionerSettings,
 ) -> T5Config | NumberConfig:
-    if isinstance(file, layout.NumberConditioner):
+    if isinstance(file, layout.NumberConditionerSettings):
         return NumberConfig(id=file.id, min=file.config.min_val, max=file.config.max_val)
     return T5Config(
         id=file.id,
@@ -234,7 +234,7 @@ def _training(file: layout.DiffusionCondTraining) -> DiffusionTrainingConfig:
     )
 
 
-def _demo(file: layout.Demo) -> DemoConfig:
+def _demo(file: layout.DemoSettings) -> DemoConfig:
     return DemoConfig(
         every=file.demo_every,
         steps=file.demo_steps,

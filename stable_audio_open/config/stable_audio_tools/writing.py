@@ -70,7 +70,7 @@ def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
                 scale=UNSET if autoencoder.scale == 1 else autoencoder.scale,
                 config=_autoencoder(autoencoder, audio_channels=config.audio_channels),
             ),
-            conditioning=layout.Conditioning(
+            conditioning=layout.ConditioningSettings(
                 configs=tuple(_conditioner(each) for each in config.conditioning.conditioners),
                 cond_dim=config.conditioning.width,
             ),
@@ -145,10 +145,10 @@ def _autoencoder(config: AutoencoderConfig, *, audio_channels: int) -> layout.Au
 
 def _conditioner(
     config: T5Config | NumberConfig,
-) -> layout.T5Conditioner | layout.NumberConditioner:
+) -> layout.T5Conditioner | layout.NumberConditionerSettings:
     if isinstance(config, NumberConfig):
         limits = layout.NumberSettings(min_val=config.min, max_val=config.max)
-        return layout.NumberConditioner(id=config.id, config=limits)
+        return layout.NumberConditionerSettings(id=config.id, config=limits)
     return layout.T5Conditioner(
         id=config.id,
         config=layout.T5Settings(
@@ -194,8 +194,8 @@ def _training(config: DiffusionTrainingConfig, *, name: str) -> layout.Diffusion
     )
 
 
-def _demo(config: DemoConfig) -> layout.Demo:
-    return layout.Demo(
+def _demo(config: DemoConfig) -> layout.DemoSettings:
+    return layout.DemoSettings(
         demo_every=config.every,
         demo_steps=config.steps,
         num_demos=config.count,
