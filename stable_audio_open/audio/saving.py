@@ -83,6 +83,8 @@ def _forget_time(content: memoryview) -> None:
 def check_target(path: Path, subtype: Subtype) -> str:
     """Return the lower-case suffix of `path`, or say why nothing can be saved there."""
     suffix = path.suffix.lower()
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r}: holds a NUL character, as no path does; choose another")
     if suffix not in FORMATS:
         raise ValueError(
             f"{path}: unknown audio suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"

@@ -21,12 +21,16 @@ def refuse_special(path: Path) -> None:
     A path where nothing is passes: opening it says so.
 
     Raises:
-        SpecialFileError: It is one.
+        SpecialFileError: It is one, or the path holds a NUL character.
     """
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):
+    except OSError:
         return
+    except ValueError as error:
+        raise SpecialFileError(
+            f"{str(path)!r}: holds a NUL character, as no path does; give another path"
+        ) from error
     for is_kind, name in KINDS:
         if is_kind(mode):
             raise SpecialFileError(

@@ -65,6 +65,7 @@ def run_training(config: ModelConfig, *, resume: str = "auto") -> Path:
     """
     run = training_run(config)
     _check_measured(run)
+    _check_devices(run)
     if not _is_first():
         return _train(run, resume)
     remedy = "wait until it ends, or choose another training.trainer.name"
@@ -131,6 +132,20 @@ def _check_measured(run: TrainingRun) -> None:
             raise ConfigError(
                 f"{where} is taken at evaluations; describe them as `training.evaluation`"
             )
+
+
+def _check_devices(run: TrainingRun) -> None:
+    """Check that the GPUs that are asked for are there, before anything is read or encoded."""
+    trainer = run.trainer
+    if trainer.accelerator != "gpu" or torch.backends.mps.is_available():
+        return
+    there = torch.cuda.device_count()
+    wanted = 1 if trainer.devices == "auto" else trainer.devices
+    if there < wanted:
+        raise ConfigError(
+            f"{run.config.name}: `training.trainer.accelerator` is gpu, of which {wanted} must be "
+            f"here, and PyTorch finds {there}; give `auto` or `cpu`, or fewer `devices`"
+        )
 
 
 def _checkpoint(run: TrainingRun, resume: str) -> Path | None:

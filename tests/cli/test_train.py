@@ -1,3 +1,4 @@
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +64,16 @@ def test_ctrl_c(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch):
     assert result.returncode == 130
     assert result.stderr.splitlines()[-1] == "stable-audio-open: interrupted"
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_more_gpus_than_there_are(run: Run, config: Path):
+    overrides = ("training.trainer.accelerator=gpu", "training.trainer.devices=65536")
+    result = run("train", "--config", config, *overrides)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.search(r"is gpu, of which 65536 must be here, and PyTorch finds \d+; ", result.stderr)
+    assert result.stderr.count("\n") == 1
+    assert not Path("runs").exists()
 
 
 @pytest.mark.usefixtures("empty_folder")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from stable_audio_open.audio.files import AudioFileError, read_audio
+from stable_audio_open.audio.saving import check_target
 from stable_audio_open.files.special import (
     SpecialFileError,
     refuse_special,
@@ -30,8 +32,17 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_files_folders_and_nothing_pass(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    for name in ("file", ".", "absent", "file/absent", "loop", "\0"):
+    for name in ("file", ".", "absent", "file/absent", "loop"):
         refuse_special(tmp_path / name)
+
+
+def test_a_path_with_nul_is_refused_wherever_it_is_read_or_written() -> None:
+    with pytest.raises(SpecialFileError, match=r"^'a\\x00b\.wav': holds a NUL character"):
+        refuse_special(Path("a\0b.wav"))
+    with pytest.raises(AudioFileError, match=r"'a\\x00b\.wav': holds a NUL character"):
+        read_audio(Path("a\0b.wav"))
+    with pytest.raises(ValueError, match=r"^'a\\x00b\.wav': holds a NUL character"):
+        check_target(Path("a\0b.wav"), "pcm24")
 
 
 def test_folders_are_looked_into(tmp_path: Path) -> None:
