@@ -52,7 +52,7 @@ def limit_peak(
 
 def encode(
     samples: Float[Tensor, "channels time"], sample_rate: int, suffix: str, subtype: Subtype
-) -> memoryview:
+) -> bytes:
     """Return the bytes of an audio file."""
     container, encoding = FORMATS[suffix]
     if subtype == "float":
@@ -64,10 +64,11 @@ def encode(
     ) as file:
         for start in range(0, len(frames), BLOCK):
             file.write(frames[start : start + BLOCK])
-    content = buffer.getbuffer()
+    # The view is let go at once: a buffer that the collector meets with one is an error of its own.
     if subtype == "float":
-        _forget_time(content)
-    return content
+        with buffer.getbuffer() as content:
+            _forget_time(content)
+    return buffer.getvalue()
 
 
 def _forget_time(content: memoryview) -> None:

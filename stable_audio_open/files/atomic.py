@@ -27,7 +27,7 @@ def written_beside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def replace_bytes(path: Path, content: bytes | memoryview) -> None:
+def replace_bytes(path: Path, content: bytes) -> None:
     """Make `content` the content of `path`, atomically; an OSError leaves the old file."""
     with (
         written_beside(path) as temporary,

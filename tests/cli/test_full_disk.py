@@ -28,7 +28,7 @@ needs_sys = pytest.mark.skipif(not UNWRITABLE.parent.is_dir(), reason="needs Lin
 def commands(
     run: Run,
     recordings: Path,
-    tiny_model_folder: Path,
+    wide_model_folder: Path,
     tiny_model_config: DiffusionModelConfig,
     tiny_autoencoder_folder: Path,
 ) -> dict[str, list[str]]:
@@ -54,7 +54,7 @@ def commands(
     }
     Path("run.json").write_bytes(msgspec.json.encode(settings))
     build = ["curate", "build", "catalogue", "--audio", ".", "--form"]
-    export = ["export", str(tiny_model_folder)]
+    export = ["export", str(wide_model_folder)]
     return {
         "export": export,
         "export to stable-audio-tools": [*export, "--to", "stable-audio-tools"],

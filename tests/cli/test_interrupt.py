@@ -33,7 +33,7 @@ def untouched(folder: Path) -> bool:
 def test_while_sampling(command: list[str], tmp_path: Path):
     reader, terminal = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *command, "--steps", "50000"],
+        [sys.executable, "-c", MAIN, *command, "--steps", "10000"],
         stderr=terminal,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
     )
