@@ -12,6 +12,12 @@ from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
+from stable_audio_open.training.checkpoints.resuming import (
+    apply_settings,
+    fit_average,
+    refuse_other_parts,
+    refuse_other_trained,
+)
 from stable_audio_open.training.ema import (
     EmaSchedule,
     OffloadedAverage,
@@ -21,12 +27,6 @@ from stable_audio_open.training.ema import (
 from stable_audio_open.training.levels import level_lost, share_too_quiet, warn_too_quiet
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.randomness import BatchRandomness, process_count
-from stable_audio_open.training.resuming import (
-    apply_settings,
-    fit_average,
-    refuse_other_parts,
-    refuse_other_trained,
-)
 from stable_audio_open.training.validation import ValidationMeans
 
 

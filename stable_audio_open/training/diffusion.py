@@ -13,6 +13,12 @@ from torch import Tensor, nn
 from stable_audio_open.conditioning.conditioner import Prepared
 from stable_audio_open.diffusion.objective import TimestepSampler, drop_conditions, noise_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.training.checkpoints.resuming import (
+    apply_settings,
+    fit_average,
+    refuse_other_autoencoder,
+    refuse_other_parts,
+)
 from stable_audio_open.training.ema import (
     EmaSchedule,
     OffloadedAverage,
@@ -27,12 +33,6 @@ from stable_audio_open.training.parallel.sharding import (
     shard_transformer,
 )
 from stable_audio_open.training.randomness import BatchRandomness, process_count
-from stable_audio_open.training.resuming import (
-    apply_settings,
-    fit_average,
-    refuse_other_autoencoder,
-    refuse_other_parts,
-)
 from stable_audio_open.training.validation import ValidationMeans
 
 BANDS = 4

@@ -28,7 +28,7 @@ from stable_audio_open.training.callbacks.preemption import AskedToEnd, StopOnSi
 from stable_audio_open.training.callbacks.progress import StepProgress
 from stable_audio_open.training.callbacks.throughput import Throughput
 from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
-from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
+from stable_audio_open.training.checkpoints.checkpoint_io import AtomicCheckpointIO
 from stable_audio_open.training.failures import raise_if_worker
 from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.parallel.strategy import ShardedStrategy

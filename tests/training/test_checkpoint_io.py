@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from stable_audio_open.training.checkpoint_io import AtomicCheckpointIO
+from stable_audio_open.training.checkpoints.checkpoint_io import AtomicCheckpointIO
 from tests.full_disk import full_disk
 
 CONTENT = {"state_dict": {f"weight_{i}": torch.full((3000,), float(i)) for i in range(5)}}

@@ -13,7 +13,7 @@ from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import load
-from stable_audio_open.training.whole_checkpoint import first_whole
+from stable_audio_open.training.checkpoints.whole_checkpoint import first_whole
 
 Change = Callable[..., AutoencoderModelConfig]
 

@@ -12,7 +12,7 @@ import torch
 
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.jobs.train import run_training
-from stable_audio_open.training.run_line import delete, point, put_aside, run_line
+from stable_audio_open.training.checkpoints.run_line import delete, point, put_aside, run_line
 
 Change = Callable[..., AutoencoderModelConfig]
 

@@ -19,8 +19,7 @@ from stable_audio_open.training.callbacks.measurements import (
     worst,
 )
 from stable_audio_open.training.callbacks.preemption import StopOnSignal
-from stable_audio_open.training.diffusion import DiffusionTraining
-from stable_audio_open.training.run_line import (
+from stable_audio_open.training.checkpoints.run_line import (
     BEST,
     LAST,
     checkpoint_path,
@@ -29,6 +28,7 @@ from stable_audio_open.training.run_line import (
     put_aside,
     run_line,
 )
+from stable_audio_open.training.diffusion import DiffusionTraining
 
 logger = logging.getLogger(__name__)
 

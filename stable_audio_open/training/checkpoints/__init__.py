@@ -1,0 +1,1 @@
+"""Checkpoints of a run: written, chosen, checked and gone on from."""
