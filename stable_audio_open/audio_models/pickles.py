@@ -21,7 +21,8 @@ def read_pickle(path: Path) -> Any:
         ValueError: It cannot be read.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.sparse.check_sparse_tensor_invariants():
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         reason = str(error) if isinstance(error, OSError) else type(error).__name__
         raise ValueError(

@@ -107,7 +107,9 @@ def _read_pickle(path: Path) -> TensorFile:
         if not zipped and file.read(2) == b"PK":
             raise CheckpointError(f"{path} {_CUT_SHORT}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        # A sparse tensor is refused later, and may not reach over its memory until then.
+        with torch.sparse.check_sparse_tensor_invariants():
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except UnpicklingError as error:
         raise CheckpointError(_refusal(path, error)) from error
     except _UNREADABLE as error:
