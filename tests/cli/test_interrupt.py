@@ -59,6 +59,7 @@ def read_terminal(reader: int) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_while_saving(command: list[str], tmp_path: Path):
     """When the new file is complete but still beside the old one."""
     ctrl_c = "import os; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGINT); "

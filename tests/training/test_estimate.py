@@ -247,7 +247,7 @@ SHIPPED = sorted(
 
 def shipped(path: Path) -> Any:
     name = f"{path.parent.name}/{path.stem}"
-    quick = name in ("tiny/autoencoder", "tiny/diffusion")
+    quick = name == "tiny/diffusion"
     return pytest.param(path, id=name, marks=[] if quick else [pytest.mark.slow])
 
 
