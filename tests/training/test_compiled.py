@@ -25,7 +25,7 @@ Loss = Callable[[Task, torch.dtype], Tensor]
 pytestmark = compiling
 
 CASES = {
-    "autoencoder": (),
+    "autoencoder": [pytest.mark.slow],
     "decoder": [pytest.mark.slow],
     "against": [pytest.mark.slow],
     "discriminators": [pytest.mark.slow],
