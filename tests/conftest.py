@@ -120,6 +120,19 @@ def tiny_text_encoder() -> TextEncoder:
     return TextEncoder(fast, encoder, config.d_model)
 
 
+def saved_model(
+    tmp_path_factory: pytest.TempPathFactory,
+    config: DiffusionModelConfig,
+    text_encoder: TextEncoder,
+) -> Path:
+    folder = tmp_path_factory.mktemp("models") / config.name
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = build_model(config, text_encoder=text_encoder)
+    save_native(model, config, folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model_folder(
     tmp_path_factory: pytest.TempPathFactory,
@@ -127,12 +140,7 @@ def tiny_model_folder(
     tiny_text_encoder: TextEncoder,
 ) -> Path:
     """A whole model in the native layout: 1 s of stereo at 16 kHz."""
-    folder = tmp_path_factory.mktemp("models") / "small"
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        model = build_model(tiny_model_config, text_encoder=tiny_text_encoder)
-    save_native(model, tiny_model_config, folder)
-    return folder
+    return saved_model(tmp_path_factory, tiny_model_config, tiny_text_encoder)
 
 
 @pytest.fixture(scope="session")
@@ -142,12 +150,7 @@ def wide_model_folder(
     tiny_text_encoder: TextEncoder,
 ) -> Path:
     """A whole model in the native layout that fits all other layouts but diffusers'."""
-    folder = tmp_path_factory.mktemp("models") / "wide"
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        model = build_model(wide_model_config, text_encoder=tiny_text_encoder)
-    save_native(model, wide_model_config, folder)
-    return folder
+    return saved_model(tmp_path_factory, wide_model_config, tiny_text_encoder)
 
 
 @pytest.fixture(scope="session")

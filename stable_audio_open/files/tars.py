@@ -8,26 +8,16 @@ import io
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.special import refuse_special
+from stable_audio_open.files.spliced import Span, spliced
 
 BLOCK = 512
-BUFFER = 1 << 16
 
 
 class ArchiveError(ValueError):
     """A tar, or a file in one, that cannot be used; the message is one line and names it."""
-
-
-class TarSpan(NamedTuple):
-    """Where a file lies in its tar."""
-
-    offset: int
-    """Place of its first byte."""
-    size: int
-    """Bytes."""
 
 
 def tar_of(path: Path) -> Path | None:
@@ -38,7 +28,7 @@ def tar_of(path: Path) -> Path | None:
     return next((tar for tar in tars if tar.is_file()), None)
 
 
-def members(tar: Path) -> Mapping[str, TarSpan]:
+def members(tar: Path) -> Mapping[str, Span]:
     """Return the files of a tar by their names, in their order.
 
     Raises:
@@ -53,7 +43,7 @@ def members(tar: Path) -> Mapping[str, TarSpan]:
     return known[1]
 
 
-def find(path: Path) -> tuple[Path, TarSpan] | None:
+def find(path: Path) -> tuple[Path, Span] | None:
     """Return the tar that `path` leads into and where in it; None for a path outside of tars.
 
     Raises:
@@ -84,7 +74,7 @@ def open_bytes(path: Path) -> io.BufferedReader:
         refuse_special(path)
         return path.open("rb")
     tar, span = found
-    return io.BufferedReader(_Range(tar, span), BUFFER)
+    return spliced(tar.open("rb", buffering=0), [span], closes=True)
 
 
 def is_there(path: Path) -> bool:
@@ -112,17 +102,17 @@ def size_and_time(path: Path) -> tuple[int, int]:
     return span.size, tar.stat().st_mtime_ns
 
 
-_known: dict[Path, tuple[tuple[int, int], dict[str, TarSpan]]] = {}
+_known: dict[Path, tuple[tuple[int, int], dict[str, Span]]] = {}
 """Tars that were read, with size and time of change."""
 
 
-def _read_headers(tar: Path) -> dict[str, TarSpan]:
+def _read_headers(tar: Path) -> dict[str, Span]:
     again = "copy or build it again"
     with tar.open("rb") as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as headers:
                 found = {
-                    header.name.removeprefix("./"): TarSpan(header.offset_data, header.size)
+                    header.name.removeprefix("./"): Span(header.offset_data, header.size)
                     for header in headers
                     if header.isreg() and not header.issparse()
                 }
@@ -141,35 +131,3 @@ def _read_headers(tar: Path) -> dict[str, TarSpan]:
         if file.read(BLOCK) != bytes(BLOCK):
             raise ArchiveError(f"{tar}: the tar is truncated or damaged at byte {end}; {again}")
     return found
-
-
-class _Range(io.RawIOBase):
-    """A part of a file, as a file; it has a handle of its own."""
-
-    def __init__(self, path: Path, span: TarSpan) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._span = span
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._span.size}[whence]
-        # The headers of damaged recordings point anywhere, and libsndfile goes there.
-        self._position = max(0, start + offset)
-        return self._position
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # io's own
-        left = max(0, self._span.size - self._position)
-        self._file.seek(self._span.offset + self._position)
-        count = self._file.readinto(memoryview(buffer)[:left])
-        self._position += count
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

@@ -1,9 +1,6 @@
 import errno
 import logging
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ import torch
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.saving import AudioSaveError, limit_peak, save_audio
+from tests.full_disk import full_disk
 
 RATE = 44100
 
@@ -31,17 +29,6 @@ def tone(seconds: float) -> Audio:
 
 def read(path: Path) -> torch.Tensor:
     return torch.from_numpy(soundfile.read(path, dtype="float32", always_2d=True)[0]).T
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Make writing beyond `size` bytes fail, as on a full disk (Python ignores SIGXFSZ)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".WAV"])
@@ -177,7 +164,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"old")
     with (
-        largest_file(2048),
+        full_disk(2048),
         pytest.raises(AudioSaveError, match="could not be saved: File too large; free some space"),
     ):
         noise().save(path)

@@ -14,7 +14,7 @@ from torch import nn
 
 from stable_audio_open.checkpoint.lora.adapter import Adapter, save_adapter
 from stable_audio_open.cli.main import main
-from stable_audio_open.config.model import AutoencoderModelConfig
+from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.read import encode_config
 from stable_audio_open.pretrained import StableAudio
 
@@ -115,6 +115,23 @@ DAMAGED = {
 def damaged(request: pytest.FixtureRequest, recordings: Path) -> tuple[str, str]:
     """A recording that cannot be used, and what is said about it."""
     return request.param, DAMAGED[request.param]
+
+
+@pytest.fixture
+def one_step(
+    tiny_model_config: DiffusionModelConfig, tiny_autoencoder_folder: Path
+) -> dict[str, Any]:
+    """A configuration to train a diffusion model on the recordings here, by a single step."""
+    settings: dict[str, Any] = msgspec.json.decode(encode_config(tiny_model_config))
+    settings["data"] = {"type": "folder", "path": "."}
+    settings["training"] = {
+        "autoencoder": str(tiny_autoencoder_folder),
+        "trainer": {"max_steps": 1, "accelerator": "cpu"},
+        "optimizer": {"type": "adamw", "lr": 1e-3, "betas": [0.9, 0.999], "weight_decay": 0},
+        "schedule": {"type": "inverse_lr", "inv_gamma": 1000, "power": 1, "warmup": 0},
+        "batch_size": 1,
+    }
+    return settings
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from stable_audio_open.config.model import DiffusionModelConfig
-from stable_audio_open.config.read import encode_config
 from stable_audio_open.curation.catalogue.parquet import write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.data.manifest import read_manifest
@@ -70,20 +68,9 @@ def shards(run: Run, catalogue: Path) -> list[str]:
 
 
 @pytest.fixture
-def encode_shards(
-    run: Run, tiny_model_config: DiffusionModelConfig, tiny_autoencoder_folder: Path
-) -> Run:
+def encode_shards(run: Run, one_step: dict[str, Any]) -> Run:
     """Run `encode` with some words."""
-    settings: dict[str, Any] = msgspec.json.decode(encode_config(tiny_model_config))
-    settings["data"] = {"type": "folder", "path": "."}
-    settings["training"] = {
-        "autoencoder": str(tiny_autoencoder_folder),
-        "trainer": {"max_steps": 1, "accelerator": "cpu"},
-        "optimizer": {"type": "adamw", "lr": 1e-3, "betas": [0.9, 0.999], "weight_decay": 0},
-        "schedule": {"type": "inverse_lr", "inv_gamma": 1000, "power": 1, "warmup": 0},
-        "batch_size": 1,
-    }
-    Path("run.json").write_bytes(msgspec.json.encode(settings))
+    Path("run.json").write_bytes(msgspec.json.encode(one_step))
     return lambda *words: run("encode", "--config", "run.json", *words)
 
 

@@ -9,8 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from stable_audio_open.config.model import DiffusionModelConfig
-from stable_audio_open.config.read import encode_config
 from stable_audio_open.curation.catalogue.parquet import write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from tests.full_disk import full_disk
@@ -29,8 +27,7 @@ def commands(
     run: Run,
     recordings: Path,
     wide_model_folder: Path,
-    tiny_model_config: DiffusionModelConfig,
-    tiny_autoencoder_folder: Path,
+    one_step: dict[str, Any],
 ) -> dict[str, list[str]]:
     """Commands that write to a folder that is to be added."""
     lines = [
@@ -43,16 +40,7 @@ def commands(
     write_catalogue(
         Path("catalogue"), [CatalogueRecord(id="folder:good.wav", file="good.wav", **about)]
     )
-    settings: dict[str, Any] = msgspec.json.decode(encode_config(tiny_model_config))
-    settings["data"] = {"type": "folder", "path": "."}
-    settings["training"] = {
-        "autoencoder": str(tiny_autoencoder_folder),
-        "trainer": {"max_steps": 1, "accelerator": "cpu"},
-        "optimizer": {"type": "adamw", "lr": 1e-3, "betas": [0.9, 0.999], "weight_decay": 0},
-        "schedule": {"type": "inverse_lr", "inv_gamma": 1000, "power": 1, "warmup": 0},
-        "batch_size": 1,
-    }
-    Path("run.json").write_bytes(msgspec.json.encode(settings))
+    Path("run.json").write_bytes(msgspec.json.encode(one_step))
     build = ["curate", "build", "catalogue", "--audio", ".", "--form"]
     export = ["export", str(wide_model_folder)]
     return {

@@ -21,9 +21,16 @@ HEADER = 8192
 ROUNDING = 1e-6
 """Asymmetry, and negative eigenvalues, below this share of the largest number are rounding."""
 UNREADABLE = (
-    *(OSError, ValueError, LookupError, EOFError, NotImplementedError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
+    OSError,
+    ValueError,
+    KeyError,  # no such array
+    EOFError,
+    NotImplementedError,  # a compression that is not there
+    RuntimeError,  # a password
+    zipfile.BadZipFile,
+    zlib.error,
 )
+"""What `zipfile` and numpy raise of archives that are cut, damaged or of another kind."""
 
 
 def read_published(path: Path) -> Gaussian:
