@@ -214,7 +214,10 @@ def fit(
             return
         except Exception as error:
             # It reaches compilers and data workers too, and what they leave undone fails.
-            if any(isinstance(one, StopOnSignal) and one.received for one in callbacks):
+            # But a full disk, in saving what there is, is no work of the signal.
+            asked = any(isinstance(one, StopOnSignal) and one.received for one in callbacks)
+            saving = any(isinstance(one, Checkpoints) and one.amid_saving for one in callbacks)
+            if asked and not saving:
                 logger.debug("what the signal has broken", exc_info=error)
                 return
             raise_if_worker(error)

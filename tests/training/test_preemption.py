@@ -24,6 +24,7 @@ from stable_audio_open.jobs.train import run_training
 from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.failures import raise_if_worker
+from tests.full_disk import full_disk
 from tests.needs import compiling
 
 Change = Callable[..., Any]
@@ -162,6 +163,22 @@ def test_what_a_signal_breaks_is_saved_and_goes_on_to_the_same_weights(
     assert found["global_step"] == expected["global_step"] == 4
     assert found.get("timesteps_drawn") == expected.get("timesteps_drawn")
     assert all(torch.equal(found["state_dict"][k], v) for k, v in expected["state_dict"].items())
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_no_work_of_the_signal(
+    config: ModelConfig, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls: Any = KINDS[kind]
+    original = cls.training_step
+
+    def asked(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(cls, "training_step", asked)
+    with full_disk(50_000), pytest.raises(OSError, match="could not be written"):
+        run_training(config)
 
 
 @pytest.mark.slow

@@ -78,6 +78,8 @@ class Checkpoints(pl.Callback):
         self._after_batch: dict[str, Any] | None = None
         self._drawn = 0
         self._amid_batch = False
+        self.amid_saving = False
+        """Whether a checkpoint is being written, or the writing of one has failed."""
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Take note of where a resumed run starts, and of what it has to beat."""
@@ -201,12 +203,14 @@ class Checkpoints(pl.Callback):
         if step == self._saved:
             return
         path = checkpoint_path(self.folder, step)
+        self.amid_saving = True
         _save(trainer, path)
         self._saved = step
         if trainer.is_global_zero:
             point(self.folder / LAST, path)
             for old in run_line(self.folder)[self.keep :]:
                 delete(old.path)
+        self.amid_saving = False
 
     def _begin_line(self, trainer: pl.Trainer) -> None:
         """Put aside what the run left behind where it goes on from an older checkpoint."""

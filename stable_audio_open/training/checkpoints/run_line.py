@@ -74,17 +74,20 @@ def put_aside(folder: Path, start: Path, *, step: int) -> list[Path]:
     if best is not None and (best > step or not own):
         left += [folder / BEST, (folder / BEST).with_suffix(".json")]
     left = [path for path in left if not path.samefile(start)]
-    if left:
-        target = _new_folder(folder)
-        for path in left:
-            for file in (path, *companions(path)):
-                file.rename(target / file.name)
-        left = [target / path.name for path in left]
+    target = _new_folder(folder) if left else None
     last = folder / LAST
+    # First of all, or a kill would leave a `last.ckpt` of the line that is left behind.
+    if target is not None and last in left:
+        _move(last, target)
     if not (last.is_file() and last.samefile(start)):
         folder.mkdir(parents=True, exist_ok=True)
         point(last, start)
-    return left
+    if target is None:
+        return []
+    for path in left:
+        if path != last:
+            _move(path, target)
+    return [target / path.name for path in left]
 
 
 def companions(path: Path) -> list[Path]:
@@ -107,6 +110,12 @@ def point(name: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(target, partial)
     partial.replace(name)
+
+
+def _move(path: Path, target: Path) -> None:
+    """Move a checkpoint, and what is about it, into a folder."""
+    for file in (path, *companions(path)):
+        file.rename(target / file.name)
 
 
 def _numbered(folder: Path) -> Iterator[tuple[int, Path]]:
@@ -132,7 +141,7 @@ def _best_step(folder: Path) -> int | None:
     try:
         record = json.loads((folder / BEST).with_suffix(".json").read_bytes())
         return int(record["step"]) if (folder / BEST).is_file() else None
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
