@@ -11,6 +11,7 @@ from stable_audio_open.curation.catalogue.parquet import RECORDS, write_catalogu
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.files.lock import scratch_folder
 from stable_audio_open.files.named import errors_named
+from stable_audio_open.files.replaced import replace_folder, restore_folder
 
 REJECTS = "rejects.jsonl"
 NOTES = "notes.jsonl"
@@ -66,6 +67,7 @@ def ingest(rows: Iterable[SourceRow], folder: Path, *, replace: bool = False) ->
         ValueError: a catalogue is there and `replace` is False.
         OSError: the folder cannot be written; what was there before stays.
     """
+    restore_folder(folder / RECORDS)
     if (folder / RECORDS).exists() and not replace:
         raise ValueError(
             f"{folder}: holds a catalogue; give another folder, or --replace to read it anew"
@@ -79,9 +81,7 @@ def ingest(rows: Iterable[SourceRow], folder: Path, *, replace: bool = False) ->
         ):
             with (beside / REJECTS).open("wb") as rejects, (beside / NOTES).open("wb") as notes:
                 write_catalogue(beside, _sort_out(rows, rejects, notes, counts=counts))
-            if (folder / RECORDS).exists():
-                (folder / RECORDS).rename(beside / "old")
-            (beside / RECORDS).rename(folder / RECORDS)
+            replace_folder(folder / RECORDS, beside / RECORDS)
             (beside / REJECTS).replace(folder / REJECTS)
             if counts.notes:
                 (beside / NOTES).replace(folder / NOTES)

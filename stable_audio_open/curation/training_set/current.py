@@ -9,8 +9,10 @@ import msgspec
 
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.training_set.select import SUMMARY
+from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.lock import scratch_folder
 from stable_audio_open.files.named import errors_named
+from stable_audio_open.files.replaced import replace_folder, restore_folder
 
 INPUTS = "inputs.sha256"
 
@@ -49,6 +51,7 @@ def keep_current(folder: Path, inputs: str, write: Callable[[Path], object]) -> 
     Raises:
         ValueError: There is a folder that this function did not write.
     """
+    restore_folder(folder)
     known = folder / INPUTS
     if folder.exists() and not known.is_file():
         raise ValueError(f"{folder}: was not written by `curate run`; move it away")
@@ -61,12 +64,18 @@ def keep_current(folder: Path, inputs: str, write: Callable[[Path], object]) -> 
         beside = scratch / "set"
         write(beside)
         (beside / INPUTS).write_text(inputs)
-        if folder.exists():
-            folder.rename(scratch / "old")
-        beside.rename(folder)
+        replace_folder(folder, beside)
     return True
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """Return what `set.json` says of a set."""
-    return msgspec.json.decode((folder / SUMMARY).read_bytes(), type=dict[str, Any])
+    """Return what `set.json` says of a set.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
+    path = folder / SUMMARY
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except NOT_JSON as error:
+        raise ValueError(f"{path}: not a summary of a set ({error}); build the set anew") from error
