@@ -190,15 +190,16 @@ def new_faults(run: TrainingRun) -> Faults:
         ValueError: When the manifest, or the index of the shards, cannot be used.
     """
     data = run.data
+    report = run.folder / "unusable_recordings.csv"
     match data:
         case FolderConfig():
             listed = [data.manifest, *filter(None, [data.validation])]
             count = sum(len(run.manifests.read(data.path, manifest)) for manifest in listed)
-            most = data.most_unusable
+            return Faults(report, recordings=count, most=data.most_unusable)
         case ShardsConfig():
-            # They were left out when the shards were written.
-            count, most = read_index(Path(data.path)).recordings, 0.0
+            # What could not be used was left out when the shards were written.
+            count = read_index(Path(data.path)).recordings
+            limit = "what is in shards must be readable: copy or encode them again"
+            return Faults(report, recordings=count, most=0.0, limit=limit)
         case _:
             assert_never(data)
-    report = run.folder / "unusable_recordings.csv"
-    return Faults(report, recordings=count, most=most)

@@ -12,8 +12,11 @@ from torch.utils.data import default_collate
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.files.atomic import append_bytes, replace_bytes
 from stable_audio_open.files.tables import harmless, original
+from stable_audio_open.files.text import open_table
 
 logger = logging.getLogger(__name__)
+
+LIMIT = "data.most_unusable"
 
 
 class Fault(NamedTuple):
@@ -30,16 +33,21 @@ class Faults:
         report: The file; one that is there already (of the run before a resume) is read first.
         recordings: Number of recordings in all.
         most: Share of them that may be unusable.
+        limit: What sets this share, or what to do about it, in words.
+
+    Raises:
+        ValueError: The file that is there is no CSV in UTF-8.
     """
 
-    def __init__(self, report: Path, *, recordings: int, most: float) -> None:
+    def __init__(self, report: Path, *, recordings: int, most: float, limit: str = LIMIT) -> None:
         self.report = report
+        self.limit = limit
         self.recordings = recordings
         self.most = most
         self.reasons: dict[str, str] = {}
         """Why, by file."""
         if report.is_file():
-            with report.open(newline="") as file:
+            with open_table(report) as file:
                 self.reasons = {
                     original(row["file"]): original(row["reason"])
                     for row in csv.DictReader(file)
@@ -52,8 +60,19 @@ class Faults:
         Raises:
             AudioFileError: When more than the allowed share is unusable.
         """
-        if file in self.reasons:
-            return
+        if file not in self.reasons:
+            self._note(file, reason)
+        # Of a run before this one too, which may have ended for it.
+        refuse_too_many(
+            len(self.reasons),
+            recordings=self.recordings,
+            most=self.most,
+            report=self.report,
+            last=reason,
+            limit=self.limit,
+        )
+
+    def _note(self, file: str, reason: str) -> None:
         self.reasons[file] = reason
         self.report.parent.mkdir(parents=True, exist_ok=True)
         out = StringIO()
@@ -65,21 +84,16 @@ class Faults:
         rows.writerow((harmless(file), harmless(reason)))
         append_bytes(self.report, out.getvalue().encode())
         logger.warning("recording left out: %s", reason)
-        refuse_too_many(
-            len(self.reasons),
-            recordings=self.recordings,
-            most=self.most,
-            report=self.report,
-            last=reason,
-        )
 
 
-def refuse_too_many(count: int, *, recordings: int, most: float, report: Path, last: str) -> None:
+def refuse_too_many(
+    count: int, *, recordings: int, most: float, report: Path, last: str, limit: str = LIMIT
+) -> None:
     """Raise AudioFileError when more than the share `most` of the recordings is unusable."""
     if count > most * recordings:
         raise AudioFileError(
             f"{count} of {recordings} recordings cannot be used, more than the allowed "
-            f"share of {most:g} (data.most_unusable); they are listed in {report}; "
+            f"share of {most:g} ({limit}); they are listed in {report}; "
             f"the last one: {last}"
         )
 

@@ -47,6 +47,15 @@ def test_a_resumed_run_goes_on_counting(tmp_path: Path) -> None:
         again.add("b.wav", "b.wav: is empty")
 
 
+def test_a_run_that_ended_for_a_fault_ends_for_it_again(tmp_path: Path) -> None:
+    report = tmp_path / "bad.csv"
+    for _ in range(2):
+        faults = Faults(report, recordings=9, most=0.0, limit="encode them again")
+        with pytest.raises(AudioFileError, match=r"share of 0 \(encode them again\); .*: a is e"):
+            faults.add("a.wav", "a is empty")
+    assert rows(report) == [{"file": "a.wav", "reason": "a is empty"}]
+
+
 def test_no_fault_is_allowed_where_the_share_is_0(tmp_path: Path) -> None:
     with pytest.raises(AudioFileError, match=r"bad\.csv; the last one: a\.wav: is empty"):
         Faults(tmp_path / "bad.csv", recordings=10, most=0).add("a.wav", "a.wav: is empty")
