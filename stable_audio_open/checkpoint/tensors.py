@@ -1,5 +1,6 @@
 """Tensor files: safetensors, and PyTorch's own format with nothing but tensors and plain values."""
 
+import errno
 import re
 import struct
 import zipfile
@@ -18,7 +19,12 @@ TENSOR_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 _CUT_SHORT = "is truncated or not a checkpoint; copy or download it again"
 _UNREADABLE = (
-    *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AssertionError),
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AssertionError,
     struct.error,
 )
 """What torch raises for damaged files and for those of another kind."""
@@ -114,6 +120,10 @@ def _read_pickle(path: Path) -> TensorFile:
         raise CheckpointError(_refusal(path, error)) from error
     except _UNREADABLE as error:
         raise CheckpointError(f"{path} {_CUT_SHORT}") from error
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # a place before the beginning
+            raise CheckpointError(f"{path} {_CUT_SHORT}") from error
+        raise  # of a disk or network, which says nothing of the bytes
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: found {type(content).__name__}; allowed: named tensors")
     state = content.get("state_dict", content)
