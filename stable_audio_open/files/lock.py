@@ -75,7 +75,10 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
     """
     ours = re.compile(rf"\.{re.escape(name)}-[0-9a-f]{{{2 * TOKEN}}}")
     for left in [path for path in beside.iterdir() if ours.fullmatch(path.name)]:
-        descriptor = _lock_directory(left)
+        try:
+            descriptor = _lock_directory(left)
+        except BlockingIOError:  # whose it is lives
+            continue
         if descriptor is not None:
             shutil.rmtree(left, ignore_errors=True)
             _close(descriptor)
@@ -83,8 +86,10 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
     while True:
         folder = beside / f".{name}-{secrets.token_hex(TOKEN)}"
         folder.mkdir()
-        held = _lock_directory(folder)
-        # Another process may just have taken it for one that was left.
+        try:
+            held = _lock_directory(folder)
+        except BlockingIOError:  # another process has taken it for one that was left
+            continue
         if held is not None or folder.exists():
             break
     try:
@@ -120,7 +125,11 @@ def _lock_file(path: Path) -> int | None:
 
 
 def _lock_directory(path: Path) -> int | None:
-    """Return the open and locked directory; None where that is not possible, or it is gone."""
+    """Return the open and locked directory; None where that is not possible, or it is gone.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -130,6 +139,9 @@ def _lock_directory(path: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.stat().st_ino == os.fstat(descriptor).st_ino:
             return descriptor
+    except BlockingIOError:
+        _close(descriptor)
+        raise
     except OSError:
         pass
     _close(descriptor)
