@@ -364,6 +364,9 @@ def test_one_recording_that_never_comes_stops_no_other(
         with pytest.raises(ConnectionError, match=r"3\.mp3: 500 Internal Server Error"):
             fetch_audio(client, tmp_path, "previews", pages=pages)
         assert len(server.asked) == 6
+        # They are named all the same.
+        listed = (tmp_path / "failures.jsonl").read_text().splitlines()
+        assert [json.loads(line)["id"] for line in listed] == [f"freesound:{n}" for n in (1, 2, 3)]
 
 
 def test_an_empty_page_with_a_next_one_ends_the_search(

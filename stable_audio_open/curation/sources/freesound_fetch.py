@@ -117,22 +117,24 @@ def fetch_audio(
     """
     (folder / AUDIO).mkdir(exist_ok=True)
     there, failures, in_a_row = 0, list[Failure](), 0
-    for sound in _sounds(folder, pages):
-        try:
-            if path := _fetch_one(client, sound, folder / AUDIO, kind):
-                report(path)
-                in_a_row = 0
-            there += 1
-        except KeyRefusedError:
-            raise
-        except (ValueError, ConnectionError) as error:
-            if isinstance(error, ConnectionError):
-                in_a_row += 1
+    try:
+        for sound in _sounds(folder, pages):
+            try:
+                if path := _fetch_one(client, sound, folder / AUDIO, kind):
+                    report(path)
+                    in_a_row = 0
+                there += 1
+            except KeyRefusedError:
+                raise
+            except (ValueError, ConnectionError) as error:
+                name = f"freesound:{sound.get('id')}"[:100]
+                failures.append(Failure(id=name, reason=str(error)))
+                in_a_row = in_a_row + 1 if isinstance(error, ConnectionError) else 0
                 if in_a_row == MOST_FAULTS_IN_A_ROW:
                     raise
-            failures.append(Failure(id=f"freesound:{sound.get('id')}"[:100], reason=str(error)))
-    lines = (msgspec.json.encode(failure) + b"\n" for failure in failures)
-    replace_bytes(folder / FAILURES, b"".join(lines))
+    finally:
+        lines = (msgspec.json.encode(failure) + b"\n" for failure in failures)
+        replace_bytes(folder / FAILURES, b"".join(lines))
     return there, failures
 
 
