@@ -9,7 +9,7 @@ import torch
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.diffusion.schedule import karras, polyexponential
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.settings import MOST_STEPS
+from stable_audio_open.settings import check_steps
 
 MAX_PROMPT_CHARACTERS = 2000
 
@@ -132,8 +132,7 @@ def noise_levels(schedule: str, steps: int, sigma_min: float, sigma_max: float) 
     """Return `steps + 1` descending noise levels, the last of them 0."""
     if schedule not in SCHEDULES:
         raise ValueError(f"unknown schedule {schedule!r}; choose from {list(SCHEDULES)}")
-    if steps > MOST_STEPS:
-        raise ValueError(f"steps must be at most {MOST_STEPS}, got {steps}")
+    check_steps(steps)
     return SCHEDULES[schedule](steps, sigma_min, sigma_max)
 
 

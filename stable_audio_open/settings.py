@@ -22,6 +22,19 @@ RANDOM_RECORDINGS = 100
 CANDIDATES = 50
 """Nearest pairs that a person listens to in the memorisation study (section 5.3)."""
 
+
+def check_steps(steps: int) -> None:
+    """Check a number of sampling steps.
+
+    Raises:
+        ValueError: It is not 1 to `MOST_STEPS`.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    if steps > MOST_STEPS:
+        raise ValueError(f"steps must be at most {MOST_STEPS}, got {steps}")
+
+
 Counting = Literal["total", "contiguous"]
 
 

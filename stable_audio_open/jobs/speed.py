@@ -32,11 +32,11 @@ from stable_audio_open.pretrained import StableAudio, place
 from stable_audio_open.request import noise_levels
 from stable_audio_open.settings import (
     GUIDANCE_SCALE,
-    MOST_STEPS,
     SAMPLER,
     SCHEDULE,
     SIGMA_MAX,
     SIGMA_MIN,
+    check_steps,
 )
 
 CHUNKS = (32, 64, 128, 256, 512)
@@ -66,12 +66,11 @@ class SpeedRequest(ModelRequest, frozen=True, kw_only=True):
     """Backend of attention, as `load` takes it."""
 
     def __post_init__(self) -> None:
-        counts = {"steps": self.steps, "batch": self.batch, "repeats": self.repeats}
+        counts = {"batch": self.batch, "repeats": self.repeats}
         for name, value in (*counts.items(), *(("chunks", core) for core in self.chunks)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.steps > MOST_STEPS:
-            raise ValueError(f"steps must be at most {MOST_STEPS}, got {self.steps}")
+        check_steps(self.steps)
 
 
 def measure_speed(request: SpeedRequest, *, tell: Callable[[str], None] = lambda _: None) -> Speed:

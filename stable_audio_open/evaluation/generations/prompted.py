@@ -21,7 +21,7 @@ from stable_audio_open.evaluation.generations.folder import (
 )
 from stable_audio_open.files.json_lines import NOT_JSON, read_json_lines
 from stable_audio_open.files.names import shortened_name
-from stable_audio_open.settings import MOST_STEPS
+from stable_audio_open.settings import check_steps
 
 MANIFEST = "generations.jsonl"
 
@@ -56,10 +56,7 @@ class PromptedSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.prompts not in ("caption", "metadata"):
             raise ValueError(f"prompts are {self.prompts!r}; allowed: caption, metadata")
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
-        if self.steps > MOST_STEPS:
-            raise ValueError(f"steps must be at most {MOST_STEPS}, got {self.steps}")
+        check_steps(self.steps)
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
         if not math.isfinite(self.guidance):

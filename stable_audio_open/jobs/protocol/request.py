@@ -23,7 +23,7 @@ from stable_audio_open.evaluation.protocols.references import (
 )
 from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.request import check_texts
-from stable_audio_open.settings import GUIDANCE_SCALE, MOST_STEPS, SAMPLER, STEPS
+from stable_audio_open.settings import GUIDANCE_SCALE, SAMPLER, STEPS, check_steps
 
 GENERATIONS, RECONSTRUCTIONS = "generations", "reconstructions"
 REFERENCES, COMPARISONS = "references", "comparisons"
@@ -72,9 +72,8 @@ class GenerationsRequest(ModelRequest, frozen=True, kw_only=True):
         if not math.isfinite(self.guidance_scale):
             raise ValueError(f"guidance scale must be a finite number, got {self.guidance_scale}")
         get_sampler(self.sampler)
-        if self.steps > MOST_STEPS:
-            raise ValueError(f"steps must be at most {MOST_STEPS}, got {self.steps}")
-        for name, value in (("steps", self.steps), ("batch", self.batch), ("limit", self.limit)):
+        check_steps(self.steps)
+        for name, value in (("batch", self.batch), ("limit", self.limit)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
 
