@@ -1,13 +1,14 @@
 """Small models with random weights, made once per run."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported: several processes of several threads get in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import jaxtyping
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -253,3 +254,11 @@ def random_panns(tmp_path: Path) -> Path:
 @pytest.fixture
 def loudness_panns(tmp_path: Path) -> Path:
     return save_panns(tmp_path / "loudness", loudness_network())
+
+
+@pytest.fixture
+def types_unchecked() -> Iterator[None]:
+    """As users have it: pytest's checks of types would come before our own."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

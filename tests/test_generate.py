@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stable_audio_open import generate as story
+from stable_audio_open import sampling
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.resample import resample
 from stable_audio_open.diffusion.samplers import initial_noise, sampler_names
@@ -19,6 +19,7 @@ from stable_audio_open.diffusion.schedule import polyexponential
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load
+from stable_audio_open.sampling import Step, StoppedError
 
 pytestmark = pytest.mark.numerical
 
@@ -48,7 +49,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, list[float]]]:
         started.append((x, sigmas))
         return x / sigmas[0]
 
-    monkeypatch.setattr(story, "get_sampler", lambda name: stay)
+    monkeypatch.setattr(sampling, "get_sampler", lambda name: stay)
     return started
 
 
@@ -191,34 +192,60 @@ def test_timing_is_told_to_the_model(model: LatentDiffusion) -> None:
     assert [numbers["seconds_total"].tolist() for numbers in told] == [[3.75], [3.75], [1]]
 
 
-@pytest.mark.parametrize("strength", [0.05, 0.5, 1.0])
-def test_the_strength_is_the_part_of_the_schedule_that_is_run(
+SOUND = Audio(0.1 * initial_noise((2, WINDOW), [9]), RATE)
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.3, 0.7, 0.95])
+def test_the_strength_is_the_part_of_the_time_that_is_run(
     model: LatentDiffusion, start: list[tuple[Tensor, list[float]]], strength: float
 ) -> None:
-    sound = Audio(0.1 * initial_noise((2, WINDOW), [9]), RATE)
-    make(model, steps=10, init_audio=sound, init_strength=strength)
+    make(model, steps=10, init_audio=SOUND, init_strength=strength)
     ((x, sigmas),) = start
-    count = max(1, round(10 * strength))
-    assert sigmas == polyexponential(10, 0.3, 500.0)[10 - count :]
-    latents = model.autoencoder.encode(sound.samples)
+    t_max = math.atan(500.0) * 2 / math.pi
+    sigma = math.tan(math.pi / 2 * strength * t_max)
+    assert sigmas == pytest.approx(polyexponential(10, min(0.3, sigma / 10), sigma))
+    latents = model.autoencoder.encode(SOUND.samples)
     torch.testing.assert_close(x, latents + sigmas[0] * initial_noise((8, FRAMES), [1]))
 
 
-def test_a_weak_strength_keeps_the_sound(model: LatentDiffusion) -> None:
-    sound = Audio(0.1 * initial_noise((2, WINDOW), [9]), RATE)
-    expected = model.autoencoder.decode(model.autoencoder.encode(sound.samples))
-    settings: dict[str, Any] = {
-        "init_audio": sound,
-        "sigma_min": 0.001,
-        "sigma_max": 50.0,
-        "steps": 20,
-    }
+def test_the_noise_level_can_be_given_instead(
+    model: LatentDiffusion, start: list[tuple[Tensor, list[float]]]
+) -> None:
+    make(model, init_audio=SOUND, init_noise_level=7.5, init_strength=1)
+    ((x, sigmas),) = start
+    assert sigmas == pytest.approx(polyexponential(3, 0.3, 7.5))
+    latents = model.autoencoder.encode(SOUND.samples)
+    torch.testing.assert_close(x, latents + 7.5 * initial_noise((8, FRAMES), [1]))
 
-    def change(strength: float) -> float:
-        found = make(model, init_strength=strength, **settings).samples
-        return float((found - expected).square().mean().sqrt() / expected.std())
 
-    assert change(0.05) < 0.1 < change(1.0)
+def test_strength_0_is_the_reconstruction_and_1_a_plain_generation(model: LatentDiffusion) -> None:
+    nothing = make(model, init_audio=SOUND, init_strength=0)
+    expected = model.autoencoder.decode(model.autoencoder.encode(SOUND.samples))
+    torch.testing.assert_close(nothing.samples, expected)
+    assert torch.equal(make(model, init_audio=SOUND, init_strength=1).samples, make(model).samples)
+
+
+def test_a_sound_of_any_form_is_the_same_start(model: LatentDiffusion, tmp_path: Path) -> None:
+    SOUND.save(tmp_path / "sound.wav", subtype="float")
+    forms = [tmp_path / "sound.wav", str(tmp_path / "sound.wav"), (SOUND.samples, RATE),
+             (SOUND.samples[0], RATE), (RATE, SOUND.samples[0].T.numpy())]  # fmt: skip
+    expected = make(model, init_audio=SOUND).samples
+    for form in forms:
+        assert torch.equal(make(model, init_audio=form).samples, expected)
+
+
+def test_a_longer_sound_than_the_window_is_told(
+    model: LatentDiffusion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = Audio(0.1 * initial_noise((2, WINDOW + 800), [9]), RATE)
+    long.save(tmp_path / "long.wav", subtype="float")
+    expected = make(model, init_audio=long.trim(1)).samples
+    for form in (long, tmp_path / "long.wav"):
+        caplog.clear()
+        assert torch.equal(make(model, init_audio=form).samples, expected)
+        assert caplog.messages == [
+            "init_audio is longer than the 1.00 s that are worked on: its start is used"
+        ]
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.0, 1.7])
@@ -244,13 +271,38 @@ def test_each_item_can_start_from_a_sound_of_its_own(
     torch.testing.assert_close(together[1:], alone)
 
 
-def test_the_callback_hears_of_every_step(model: LatentDiffusion) -> None:
-    seen: list[tuple[int, int, Tensor]] = []
-    audio = make(model, callback=lambda *step: seen.append(step))
-    assert [(step, steps) for step, steps, _ in seen] == [(0, 3), (1, 3), (2, 3)]
-    last = seen[-1][2]
+def test_the_callback_is_given_every_step(model: LatentDiffusion) -> None:
+    seen: list[Step] = []
+    audio = make(model, callback=seen.append)
+    assert [(step.number, step.steps) for step in seen] == [(0, 3), (1, 3), (2, 3)]
+    last = seen[-1].latents
     assert last.shape == (1, 8, FRAMES)
     torch.testing.assert_close(model.autoencoder.decode(last), audio.samples)
+    # A preview is what would be heard if the run ended there; latents are free to be used.
+    assert torch.equal(seen[-1].preview().samples, audio.samples)
+    assert seen[0].preview().samples.shape == audio.samples.shape
+    (last.requires_grad_() ** 2).sum().backward()
+    torch.testing.assert_close(last.grad, 2 * last.detach())
+
+
+def test_the_sound_can_be_trained_on(model: LatentDiffusion) -> None:
+    gain = torch.ones((), requires_grad=True)
+    samples = make(model).samples
+    (samples * gain).sum().backward()
+    torch.testing.assert_close(gain.grad, samples.sum())
+
+
+@pytest.mark.parametrize("sampler", sampler_names())
+def test_a_callback_that_returns_false_stops(model: LatentDiffusion, sampler: str) -> None:
+    seen: list[int] = []
+
+    def stop(step: Step) -> bool:
+        seen.append(step.number)
+        return step.number < 1
+
+    with pytest.raises(StoppedError, match=r"^stopped by the callback after step 2 of 3$"):
+        make(model, callback=stop, sampler=sampler)
+    assert seen == [0, 1]
 
 
 def test_progress_goes_to_standard_error(
@@ -278,7 +330,7 @@ def test_half_precision_works_on_the_cpu_with_its_state_in_float32(
         seed=3,
         negative_prompt="drum",
         progress=False,
-        callback=lambda step, steps, x0: seen.append(x0.dtype),
+        callback=lambda step: seen.append(step.latents.dtype),
     )
     assert set(seen) == {torch.float32}
     assert audio.samples.shape == (2, 2, WINDOW)

@@ -76,6 +76,13 @@ def generate(
     init_strength: Annotated[
         float, typer.Option(help="0..1, how much of the init audio is replaced.")
     ] = 0.7,
+    init_noise_level: Annotated[
+        float | None,
+        typer.Option(
+            help="Noise level (sigma) to start from the init audio at, instead of --init-strength.",
+            show_default="by --init-strength",
+        ),
+    ] = None,
     trim: Annotated[
         bool, typer.Option("--trim/--no-trim", help="Cut at the duration, or keep the window.")
     ] = True,
@@ -98,11 +105,11 @@ def generate(
     import sys
     from time import perf_counter
 
-    from stable_audio_open.audio.files import audio_info, read_audio
+    from stable_audio_open.audio.files import audio_info
     from stable_audio_open.cli.target import file_name, plan
     from stable_audio_open.diffusion.samplers import get_sampler
     from stable_audio_open.pretrained import StableAudio
-    from stable_audio_open.request import check_seeds, check_texts, noise_levels
+    from stable_audio_open.request import check_seeds, check_start, check_texts, noise_levels
 
     if batch is not None:
         raise ValueError(
@@ -118,6 +125,7 @@ def generate(
     check_texts(texts, "prompt")
     check_seeds(seed, len(texts))
     noise_levels(schedule, steps, sigma_min, sigma_max)
+    check_start(init_strength, init_noise_level)
     if init_audio is not None:
         audio_info(init_audio)
     options.use_threads(threads)
@@ -132,14 +140,6 @@ def generate(
         lora=options.adapters(lora),
     )
     loaded = perf_counter()
-    beginning = None
-    if init_audio is not None:
-        beginning = read_audio(
-            init_audio,
-            sample_rate=system.sample_rate,
-            channels=system.autoencoder.audio_channels,
-            duration=system.window_seconds,
-        )
     audio = system.generate(
         texts,
         duration=duration,
@@ -155,8 +155,9 @@ def generate(
         sigma_min=sigma_min,
         sigma_max=sigma_max,
         seed=seed,
-        init_audio=beginning,
+        init_audio=init_audio,
         init_strength=init_strength,
+        init_noise_level=init_noise_level,
         trim=trim,
         progress=sys.stderr.isatty(),
     )

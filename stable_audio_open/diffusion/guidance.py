@@ -44,6 +44,24 @@ def guide(
     return v * (rescale * ratio + (1 - rescale))
 
 
+def check_guidance(scale: float, rescale: float, interval: tuple[float, float]) -> None:
+    """Check the settings of `GuidedVelocity`.
+
+    Raises:
+        ValueError: When one is out of its range.
+    """
+    if not math.isfinite(scale):
+        raise ValueError(f"guidance scale must be a finite number, got {scale}")
+    if not 0 <= rescale <= 1:
+        raise ValueError(f"guidance rescale must be between 0 and 1, got {rescale}")
+    low, high = interval
+    if not 0 <= low <= high:
+        raise ValueError(
+            f"guidance interval must be (low, high) in sigma with 0 <= low <= high, "
+            f"got ({low}, {high})"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class GuidedVelocity:
     """A velocity with guidance, itself a velocity.
@@ -65,16 +83,7 @@ class GuidedVelocity:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not math.isfinite(self.scale):
-            raise ValueError(f"guidance scale must be a finite number, got {self.scale}")
-        if not 0 <= self.rescale <= 1:
-            raise ValueError(f"guidance rescale must be between 0 and 1, got {self.rescale}")
-        low, high = self.interval
-        if not 0 <= low <= high:
-            raise ValueError(
-                f"guidance interval must be (low, high) in sigma with 0 <= low <= high, "
-                f"got ({low}, {high})"
-            )
+        check_guidance(self.scale, self.rescale, self.interval)
 
     def __call__(
         self, x: Float[Tensor, "batch channels time"], t: float

@@ -1,8 +1,7 @@
 """Behaviours 15 and 16: the v-objective, the denoiser that samplers call, and the noise levels."""
 
-import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,14 @@ import torch
 from torch import Tensor
 
 from stable_audio_open import generate as story
+from stable_audio_open import sampling
 from stable_audio_open.diffusion.denoiser import VDenoiser
 from stable_audio_open.diffusion.objective import TimestepSampler, noise_latents
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.diffusion.schedule import polyexponential
+from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load
+from stable_audio_open.request import resolve_sampling
 
 pytestmark = pytest.mark.numerical
 
@@ -83,7 +85,7 @@ def test_16_generation_starts_from_noise_of_sigma_max(
         started.append((x, sigmas))
         return x / sigmas[0]
 
-    monkeypatch.setattr(story, "get_sampler", lambda name: stay)
+    monkeypatch.setattr(sampling, "get_sampler", lambda name: stay)
     model = load(tiny_model_folder)
     assert isinstance(model, StableAudio)
     story.generate(model, ["kick", "bell"], seed=5, progress=False)
@@ -93,14 +95,7 @@ def test_16_generation_starts_from_noise_of_sigma_max(
     assert float(x.std()) == pytest.approx(500, rel=0.05)
 
 
-@pytest.mark.parametrize("generate", [story.generate, StableAudio.generate])
-def test_16_defaults_are_those_of_the_paper(generate: Callable[..., Any]) -> None:
-    settings = {
-        name: parameter.default
-        for name, parameter in inspect.signature(generate).parameters.items()
-    }
-    assert settings["sampler"] == "dpmpp-2m"
-    assert settings["schedule"] == "polyexponential"
-    assert settings["steps"] == 100
-    assert settings["guidance_scale"] == 7.0
-    assert (settings["sigma_min"], settings["sigma_max"]) == (0.3, 500.0)
+def test_16_defaults_are_those_of_the_paper(random_model: LatentDiffusion) -> None:
+    found = resolve_sampling(random_model, {})
+    assert (found.sampler, found.schedule, found.steps) == ("dpmpp-2m", "polyexponential", 100)
+    assert (found.guidance_scale, found.sigma_min, found.sigma_max) == (7.0, 0.3, 500.0)

@@ -157,8 +157,8 @@ WINDOW = "duration must be above 0 and at most the window of 1.00 seconds, got"
         ("--seconds-start -1", "seconds_start must be at least 0, got -1.0"),
         ("--negative-prompt=", "negative_prompt is empty; describe the sound in a few words"),
         (
-            "--init-audio good.wav --init-strength 0",
-            "init_strength must be above 0 and at most 1, got 0.0",
+            "--init-audio good.wav --init-strength -1",
+            "init_strength must be between 0 and 1, got -1.0",
         ),
         ("--device tpu", "unknown device 'tpu'; choose from cpu, cuda, mps"),
         (

@@ -1,0 +1,79 @@
+"""Between sounds and the latents of a model's window."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.resample import resample
+from stable_audio_open.latent_diffusion import LatentDiffusion
+
+
+def encode_audio(
+    model: LatentDiffusion, audio: Audio, frames: int, *, items: int, name: str = "init_audio"
+) -> Float[Tensor, "batch latent_channels frames"]:
+    """Encode the start of a sound, followed by silence, as latents in float32.
+
+    Args:
+        model: The system, whose sample rate the sound is brought to.
+        audio: One item, or as many as `items`, of the model's channels.
+        frames: Latent frames of the window.
+        items: Items of the batch.
+        name: What the sound is called in errors.
+
+    Returns:
+        The means of the autoencoder's posterior, for one item or for `items`.
+
+    Raises:
+        ValueError: When the sound has another number of items.
+    """
+    if len(audio) not in (1, items):
+        raise ValueError(f"{name} must hold 1 or {items} items, got {len(audio)}")
+    autoencoder = model.autoencoder
+    samples = resample(audio.samples, audio.sample_rate, autoencoder.sample_rate)
+    length = frames * autoencoder.downsampling
+    samples = F.pad(samples[..., :length], (0, max(0, length - samples.shape[-1])))
+    return autoencoder.encode(samples.to(autoencoder.device, autoencoder.dtype)).float()
+
+
+def decode_audio(
+    model: LatentDiffusion,
+    latents: Float[Tensor, "batch latent_channels frames"],
+    *,
+    samples: int | None,
+    seeds: Sequence[int],
+) -> Audio:
+    """Decode latents to a sound.
+
+    Args:
+        model: The system.
+        latents: Clean latents.
+        samples: Decode that many alone, from no more latents than they depend on; None is all.
+        seeds: One per item, which the sound keeps.
+
+    Raises:
+        FloatingPointError: When the model gives NaN or infinite samples.
+    """
+    autoencoder = model.autoencoder
+    if samples is not None:
+        frames = math.ceil(samples / autoencoder.downsampling)
+        latents = latents[..., : frames + autoencoder.decoder_margin]
+    decoded = autoencoder.decode(latents.to(autoencoder.dtype))[..., :samples].float().cpu()
+    if not decoded.isfinite().all():
+        raise FloatingPointError(
+            f"the model gave NaN or infinite samples in {model.transformer.dtype}; load it with "
+            "dtype='float32', or check the checkpoint"
+        )
+    return Audio(usable(decoded), model.sample_rate, tuple(seeds))
+
+
+def usable(x: Tensor) -> Tensor:
+    """Return a tensor of inference mode as one that gradients can be taken through, by a copy."""
+    if not x.is_inference():
+        return x
+    with torch.inference_mode(mode=False):
+        return x.clone()
