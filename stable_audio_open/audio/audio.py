@@ -1,48 +1,128 @@
 """A batch of audio and its sample rate."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import logging
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.audio.saving import FORMATS, Subtype, check_target, save_audio
+from stable_audio_open.audio.finishing import Finishing, finish, with_finishing
+from stable_audio_open.audio.saving import (
+    FORMATS,
+    LOSSY,
+    Subtype,
+    check_target,
+    make_folder,
+    save_audio,
+)
 from stable_audio_open.audio.silence import sound_end
+from stable_audio_open.audio.tags import Tags
+from stable_audio_open.files.names import free_path
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """Float32 samples on the CPU, nominally within -1..1, their rate, and the seeds behind them.
+    """Float32 samples on the CPU, nominally within -1..1, and what is known about them.
+
+    Args:
+        samples: One sound per item; a shorter one is followed by silence.
+        sample_rate: Samples per second.
+        seeds: The seed behind each item; none where nothing was drawn.
+        lengths: Samples of each item that are its sound; all of them by default. What is behind
+            is neither saved nor part of an item that is taken out.
+        fade: Seconds of fade-out that saving gives the end, where the sound was cut off.
+        loop: The end goes on at the start: such a sound is never faded.
+        tags: How each item was made, which saving writes into its file; none where that is not
+            known.
 
     Raises:
-        ValueError: samples not of shape [batch, channels, time] or not float32, a rate that is not
-            positive, or a number of seeds other than none or one per item.
+        TypeError: Samples that are no tensor, or a rate, seeds or lengths that are no integers.
+        ValueError: Samples not of shape [batch, channels, time] or not float32, a rate that is not
+            positive, a length outside 0 to time, or seeds, lengths or tags for another number of
+            items.
     """
 
     samples: Float[Tensor, "batch channels time"]
     sample_rate: int
     seeds: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
+    fade: float = 0.0
+    loop: bool = False
+    tags: tuple[Tags, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.samples.ndim != 3 or self.samples.dtype != torch.float32:
-            raise ValueError(
-                "samples must be float32 of shape [batch, channels, time], got "
-                f"{self.samples.dtype} of shape {list(self.samples.shape)}"
-            )
+        _check_samples(self.samples)
+        _check_integer(self.sample_rate, "sample_rate")
         if self.sample_rate <= 0:
             raise ValueError(f"sample_rate must be positive, got {self.sample_rate}")
-        if len(self.seeds) not in (0, len(self.samples)):
-            raise ValueError(
-                f"got {len(self.seeds)} seeds for {len(self.samples)} items; give one per item or "
-                "none"
-            )
+        for name in ("seeds", "lengths", "tags"):
+            values = getattr(self, name)
+            if not isinstance(values, tuple):
+                raise TypeError(f"{name} must be a tuple, got {_type(values)}")
+            if len(values) not in (0, len(self.samples)):
+                raise ValueError(
+                    f"got {len(values)} {name} for {len(self.samples)} items; give one per item or "
+                    "none"
+                )
+        for name in ("seeds", "lengths"):
+            for value in getattr(self, name):
+                _check_integer(value, name)
+        time = self.samples.shape[-1]
+        for length in self.lengths:
+            if not 0 <= length <= time:
+                raise ValueError(f"lengths must be 0 to {time} samples, got {length}")
+        if not self.fade >= 0:
+            raise ValueError(f"fade must be at least 0 seconds, got {self.fade}")
+        object.__setattr__(self, "lengths", self.lengths or (time,) * len(self.samples))
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        sample_rate: int | None = None,
+        channels: int | None = None,
+        start: float = 0.0,
+        duration: float | None = None,
+    ) -> "Audio":
+        """Read a recording, or a part of it, as a batch of one.
+
+        Args:
+            path: A WAV, FLAC, Ogg, MP3, AIFF, W64, RF64, AU or CAF file.
+            sample_rate: Wanted rate in hertz; the file's own when None.
+            channels: Wanted channels (mono is copied, stereo averaged); the file's own when None.
+            start: Seconds to skip.
+            duration: At most so many seconds; to the end when None.
+
+        Raises:
+            AudioFileError: The file is missing, unreadable, empty, truncated or holds NaN.
+            ValueError: `start` or `duration` is out of range, or the channels cannot be converted.
+        """
+        # Which reads into this class.
+        from stable_audio_open.audio.files import read_audio
+
+        return read_audio(
+            path, sample_rate=sample_rate, channels=channels, start=start, duration=duration
+        )
 
     @property
     def duration(self) -> float:
+        """Seconds of the longest item."""
+        return max(self.lengths, default=0) / self.sample_rate
+
+    @property
+    def durations(self) -> list[float]:
         """Seconds of each item."""
-        return self.samples.shape[-1] / self.sample_rate
+        return [length / self.sample_rate for length in self.lengths]
 
     @property
     def channels(self) -> int:
@@ -54,47 +134,164 @@ class Audio:
         """The first item's seed; None when nothing was drawn."""
         return self.seeds[0] if self.seeds else None
 
+    def numpy(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return the samples `[batch, channels, time]` as a NumPy array of its own.
+
+        What is behind the end of an item is silence. For libraries that want `[time, channels]`:
+        `audio[0].numpy()[0].T`.
+        """
+        samples = self.samples.detach().cpu().clone()
+        for item, length in zip(samples, self.lengths, strict=True):
+            item[:, length:] = 0
+        return samples.numpy()
+
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, item: int) -> "Audio":
-        index = range(len(self))[item]
-        return Audio(
-            self.samples[index : index + 1], self.sample_rate, self.seeds[index : index + 1]
-        )
+    def __getitem__(self, item: int | slice) -> "Audio":
+        """Return an item as a batch of one that ends with it, or a batch of several items."""
+        if isinstance(item, slice):
+            return self._chosen(range(len(self))[item])
+        try:
+            return self._chosen([range(len(self))[operator.index(item)]])
+        except TypeError as error:
+            raise TypeError(
+                f"audio[...] takes an int or a slice of items, got {_type(item)}; "
+                "audio.cut(start, end) takes seconds"
+            ) from error
 
     def __iter__(self) -> Iterator["Audio"]:
         return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
+        lengths = sorted(set(self.durations)) or [0.0]
+        shortest = f"{lengths[0]:.3f} to " if len(lengths) > 1 else ""
         return (
-            f"Audio({len(self)} x {self.channels} channels x {self.duration:.3f} s at "
+            f"Audio({len(self)} x {self.channels} channels x {shortest}{self.duration:.3f} s at "
             f"{self.sample_rate} Hz, seeds={self.seeds})"
         )
+
+    def _repr_html_(self) -> str:
+        """Return a player and a spectrogram of each item, for notebooks."""
+        from stable_audio_open.audio.player import player_html
+
+        return player_html(self)
 
     def trim(self, seconds: float) -> "Audio":
         """The first `seconds`; audio that is shorter already stays as it is."""
         if not seconds > 0:
             raise ValueError(f"cannot trim to {seconds} s; give a positive number of seconds")
-        length = min(round(seconds * self.sample_rate), self.samples.shape[-1])
-        return Audio(self.samples[..., :length], self.sample_rate, self.seeds)
+        return self._part(0, round(seconds * self.sample_rate))
+
+    def cut(self, start: float, end: float | None = None) -> "Audio":
+        """The part from `start` to `end` in seconds; to the end of each item where `end` is None.
+
+        Raises:
+            ValueError: The part is empty, begins behind the end of an item, or ends behind that of
+                the longest.
+        """
+        shortest = min(self.lengths, default=0)
+        first = round(start * self.sample_rate) if 0 <= start < math.inf else -1
+        if not 0 <= first < shortest:
+            raise ValueError(
+                f"start must lie within 0 to {shortest / self.sample_rate:.3f} s, got {start} s"
+            )
+        if end is None:
+            return self._part(first, None)
+        last = round(end * self.sample_rate) if 0 <= end < math.inf else -1
+        if not first < last <= max(self.lengths):
+            raise ValueError(
+                f"end must lie behind start ({start} s) and at most at {self.duration:.3f} s, "
+                f"got {end} s"
+            )
+        return self._part(first, last)
 
     def sound_end(self, threshold_db: float = -60.0) -> list[float]:
         """Seconds, per item, where the sound really ends; 0.0 for silence."""
-        return sound_end(self.samples, self.sample_rate, threshold_db)
+        ends = []
+        for index, length in enumerate(self.lengths):
+            sound = self.samples[index : index + 1, :, :length]
+            ends += sound_end(sound, self.sample_rate, threshold_db)
+        return ends
 
-    def save(
-        self, path: str | Path, *, subtype: Subtype = "pcm24", item: int | None = None
-    ) -> list[Path]:
-        """Save to a .wav, .flac, .ogg or .mp3 file; into an existing folder, one WAV per item.
-
-        Files in a folder are named by item and seed: `0_1234.wav`. An item louder than full scale
-        is turned down as a whole, with a warning; nothing is ever clipped or left half-written.
+    def finish(
+        self,
+        *,
+        trim_silence: bool = False,
+        sample_rate: int | None = None,
+        channels: int | None = None,
+        fade: float | None = None,
+        loudness: float | None = None,
+        peak: float | None = None,
+    ) -> "Audio":
+        """Bring the sound into the form in which it is handed on, in the order of the arguments.
 
         Args:
-            path: the file, or an existing folder.
-            subtype: 24-bit integers, or float samples (WAV only).
-            item: the one item of the batch to save; all by default.
+            trim_silence: Take away what is below -60 dB of full scale before and after each sound.
+            sample_rate: Wanted rate in hertz.
+            channels: 1 or 2.
+            fade: Seconds of fade-out at the end; by default what the sound asks for (5 ms where
+                `generate` cut it off, none in loops). 0 is none.
+            loudness: Integrated loudness in LUFS (ITU-R BS.1770-4), such as -16. A sound whose true
+                peak would exceed -1 dB is less loud, which is warned of; silence stays as it is.
+            peak: Decibels of full scale that the highest sample reaches, such as -1.
+
+        Raises:
+            ValueError: A value is out of range, both levels are given, or a loop is to be faded or
+                to lose its silence.
+        """
+        settings = Finishing(
+            trim_silence=trim_silence,
+            sample_rate=sample_rate,
+            channels=channels,
+            fade=self.fade if fade is None else fade,
+            loudness=loudness,
+            peak=peak,
+        )
+        if self.loop and (trim_silence or settings.fade):
+            raise ValueError("a loop has no end: leave out fade and trim_silence")
+        items = []
+        for index, length in enumerate(self.lengths):
+            samples = self.samples[index, :, :length].detach().to("cpu", torch.float32)
+            item, word = finish(samples, self.sample_rate, settings)
+            items.append(item)
+            if word:
+                logger.warning("item %d is at %s", index, word)
+        lengths = tuple(item.shape[-1] for item in items)
+        count = self.channels if channels is None else channels
+        finished = self.samples.new_zeros(len(items), count, max(lengths, default=0))
+        for row, item in zip(finished, items, strict=True):
+            row[:, : item.shape[-1]] = item
+        return replace(
+            self,
+            samples=finished,
+            sample_rate=sample_rate or self.sample_rate,
+            lengths=lengths,
+            fade=0.0,
+            tags=tuple(with_finishing(tags, settings) for tags in self.tags),
+        )
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        subtype: Subtype = "pcm24",
+        item: int | None = None,
+        tags: bool = True,
+    ) -> list[Path]:
+        """Save to a .wav, .flac, .ogg or .mp3 file, or into a folder, one WAV per item.
+
+        A folder exists, or its name ends with a slash: then it is made. Files in it are named by
+        item and seed, `0_1234.wav`, or `0_1234_2.wav` where that name is taken. Each item is as
+        long as `lengths` says, and ends with its `fade`. An item louder than full scale is turned
+        down as a whole, with a warning; nothing is ever clipped or left half-written.
+
+        Args:
+            path: The file, which is replaced where it exists, or a folder.
+            subtype: Integers of 16 or 24 bits, or float samples (WAV only).
+            item: The one item of the batch to save; all by default.
+            tags: Write how an item was made into its file, as ASCII JSON, or into `FILE.json` where
+                that takes more than 1,900 bytes.
 
         Returns:
             The files written.
@@ -103,24 +300,94 @@ class Audio:
             ValueError: unknown suffix or subtype, several items for one file, NaN samples.
             AudioSaveError: missing or unwritable folder, full disk; an earlier file stays.
         """
-        path = Path(path)
         if item is not None and item not in range(-len(self), len(self)):
             raise ValueError(f"there is no item {item} in a batch of {len(self)}")
         chosen = list(range(len(self))) if item is None else [range(len(self))[item]]
-        if path.is_dir() and path.suffix.lower() not in FORMATS:
-            targets = [path / f"{self._stem(index)}.wav" for index in chosen]
-        elif len(chosen) == 1:
-            targets = [path]
-        else:
+        ends_as_folder = str(path).endswith(("/", "\\"))
+        path = Path(path)
+        is_folder = ends_as_folder or (path.is_dir() and path.suffix.lower() not in FORMATS)
+        if is_folder:
+            make_folder(path)
+        elif len(chosen) != 1:
             check_target(path, subtype)
             raise ValueError(
                 f"{path}: {len(self)} items do not fit into one file; pass item=, loop over the "
-                "audio, or give an existing folder"
+                "audio, or give a folder (a name that ends with a slash)"
             )
-        return [
-            save_audio(target, self.samples[index], self.sample_rate, subtype=subtype)
-            for target, index in zip(targets, chosen, strict=True)
-        ]
+        saved = []
+        for index in chosen:
+            target = free_path(path / f"{self._stem(index)}.wav") if is_folder else path
+            sound = self[index].finish() if self.fade else self[index]
+            if self.loop and target.suffix.lower() in LOSSY:
+                logger.warning(
+                    "%s: %s puts silence around a sound, which a loop does not want; use .wav or "
+                    ".flac",
+                    target,
+                    target.suffix,
+                )
+            save_audio(
+                target,
+                sound.samples[0],
+                sound.sample_rate,
+                subtype=subtype,
+                tags=sound.tags[0] if tags and sound.tags else None,
+            )
+            saved.append(target)
+        return saved
+
+    def _chosen(self, items: Sequence[int]) -> "Audio":
+        """Return some items, as long as the longest of them."""
+        lengths = tuple(self.lengths[index] for index in items)
+        first, count = (items[0], len(items)) if items else (0, 0)
+        if list(items) == list(range(first, first + count)):
+            samples = self.samples[first : first + count]  # a view
+        else:
+            samples = self.samples[list(items)]
+        return replace(
+            self,
+            samples=samples[..., : max(lengths, default=0)],
+            seeds=tuple(self.seeds[index] for index in items) if self.seeds else (),
+            lengths=lengths,
+            tags=tuple(self.tags[index] for index in items) if self.tags else (),
+        )
+
+    def _part(self, first: int, last: int | None) -> "Audio":
+        """Return the samples `first` to `last` of each item, or to its end."""
+        ends = [length if last is None else min(last, length) for length in self.lengths]
+        lengths = tuple(end - first for end in ends)
+        samples = self.samples[..., first : max(ends, default=first)]
+        whole = lengths == self.lengths
+        return replace(
+            self,
+            samples=samples,
+            lengths=lengths,
+            loop=self.loop and whole,
+            tags=self.tags if whole else (),
+        )
 
     def _stem(self, index: int) -> str:
         return f"{index}_{self.seeds[index]}" if self.seeds else str(index)
+
+
+def _check_samples(samples: object) -> None:
+    wanted = "float32 of shape [batch, channels, time]"
+    if isinstance(samples, np.ndarray):
+        raise TypeError(
+            f"samples must be a torch tensor, {wanted}, got a NumPy array of {samples.dtype} and "
+            f"shape {list(samples.shape)}; use torch.from_numpy(samples)"
+        )
+    if not isinstance(samples, Tensor):
+        raise TypeError(f"samples must be a torch tensor, {wanted}, got {_type(samples)}")
+    if samples.ndim != 3 or samples.dtype != torch.float32:
+        raise ValueError(
+            f"samples must be {wanted}, got {samples.dtype} of shape {list(samples.shape)}"
+        )
+
+
+def _check_integer(value: object, name: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r} ({_type(value)})")
+
+
+def _type(value: object) -> str:
+    return type(value).__name__

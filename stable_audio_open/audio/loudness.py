@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -12,19 +10,8 @@ from stable_audio_open.audio.resample import resample
 
 RATE = 48000
 """Hertz, for which the standard gives its filters."""
-SHELF = ((1.53512485958697, -2.69169618940638, 1.19839281085285),
-         (1.0, -1.69065929318241, 0.73248077421585))  # fmt: skip
-"""What a head adds: numerator and denominator."""
-HIGH_PASS = ((1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621))
-K_WEIGHTING = np.array([[*top, *bottom] for top, bottom in (SHELF, HIGH_PASS)])
-STEP = RATE // 10
-STEPS = 4
-BLOCK = STEPS * STEP
-PIECE = 100 * STEP
-"""Samples that are filtered at once."""
-OFFSET = -0.691
-ABSOLUTE_GATE = -70.0
-RELATIVE_GATE = -10.0
+BLOCK, STEP = 0.4, 0.1
+"""Seconds that are measured at once, and from one block to the next."""
 
 
 def integrated_loudness(samples: Float[Tensor, "channels time"], sample_rate: int) -> float | None:
@@ -36,23 +23,16 @@ def integrated_loudness(samples: Float[Tensor, "channels time"], sample_rate: in
         samples: Within -1..1.
         sample_rate: Hertz; the audio is brought to 48 kHz.
     """
-    from scipy.signal import sosfilt
+    from pyloudnorm import Meter
 
     audio = resample(samples, sample_rate, RATE)
-    audio = F.pad(audio, (0, max(0, BLOCK - audio.shape[1])))
-    state = np.zeros((len(K_WEIGHTING), len(audio), 2))
-    energies = []
-    for piece in audio.split(PIECE, dim=1):
-        weighted, state = sosfilt(K_WEIGHTING, piece.double().numpy(), axis=1, zi=state)
-        if piece.shape[1] >= STEP:
-            steps = torch.from_numpy(weighted).unfold(1, STEP, STEP)
-            energies.append(steps.square().sum(dim=(0, 2)))
-    power = torch.cat(energies).unfold(0, STEPS, 1).sum(dim=1) / BLOCK
-    power = power[power > _power(ABSOLUTE_GATE)]
-    if not len(power):
-        return None
-    power = power[power > _power(_loudness(float(power.mean())) + RELATIVE_GATE)]
-    return _loudness(float(power.mean()))
+    audio = F.pad(audio, (0, max(0, round(BLOCK * RATE) - audio.shape[1])))
+    # A block that has begun when the audio ends does not count.
+    audio = audio[:, : audio.shape[1] // round(STEP * RATE) * round(STEP * RATE)]
+    # The standard's own coefficients, which the other filters come near to.
+    meter = Meter(RATE, filter_class="DeMan", block_size=BLOCK)
+    found = float(meter.integrated_loudness(audio.T.double().numpy()))
+    return found if math.isfinite(found) else None
 
 
 def at_loudness(
@@ -70,11 +50,3 @@ def at_loudness(
         return samples
     gain = 10 ** ((loudness - found) / 20)
     return samples * min(gain, 1 / float(samples.abs().max()))
-
-
-def _loudness(power: float) -> float:
-    return OFFSET + 10 * math.log10(power)
-
-
-def _power(loudness: float) -> float:
-    return float(10 ** ((loudness - OFFSET) / 10))

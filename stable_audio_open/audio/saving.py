@@ -4,6 +4,7 @@ import io
 import logging
 import math
 import os
+import struct
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -13,11 +14,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.audio.tags import (
+    Tags,
+    check_beside,
+    remove_beside,
+    write_beside,
+    write_out,
+)
 from stable_audio_open.files.atomic import replace_bytes
 
 logger = logging.getLogger(__name__)
 
-Subtype = Literal["pcm24", "float"]
+Subtype = Literal["pcm16", "pcm24", "float"]
+SUBTYPES: tuple[Subtype, ...] = ("pcm16", "pcm24", "float")
 
 FORMATS: dict[str, tuple[str, str]] = {
     ".wav": ("WAV", "PCM_24"),
@@ -28,10 +37,10 @@ FORMATS: dict[str, tuple[str, str]] = {
 """Suffix -> libsndfile's format and subtype."""
 
 LOSSY = frozenset({".ogg", ".mp3"})
+RIFF_BYTES = 12
+"""Bytes of a WAV file before its first chunk."""
 LOSSLESS_PEAK = 1.0
 LOSSY_PEAK = 0.999
-HEADER_BYTES = 256
-"""Bytes in which the chunks before the samples lie."""
 BLOCK = 65536
 """Frames given to the encoder at once (libsndfile's Vorbis encoder needs stack in proportion)."""
 
@@ -51,17 +60,26 @@ def limit_peak(
 
 
 def encode(
-    samples: Float[Tensor, "channels time"], sample_rate: int, suffix: str, subtype: Subtype
+    samples: Float[Tensor, "channels time"],
+    sample_rate: int,
+    suffix: str,
+    subtype: Subtype,
+    *,
+    comment: str = "",
 ) -> bytes:
-    """Return the bytes of an audio file."""
+    """Return the bytes of an audio file, with a comment among its tags."""
     container, encoding = FORMATS[suffix]
     if subtype == "float":
         encoding = "FLOAT"
+    elif subtype == "pcm16":
+        encoding = "PCM_16"
     buffer = io.BytesIO()
     frames = samples.T.contiguous().numpy()
     with soundfile.SoundFile(
         buffer, "w", sample_rate, samples.shape[0], subtype=encoding, format=container
     ) as file:
+        if comment:
+            file.comment = comment
         for start in range(0, len(frames), BLOCK):
             file.write(frames[start : start + BLOCK])
     # The view is let go at once: a buffer that the collector meets with one is an error of its own.
@@ -74,11 +92,15 @@ def encode(
 def _forget_time(content: memoryview) -> None:
     """Clear the time of writing, so that the same samples give the same file.
 
-    libsndfile notes it behind the version of the chunk with the peaks of float samples.
+    libsndfile notes it behind the version of the chunk with the peaks of float samples, which
+    stands behind the comment.
     """
-    place = bytes(content[:HEADER_BYTES]).find(b"PEAK")
-    if place >= 0:
-        content[place + 12 : place + 16] = bytes(4)
+    place, name = RIFF_BYTES, b""
+    while name != b"data":
+        name, size = struct.unpack_from("<4sI", content, place)
+        if name == b"PEAK":
+            content[place + 12 : place + 16] = bytes(4)
+        place += 8 + size + size % 2
 
 
 def check_target(path: Path, subtype: Subtype) -> str:
@@ -90,11 +112,15 @@ def check_target(path: Path, subtype: Subtype) -> str:
         raise ValueError(
             f"{path}: unknown audio suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"
         )
-    if subtype not in ("pcm24", "float"):
-        raise ValueError(f"{path}: unknown subtype {subtype!r}; use 'pcm24' or 'float'")
+    if subtype not in SUBTYPES:
+        raise ValueError(f"{path}: unknown subtype {subtype!r}; use 'pcm16', 'pcm24' or 'float'")
     if subtype == "float" and suffix != ".wav":
         raise ValueError(
             f"{path}: {suffix} files cannot hold float samples; use .wav or subtype='pcm24'"
+        )
+    if subtype == "pcm16" and suffix in LOSSY:
+        raise ValueError(
+            f"{path}: {suffix} files hold no integers; use .wav or .flac, or leave the subtype out"
         )
     if not path.parent.is_dir():
         raise AudioSaveError(
@@ -112,16 +138,18 @@ def save_audio(
     *,
     subtype: Subtype = "pcm24",
     keep_level: bool = False,
+    tags: Tags | None = None,
 ) -> Path:
     """Write one item to `path`, in the format of its suffix, and return the path.
 
     An item louder than full scale is scaled down as a whole, with a warning, or left as loud as it
     is for measurements (`keep_level`, float samples only). The file is written beside its place and
-    renamed, so a failure leaves an earlier file untouched.
+    renamed, so a failure leaves an earlier file untouched. Tags (see `audio.tags`) are in the file,
+    or in `FILE.json` where they are long; the same samples and tags give the same WAV, FLAC or MP3.
 
     Raises:
-        ValueError: unknown suffix or subtype, a subtype that cannot keep the level, or samples that
-            are empty or not finite.
+        ValueError: unknown suffix or subtype, a subtype that cannot keep the level, samples that
+            are empty or not finite, or a `FILE.json` of somebody else where that is needed.
         AudioSaveError: the folder is missing or cannot be written, or the disk is full.
     """
     suffix = check_target(path, subtype)
@@ -144,15 +172,22 @@ def save_audio(
             path,
             decibels,
         )
+    comment, beside = write_out(tags or {})
+    if beside is not None:
+        check_beside(path)
     try:
-        content = encode(samples, sample_rate, suffix, subtype)
+        content = encode(samples, sample_rate, suffix, subtype, comment=comment)
     except soundfile.LibsndfileError as error:
         raise ValueError(
             f"{path}: {suffix} cannot hold {samples.shape[0]} channels at {sample_rate} Hz "
             f"({error.error_string}); use .wav"
         ) from error
     try:
+        if beside is not None:
+            write_beside(path, beside)
         replace_bytes(path, content)
+        if beside is None:
+            remove_beside(path)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise AudioSaveError(
@@ -178,6 +213,21 @@ def check_folder(output: Path) -> None:
         )
     else:
         check_writable(output.parent)
+
+
+def make_folder(output: Path) -> None:
+    """Make a folder where it does not exist.
+
+    Raises:
+        AudioSaveError: It cannot be made, or nothing can be written there.
+    """
+    check_folder(output)
+    try:
+        output.mkdir(exist_ok=True)
+    except OSError as error:
+        raise AudioSaveError(
+            f"{output}: cannot be made ({error.strerror}); choose another folder"
+        ) from error
 
 
 def check_writable(folder: Path) -> None:

@@ -65,6 +65,14 @@ def test_float_files_are_exact(tmp_path: Path) -> None:
     assert torch.equal(read(tmp_path / "a.wav"), audio.samples[0])
 
 
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_16_bit_files_are_exact_to_half_a_step(tmp_path: Path, suffix: str) -> None:
+    audio = noise()
+    (path,) = audio.save(tmp_path / f"a{suffix}", subtype="pcm16")
+    assert soundfile.info(path).subtype == "PCM_16"
+    torch.testing.assert_close(read(path), audio.samples[0], rtol=0, atol=1.5 * 2**-15)
+
+
 @pytest.mark.parametrize("suffix", [".ogg", ".mp3"])
 def test_lossy_files_last_as_long_and_sound_alike(tmp_path: Path, suffix: str) -> None:
     audio = tone(2.0)
@@ -110,6 +118,51 @@ def test_a_folder_takes_a_file_per_item(tmp_path: Path) -> None:
     torch.testing.assert_close(read(paths[1]), audio.samples[1], rtol=0, atol=1.5 * 2**-23)
 
 
+def test_a_folder_is_made_where_its_name_ends_with_a_slash(tmp_path: Path) -> None:
+    paths = noise(batch=2).save(f"{tmp_path}/new/")
+    assert paths == [tmp_path / "new" / "0_0.wav", tmp_path / "new" / "1_1.wav"]
+    with pytest.raises(AudioSaveError, match=r"the folder .*absent does not exist; create it"):
+        noise().save(f"{tmp_path}/absent/new/")
+    (tmp_path / "taken.wav").write_bytes(b"old")
+    with pytest.raises(AudioSaveError, match=r"taken.wav: is a file; give a folder"):
+        noise().save(f"{tmp_path}/taken.wav/")
+
+
+def test_nothing_in_a_folder_is_replaced(tmp_path: Path) -> None:
+    for expected in ("0_0.wav", "0_0_2.wav", "0_0_3.wav"):
+        assert noise().save(tmp_path) == [tmp_path / expected]
+
+
+def test_items_are_saved_as_long_as_they_are(tmp_path: Path) -> None:
+    audio = Audio(noise(batch=2).samples, RATE, lengths=(100, 13230))
+    paths = audio.save(tmp_path, subtype="float")
+    assert [soundfile.info(path).frames for path in paths] == [100, 13230]
+    assert torch.equal(read(paths[0]), audio.samples[0, :, :100])
+
+
+def test_a_cut_sound_is_faded_when_it_is_saved(tmp_path: Path) -> None:
+    audio = Audio(noise().samples, RATE, fade=0.005)
+    (path,) = audio.save(tmp_path / "a.wav", subtype="float")
+    found, length = read(path), round(0.005 * RATE)
+    assert torch.equal(found[:, :-length], audio.samples[0, :, :-length])
+    assert (found[:, -1].abs() < 1e-6).all()
+    half = found[:, -length // 2] / audio.samples[0, :, -length // 2]
+    torch.testing.assert_close(half, torch.full((2,), 0.5), rtol=0, atol=0.02)
+    (whole,) = audio.finish(fade=0).save(tmp_path / "b.wav", subtype="float")
+    assert torch.equal(read(whole), audio.samples[0])
+
+
+@pytest.mark.parametrize("suffix", [".ogg", ".mp3"])
+def test_lossy_loops_warn_of_their_padding(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = Audio(noise().samples, RATE, loop=True)
+    loop.save(tmp_path / "a.wav")
+    assert not caplog.records
+    loop.save(tmp_path / f"a{suffix}")
+    assert f"{suffix} puts silence around a sound" in caplog.text
+
+
 def test_one_item_of_a_batch(tmp_path: Path) -> None:
     audio = noise(batch=2)
     audio.save(tmp_path / "a.wav", item=1, subtype="float")
@@ -128,7 +181,9 @@ def test_usage_errors(tmp_path: Path) -> None:
         audio.save(tmp_path / "a.flac", subtype="float")
     # With runtime type checks the annotation speaks first; it names the allowed values too.
     with pytest.raises(Exception, match="pcm24"):
-        audio.save(tmp_path / "a.wav", subtype="pcm16")  # type: ignore[arg-type]
+        audio.save(tmp_path / "a.wav", subtype="pcm8")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"a.mp3: .mp3 files hold no integers; use .wav or .flac"):
+        audio.save(tmp_path / "a.mp3", subtype="pcm16")
     with pytest.raises(ValueError, match="there are no samples to save"):
         Audio(torch.zeros(1, 2, 0), RATE).save(tmp_path / "a.wav")
     with pytest.raises(ValueError, match=r".mp3 cannot hold 2 channels at 1234 Hz .*; use .wav"):

@@ -1,0 +1,197 @@
+"""The last steps before a sound becomes a file: pure functions of one item, and their settings."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from msgspec import Struct
+from msgspec.structs import asdict
+from torch import Tensor
+
+from stable_audio_open.audio.channels import to_channels
+from stable_audio_open.audio.loudness import integrated_loudness
+from stable_audio_open.audio.resample import HIGHEST_RATE, LOWEST_RATE, resample
+from stable_audio_open.audio.tags import Tags
+
+FADE = 0.005
+"""Seconds of the fade where a sound was cut: long enough that no click is heard, too short to
+soften what sounds there."""
+CEILING = -1.0
+"""Decibels of full scale that the true peak reaches at most where loudness is set (EBU R 128)."""
+QUIETEST = -70.0
+"""LUFS below which BS.1770 measures nothing."""
+SILENCE = -60.0
+"""Decibels of full scale that silence stays below."""
+OVERSAMPLED = 176_400
+"""Samples per second from which on the peaks between samples are known (BS.1770, annex 2)."""
+FINISHED = "finishing"
+"""The name, in the tags of a sound, of all steps that it has gone through."""
+RINGING = 256
+"""Samples around a sound in which its interpolation still swings."""
+
+
+class Finishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done to a sound before it is saved, in the order of the fields.
+
+    Raises:
+        ValueError: A value is out of its range, or both levels are given.
+    """
+
+    trim_silence: bool = False
+    """Take away what is below -60 dB of full scale before and after the sound; a sound that is
+    nothing else stays as it is."""
+    sample_rate: int | None = None
+    """Samples per second; the sound's own where None."""
+    channels: int | None = None
+    """1 or 2; the sound's own where None."""
+    fade: float | None = None
+    """Seconds of a fade-out at the end; where None, as long as the sound itself asks for."""
+    loudness: float | None = None
+    """Integrated loudness in LUFS, such as -16; less where the true peak would exceed -1 dB."""
+    peak: float | None = None
+    """Decibels of full scale that the highest sample reaches, such as -1."""
+
+    def __post_init__(self) -> None:
+        if self.sample_rate is not None and not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
+            raise ValueError(
+                f"sample_rate must be {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {self.sample_rate}; "
+                "48000 is usual"
+            )
+        if self.channels not in (None, 1, 2):
+            raise ValueError(f"channels must be 1 or 2, got {self.channels}")
+        if self.fade is not None and not 0 <= self.fade < math.inf:
+            raise ValueError(f"fade must be at least 0 seconds, got {self.fade}")
+        if self.loudness is not None and not QUIETEST < self.loudness <= 0:
+            raise ValueError(
+                f"loudness must be above {QUIETEST:g} and at most 0 LUFS, got {self.loudness}; "
+                "-16 is usual"
+            )
+        if self.peak is not None and not -200 <= self.peak <= 0:
+            raise ValueError(
+                f"peak must be -200 to 0 decibels of full scale, got {self.peak}; -1 is usual"
+            )
+        if self.loudness is not None and self.peak is not None:
+            raise ValueError(
+                f"loudness {self.loudness:g} and peak {self.peak:g} are two levels for one sound; "
+                "give one of them"
+            )
+
+
+def with_finishing(tags: Tags, settings: Finishing) -> Tags:
+    """Return the tags of a sound that has gone through these steps, after those before it."""
+    default = Finishing()
+    done = {
+        name: value
+        for name, value in asdict(settings).items()
+        if value != getattr(default, name) and not (name == "fade" and not value)
+    }
+    if not done:
+        return tags
+    before = tags.get(FINISHED, [])
+    assert isinstance(before, list)
+    return {**tags, FINISHED: [*before, done]}
+
+
+def finish(
+    samples: Float[Tensor, "channels time"], sample_rate: int, settings: Finishing
+) -> tuple[Float[Tensor, "new_channels new_time"], str]:
+    """Return the sound after all steps, at `settings.sample_rate`, and a word on what fell short.
+
+    Args:
+        samples: One sound.
+        sample_rate: Its rate in hertz.
+        settings: What is done; its `fade` counts as 0 where it is None.
+
+    Raises:
+        ValueError: The channels cannot be converted, or are too many for a loudness.
+    """
+    rate = settings.sample_rate or sample_rate
+    if settings.trim_silence:
+        samples = without_silence(samples)
+    samples = resample(samples, sample_rate, rate)
+    if settings.channels is not None:
+        samples = to_channels(samples[None], settings.channels)[0]
+    if settings.fade:
+        samples = fade_out(samples, rate, settings.fade)
+    if settings.loudness is not None:
+        return with_loudness(samples, rate, settings.loudness)
+    if settings.peak is not None:
+        return with_peak(samples, settings.peak), ""
+    return samples, ""
+
+
+def fade_out(
+    samples: Float[Tensor, "channels time"], sample_rate: int, seconds: float
+) -> Float[Tensor, "channels time"]:
+    """Let the end fall to 0 along half a cosine; a sound that is shorter fades as a whole."""
+    length = min(round(seconds * sample_rate), samples.shape[-1])
+    if not length:
+        return samples
+    falling = 0.5 + 0.5 * torch.cos(torch.arange(1, length + 1) * (math.pi / length))
+    kept, end = samples[..., :-length], samples[..., -length:]
+    return torch.cat([kept, end * falling], dim=-1)
+
+
+def without_silence(
+    samples: Float[Tensor, "channels time"], threshold_db: float = SILENCE
+) -> Float[Tensor, "channels shorter"]:
+    """Cut off what is at most `threshold_db` before and after the sound; silence stays whole."""
+    (loud,) = (samples.abs().amax(dim=0) > 10 ** (threshold_db / 20)).nonzero(as_tuple=True)
+    if not len(loud):
+        return samples
+    return samples[..., int(loud[0]) : int(loud[-1]) + 1]
+
+
+def true_peak(samples: Float[Tensor, "channels time"], sample_rate: int) -> float:
+    """Return the highest value of the wave between the samples too (BS.1770, annex 2).
+
+    The sound is oversampled four times, twice from 88.2 kHz on, and not from 176.4 kHz on.
+    """
+    if not samples.numel():
+        return 0.0
+    found = float(samples.abs().max())
+    factor = next((n for n in (1, 2, 4) if n * sample_rate >= OVERSAMPLED), 4)
+    if factor == 1:
+        return found
+    between = resample(F.pad(samples, (RINGING, RINGING)), sample_rate, factor * sample_rate)
+    return max(found, float(between.abs().max()))
+
+
+def with_peak(
+    samples: Float[Tensor, "channels time"], decibels: float
+) -> Float[Tensor, "channels time"]:
+    """Scale a sound so that its highest sample is at `decibels` of full scale; silence stays."""
+    found = float(samples.abs().max()) if samples.numel() else 0.0
+    if not found:
+        return samples
+    level = 10 ** (decibels / 20)
+    return (samples * (level / found)).clamp(-level, level)
+
+
+def with_loudness(
+    samples: Float[Tensor, "channels time"], sample_rate: int, loudness: float
+) -> tuple[Float[Tensor, "channels time"], str]:
+    """Scale a sound to an integrated loudness in LUFS, and say so where its peak allows less.
+
+    What is shorter than a block of 0.4 s is measured with silence behind it; what is below -70 LUFS
+    as a whole stays as it is. The true peak is at most -1 dB of full scale in the end.
+
+    Raises:
+        ValueError: It has more than two channels.
+    """
+    if len(samples) > 2:
+        raise ValueError(
+            f"loudness is that of mono or stereo, got {len(samples)} channels; mix them down first"
+        )
+    found = integrated_loudness(samples, sample_rate)
+    if found is None:
+        return samples, ""
+    gain = 10 ** ((loudness - found) / 20)
+    most = 10 ** (CEILING / 20) / true_peak(samples, sample_rate)
+    if gain <= most:
+        return samples * gain, ""
+    reached = found + 20 * math.log10(most)
+    return samples * most, (
+        f"{reached:.1f} LUFS instead of {loudness:g}: the true peak would exceed {CEILING:g} dB"
+    )
