@@ -67,6 +67,8 @@ def build_transformer(config: TransformerConfig) -> DiffusionTransformer:
         context_width=config.context_width,
         global_width=config.global_width,
         rotated=config.rotated,
+        qk_norm=config.qk_norm,
+        project_context=config.project_context,
     )
 
 

@@ -38,8 +38,8 @@ class Conditioner(nn.Module):
         global_: Sequence[str],
     ) -> None:
         super().__init__()
-        self.texts = nn.ModuleDict(dict(texts))
-        self.numbers = nn.ModuleDict(dict(numbers))
+        self.texts = _by_id(texts)
+        self.numbers = _by_id(numbers)
         self.cross_attention = tuple(cross_attention)
         self.global_ = tuple(global_)
 
@@ -73,7 +73,22 @@ class Conditioner(nn.Module):
             name: self.texts[name](tokens) for name, tokens in prepared.texts.items()
         }
         embedded |= {name: self.numbers[name](values) for name, values in prepared.numbers.items()}
+        cross = torch.cat([embedded[name].tokens for name in self.cross_attention], dim=1)
+        singles = [embedded[name].tokens[:, 0] for name in self.global_]
         return Conditioning(
-            cross=torch.cat([embedded[name].tokens for name in self.cross_attention], dim=1),
-            global_=torch.cat([embedded[name].tokens[:, 0] for name in self.global_], dim=-1),
+            cross=cross,
+            global_=torch.cat(singles, dim=-1) if singles else cross.new_zeros(len(cross), 0),
         )
+
+
+def _by_id(parts: Mapping[str, nn.Module]) -> nn.ModuleDict:
+    modules = nn.ModuleDict()
+    for name, part in parts.items():
+        try:
+            modules[name] = part
+        except KeyError as error:  # torch's own names, and names with a dot
+            raise ValueError(
+                f'no conditioner can have the id "{name}", which PyTorch keeps for itself; '
+                "call it otherwise"
+            ) from error
+    return modules

@@ -19,7 +19,7 @@ class T5Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
 
 class NumberConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="number"):
-    """A number (seconds), embedded as one token."""
+    """A number, such as seconds or beats per minute, embedded as one token."""
 
     id: Name
     """What the rest of the file calls this conditioner."""
@@ -45,7 +45,10 @@ class ConditioningConfig(
     width: Size
     """Features of every condition token (768 when published)."""
     conditioners: tuple[ConditionerConfig, ...]
-    """The text `prompt` and the numbers `seconds_start` and `seconds_total`."""
+    """The text `prompt` and any numbers.
+
+    `seconds_start` and `seconds_total` are given by the library itself; numbers of other names by
+    who generates, and by fields of these names in the manifest of a training."""
     cross_attention: tuple[Name, ...]
     """Ids whose tokens are concatenated along time for cross-attention."""
     global_: tuple[Name, ...]

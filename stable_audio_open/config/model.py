@@ -1,13 +1,13 @@
 """Whole files: an autoencoder alone, or a latent diffusion model."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from stable_audio_open.config.autoencoder import AutoencoderConfig
-from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
+from stable_audio_open.config.conditioning import ConditioningConfig, T5Config
 from stable_audio_open.config.data import DataConfig, FolderConfig
-from stable_audio_open.config.fields import Name, Positive, SampleRate
+from stable_audio_open.config.fields import Name, NonNegativeFloat, Positive, SampleRate
 from stable_audio_open.config.training import (
     AutoencoderTrainingConfig,
     DemoConfig,
@@ -17,7 +17,33 @@ from stable_audio_open.config.transformer import TransformerConfig
 
 AudioChannels = Annotated[int, Meta(ge=1, le=2)]
 TEXTS = ["prompt"]
-NUMBERS = ["seconds_start", "seconds_total"]
+Objective = Literal["v", "rectified_flow", "rf_denoiser"]
+
+
+class TimestepShiftConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A shift of a flow's times t towards noise, by the length of the latents.
+
+    The odds t / (1 - t) are multiplied by exp(mu), and mu runs from `base_shift` at `min_length`
+    frames to `max_shift` at `max_length`, and on in a line beyond them.
+    """
+
+    base_shift: NonNegativeFloat = 0.5
+    """mu at `min_length` frames."""
+    max_shift: NonNegativeFloat = 1.15
+    """mu at `max_length` frames."""
+    min_length: Positive = 256
+    """Frames of latents."""
+    max_length: Positive = 4096
+    """Frames of latents, above `min_length`."""
+    use_sine: bool = False
+    """Take sin(pi t / 2) of the shifted time."""
+
+    def __post_init__(self) -> None:
+        """Check the order of the lengths."""
+        if self.min_length >= self.max_length:
+            raise ValueError(
+                f"`min_length` {self.min_length} must be below `max_length` {self.max_length}"
+            )
 
 
 class AutoencoderModelConfig(
@@ -67,6 +93,11 @@ class DiffusionModelConfig(
     """Prompt and timing to condition tokens."""
     transformer: TransformerConfig
     """The denoiser of the latents."""
+    objective: Objective = "v"
+    """What the transformer predicts: the v of the paper's cosine process, the velocity of a
+    rectified flow, or the same after a training for few steps (`rf_denoiser`)."""
+    timestep_shift: TimestepShiftConfig | None = None
+    """Shift of a flow's timesteps in training and on linear grids; none when null."""
     data: DataConfig | None = None
     """Recordings to train on, or what was encoded of them."""
     training: DiffusionTrainingConfig | None = None
@@ -97,16 +128,20 @@ class DiffusionModelConfig(
                 f"`conditioning.width` x the number of `conditioning.global` ids = {global_width}"
             )
         texts = [c.id for c in self.conditioning.conditioners if isinstance(c, T5Config)]
-        numbers = [c.id for c in self.conditioning.conditioners if isinstance(c, NumberConfig)]
-        if texts != TEXTS or sorted(numbers) != NUMBERS:
+        if texts != TEXTS:
             raise ValueError(
-                "`conditioning.conditioners` must be the text `prompt` and the numbers "
-                f"`seconds_start` and `seconds_total`, found texts {texts} and numbers {numbers}"
+                "`conditioning.conditioners` must hold one text, of the id `prompt`, and any "
+                f"numbers; found the texts {texts}"
+            )
+        if self.timestep_shift is not None and self.objective == "v":
+            raise ValueError(
+                "`timestep_shift` is of flows, but `objective` is `v`; leave it out, or set "
+                "`objective` to `rectified_flow` or `rf_denoiser`"
             )
         if isinstance(self.data, FolderConfig):
             _check_untouched(self.data)
         if self.training is not None and self.training.demo is not None:
-            _check_demo(self.training.demo)
+            _check_demo(self.training.demo, self.conditioning)
 
 
 ModelConfig = AutoencoderModelConfig | DiffusionModelConfig
@@ -123,14 +158,14 @@ def _check_untouched(data: FolderConfig) -> None:
             )
 
 
-def _check_demo(demo: DemoConfig) -> None:
+def _check_demo(demo: DemoConfig, conditioning: ConditioningConfig) -> None:
     """Check that every demo gives each conditioner a value of its kind."""
+    ids = [conditioner.id for conditioner in conditioning.conditioners]
     for index, conditions in enumerate(demo.conditions):
         place = f"`training.demo.conditions[{index}]`"
-        if sorted(conditions) != sorted([*TEXTS, *NUMBERS]):
+        if sorted(conditions) != sorted(ids):
             raise ValueError(
-                f"{place} must give {', '.join([*TEXTS, *NUMBERS])}, "
-                f"found {', '.join(conditions) or 'nothing'}"
+                f"{place} must give {', '.join(ids)}, found {', '.join(conditions) or 'nothing'}"
             )
         for name, value in conditions.items():
             if isinstance(value, str) is not (name in TEXTS):

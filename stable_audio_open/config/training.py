@@ -228,6 +228,10 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
 
     The published model was trained on draws, the bundled one on means: the deviations of its small
     autoencoder are more than half of their spread, a lot of noise for a small transformer."""
+    timesteps: Literal["sobol", "uniform", "logit_normal"] = "sobol"
+    """How timesteps are drawn: evenly over 0..1 by a Sobol sequence, each for itself over 0..1, or
+    most of them in the middle (sigmoid of a standard normal). A flow's `timestep_shift` moves what
+    is drawn."""
     guidance_dropout: Fraction = 0.1
     """Share of items whose cross-attention tokens are zeroed, for guidance."""
     ema: EmaConfig | None = EmaConfig()

@@ -1,6 +1,8 @@
 """The diffusion transformer of section 2.2."""
 
-from msgspec import Struct
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from stable_audio_open.config.fields import Depth, Size
 
@@ -18,8 +20,14 @@ class TransformerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Attention heads; `width` / `heads` features each (24 of 64 when published)."""
     context_width: Size
     """Features of a cross-attention token; its heads are as wide as the query heads."""
-    global_width: Size
-    """Features of the global conditioning before its projection."""
+    global_width: Annotated[int, Meta(ge=0, le=65536)]
+    """Features of the global conditioning before its projection; 0 where there is none."""
+    qk_norm: Literal["none", "ln"] = "none"
+    """What queries and keys of every head go through before the rotation: nothing, or a layer
+    normalisation with learned gain and offset (`ln`, in the published small model)."""
+    project_context: bool = False
+    """Bring cross-attention tokens to `width` features, as the published small model does; they
+    keep `context_width` otherwise."""
     rotated: Size | None = None
     """Features of a head that the rotary embedding turns; half of them where null."""
 
@@ -27,6 +35,11 @@ class TransformerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def rotated_features(self) -> int:
         """Features of a head that are rotated, spelt out."""
         return self.rotated or self.width // self.heads // 2
+
+    @property
+    def projected_context_width(self) -> int:
+        """Features of a cross-attention token where the blocks use it."""
+        return self.width if self.project_context else self.context_width
 
     def __post_init__(self) -> None:
         """Check that the heads fit."""
@@ -43,12 +56,12 @@ class TransformerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 "`width` / `heads` must be a multiple of 4 (half of it is rotated in pairs), "
                 f"found {self.width} / {self.heads} = {head_width}"
             )
-        if self.context_width % head_width:
+        if self.projected_context_width % head_width:
             raise ValueError(
                 f"`context_width` {self.context_width} must be divisible by the head width "
                 f"{head_width} (= `width` {self.width} / `heads` {self.heads})"
             )
-        key_heads = self.context_width // head_width
+        key_heads = self.projected_context_width // head_width
         if self.heads % key_heads:
             raise ValueError(
                 f"`heads` {self.heads} must be divisible by the key/value heads {key_heads} "

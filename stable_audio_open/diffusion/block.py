@@ -7,6 +7,7 @@ from stable_audio_open.nn.attention import (
     AttentionBackend,
     CrossAttention,
     KeyValue,
+    QKNorm,
     SelfAttention,
 )
 from stable_audio_open.nn.feedforward import GatedFeedForward
@@ -18,14 +19,26 @@ class TransformerBlock(nn.Module):
     """Self-attention, cross-attention and a gated feed-forward, each pre-normed and residual."""
 
     def __init__(
-        self, *, width: int, heads: int, context_width: int, backend: AttentionBackend = "sdpa"
+        self,
+        *,
+        width: int,
+        heads: int,
+        context_width: int,
+        backend: AttentionBackend = "sdpa",
+        qk_norm: QKNorm = "none",
     ) -> None:
         super().__init__()
         self.self_norm = LayerNorm(width=width)
-        self.self_attention = SelfAttention(width=width, heads=heads, backend=backend)
+        self.self_attention = SelfAttention(
+            width=width, heads=heads, backend=backend, qk_norm=qk_norm
+        )
         self.cross_norm = LayerNorm(width=width)
         self.cross_attention = CrossAttention(
-            width=width, heads=heads, context_width=context_width, backend=backend
+            width=width,
+            heads=heads,
+            context_width=context_width,
+            backend=backend,
+            qk_norm=qk_norm,
         )
         self.feedforward_norm = LayerNorm(width=width)
         self.feedforward = GatedFeedForward(width=width, inner=4 * width)

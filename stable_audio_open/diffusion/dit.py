@@ -17,7 +17,7 @@ from stable_audio_open.diffusion.activation_checkpointing import (
     run_block,
 )
 from stable_audio_open.diffusion.block import TransformerBlock
-from stable_audio_open.nn.attention import AttentionBackend, KeyValue, check_backend
+from stable_audio_open.nn.attention import AttentionBackend, KeyValue, QKNorm, check_backend
 from stable_audio_open.nn.fourier import FourierFeatures
 from stable_audio_open.nn.rotary import RotaryEmbedding, RotaryTable
 
@@ -31,7 +31,7 @@ class ProjectedConditioning(NamedTuple):
 
 
 class DiffusionTransformer(nn.Module):
-    """Predict the velocity `v` of noised latents (the v-objective of section 4.2).
+    """Predict the velocity `v` of noised latents (of section 4.2, or of a rectified flow).
 
     Args:
         latent_channels: Channels of the latents.
@@ -39,9 +39,12 @@ class DiffusionTransformer(nn.Module):
         depth: Number of blocks.
         heads: Query heads; each is `width / heads` wide.
         context_width: Features of the cross-attention tokens.
-        global_width: Features of the global conditioning.
+        global_width: Features of the global conditioning; 0 where there is none.
         time_frequencies: Fourier frequencies of the timestep.
         rotated: Features of each head that are rotated, an even number; half of them when None.
+        qk_norm: What queries and keys go through.
+        project_context: Bring the cross-attention tokens to `width` features; they stay as wide
+            as they are otherwise.
         backend: Attention implementation.
     """
 
@@ -56,6 +59,8 @@ class DiffusionTransformer(nn.Module):
         global_width: int,
         time_frequencies: int = 128,
         rotated: int | None = None,
+        qk_norm: QKNorm = "none",
+        project_context: bool = False,
         backend: AttentionBackend = "sdpa",
     ) -> None:
         super().__init__()
@@ -65,15 +70,20 @@ class DiffusionTransformer(nn.Module):
         self.time_embedding = nn.Sequential(
             nn.Linear(2 * time_frequencies, width), nn.SiLU(), nn.Linear(width, width)
         )
+        projected_width = width if project_context else context_width
         self.context_projection = nn.Sequential(
-            nn.Linear(context_width, context_width, bias=False),
+            nn.Linear(context_width, projected_width, bias=False),
             nn.SiLU(),
-            nn.Linear(context_width, context_width, bias=False),
+            nn.Linear(projected_width, projected_width, bias=False),
         )
-        self.global_projection = nn.Sequential(
-            nn.Linear(global_width, width, bias=False),
-            nn.SiLU(),
-            nn.Linear(width, width, bias=False),
+        self.global_projection = (
+            nn.Sequential(
+                nn.Linear(global_width, width, bias=False),
+                nn.SiLU(),
+                nn.Linear(width, width, bias=False),
+            )
+            if global_width
+            else None
         )
         self.input_conv = nn.Conv1d(latent_channels, latent_channels, 1, bias=False)
         self.output_conv = nn.Conv1d(latent_channels, latent_channels, 1, bias=False)
@@ -81,7 +91,13 @@ class DiffusionTransformer(nn.Module):
         self.output_projection = nn.Linear(width, latent_channels, bias=False)
         self.rotary = RotaryEmbedding(rotated=rotated or width // heads // 2)
         self.blocks = nn.ModuleList(
-            TransformerBlock(width=width, heads=heads, context_width=context_width, backend=backend)
+            TransformerBlock(
+                width=width,
+                heads=heads,
+                context_width=projected_width,
+                backend=backend,
+                qk_norm=qk_norm,
+            )
             for _ in range(depth)
         )
         # Both convolutions are residual: from zero, they start as the identity.
@@ -125,9 +141,15 @@ class DiffusionTransformer(nn.Module):
             frames: Latent frames of the window.
         """
         context = self.context_projection(conditioning.cross.to(self.dtype))
+        given = conditioning.global_.to(self.dtype)
+        width = self.input_projection.out_features
         return ProjectedConditioning(
             context=[block.cross_attention.project(context) for block in self._blocks()],
-            global_=self.global_projection(conditioning.global_.to(self.dtype)),
+            global_=(
+                given.new_zeros(len(given), width)
+                if self.global_projection is None
+                else self.global_projection(given)
+            ),
             rotary=self.rotary(frames + 1),
         )
 
@@ -159,7 +181,13 @@ class DiffusionTransformer(nn.Module):
         t: Float[Tensor, "batch"],
         conditioning: Conditioning,
     ) -> Float[Tensor, "batch latent_channels frames"]:
-        """Predict the velocity of noised latents `x` at timesteps `t` in 0..1."""
+        """Predict the velocity of noised latents `x` at timesteps `t` in 0..1.
+
+        Args:
+            x: Latents with noise.
+            t: Times of the objective that the model is trained with.
+            conditioning: Conditioning of the batch.
+        """
         projected = self.project(conditioning, frames=x.shape[-1])
         return self.predict(x.to(self.dtype), self.embed_times(t), projected)
 

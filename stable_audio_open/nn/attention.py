@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from stable_audio_open.nn.rotary import RotaryTable, rotate
 
 AttentionBackend = Literal["sdpa", "flash", "math"]
+QKNorm = Literal["none", "ln"]
+"""What queries and keys go through, per head and before any rotation: nothing, or a layer
+normalisation with learned gain and offset."""
 
 
 def check_backend(backend: str) -> AttentionBackend:
@@ -102,6 +105,10 @@ def _attend_math(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return attended
 
 
+def _head_norm(kind: QKNorm, width: int) -> nn.Module:
+    return nn.LayerNorm(width, eps=1e-6) if kind == "ln" else nn.Identity()
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention with rotary positions on queries and keys; no biases."""
 
@@ -112,11 +119,14 @@ class SelfAttention(nn.Module):
         heads: int,
         backend: AttentionBackend = "sdpa",
         widen_on_cpu: bool = True,
+        qk_norm: QKNorm = "none",
     ) -> None:
         super().__init__()
         self.heads = heads
         self.backend = backend
         self.widen_on_cpu = widen_on_cpu
+        self.query_norm = _head_norm(qk_norm, width // heads)
+        self.key_norm = _head_norm(qk_norm, width // heads)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.output = nn.Linear(width, width, bias=False)
 
@@ -130,6 +140,7 @@ class SelfAttention(nn.Module):
             three=3,
             heads=self.heads,
         )
+        query, key = self.query_norm(query), self.key_norm(key)
         query, key = rotate(query, rotary), rotate(key, rotary)
         attended = attend(query, key, value, backend=self.backend, widen_on_cpu=self.widen_on_cpu)
         out: Tensor = self.output(
@@ -163,8 +174,11 @@ class CrossAttention(nn.Module):
         context_width: int,
         backend: AttentionBackend = "sdpa",
         widen_on_cpu: bool = True,
+        qk_norm: QKNorm = "none",
     ) -> None:
         super().__init__()
+        self.query_norm = _head_norm(qk_norm, width // heads)
+        self.key_norm = _head_norm(qk_norm, width // heads)
         self.heads = heads
         self.key_value_heads = context_width // (width // heads)
         self.backend = backend
@@ -181,7 +195,7 @@ class CrossAttention(nn.Module):
             two=2,
             heads=self.key_value_heads,
         )
-        return KeyValue(key, value)
+        return KeyValue(self.key_norm(key), value)
 
     def forward(
         self, x: Float[Tensor, "batch time width"], context: KeyValue
@@ -191,7 +205,7 @@ class CrossAttention(nn.Module):
             self.query(x), "batch time (heads width) -> batch heads time width", heads=self.heads
         )
         attended = attend(
-            query,
+            self.query_norm(query),
             context.key,
             context.value,
             backend=self.backend,

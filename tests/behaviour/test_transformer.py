@@ -300,3 +300,28 @@ def test_12_published_feed_forward_is_6144_wide(published: DiffusionModelConfig)
     assert isinstance(block, TransformerBlock)
     assert block.feedforward.expand.weight.shape == (2 * 6144, 1536)
     assert block.feedforward.contract.weight.shape == (1536, 6144)
+
+
+def test_projected_context_is_as_wide_as_the_tokens(
+    small: Callable[..., DiffusionTransformer],
+) -> None:
+    transformer, told = small(project_context=True), conditioning()
+    projected = transformer.project(told, frames=3)
+    context = mlp(transformer.context_projection, told.cross)
+    assert context.shape == (2, 4, 32)
+    for block, (key, value) in zip(transformer.blocks, projected.context, strict=True):
+        assert isinstance(block, TransformerBlock)
+        # As many heads as the queries have.
+        assert key.shape == value.shape == (2, 4, 4, 8)
+        flat = context @ block.cross_attention.key_value.weight.T
+        torch.testing.assert_close(torch.cat((key, value), dim=1).transpose(1, 2).flatten(2), flat)
+
+
+def test_without_global_conditions_the_first_token_is_the_timestep(
+    small: Callable[..., DiffusionTransformer],
+) -> None:
+    transformer, t = small(global_width=0), [0.2, 0.7]
+    seen = Seen(transformer)
+    told = Conditioning(cross=conditioning().cross, global_=normal(2, 0))
+    transformer(normal(2, 5, 3), torch.tensor(t, dtype=torch.float64), told)
+    torch.testing.assert_close(seen.tokens[:, 0], time_embedding(transformer, t))

@@ -430,16 +430,15 @@ def test_fields_that_do_not_fit_each_other(
     assert message(name, change) == expected
 
 
-def test_other_conditioners_than_the_three() -> None:
+def test_another_text_than_the_prompt() -> None:
     def change(value: Value) -> None:
         conditioning = value["conditioning"]
         conditioning["conditioners"][0]["id"] = "text"
         conditioning["cross_attention"][0] = "text"
 
     assert message("diffusion", change) == (
-        "$: `conditioning.conditioners` must be the text `prompt` and the numbers "
-        "`seconds_start` and `seconds_total`, found texts ['text'] and numbers "
-        "['seconds_start', 'seconds_total']"
+        "$: `conditioning.conditioners` must hold one text, of the id `prompt`, and any numbers; "
+        "found the texts ['text']"
     )
 
 

@@ -186,8 +186,8 @@ def test_spelt_out_defaults_change_nothing(path: str, default: object) -> None:
         ("model.conditioning.default_keys", {"a": "b"},
          "found an object; allowed: an empty object"),
         ("model.diffusion.type", "adp_cfg_1d", 'found "adp_cfg_1d"; allowed: "dit"'),
-        ("model.diffusion.diffusion_objective", "rectified_flow",
-         'found "rectified_flow"; allowed: "v"'),
+        ("model.diffusion.diffusion_objective", "eps",
+         'found "eps"; allowed: "rectified_flow", "rf_denoiser", "v"'),
         ("model.diffusion.input_concat_ids", ["prompt"],
          "found an array of 1; allowed: an empty array"),
         (f"{DIT}.transformer_type", "x-transformers",
@@ -198,7 +198,7 @@ def test_spelt_out_defaults_change_nothing(path: str, default: object) -> None:
         (f"{DIT}.qk_norm", True, 'found true; allowed: false, "none"'),
         (f"{DIT}.qk_norm", "ln", 'found "ln"; allowed: false, "none"'),
         (f"{DIT}.num_memory_tokens", 64, "found 64; allowed: 0"),
-        (f"{DIT}.project_cond_tokens", True, "found true; allowed: false"),
+        (f"{DIT}.project_cond_tokens", "no", 'found "no"; allowed: true or false'),
         (f"{DIT}.cond_token_dim", 1024, "found 1024; allowed: 768 (the cond_dim)"),
         (f"{DIT}.global_cond_dim", 768,
          "found 768; allowed: 1536 (the cond_dim x the number of global_cond_ids)"),
@@ -207,8 +207,9 @@ def test_spelt_out_defaults_change_nothing(path: str, default: object) -> None:
         ("sample_size", 2097153,
          "found 2097153; allowed: a multiple of 2048 (the downsampling_ratio)"),
         ("audio_channels", 4, "found 4; allowed: an integer >= 1 and <= 2"),
-        ("training.timestep_sampler", "logit_normal",
-         'found "logit_normal"; allowed: "uniform"'),
+        ("training.timestep_sampler", "trunc_logit_normal",
+         'found "trunc_logit_normal"; allowed: "logit_normal", "uniform"; '
+         'did you mean "logit_normal"?'),
         ("training.mask_padding", True, "found true; allowed: false"),
         ("training.pre_encoded", True, "found true; allowed: false"),
         ("training.learning_rate", 1e-4, "found 0.0001; allowed: null"),
@@ -228,7 +229,7 @@ def test_what_is_not_supported_is_refused_by_name(path: str, new: object, proble
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        (f"{DIT}.attn_kwargs", '$.model.diffusion.config: unknown field "attn_kwargs"; allowed: '),
+        (f"{DIT}.ff_kwargs", '$.model.diffusion.config: unknown field "ff_kwargs"; allowed: '),
         (f"{ENCODER}.config.dilations",
          '$.model.pretransform.config.encoder.config: unknown field "dilations"; allowed: '),
         ("training.loss_configs", '$.training: unknown field "loss_configs"; allowed: '),
@@ -262,15 +263,11 @@ def test_parts_that_do_not_fit_are_refused_at_their_place() -> None:
     )
 
 
-def test_defaults_of_stable_audio_tools_that_decide_the_shape_must_be_spelt_out() -> None:
+def test_context_is_projected_where_the_file_does_not_say() -> None:
     value = published()
+    assert not diffusion(value).transformer.project_context
     del value["model"]["diffusion"]["config"]["project_cond_tokens"]
-    with pytest.raises(ConfigError) as error:
-        diffusion(value)
-    assert str(error.value) == (
-        'model_config.json: $.model.diffusion.config: missing field "project_cond_tokens"; '
-        "allowed: false"
-    )
+    assert diffusion(value).transformer.project_context
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from stable_audio_open.nn.attention import (
     attend,
     check_backend,
 )
+from stable_audio_open.nn.rotary import RotaryEmbedding, rotate
 
 pytestmark = pytest.mark.numerical
 
@@ -99,3 +100,50 @@ def test_layers_explain_themselves() -> None:
     assert "heads=4, backend='sdpa'" in repr(SelfAttention(width=16, heads=4))
     cross = CrossAttention(width=16, heads=4, context_width=8, backend="math")
     assert "heads=4, key_value_heads=2, backend='math'" in repr(cross)
+
+
+def normalised(x: Tensor, norm: torch.nn.Module) -> Tensor:
+    centred = x - x.mean(dim=-1, keepdim=True)
+    variance = centred.square().mean(dim=-1, keepdim=True)
+    assert isinstance(norm, torch.nn.LayerNorm)
+    return centred / (variance + 1e-6).sqrt() * norm.weight + norm.bias
+
+
+def randomised(module: torch.nn.Module) -> None:
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in module.double().parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+
+def heads_of(x: Tensor, width: int) -> Tensor:
+    return x.unflatten(-1, (-1, width)).transpose(1, 2)
+
+
+def test_queries_and_keys_are_normalised_by_head_before_the_rotation() -> None:
+    attention = SelfAttention(width=12, heads=2, backend="math", qk_norm="ln")
+    randomised(attention)
+    rotary = RotaryEmbedding(rotated=4).double()(5)
+    x = normal(2, 5, 12)
+    query, key, value = (heads_of(part, 6) for part in (x @ attention.qkv.weight.T).chunk(3, -1))
+    query = rotate(normalised(query, attention.query_norm), rotary)
+    key = rotate(normalised(key, attention.key_norm), rotary)
+    expected = attend(query, key, value, backend="math").transpose(1, 2).flatten(2)
+    torch.testing.assert_close(attention(x, rotary), expected @ attention.output.weight.T)
+
+
+def test_queries_and_keys_of_a_context_are_normalised_by_head() -> None:
+    attention = CrossAttention(width=12, heads=4, context_width=6, backend="math", qk_norm="ln")
+    randomised(attention)
+    x, context = normal(2, 5, 12), normal(2, 3, 6, seed=1)
+    key, value = (heads_of(p, 3) for p in (context @ attention.key_value.weight.T).chunk(2, -1))
+    query = normalised(heads_of(x @ attention.query.weight.T, 3), attention.query_norm)
+    key = normalised(key, attention.key_norm)
+    expected = attend(query, key, value, backend="math").transpose(1, 2).flatten(2)
+    found = attention(x, attention.project(context))
+    torch.testing.assert_close(found, expected @ attention.output.weight.T)
+
+
+def test_without_a_norm_there_are_no_tensors_for_one() -> None:
+    names = {name for name, _ in SelfAttention(width=12, heads=2).named_parameters()}
+    assert names == {"qkv.weight", "output.weight"}

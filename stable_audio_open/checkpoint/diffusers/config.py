@@ -232,11 +232,13 @@ def _check_exportable(config: DiffusionModelConfig) -> None:
     twice = 2 * config.autoencoder.latent_channels
     parts = config.conditioning
     ids = tuple(part.id for part in parts.conditioners)
-    ranges = [(part.min, part.max) for part in parts.conditioners if isinstance(part, NumberConfig)]
+    limits = [(part.min, part.max) for part in parts.conditioners if isinstance(part, NumberConfig)]
+    first, last = (limits[0], limits[-1]) if limits else ((0, 0), (0, 0))
     numbers = ("seconds_start", "seconds_total")
     transformer = config.transformer
     half = transformer.width // transformer.heads // 2
     for path, value, expected in (
+        ("objective", config.objective, "v"),
         ("autoencoder.scale", config.autoencoder.scale, 1.0),
         ("autoencoder.encoder.channels", encoder.channels, twice),
         ("autoencoder.decoder.multipliers", decoder.multipliers, encoder.multipliers),
@@ -245,10 +247,12 @@ def _check_exportable(config: DiffusionModelConfig) -> None:
         ("conditioning.conditioners", ids, ("prompt", *numbers)),
         ("conditioning.cross_attention", parts.cross_attention, ("prompt", *numbers)),
         ("conditioning.global", parts.global_, numbers),
-        ("conditioning.conditioners[2].min", ranges[-1][0], ranges[0][0]),
-        ("conditioning.conditioners[2].max", ranges[-1][1], ranges[0][1]),
+        ("conditioning.conditioners[2].min", last[0], first[0]),
+        ("conditioning.conditioners[2].max", last[1], first[1]),
         ("transformer.context_width", transformer.context_width, parts.width),
         ("transformer.rotated", transformer.rotated_features, half),
+        ("transformer.qk_norm", transformer.qk_norm, "none"),
+        ("transformer.project_context", transformer.project_context, False),
     ):
         if value != expected:
             raise ConfigError(

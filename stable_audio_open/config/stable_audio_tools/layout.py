@@ -33,6 +33,7 @@ T5_NAMES = (
     *("google/flan-t5-base", "google/flan-t5-large", "google/flan-t5-xl", "google/flan-t5-xxl"),
 )
 """Text encoders that stable-audio-tools takes; it downloads them."""
+FlowObjective = Literal["v", "rectified_flow", "rf_denoiser"]
 NoNames = Annotated[tuple[str, ...], Meta(max_length=0)]
 NoSettings = Annotated[dict[str, Any], Meta(max_length=0)]
 
@@ -151,6 +152,12 @@ class ConditioningSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     default_keys: NoSettings | UnsetType = UNSET
 
 
+class AttentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`attn_kwargs`."""
+
+    qk_norm: Literal["none", "ln"] | UnsetType = UNSET
+
+
 class DitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`model.diffusion.config`."""
 
@@ -159,9 +166,10 @@ class DitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     depth: Depth
     num_heads: Size
     cond_token_dim: Size
-    global_cond_dim: Size
-    project_cond_tokens: OnlyFalse
+    global_cond_dim: Annotated[int, Meta(ge=0, le=65536)] | UnsetType = UNSET
+    project_cond_tokens: bool | UnsetType = UNSET
     transformer_type: Literal["continuous_transformer"]
+    attn_kwargs: AttentionSettings | UnsetType = UNSET
     patch_size: Literal[1] | UnsetType = UNSET
     project_global_cond: OnlyTrue | UnsetType = UNSET
     input_concat_dim: Literal[0] | UnsetType = UNSET
@@ -169,7 +177,7 @@ class DitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     global_cond_type: Literal["prepend"] | UnsetType = UNSET
     timestep_cond_type: Literal["global"] | UnsetType = UNSET
     timestep_embed_dim: UnsetType | None = UNSET
-    diffusion_objective: Literal["v"] | UnsetType = UNSET
+    diffusion_objective: FlowObjective | UnsetType = UNSET
     qk_norm: Annotated[bool | str, Meta(extra={"supported": (False, "none")})] | UnsetType = UNSET
     num_memory_tokens: Literal[0] | UnsetType = UNSET
     rotary_pos_emb: OnlyTrue | UnsetType = UNSET
@@ -180,13 +188,24 @@ class DitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     sliding_window: UnsetType | None = UNSET
 
 
+class DistributionShift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`distribution_shift_options`."""
+
+    base_shift: NonNegativeFloat | UnsetType = UNSET
+    max_shift: NonNegativeFloat | UnsetType = UNSET
+    min_length: Positive | UnsetType = UNSET
+    max_length: Positive | UnsetType = UNSET
+    use_sine: bool | UnsetType = UNSET
+
+
 class Diffusion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`model.diffusion`."""
 
     type: Literal["dit"]
     cross_attention_cond_ids: tuple[Name, ...]
-    global_cond_ids: tuple[Name, ...]
-    diffusion_objective: Literal["v"] | UnsetType = UNSET
+    global_cond_ids: tuple[Name, ...] | UnsetType = UNSET
+    diffusion_objective: FlowObjective | UnsetType = UNSET
+    distribution_shift_options: DistributionShift | UnsetType = UNSET
     input_concat_ids: NoNames | UnsetType = UNSET
     prepend_cond_ids: NoNames | UnsetType = UNSET
     config: DitSettings
@@ -265,7 +284,7 @@ class DiffusionCondTraining(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     learning_rate: UnsetType | None = UNSET
     optimizer_configs: OptimizerConfigs
     cfg_dropout_prob: Fraction | UnsetType = UNSET
-    timestep_sampler: Literal["uniform"] | UnsetType = UNSET
+    timestep_sampler: Literal["uniform", "logit_normal"] | UnsetType = UNSET
     mask_padding: OnlyFalse | UnsetType = UNSET
     mask_padding_dropout: OnlyZero | UnsetType = UNSET
     pre_encoded: OnlyFalse | UnsetType = UNSET

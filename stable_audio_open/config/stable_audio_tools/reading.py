@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,6 +16,7 @@ from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,
     ModelConfig,
+    TimestepShiftConfig,
 )
 from stable_audio_open.config.stable_audio_tools import layout
 from stable_audio_open.config.training import (
@@ -32,7 +33,7 @@ from stable_audio_open.config.values.describe import found
 logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
-Rule = tuple[str, int | UnsetType, int, str]
+Rule = tuple[str, int | str | UnsetType, int | str, str]
 """Path, value found there, value that it must have, what that value is."""
 
 
@@ -109,7 +110,7 @@ def _diffusion_file(
             width=conditioning.cond_dim,
             conditioners=tuple(_conditioner(each) for each in conditioning.configs),
             cross_attention=model.diffusion.cross_attention_cond_ids,
-            global_=model.diffusion.global_cond_ids,
+            global_=_given(model.diffusion.global_cond_ids, ()),
         )
         path = "$.model.diffusion.config"
         transformer = TransformerConfig(
@@ -118,9 +119,13 @@ def _diffusion_file(
             depth=dit.depth,
             heads=dit.num_heads,
             context_width=dit.cond_token_dim,
-            global_width=dit.global_cond_dim,
+            global_width=_given(dit.global_cond_dim, 0),
             rotated=_rotated(dit.embed_dim // dit.num_heads),
+            qk_norm=_qk_norm(dit),
+            project_context=_given(dit.project_cond_tokens, True),
         )
+        path = "$.model.diffusion.distribution_shift_options"
+        shift = _timestep_shift(model.diffusion.distribution_shift_options)
         path = "$"
         return DiffusionModelConfig(
             name=name,
@@ -134,9 +139,23 @@ def _diffusion_file(
             ),
             conditioning=native_conditioning,
             transformer=transformer,
+            objective=_given(model.diffusion.diffusion_objective, "v"),
+            timestep_shift=shift,
         )
     except ValueError as error:
         raise ConfigError(f"{source}: {path}: {error}") from error
+
+
+def _qk_norm(dit: layout.DitSettings) -> Literal["none", "ln"]:
+    if isinstance(dit.attn_kwargs, UnsetType):
+        return "none"
+    return _given(dit.attn_kwargs.qk_norm, "none")
+
+
+def _timestep_shift(
+    file: layout.DistributionShift | UnsetType,
+) -> TimestepShiftConfig | None:
+    return None if file is UNSET else TimestepShiftConfig(**msgspec.to_builtins(file))
 
 
 def _rotated(head_width: int) -> int | None:
@@ -230,6 +249,8 @@ def _training(file: layout.DiffusionCondTraining) -> DiffusionTrainingConfig:
         guidance_dropout=_given(file.cfg_dropout_prob, 0.1),
         ema=EmaConfig() if _given(file.use_ema, True) else None,
         log_loss_by_timestep=_given(file.log_loss_info, False),
+        # What is uniform there is a Sobol sequence.
+        timesteps="logit_normal" if file.timestep_sampler == "logit_normal" else "sobol",
         demo=None if file.demo is UNSET else _demo(file.demo),
     )
 
@@ -268,9 +289,12 @@ def _diffusion_rules(model: layout.DiffusionCondModel) -> Iterable[Rule]:
     yield "$.model.io_channels", model.io_channels, latents, "the autoencoder's latent_dim"
     yield f"{path}.io_channels", dit.io_channels, latents, "the autoencoder's latent_dim"
     yield f"{path}.cond_token_dim", dit.cond_token_dim, width, "the cond_dim"
-    global_width = width * len(model.diffusion.global_cond_ids)
+    global_width = width * len(_given(model.diffusion.global_cond_ids, ()))
     wide = "the cond_dim x the number of global_cond_ids"
-    yield f"{path}.global_cond_dim", dit.global_cond_dim, global_width, wide
+    yield f"{path}.global_cond_dim", _given(dit.global_cond_dim, 0), global_width, wide
+    objective = _given(model.diffusion.diffusion_objective, "v")
+    same = "the diffusion_objective of model.diffusion"
+    yield f"{path}.diffusion_objective", dit.diffusion_objective, objective, same
 
 
 def _check_rules(rules: Iterable[Rule], *, source: str) -> None:

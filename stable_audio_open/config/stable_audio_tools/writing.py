@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from stable_audio_open.config.autoencoder import AutoencoderConfig
 from stable_audio_open.config.conditioning import NumberConfig, T5Config
@@ -13,6 +13,7 @@ from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,
     ModelConfig,
+    TimestepShiftConfig,
 )
 from stable_audio_open.config.stable_audio_tools import layout
 from stable_audio_open.config.training import DemoConfig, DiffusionTrainingConfig, EmaConfig
@@ -78,6 +79,8 @@ def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
                 type="dit",
                 cross_attention_cond_ids=config.conditioning.cross_attention,
                 global_cond_ids=config.conditioning.global_,
+                diffusion_objective=UNSET if config.objective == "v" else config.objective,
+                distribution_shift_options=_timestep_shift(config.timestep_shift),
                 config=layout.DitSettings(
                     io_channels=dit.latent_channels,
                     embed_dim=dit.width,
@@ -85,14 +88,27 @@ def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
                     num_heads=dit.heads,
                     cond_token_dim=dit.context_width,
                     global_cond_dim=dit.global_width,
-                    project_cond_tokens=False,
+                    project_cond_tokens=dit.project_context,
                     transformer_type="continuous_transformer",
+                    attn_kwargs=(
+                        UNSET
+                        if dit.qk_norm == "none"
+                        else layout.AttentionSettings(qk_norm=dit.qk_norm)
+                    ),
                 ),
             ),
             io_channels=dit.latent_channels,
         ),
         training=UNSET if config.training is None else _training(config.training, name=config.name),
     )
+
+
+def _timestep_shift(
+    config: TimestepShiftConfig | None,
+) -> layout.DistributionShift | UnsetType:
+    if config is None:
+        return UNSET
+    return layout.DistributionShift(**msgspec.structs.asdict(config))
 
 
 def _autoencoder_file(config: AutoencoderModelConfig) -> layout.AutoencoderFile:
@@ -166,6 +182,11 @@ def _training(config: DiffusionTrainingConfig, *, name: str) -> layout.Diffusion
             f"{name}: $.training.ema: found decay {ema.decay:g} and power {ema.power:g}; "
             "allowed: null, or 0.9999 and 0.75 (stable-audio-tools knows no other)"
         )
+    if config.timesteps == "uniform":
+        raise ConfigError(
+            f'{name}: $.training.timesteps: found "uniform"; allowed: "sobol" (which '
+            'stable-audio-tools calls uniform) or "logit_normal"'
+        )
     return layout.DiffusionCondTraining(
         use_ema=ema is not None,
         log_loss_info=config.log_loss_by_timestep,
@@ -190,6 +211,7 @@ def _training(config: DiffusionTrainingConfig, *, name: str) -> layout.Diffusion
             )
         ),
         cfg_dropout_prob=UNSET if config.guidance_dropout == 0.1 else config.guidance_dropout,
+        timestep_sampler="logit_normal" if config.timesteps == "logit_normal" else UNSET,
         demo=UNSET if config.demo is None else _demo(config.demo),
     )
 
