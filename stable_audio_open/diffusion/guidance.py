@@ -79,7 +79,10 @@ class GuidedVelocity:
     rescale: float = 0.0
     """See `guide`; needs two channels or more."""
     interval: tuple[float, float] = (0.0, math.inf)
-    """Lowest and highest sigma that is guided, both included."""
+    """Lowest and highest noise level that is guided, both included: of v-models in sigma, of flows
+    in t."""
+    time: Callable[[float], float] = time_from_sigma
+    """From a level of the interval to the model's time."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -90,7 +93,7 @@ class GuidedVelocity:
     ) -> Float[Tensor, "batch channels time"]:
         """The guided v at time t, mixed in x's precision."""
         low, high = self.interval
-        if self.scale == 1 or not time_from_sigma(low) <= t <= time_from_sigma(high):
+        if self.scale == 1 or not self.time(low) <= t <= self.time(high):
             return self.conditional(x, t)
         conditional, null = self.pair(x, t)
         return guide(

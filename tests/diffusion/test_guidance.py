@@ -120,3 +120,17 @@ def test_wrapper_refuses_what_makes_no_sense(keywords, message: str) -> None:
     model = Model()
     with pytest.raises(ValueError, match=re.escape(message)):
         GuidedVelocity(pair=model.pair, conditional=model.conditional, **keywords)
+
+
+@pytest.mark.parametrize(("t", "guided"), [(1.0, False), (0.8, True), (0.5, True), (0.2, False)])
+def test_the_interval_of_a_flow_is_in_t(t: float, guided: bool) -> None:
+    model = Model()
+    velocity = GuidedVelocity(
+        pair=model.pair,
+        conditional=model.conditional,
+        scale=3.0,
+        interval=(0.5, 0.8),
+        time=lambda level: level,
+    )
+    velocity(torch.zeros(2, 8, 5, dtype=torch.float64), t)
+    assert model.calls == ["pair" if guided else "conditional"]

@@ -7,6 +7,8 @@ from stable_audio_open.diffusion.samplers.dpmpp import dpmpp_2m
 from stable_audio_open.diffusion.samplers.euler import euler, heun
 from stable_audio_open.diffusion.samplers.k_diffusion import PREFIX, k_diffusion_sampler
 from stable_audio_open.diffusion.samplers.noise import MAX_SEED, Noise, StepNoise, initial_noise
+from stable_audio_open.diffusion.samplers.ping_pong import ping_pong
+from stable_audio_open.diffusion.samplers.rk4 import rk4
 from stable_audio_open.diffusion.samplers.sampler import Callback, Sampler
 from stable_audio_open.diffusion.samplers.sde import dpmpp_2m_sde, dpmpp_3m_sde
 
@@ -27,7 +29,9 @@ _SAMPLERS: dict[str, Sampler] = {
     "dpmpp-3m-sde": dpmpp_3m_sde,
     "euler": euler,
     "heun": heun,
+    "rk4": rk4,
     "ddim": ddim,
+    "ping-pong": ping_pong,
 }
 
 

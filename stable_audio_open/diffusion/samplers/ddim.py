@@ -7,9 +7,10 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise, add_noise, required
-from stable_audio_open.diffusion.samplers.sampler import Callback, step_pairs
+from stable_audio_open.diffusion.samplers.sampler import Callback, from_pure_noise, step_pairs
 
 
+@from_pure_noise
 def ddim(
     denoiser: Denoiser,
     x: Float[Tensor, "batch channels time"],

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise
-from stable_audio_open.diffusion.samplers.sampler import Callback, step_pairs
+from stable_audio_open.diffusion.samplers.sampler import Callback, from_pure_noise, step_pairs
 
 
+@from_pure_noise
 def dpmpp_2m(
     denoiser: Denoiser,
     x: Float[Tensor, "batch channels time"],

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise
-from stable_audio_open.diffusion.samplers.sampler import Callback, step_pairs
+from stable_audio_open.diffusion.samplers.sampler import Callback, from_pure_noise, step_pairs
 
 
+@from_pure_noise
 def euler(
     denoiser: Denoiser,
     x: Float[Tensor, "batch channels time"],
@@ -28,6 +29,7 @@ def euler(
     return x
 
 
+@from_pure_noise
 def heun(
     denoiser: Denoiser,
     x: Float[Tensor, "batch channels time"],

@@ -12,7 +12,12 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise, required
-from stable_audio_open.diffusion.samplers.sampler import Callback, Sampler, step_pairs
+from stable_audio_open.diffusion.samplers.sampler import (
+    Callback,
+    Sampler,
+    from_pure_noise,
+    step_pairs,
+)
 
 PREFIX = "k-diffusion:"
 
@@ -62,6 +67,7 @@ def k_diffusion_sampler(name: str) -> Sampler:
     function = functions[name]
     parameters = inspect.signature(function).parameters
 
+    @from_pure_noise
     def sample(
         denoiser: Denoiser,
         x: Float[Tensor, "batch channels time"],

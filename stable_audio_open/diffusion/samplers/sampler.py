@@ -1,8 +1,10 @@
 """What every sampler takes, and the walk down the noise levels that they share."""
 
+import functools
 import itertools
+import math
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -35,7 +37,7 @@ class Sampler(Protocol):
 
         Args:
             denoiser: (x, sigma) -> x0.
-            x: Latents at noise level sigmas[0].
+            x: Latents at noise level sigmas[0]; the noise alone where that is infinite.
             sigmas: Strictly descending noise levels that end in 0.
             noise: Noise for each step; samplers of the ODE ignore it.
             callback: Called as callback(step, steps, x0) after each evaluation at sigmas[step].
@@ -58,3 +60,42 @@ def step_pairs(sigmas: Sequence[float]) -> list[tuple[float, float]]:
             f"{f', {sigmas[-1]:g}' if len(sigmas) > 4 else ''}"
         )
     return levels
+
+
+Function = TypeVar("Function", bound=Callable[..., Tensor])
+
+
+def from_pure_noise(sampler: Function) -> Function:
+    """Let a sampler start at an infinite sigma, where x is the noise itself.
+
+    Of every solver in sigma or log sigma, the limit of the first step is Euler's:
+    x0 + sigmas[1] * x, after which nothing is known of x0's slope. Fresh noise in its place would
+    be distributed alike, since x0 there does not depend on x.
+    """
+
+    @functools.wraps(sampler)
+    def sample(
+        denoiser: Denoiser,
+        x: Tensor,
+        sigmas: Sequence[float],
+        *,
+        callback: Callback | None = None,
+        **keywords: Any,
+    ) -> Tensor:
+        if len(sigmas) < 2 or sigmas[0] != math.inf:
+            return sampler(denoiser, x, sigmas, callback=callback, **keywords)
+        steps = len(step_pairs(sigmas))
+        x0 = denoiser(x, math.inf)
+        if callback is not None:
+            callback(0, steps, x0)
+        if steps == 1:
+            return x0
+
+        def report(step: int, _: int, denoised: Tensor) -> None:
+            if callback is not None:
+                callback(step + 1, steps, denoised)
+
+        x = x0 + sigmas[1] * x
+        return sampler(denoiser, x, sigmas[1:], callback=report, **keywords)
+
+    return cast(Function, sample)

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise, add_noise, required
-from stable_audio_open.diffusion.samplers.sampler import Callback, step_pairs
+from stable_audio_open.diffusion.samplers.sampler import Callback, from_pure_noise, step_pairs
 
 
+@from_pure_noise
 def dpmpp_2m_sde(
     denoiser: Denoiser,
     x: Float[Tensor, "batch channels time"],
@@ -66,6 +67,7 @@ def dpmpp_2m_sde(
     return x
 
 
+@from_pure_noise
 def dpmpp_3m_sde(
     denoiser: Denoiser,
     x: Float[Tensor, "batch channels time"],
