@@ -1,12 +1,19 @@
 """Small models with random weights, made once per run."""
 
+import getpass
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported: several processes of several threads get in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+if capability := os.environ.get("ATEN_CPU_CAPABILITY"):
+    # PyTorch's compiler takes a graph that it keeps for another width of vectors as its own, and
+    # its kernels then write beyond their buffers.
+    cache = Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}_{capability}")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
 
 import jaxtyping
 import pytest
