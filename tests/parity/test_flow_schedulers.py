@@ -1,6 +1,5 @@
 """Flows against diffusers' schedulers of flow matching."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -52,8 +52,8 @@ class GenerationEvaluation:
         fixed: Recordings, whose captions are the prompts.
         metrics: Some of `frechet`, `kl` and `clap`.
         load: Loads the networks of these metrics, in the process that measures.
-        steps: Sampling steps.
-        guidance_scale: Scale of classifier-free guidance.
+        steps: Sampling steps; the model's default when None.
+        guidance_scale: Scale of classifier-free guidance; the model's default when None.
         seed: Seed of the first recording, from which the others count up.
         keep_sounds: Leave the generations where they are made.
     """
@@ -64,8 +64,8 @@ class GenerationEvaluation:
         *,
         metrics: Sequence[str],
         load: Callable[[], Listeners],
-        steps: int,
-        guidance_scale: float,
+        steps: int | None,
+        guidance_scale: float | None,
         seed: int,
         keep_sounds: bool = False,
     ) -> None:
