@@ -10,6 +10,7 @@ from typing import NamedTuple, TypedDict
 
 import torch
 
+from stable_audio_open.conditions import SECONDS
 from stable_audio_open.diffusion.guidance import check_guidance
 from stable_audio_open.diffusion.objective import Objective, process
 from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
@@ -24,8 +25,6 @@ BETWEEN_LEVELS = {"polyexponential": polyexponential, "karras": karras}
 FROM_NOISE = ("log-snr", "linear")
 """Schedules that begin with pure noise, where no first level is given."""
 SCHEDULES = (*BETWEEN_LEVELS, *FROM_NOISE)
-SECONDS = ("seconds_start", "seconds_total")
-"""Numbers that follow from the arguments of a generation."""
 
 
 class Item(NamedTuple):

@@ -11,6 +11,7 @@ import torch
 
 from stable_audio_open.audio_models.registry import EMBEDDERS, JOINT_EMBEDDERS, TAGGERS, Role
 from stable_audio_open.builders.run import AutoencoderRun, DiffusionRun, TrainingRun
+from stable_audio_open.conditions import SECONDS
 from stable_audio_open.config.data import FolderConfig, ShardsConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.evaluation import (
@@ -23,6 +24,7 @@ from stable_audio_open.config.model import (
     ModelConfig,
 )
 from stable_audio_open.config.trainer import TrainerConfig
+from stable_audio_open.data.manifest import check_numbers, numbers_of
 from stable_audio_open.evaluation.fixed_set import (
     FixedRecording,
     FixedSet,
@@ -258,7 +260,16 @@ def _fixed_set(
 ) -> list[FixedRecording]:
     folder = Path(wanted.path)
     listed = run.manifests.read(folder, wanted.manifest)[: wanted.count]
-    recordings = [FixedRecording(path=folder / one.file, caption=one.caption) for one in listed]
+    numbers: list[str] = []
+    if isinstance(run.config, DiffusionModelConfig):
+        numbers = [name for name in run.config.conditioning.numbers if name not in SECONDS]
+        check_numbers(listed, numbers)
+    recordings = [
+        FixedRecording(
+            path=folder / one.file, caption=one.caption, numbers=numbers_of(one, numbers)
+        )
+        for one in listed
+    ]
     check_fixed_set(recordings, source=str(folder / wanted.manifest))
     return recordings
 

@@ -14,7 +14,7 @@ from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.text import not_utf8, text_lines
 from stable_audio_open.files.unicode_names import as_on_disk
-from stable_audio_open.manifest import ManifestLine
+from stable_audio_open.manifest import ManifestLine, decode_line
 
 
 class Sourced(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ def _sources(manifest: Path) -> Iterator[str]:
 def _record(text: bytes, audio: Path, sources: Counter[str]) -> CatalogueRecord:
     if fault := not_utf8(text):
         raise ValueError(fault)
-    line = msgspec.json.decode(text, type=ManifestLine)
+    line = decode_line(text, ManifestLine)
     if not is_inside(line.file):
         raise ValueError(f"file is {line.file!r}; give a path inside {audio}")
     line = replace(line, file=as_on_disk(audio, line.file))
@@ -76,7 +76,7 @@ def _record(text: bytes, audio: Path, sources: Counter[str]) -> CatalogueRecord:
     else:
         name = line.source
     said = msgspec.structs.asdict(line)
-    for field in ("source", "description"):
+    for field in ("source", "description", "other"):  # the last stays in the row as it was read
         del said[field]
     return CatalogueRecord(
         id=name,

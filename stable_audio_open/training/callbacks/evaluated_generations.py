@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,7 @@ class _Generation(NamedTuple):
     prompt: str
     seconds: float
     seed: int
+    numbers: Mapping[str, float]
 
 
 class GenerationEvaluation:
@@ -105,6 +106,7 @@ class GenerationEvaluation:
                 prompt=recording.caption,
                 seconds=audio_info(self.fixed.file(recording)).duration,
                 seed=(self.seed + place) % (MAX_SEED + 1),
+                numbers=recording.numbers,
             )
             for place, recording in enumerate(self.fixed.recordings)
         ]
@@ -118,6 +120,7 @@ class GenerationEvaluation:
                 model,
                 one.prompt,
                 duration=min(one.seconds, model.window_seconds),
+                conditions=one.numbers,
                 steps=self.steps,
                 guidance_scale=self.guidance_scale,
                 seed=one.seed,
