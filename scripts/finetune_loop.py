@@ -21,7 +21,6 @@ from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.diffusion.objective import TimestepSampler, drop_conditions, noise_latents
 from stable_audio_open.training.ema import EmaSchedule, averaged_copy, update_average
 
-CONDITIONS = ("prompt", "seconds_start", "seconds_total")
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--model", default="tiny", help="any source that load takes")
 parser.add_argument("--data", type=Path, required=True, help="folder with manifest.jsonl")
@@ -49,8 +48,10 @@ dataset = LatentDataset(
     window=model.window_samples // model.autoencoder.downsampling,
     downsampling=model.autoencoder.downsampling,
     sample_rate=model.sample_rate,
+    numbers=tuple(model.conditioner.numbers),
     seed=options.seed,
 )
+conditions = ("prompt", *model.conditioner.numbers)
 optimizer = torch.optim.AdamW(model.transformer.parameters(), lr=options.lr, weight_decay=1e-3)
 timesteps = TimestepSampler(seed=options.seed)
 
@@ -64,11 +65,11 @@ def batches() -> Iterator[dict[str, Any]]:
 
 for step, batch in enumerate(islice(batches(), options.steps), start=1):
     latents = (batch["latents"] + batch["std"] * torch.randn_like(batch["std"])).to(device)
-    values = [{name: batch[name][i] for name in CONDITIONS} for i in range(len(latents))]
+    values = [{name: batch[name][i] for name in conditions} for i in range(len(latents))]
     conditioning = model.conditioner(model.conditioner.prepare(values))
     conditioning = drop_conditions(conditioning, torch.rand(len(latents), device=device) < 0.1)
     t = timesteps.draw(len(latents)).to(device)
-    noised = noise_latents(latents, torch.randn_like(latents), t)
+    noised = noise_latents(latents, torch.randn_like(latents), t, model.objective)
     loss = mse_loss(model.transformer(noised.x, t, conditioning), noised.velocity)
     optimizer.zero_grad()
     loss.backward()

@@ -5,6 +5,9 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+SECONDS = ("seconds_start", "seconds_total")
+"""Numbers that follow from a sound's place in time; others are given by name."""
+
 
 class Condition(NamedTuple):
     """Tokens of one conditioner and which of them are real."""

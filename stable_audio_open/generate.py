@@ -1,12 +1,13 @@
 """The story: prompt -> conditioning -> noise -> sampler -> latents -> waveform (section 2.3)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio, as_audio
+from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import check_request, check_start, resolve_sampling
@@ -22,6 +23,7 @@ def generate(
     duration: float | None = None,
     seconds_start: float = 0.0,
     window: float | None = None,
+    conditions: Mapping[str, float | Sequence[float]] | None = None,
     negative_prompt: str | Sequence[str] | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
@@ -41,25 +43,31 @@ def generate(
 ) -> Audio:
     """Generate audio from text.
 
-    What is None is the model's default, for a v-model the paper's: DPM-Solver++ for 100 steps with
-    guidance scale 7 (section 4.2).
+    What is None is the model's default: for a v-model the paper's, DPM-Solver++ for 100 steps with
+    guidance scale 7 (section 4.2); for a rectified flow, Euler's method for 50 steps with 4; for
+    one that was trained for few steps (`rf_denoiser`), ping-pong for 8 steps without guidance.
 
     Args:
         model: The trained system, in evaluation mode.
         prompt: A text, or one per item of a batch.
         duration: Seconds of sound, above 0 and at most the window; the whole window when None.
-        seconds_start: Where in an imagined longer recording the window starts, in seconds.
+        seconds_start: Where in an imagined longer recording the window starts, in seconds; of
+            models that are conditioned on it alone.
         window: Seconds to work on, at most the model's window, which is the default. The rest of
             the window after `duration` is silence, so a shorter one is faster; the model was
             trained on whole windows.
+        conditions: The other numbers that the model is conditioned on, such as `{"bpm": 120}`:
+            one for all items, or one per item.
         negative_prompt: What guidance leads away from; nothing in particular when None.
         steps: Sampling steps, at least 1.
         guidance_scale: Classifier-free guidance; 1 switches it off.
         guidance_rescale: 0..1, how far guidance keeps the conditional velocity's spread.
-        guidance_interval: Lowest and highest sigma at which guidance applies.
+        guidance_interval: Lowest and highest noise level at which guidance applies: in sigma, and
+            for flows in t, which is 0..1.
         sampler: See `sampler_names()`; `k-diffusion:NAME` with that extra.
-        schedule: `polyexponential` (rho 1) or `karras` (rho 7).
-        sigma_min: Last noise level before 0.
+        schedule: `polyexponential` (rho 1) or `karras` (rho 7); `log-snr` or `linear` (in t), which
+            begin with pure noise and are the flows'.
+        sigma_min: Last noise level before 0; of `log-snr`, the one in whose place 0 comes.
         sigma_max: First noise level.
         seed: Seed of the first item, from which the others count up; or one per item; random when
             None.
@@ -88,6 +96,7 @@ def generate(
         duration=duration,
         seconds_start=seconds_start,
         window=window,
+        conditions=conditions,
         negative_prompt=negative_prompt,
         seed=seed,
     )
@@ -103,6 +112,7 @@ def generate(
             "sigma_min": sigma_min,
             "sigma_max": sigma_max,
         },
+        frames=request.frames,
     )
     check_start(init_strength, init_noise_level)
     shape, seeds = (model.autoencoder.latent_channels, request.frames), request.seeds
@@ -119,7 +129,7 @@ def generate(
             return decode_audio(model, clean, samples=samples, seeds=seeds)
         sampling = sampling.varying(init_strength, init_noise_level)
 
-    x = clean + initial_noise(shape, seeds).to(model.device) * sampling.sigmas[0]
+    x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
     denoiser = prompted_denoiser(model, request.items, sampling, frames=request.frames)
     latents = run_sampler(
         model, denoiser, x, sampling, seeds=seeds, progress=progress, callback=callback

@@ -6,6 +6,8 @@ from torch import nn
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.conditioning.conditioner import Conditioner
 from stable_audio_open.diffusion.dit import DiffusionTransformer
+from stable_audio_open.diffusion.objective import Objective
+from stable_audio_open.diffusion.timestep_shift import TimestepShift
 
 
 class LatentDiffusion(nn.Module):
@@ -16,6 +18,8 @@ class LatentDiffusion(nn.Module):
         conditioner: Prompts and seconds to conditioning.
         transformer: Latents and conditioning to velocity.
         window_samples: Longest generation, in samples.
+        objective: What the transformer predicts.
+        timestep_shift: Shift of a flow's times, or None.
     """
 
     def __init__(
@@ -25,12 +29,16 @@ class LatentDiffusion(nn.Module):
         conditioner: Conditioner,
         transformer: DiffusionTransformer,
         window_samples: int,
+        objective: Objective = "v",
+        timestep_shift: TimestepShift | None = None,
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
         self.conditioner = conditioner
         self.transformer = transformer
         self.window_samples = window_samples
+        self.objective: Objective = objective
+        self.timestep_shift = timestep_shift
 
     @property
     def device(self) -> torch.device:
@@ -54,4 +62,4 @@ class LatentDiffusion(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the window."""
-        return f"window_samples={self.window_samples}"
+        return f"window_samples={self.window_samples}, objective={self.objective!r}"

@@ -1,6 +1,11 @@
 """A line of a manifest and the index of shards: what curation writes and training reads."""
 
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
 import msgspec
+from msgspec import UNSET, UnsetType
 
 INDEX = "index.json"
 """Name of the index of a set of shards."""
@@ -37,14 +42,59 @@ class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """URL of the licence."""
     page_url: str | None = None
     """Page that shows author and licence."""
+    other: dict[str, Any] | UnsetType = UNSET
+    """Fields of other names, such as a number that a model is conditioned on; UNSET where there
+    are none."""
 
     def known(self) -> dict[str, object]:
         """Return the fields as they are written: without those that say nothing."""
-        return {
-            name: value
-            for name, value in msgspec.structs.asdict(self).items()
-            if value is not None and value != ()
-        }
+        said = msgspec.structs.asdict(self)
+        other = said.pop("other")
+        known = {name: value for name, value in said.items() if value is not None and value != ()}
+        return known if other is UNSET else known | other
+
+    def value(self, name: str) -> Any:
+        """Return a field of any name, None where the line has none."""
+        if name != "other" and name in self.__struct_fields__:
+            return getattr(self, name)
+        return None if isinstance(self.other, UnsetType) else self.other.get(name)
+
+
+Line = TypeVar("Line", bound=ManifestLine)
+
+
+def decode_line(text: bytes, kind: type[Line]) -> Line:
+    """Read a line; fields of other names are kept.
+
+    Raises:
+        msgspec.DecodeError: It is no JSON object, or a field is missing or of another type.
+        UnicodeDecodeError: It is not UTF-8.
+        RecursionError: It is nested too deeply.
+    """
+    value = msgspec.json.decode(text)
+    if isinstance(value, dict):
+        names = _names(kind)
+        if other := {name: part for name, part in value.items() if name not in names}:
+            value = {name: part for name, part in value.items() if name in names} | {"other": other}
+    return msgspec.convert(value, kind)
+
+
+def other_fields(lines: Iterable[ManifestLine]) -> list[str]:
+    """Return the names of fields that are not ours, each with ours that is most like it."""
+    found: dict[str, None] = {}
+    for line in lines:
+        if not isinstance(line.other, UnsetType):
+            found |= dict.fromkeys(line.other)
+    return [f'"{name}"{_nearest(name)}' for name in found]
+
+
+def _names(kind: type[ManifestLine]) -> Collection[str]:
+    return [name for name in kind.__struct_fields__ if name != "other"]
+
+
+def _nearest(name: str) -> str:
+    near = get_close_matches(name.lower(), _names(ManifestLine), n=1, cutoff=0.75)
+    return f' (did you mean "{near[0]}"?)' if near else ""
 
 
 class SetShard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

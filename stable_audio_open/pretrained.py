@@ -11,6 +11,7 @@ from stable_audio_open import generate as story
 from stable_audio_open.builders.model import (
     TextEncoder,
     build_conditioner,
+    build_timestep_shift,
     build_transformer,
     text_config,
 )
@@ -65,6 +66,8 @@ class StableAudio(LatentDiffusion):
             conditioner=conditioner,
             transformer=transformer,
             window_samples=config.window_samples,
+            objective=config.objective,
+            timestep_shift=build_timestep_shift(config.timestep_shift),
         )
         self.config = config
 

@@ -1,33 +1,30 @@
 """What is asked of a generation, checked before any work is done."""
 
+import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from types import MappingProxyType
 from typing import NamedTuple, TypedDict
 
 import torch
 
+from stable_audio_open.conditions import SECONDS
 from stable_audio_open.diffusion.guidance import check_guidance
+from stable_audio_open.diffusion.objective import Objective, process
 from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
-from stable_audio_open.diffusion.schedule import karras, polyexponential, time_from_sigma
+from stable_audio_open.diffusion.schedule import karras, linear, log_snr, polyexponential
+from stable_audio_open.diffusion.timestep_shift import TimestepShift
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.settings import (
-    GUIDANCE_SCALE,
-    SAMPLER,
-    SCHEDULE,
-    SIGMA_MAX,
-    SIGMA_MIN,
-    STEPS,
-    check_steps,
-)
+from stable_audio_open.settings import FLOW_LEVELS, SAMPLING, check_steps
 
 MAX_PROMPT_CHARACTERS = 2000
 
-SCHEDULES: dict[str, Callable[[int, float, float], list[float]]] = {
-    "polyexponential": polyexponential,
-    "karras": karras,
-}
+BETWEEN_LEVELS = {"polyexponential": polyexponential, "karras": karras}
+FROM_NOISE = ("log-snr", "linear")
+"""Schedules that begin with pure noise, where no first level is given."""
+SCHEDULES = (*BETWEEN_LEVELS, *FROM_NOISE)
 
 
 class Item(NamedTuple):
@@ -41,6 +38,17 @@ class Item(NamedTuple):
     seconds_total: float
     samples: int
     """Samples of the sound that was asked for."""
+    conditions: Mapping[str, float] = MappingProxyType({})
+    """The other numbers that the model is conditioned on."""
+
+    def numbers(self, wanted: Iterable[str]) -> dict[str, float]:
+        """Return the numbers that a model is conditioned on, by name."""
+        known = {
+            **self.conditions,
+            "seconds_start": self.seconds_start,
+            "seconds_total": self.seconds_total,
+        }
+        return {name: known[name] for name in wanted if name in known}
 
 
 class Request(NamedTuple):
@@ -81,30 +89,50 @@ class Sampling:
     guidance_scale: float
     guidance_rescale: float
     guidance_interval: tuple[float, float]
-    """Lowest and highest sigma at which guidance applies."""
+    """Lowest and highest noise level at which guidance applies: sigma, or t of flows."""
     sampler: str
     schedule: str
     sigma_min: float
-    """Last noise level before 0."""
+    """Last noise level before 0; of `log-snr` the one in whose place 0 comes."""
     sigma_max: float
-    """First noise level."""
+    """First noise level; infinite is pure noise."""
+    objective: Objective = "v"
+    """The model's, which decides what its times are."""
+    timestep_shift: TimestepShift | None = None
+    """The model's, for linear grids."""
+    frames: int = 1
+    """Latent frames, by which times are shifted."""
 
     def __post_init__(self) -> None:
         """Check all of it."""
-        get_sampler(self.sampler)
+        check_options(sampler=self.sampler, schedule=self.schedule, steps=self.steps)
         check_guidance(self.guidance_scale, self.guidance_rescale, self.guidance_interval)
         assert self.sigmas
 
     @cached_property
     def sigmas(self) -> list[float]:
         """The noise levels: `steps + 1`, descending, the last of them 0."""
-        return noise_levels(self.schedule, self.steps, self.sigma_min, self.sigma_max)
+        if self.schedule == "log-snr":
+            return log_snr(self.steps, self.sigma_min, self.sigma_max)
+        if self.schedule == "linear":
+            if self.timestep_shift is None:
+                return linear(self.steps, self.sigma_max)
+            return linear(
+                self.steps,
+                self.sigma_max,
+                shift=partial(self.timestep_shift.time, frames=self.frames),
+                unshift=partial(self.timestep_shift.inverse, frames=self.frames),
+            )
+        return BETWEEN_LEVELS[self.schedule](self.steps, self.sigma_min, self.sigma_max)
 
     def starting_at(self, sigma: float) -> "Sampling":
         """Return the same number of steps on a grid that starts at another noise level.
 
-        The last level before 0 is at most a tenth of the first.
+        The last level before 0 is at most a tenth of the first, but for grids that begin with pure
+        noise, which end as published.
         """
+        if self.schedule in FROM_NOISE:
+            return replace(self, sigma_max=sigma)
         return replace(self, sigma_max=sigma, sigma_min=min(self.sigma_min, sigma / 10))
 
     def varying(self, strength: float, level: float | None = None) -> "Sampling":
@@ -118,30 +146,55 @@ class Sampling:
             return self.starting_at(level)
         if strength == 1:
             return self
-        return self.starting_at(math.tan(math.pi / 2 * strength * time_from_sigma(self.sigma_max)))
+        own = process(self.objective)
+        return self.starting_at(own.sigma(strength * own.time(self.sigma_max)))
 
 
-def resolve_sampling(model: LatentDiffusion, options: SamplingOptions) -> Sampling:
+def resolve_sampling(
+    model: LatentDiffusion, options: SamplingOptions, *, frames: int | None = None
+) -> Sampling:
     """Fill in what the options leave open with the model's defaults.
+
+    Args:
+        model: The system.
+        options: What is asked for.
+        frames: Latent frames of each sound, by which a flow's linear grid is shifted; the model's
+            window when None.
 
     Raises:
         ValueError: When one is unknown or out of its range.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    return Sampling(**{**default_sampling(model), **given})  # type: ignore[arg-type]
+    settings = {**default_sampling(model, schedule=options.get("schedule")), **given}
+    return Sampling(
+        **settings,  # type: ignore[arg-type]
+        objective=model.objective,
+        timestep_shift=model.timestep_shift,
+        frames=model.window_frames if frames is None else frames,
+    )
 
 
-def default_sampling(model: LatentDiffusion) -> SamplingOptions:  # noqa: ARG001, of one kind so far
-    """Return how a model is sampled unless something else is asked for (section 4.2)."""
+def default_sampling(model: LatentDiffusion, *, schedule: str | None = None) -> SamplingOptions:
+    """Return how a model is sampled unless something else is asked for (section 4.2).
+
+    Args:
+        model: The system.
+        schedule: The schedule that is asked for, on which the levels depend.
+    """
+    own = SAMPLING[model.objective]
+    schedule = own.schedule if schedule is None else schedule
+    levels = own.sigma_min, own.sigma_max
+    if schedule in FROM_NOISE:
+        levels = FLOW_LEVELS[0], math.inf
     return SamplingOptions(
-        steps=STEPS,
-        guidance_scale=GUIDANCE_SCALE,
+        steps=own.steps,
+        guidance_scale=own.guidance_scale,
         guidance_rescale=0.0,
         guidance_interval=(0.0, math.inf),
-        sampler=SAMPLER,
-        schedule=SCHEDULE,
-        sigma_min=SIGMA_MIN,
-        sigma_max=SIGMA_MAX,
+        sampler=own.sampler,
+        schedule=schedule,
+        sigma_min=levels[0],
+        sigma_max=levels[1],
     )
 
 
@@ -152,6 +205,7 @@ def check_request(
     duration: float | None,
     seconds_start: float,
     window: float | None,
+    conditions: Mapping[str, float | Sequence[float]] | None = None,
     negative_prompt: str | Sequence[str] | None,
     seed: int | Sequence[int] | None,
 ) -> Request:
@@ -181,6 +235,11 @@ def check_request(
         )
     if not 0 <= seconds_start < math.inf:
         raise ValueError(f"seconds_start must be at least 0, got {seconds_start}")
+    if seconds_start and "seconds_start" not in model.conditioner.numbers:
+        raise ValueError(
+            f"seconds_start is {seconds_start}, but the model is not conditioned on it; leave it "
+            "out"
+        )
     prompts = check_texts(prompt, "prompt")
     negatives: Sequence[str | None] = [None] * len(prompts)
     if negative_prompt is not None:
@@ -200,11 +259,13 @@ def check_request(
             seconds_start=seconds_start,
             seconds_total=seconds_start + duration,
             samples=samples,
+            conditions=numbers,
         )
-        for text, negative, one in zip(
+        for text, negative, one, numbers in zip(
             prompts,
             negatives,
             check_seeds(seed, len(prompts)),
+            check_conditions(model, conditions, items=len(prompts)),
             strict=True,
         )
     ]
@@ -249,12 +310,65 @@ def check_seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
     return list(seed)
 
 
-def noise_levels(schedule: str, steps: int, sigma_min: float, sigma_max: float) -> list[float]:
-    """Return `steps + 1` descending noise levels, the last of them 0."""
-    if schedule not in SCHEDULES:
+def check_conditions(
+    model: LatentDiffusion,
+    conditions: Mapping[str, float | Sequence[float]] | None,
+    *,
+    items: int,
+) -> list[dict[str, float]]:
+    """Return the numbers of each item that do not follow from its place in time.
+
+    Raises:
+        ValueError: When the model has no such number, one is missing, or there are not as many of
+            one as items. (Numbers that are out of the model's range are brought into it there.)
+    """
+    wanted = [name for name in model.conditioner.numbers if name not in SECONDS]
+    given = dict(conditions or {})
+    for name in given:
+        if name in SECONDS:
+            raise ValueError(
+                f"conditions give {name}, which follows from duration and seconds_start; leave it "
+                "out there"
+            )
+        if name not in wanted:
+            near = difflib.get_close_matches(name, wanted, n=1)
+            raise ValueError(
+                f'conditions give "{name}", on which the model is not conditioned; it takes '
+                f"{', '.join(wanted) or 'none'}" + (f'; did you mean "{near[0]}"?' if near else "")
+            )
+    if missing := [name for name in wanted if name not in given]:
+        example = ", ".join(f'"{name}": ...' for name in missing)
+        raise ValueError(
+            f"the model is conditioned on {', '.join(missing)}; give conditions={{{example}}}"
+        )
+    rows: list[dict[str, float]] = [{} for _ in range(items)]
+    for name in wanted:
+        value = given[name]
+        values = [value] * items if isinstance(value, int | float) else list(value)
+        if len(values) != items:
+            raise ValueError(
+                f"conditions give {len(values)} numbers for {name} and there are {items} items; "
+                "give one number or one per item"
+            )
+        for row, number in zip(rows, values, strict=True):
+            if not math.isfinite(number):
+                raise ValueError(f"the condition {name} must be a finite number, got {number}")
+            row[name] = float(number)
+    return rows
+
+
+def check_options(*, sampler: str | None, schedule: str | None, steps: int | None) -> None:
+    """Check what can be known to be wrong before there is a model; None is the model's default.
+
+    Raises:
+        ValueError: When there is no such sampler or schedule, or the steps are out of their range.
+    """
+    if sampler is not None:
+        get_sampler(sampler)
+    if schedule is not None and schedule not in SCHEDULES:
         raise ValueError(f"unknown schedule {schedule!r}; choose from {list(SCHEDULES)}")
-    check_steps(steps)
-    return SCHEDULES[schedule](steps, sigma_min, sigma_max)
+    if steps is not None:
+        check_steps(steps)
 
 
 def check_start(strength: float, level: float | None) -> None:

@@ -10,10 +10,10 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.conditioned import ConditionedTransformer
-from stable_audio_open.diffusion.denoiser import Denoiser, VDenoiser
+from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.guidance import GuidedVelocity
+from stable_audio_open.diffusion.objective import process
 from stable_audio_open.diffusion.samplers import StepNoise, get_sampler
-from stable_audio_open.diffusion.schedule import time_from_sigma
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.progress import step_progress
 from stable_audio_open.request import Item, Sampling
@@ -56,6 +56,7 @@ def prompted_denoiser(
     Returns:
         (x, sigma) -> x0, for x of shape `[items, latent_channels, frames]`.
     """
+    own = process(model.objective)
     negative = None
     if any(item.negative is not None for item in items):
         negative = _condition(model, items, [item.negative or "" for item in items]).cross
@@ -63,16 +64,17 @@ def prompted_denoiser(
         model.transformer,
         _condition(model, items, [item.prompt for item in items]),
         negative=negative,
-        times=map(time_from_sigma, sampling.sigmas),
+        times=map(own.time, sampling.sigmas),
         frames=frames,
     )
-    return VDenoiser(
+    return own.denoiser(
         GuidedVelocity(
             pair=transformer.pair,
             conditional=transformer.conditional,
             scale=sampling.guidance_scale,
             rescale=sampling.guidance_rescale,
             interval=sampling.guidance_interval,
+            time=own.interval,
         )
     )
 
@@ -125,11 +127,7 @@ def _condition(model: LatentDiffusion, items: Sequence[Item], texts: Sequence[st
     conditioning: Conditioning = conditioner(
         conditioner.prepare(
             [
-                {
-                    "prompt": text,
-                    "seconds_start": item.seconds_start,
-                    "seconds_total": item.seconds_total,
-                }
+                {"prompt": text, **item.numbers(conditioner.numbers)}
                 for item, text in zip(items, texts, strict=True)
             ]
         )

@@ -1,6 +1,7 @@
 """Settings and defaults that configurations, Python and the command line share."""
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -16,6 +17,30 @@ SCHEDULE = "polyexponential"
 """Spacing of the noise levels."""
 SIGMA_MIN, SIGMA_MAX = 0.3, 500.0
 """Last noise level before 0, and the first."""
+
+
+class SamplingDefaults(NamedTuple):
+    """How a model is sampled unless something else is asked for."""
+
+    steps: int
+    guidance_scale: float
+    sampler: str
+    schedule: str
+    sigma_min: float
+    """Last noise level before 0, of schedules between two levels."""
+    sigma_max: float
+    """First noise level of these."""
+
+
+FLOW_LEVELS = math.exp(-2), math.exp(6)
+"""log SNR from 2 to -6, between which the published flows are sampled."""
+SAMPLING = {
+    "v": SamplingDefaults(STEPS, GUIDANCE_SCALE, SAMPLER, SCHEDULE, SIGMA_MIN, SIGMA_MAX),
+    "rectified_flow": SamplingDefaults(50, 4.0, "euler", "log-snr", *FLOW_LEVELS),
+    "rf_denoiser": SamplingDefaults(8, 1.0, "ping-pong", "log-snr", *FLOW_LEVELS),
+}
+"""By objective: the paper's, and those of the published flows before and after their training for
+few steps."""
 
 RANDOM_RECORDINGS = 100
 """Recordings of the whole set that give prompts in the memorisation study (11,000 in 5.3)."""

@@ -18,6 +18,7 @@ if capability := os.environ.get("ATEN_CPU_CAPABILITY"):
 import jaxtyping
 import pytest
 import torch
+from msgspec.structs import replace
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
@@ -208,6 +209,54 @@ def random_model(
     randomise(model.transformer)
     randomise(model.conditioner.numbers)
     return model.float().eval()
+
+
+def small_flow_config() -> DiffusionModelConfig:
+    """Like the published small model: few steps, and other numbers than seconds."""
+    base = small_model(name="flow", head_width=16)
+    return replace(
+        base,
+        objective="rf_denoiser",
+        conditioning=conditioning_config.ConditioningConfig(
+            width=16,
+            conditioners=(
+                conditioning_config.T5Config(id="prompt", model="text_encoder", max_length=8),
+                conditioning_config.NumberConfig(id="seconds_total", min=0, max=256),
+                conditioning_config.NumberConfig(id="bpm", min=40, max=240),
+            ),
+            cross_attention=("prompt", "seconds_total", "bpm"),
+            global_=("seconds_total",),
+        ),
+        transformer=TransformerConfig(
+            latent_channels=8,
+            width=32,
+            depth=2,
+            heads=2,
+            context_width=16,
+            global_width=16,
+            qk_norm="ln",
+            project_context=True,
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def random_flow(tiny_text_encoder: TextEncoder, randomise: Callable[..., None]) -> LatentDiffusion:
+    """A whole flow of 500 latents, in float32; no parameter of the transformer is neutral."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = build_model(small_flow_config(), text_encoder=tiny_text_encoder)
+    randomise(model.transformer)
+    randomise(model.conditioner.numbers)
+    return model.float().eval()
+
+
+@pytest.fixture(scope="session")
+def flow_folder(tmp_path_factory: pytest.TempPathFactory, random_flow: LatentDiffusion) -> Path:
+    """The same flow in the native layout."""
+    folder = tmp_path_factory.mktemp("models") / "flow"
+    save_native(random_flow, small_flow_config(), folder)
+    return folder
 
 
 PANNS_CLASSES = ("Speech", *MUSIC_CLASSES)

@@ -36,6 +36,7 @@ def blocks(section: str) -> list[list[str]]:
 
 # The bundled model from its recordings to a sound; a loop of one's own; an adapter.
 [TRAIN] = [block for block in blocks("Train") if "prepare_sonic_pi" in block[0]]
+[FLOW] = [block for block in blocks("Train") if "tiny/flow.json" in block[0]]
 [LOOP] = [block for block in blocks("Fine-tune") if "finetune_loop" in block[0]]
 [ADAPTER] = [block for block in blocks("Fine-tune") if "workshop" in block[0]]
 
@@ -82,7 +83,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)} | BUGFIX_RELEASE
-    for command in [*TRAIN, *LOOP, *ADAPTER]:
+    for command in [*TRAIN, *FLOW, *LOOP, *ADAPTER]:
         done = subprocess.run(
             ["bash", "-c", shorter(command, package)],
             cwd=folder,
@@ -96,7 +97,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
 
 
 def test_the_sounds_at_the_end_have_their_level_and_length(workplace: Path) -> None:
-    for name in ("kick.wav", "swash.wav"):
+    for name in ("kick.wav", "kick_flow.wav", "swash.wav"):
         samples, rate = soundfile.read(workplace / name)
         assert (rate, samples.shape) == (RATE, (2 * RATE, 2))
         level = 20 * math.log10(np.sqrt(np.square(samples).mean()))
@@ -106,8 +107,9 @@ def test_the_sounds_at_the_end_have_their_level_and_length(workplace: Path) -> N
 
 def test_every_run_took_its_steps(workplace: Path) -> None:
     runs = {path.name: path for path in (workplace / "runs").iterdir()}
-    assert set(runs) == {"tiny-autoencoder", "tiny", "tiny-autoencoder-decoder", "workshop"}
     steps = {"tiny-autoencoder": 4, "tiny": 4, "tiny-autoencoder-decoder": 2, "workshop": 2}
+    steps |= {"tiny-flow": 2}
+    assert set(runs) == set(steps)
     for name, folder in runs.items():
         newest = max(folder.glob("checkpoints/0*.ckpt"))
         assert newest.name == f"{steps[name]:08d}.ckpt"

@@ -89,13 +89,15 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
         (
             "kick",
             {"schedule": "cosine"},
-            "unknown schedule 'cosine'; choose from ['polyexponential', 'karras']",
+            "unknown schedule 'cosine'; choose from ['polyexponential', 'karras', 'log-snr', "
+            "'linear']",
         ),
         (
             "kick",
             {"sampler": "dpmpp2m"},
             'unknown sampler "dpmpp2m"; did you mean "dpmpp-2m"? Allowed: dpmpp-2m, dpmpp-2m-sde, '
-            "dpmpp-3m-sde, euler, heun, ddim, or k-diffusion:NAME with the k-diffusion extra",
+            "dpmpp-3m-sde, euler, heun, rk4, ddim, ping-pong, or k-diffusion:NAME with the "
+            "k-diffusion extra",
         ),
         (
             "kick",

@@ -100,6 +100,7 @@ def _windows(run: DiffusionRun, encoded: EncodedSet) -> LatentDataset:
         caption_share=data.caption_share,
         metadata=data.prompts,
         whole_seconds=data.whole_seconds,
+        numbers=config.conditioning.numbers,
         seed=run.training.seed,
     )
 

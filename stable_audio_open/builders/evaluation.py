@@ -10,15 +10,21 @@ import msgspec
 import torch
 
 from stable_audio_open.audio_models.registry import EMBEDDERS, JOINT_EMBEDDERS, TAGGERS, Role
-from stable_audio_open.builders.run import AutoencoderRun, TrainingRun
+from stable_audio_open.builders.run import AutoencoderRun, DiffusionRun, TrainingRun
+from stable_audio_open.conditions import SECONDS
 from stable_audio_open.config.data import FolderConfig, ShardsConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.evaluation import (
     GenerationEvaluationConfig,
     ReconstructionEvaluationConfig,
 )
-from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.model import (
+    AutoencoderModelConfig,
+    DiffusionModelConfig,
+    ModelConfig,
+)
 from stable_audio_open.config.trainer import TrainerConfig
+from stable_audio_open.data.manifest import check_numbers, numbers_of
 from stable_audio_open.evaluation.fixed_set import (
     FixedRecording,
     FixedSet,
@@ -26,6 +32,7 @@ from stable_audio_open.evaluation.fixed_set import (
     fixed_set_hash,
 )
 from stable_audio_open.manifest import INDEX
+from stable_audio_open.settings import SAMPLING
 from stable_audio_open.training.callbacks.early_stopping import EarlyStopping
 from stable_audio_open.training.callbacks.evaluated_generations import (
     GenerationEvaluation,
@@ -74,10 +81,13 @@ def measured(run: TrainingRun) -> dict[str, str]:
     if wanted is not None:
         how = msgspec.structs.replace(wanted, every=1, at_start=False)
         if isinstance(how, GenerationEvaluationConfig):
-            how = msgspec.structs.replace(how, listen_on_cpu=False, keep_sounds=False)
+            how = msgspec.structs.replace(
+                _spelt_out(how, run.config), listen_on_cpu=False, keep_sounds=False
+            )
         recordings = _fixed_set(run, wanted)
         digest = _hash(msgspec.json.encode(how), fixed_set_hash(recordings).encode())
-        found["evaluation"] = f"{_words(wanted, len(recordings))} ({digest})"
+        words = _words(wanted, len(recordings), run.config)
+        found["evaluation"] = f"{words} ({digest})"
     return found
 
 
@@ -86,8 +96,11 @@ def _how_validated(run: TrainingRun) -> bytes:
     if isinstance(run, AutoencoderRun):
         loss = msgspec.json.encode(run.training.loss)
         return loss if run.data.loudness is None else loss + str(run.data.loudness).encode()
-    # Of means it is what it was before there were draws.
-    return msgspec.json.encode(None if run.training.latents == "means" else run.training.latents)
+    # Of means, and of v, it is what it was before there was anything else.
+    latents = None if run.training.latents == "means" else run.training.latents
+    assert isinstance(run, DiffusionRun)
+    flow = b"" if run.config.objective == "v" else b"flow"
+    return msgspec.json.encode(latents) + flow
 
 
 def evaluations(
@@ -202,17 +215,35 @@ def going_by(trainer: TrainerConfig) -> dict[str, str]:
 
 
 def _words(
-    wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig, recordings: int
+    wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig,
+    recordings: int,
+    config: ModelConfig,
 ) -> str:
     """Say what is measured, as a reader of curves wants to know."""
     listing = Path(wanted.path) / wanted.manifest
     if isinstance(wanted, ReconstructionEvaluationConfig):
         return f"{recordings} recordings of {listing}, at most {wanted.seconds:g} s of each"
+    wanted = _spelt_out(wanted, config)
     named = {"frechet": wanted.frechet, "kl": wanted.kl, "clap": wanted.clap}
     listeners = ", ".join(f"{metric} by {name}" for metric, name in named.items() if name)
     return (
         f"{recordings} captions of {listing}; {listeners}; {wanted.steps} steps, guidance scale "
         f"{wanted.guidance_scale:g}, seed {wanted.seed}"
+    )
+
+
+def _spelt_out(
+    wanted: GenerationEvaluationConfig, config: ModelConfig
+) -> GenerationEvaluationConfig:
+    """Return what is wanted with the model's defaults."""
+    assert isinstance(config, DiffusionModelConfig)
+    own = SAMPLING[config.objective]
+    return msgspec.structs.replace(
+        wanted,
+        steps=own.steps if wanted.steps is None else wanted.steps,
+        guidance_scale=(
+            own.guidance_scale if wanted.guidance_scale is None else wanted.guidance_scale
+        ),
     )
 
 
@@ -229,7 +260,16 @@ def _fixed_set(
 ) -> list[FixedRecording]:
     folder = Path(wanted.path)
     listed = run.manifests.read(folder, wanted.manifest)[: wanted.count]
-    recordings = [FixedRecording(path=folder / one.file, caption=one.caption) for one in listed]
+    numbers: list[str] = []
+    if isinstance(run.config, DiffusionModelConfig):
+        numbers = [name for name in run.config.conditioning.numbers if name not in SECONDS]
+        check_numbers(listed, numbers)
+    recordings = [
+        FixedRecording(
+            path=folder / one.file, caption=one.caption, numbers=numbers_of(one, numbers)
+        )
+        for one in listed
+    ]
     check_fixed_set(recordings, source=str(folder / wanted.manifest))
     return recordings
 

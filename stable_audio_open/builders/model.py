@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, assert_never
 
+from msgspec.structs import asdict
 from torch import nn
 
 from stable_audio_open.builders.autoencoder import build_autoencoder
@@ -9,9 +10,10 @@ from stable_audio_open.conditioning.conditioner import Conditioner
 from stable_audio_open.conditioning.number import NumberConditioner
 from stable_audio_open.conditioning.text import TextConditioner, Tokenizer
 from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
-from stable_audio_open.config.model import DiffusionModelConfig
+from stable_audio_open.config.model import DiffusionModelConfig, TimestepShiftConfig
 from stable_audio_open.config.transformer import TransformerConfig
 from stable_audio_open.diffusion.dit import DiffusionTransformer
+from stable_audio_open.diffusion.timestep_shift import TimestepShift
 from stable_audio_open.latent_diffusion import LatentDiffusion
 
 
@@ -72,6 +74,11 @@ def build_transformer(config: TransformerConfig) -> DiffusionTransformer:
     )
 
 
+def build_timestep_shift(config: TimestepShiftConfig | None) -> TimestepShift | None:
+    """Return the shift of a flow's times, if there is one."""
+    return None if config is None else TimestepShift(**asdict(config))
+
+
 def build_model(config: DiffusionModelConfig, *, text_encoder: TextEncoder) -> LatentDiffusion:
     """Return the whole system of a configuration, with random weights but for the text encoder."""
     return LatentDiffusion(
@@ -79,4 +86,6 @@ def build_model(config: DiffusionModelConfig, *, text_encoder: TextEncoder) -> L
         conditioner=build_conditioner(config.conditioning, text_encoder=text_encoder),
         transformer=build_transformer(config.transformer),
         window_samples=config.window_samples,
+        objective=config.objective,
+        timestep_shift=build_timestep_shift(config.timestep_shift),
     )

@@ -162,6 +162,7 @@ def diffusion_task(
         model=model,
         optimisation=_optimisation(training.optimizer, training.schedule),
         draws=training.latents == "draws",
+        timesteps=training.timesteps,
         guidance_dropout=training.guidance_dropout,
         ema=_ema(training.ema),
         offload_ema=training.ema is not None and training.ema.offload,

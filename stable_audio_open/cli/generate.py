@@ -8,7 +8,6 @@ import typer
 
 from stable_audio_open.cli import options
 from stable_audio_open.cli.printing import echo
-from stable_audio_open.settings import SAMPLER, SCHEDULE, SIGMA_MAX, SIGMA_MIN, STEPS
 
 
 def generate(
@@ -26,7 +25,7 @@ def generate(
             "--output", "-o", metavar="FILE|DIR", help="A .wav, .flac, .ogg or .mp3 file; a folder."
         ),
     ] = Path(),
-    steps: Annotated[int, typer.Option(help="Sampling steps.")] = STEPS,
+    steps: options.Steps = None,
     guidance_scale: options.GuidanceScale = None,
     guidance_rescale: Annotated[
         float | None,
@@ -36,10 +35,17 @@ def generate(
         tuple[float, float],
         typer.Option(
             metavar="LOW HIGH",
-            help="Lowest and highest noise level (sigma) that is guided.",
+            help="Lowest and highest noise level (sigma; of flows t) that is guided.",
             show_default="all",
         ),
     ] = (0.0, math.inf),
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="A number that the model is conditioned on, such as bpm=120; may be given again.",
+        ),
+    ] = None,
     negative_prompt: Annotated[
         str | None, typer.Option(metavar="PROMPT", help="What not to hear.")
     ] = None,
@@ -49,17 +55,28 @@ def generate(
     ] = None,
     variations: Annotated[int, typer.Option(min=1, max=10_000, help="Sounds per prompt.")] = 1,
     sampler: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="dpmpp-2m, dpmpp-2m-sde, dpmpp-3m-sde, euler, heun, ddim, or k-diffusion:NAME "
-            "with that extra."
+            help="dpmpp-2m, dpmpp-2m-sde, dpmpp-3m-sde, euler, heun, rk4, ddim, ping-pong, or "
+            "k-diffusion:NAME with that extra.",
+            show_default="the model's: dpmpp-2m, euler of flows, ping-pong of those for few steps",
         ),
-    ] = SAMPLER,
+    ] = None,
     schedule: Annotated[
-        str, typer.Option(help="Spacing of the noise levels: polyexponential or karras.")
-    ] = SCHEDULE,
-    sigma_min: Annotated[float, typer.Option(help="Last noise level before 0.")] = SIGMA_MIN,
-    sigma_max: Annotated[float, typer.Option(help="First noise level.")] = SIGMA_MAX,
+        str | None,
+        typer.Option(
+            help="Spacing of the noise levels: polyexponential, karras, log-snr or linear.",
+            show_default="the model's: polyexponential, log-snr of flows",
+        ),
+    ] = None,
+    sigma_min: Annotated[
+        float | None,
+        typer.Option(help="Last noise level before 0.", show_default="the schedule's, such as 0.3"),
+    ] = None,
+    sigma_max: Annotated[
+        float | None,
+        typer.Option(help="First noise level.", show_default="the schedule's, such as 500"),
+    ] = None,
     window: Annotated[
         float | None,
         typer.Option(
@@ -107,9 +124,8 @@ def generate(
 
     from stable_audio_open.audio.files import audio_info
     from stable_audio_open.cli.target import file_name, plan
-    from stable_audio_open.diffusion.samplers import get_sampler
     from stable_audio_open.pretrained import StableAudio
-    from stable_audio_open.request import check_seeds, check_start, check_texts, noise_levels
+    from stable_audio_open.request import check_options, check_seeds, check_start, check_texts
 
     if batch is not None:
         raise ValueError(
@@ -121,10 +137,10 @@ def generate(
     texts = [prompt for prompt in prompts for _ in range(variations)]
     # What can be refused before the model is loaded.
     target = plan(output, sounds=len(texts), subtype=subtype)
-    get_sampler(sampler)
     check_texts(texts, "prompt")
     check_seeds(seed, len(texts))
-    noise_levels(schedule, steps, sigma_min, sigma_max)
+    check_options(sampler=sampler, schedule=schedule, steps=steps)
+    numbers = options.conditions(condition)
     check_start(init_strength, init_noise_level)
     if init_audio is not None:
         audio_info(init_audio)
@@ -145,6 +161,7 @@ def generate(
         duration=duration,
         seconds_start=seconds_start,
         window=window,
+        conditions=numbers,
         negative_prompt=negative,
         steps=steps,
         guidance_scale=scale,

@@ -119,6 +119,8 @@ def _measure(
             "window_samples": config.window_samples,
             "window_latents": config.window_samples // hop,
             "window_seconds": config.window_samples / config.sample_rate,
+            "objective": config.objective,
+            "conditions": [part.id for part in config.conditioning.conditioners],
         }
         parts |= _diffusion_parts(config, text_encoder)
     return facts, parts
@@ -179,6 +181,7 @@ def _print_table(facts: dict[str, Any], parts: dict[str, Part]) -> None:
             f"{facts['window_seconds']:.2f} s = {facts['window_latents']} latents = "
             f"{facts['window_samples']} samples"
         )
+        lines["model"] = f"{facts['objective']}, conditioned on {', '.join(facts['conditions'])}"
     title = Text(printable(f"{facts['name']} ({facts['type']})"))
     table = Table("part", title=title, title_justify="left")
     for column in Part._fields:

@@ -54,6 +54,11 @@ class ConditioningConfig(
     global_: tuple[Name, ...]
     """Ids whose single tokens are concatenated along features for the prepended token."""
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Ids of the numbers."""
+        return tuple(part.id for part in self.conditioners if isinstance(part, NumberConfig))
+
     def __post_init__(self) -> None:
         """Check that ids are unique, known, used, and of a kind that fits their place."""
         ids = [conditioner.id for conditioner in self.conditioners]
@@ -73,12 +78,11 @@ class ConditioningConfig(
                 raise ValueError(
                     f'the conditioner "{name}" is used nowhere; name it in `cross_attention`'
                 )
-        numbers = [c.id for c in self.conditioners if isinstance(c, NumberConfig)]
         for name in self.global_:
-            if name not in numbers:
+            if name not in self.numbers:
                 raise ValueError(
                     f'`global` takes single tokens, but "{name}" is a text; '
-                    f"allowed: {_list(numbers)}"
+                    f"allowed: {_list([*self.numbers])}"
                 )
 
 

@@ -10,7 +10,6 @@ from stable_audio_open.config.fields import (
     SamplingSteps,
     Seed,
 )
-from stable_audio_open.settings import GUIDANCE_SCALE, STEPS
 
 
 class ReconstructionEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,10 +57,10 @@ class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unkno
     """Embedder of the CLAP score; not taken when null."""
     listen_on_cpu: bool = False
     """Let these networks compute on the CPU, where the GPU's memory is full; slower."""
-    steps: SamplingSteps = STEPS
-    """Sampling steps."""
-    guidance_scale: NonNegativeFloat = GUIDANCE_SCALE
-    """Scale of classifier-free guidance."""
+    steps: SamplingSteps | None = None
+    """Sampling steps; the model's default when null: 100, 50 of flows, 8 of those for few steps."""
+    guidance_scale: NonNegativeFloat | None = None
+    """Scale of classifier-free guidance; the model's default when null: 7, 4 or 1."""
     seed: Seed = 0
     """Seed of the first generation, from which the others count up."""
     keep_sounds: bool = False

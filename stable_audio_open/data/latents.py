@@ -12,9 +12,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stable_audio_open.conditions import SECONDS
 from stable_audio_open.data.caption_or_metadata import draw_prompt
 from stable_audio_open.data.faults import Fault
-from stable_audio_open.data.manifest import Recording
+from stable_audio_open.data.manifest import Recording, check_numbers, numbers_of
 from stable_audio_open.prompts import PromptSettings
 
 
@@ -101,8 +102,12 @@ class EncodedSet(NamedTuple):
     """Standard deviations of all latents."""
 
 
+KEYS = ("latents", "std", "prompt", "seconds_start", "seconds_total", "file", "faults")
+"""What a batch holds, besides the numbers that a model is conditioned on."""
+
+
 class LatentWindow(TypedDict):
-    """One training example of the diffusion model."""
+    """One training example of the diffusion model, and its other numbers by their names."""
 
     latents: Float[Tensor, "latent_channels window"]
     """Means of the posterior."""
@@ -135,6 +140,8 @@ class LatentDataset(Dataset[LatentWindow | Fault]):
         caption_share: share of the prompts that are whole captions.
         metadata: how the others are drawn, see `draw_prompt`.
         whole_seconds: start windows at whole seconds, all that `seconds_start` can tell apart.
+        numbers: names of the numbers that the model is conditioned on: but for the seconds, fields
+            of the manifest.
         seed: of the windows and prompts.
     """
 
@@ -151,6 +158,7 @@ class LatentDataset(Dataset[LatentWindow | Fault]):
         caption_share: float = 0.5,
         metadata: PromptSettings | None = None,
         whole_seconds: bool = False,
+        numbers: Sequence[str] = (),
         seed: int = 0,
     ) -> None:
         if len(recordings) != len(latents) or not latents:
@@ -165,6 +173,13 @@ class LatentDataset(Dataset[LatentWindow | Fault]):
             )
         if not 0 <= trailing_silence < math.inf:
             raise ValueError(f"trailing_silence must be at least 0, got {trailing_silence}")
+        numbers = [name for name in numbers if name not in SECONDS]
+        for name in numbers:
+            if name in KEYS:
+                raise ValueError(
+                    f'no number of a manifest can be called "{name}", which batches hold already'
+                )
+        check_numbers(recordings, numbers)
         pairs = [(own, made) for own, made in zip(recordings, latents, strict=True) if made]
         self.recordings = [own for own, _ in pairs]
         self.latents = [made for _, made in pairs]
@@ -175,6 +190,7 @@ class LatentDataset(Dataset[LatentWindow | Fault]):
         self.caption_share = caption_share
         self.metadata = metadata
         self.whole_seconds = whole_seconds
+        self.numbers = tuple(numbers)
         self.seed = seed
         self.epoch = 0
         self.owners: list[int] = []
@@ -203,7 +219,7 @@ class LatentDataset(Dataset[LatentWindow | Fault]):
             mean, std = stored.read(offset, self.window)
         except (OSError, SafetensorError, ValueError) as error:
             return Fault(recording.file, f"{stored.path}: latents cannot be read ({error})")
-        return {
+        window: LatentWindow = {
             "latents": mean,
             "std": std,
             "prompt": draw_prompt(
@@ -213,6 +229,8 @@ class LatentDataset(Dataset[LatentWindow | Fault]):
             "seconds_total": float(math.ceil(stored.seconds + self._silence(stored.seconds, rng))),
             "file": recording.file,
         }
+        window.update(numbers_of(recording, self.numbers))  # type: ignore[typeddict-item]
+        return window
 
     def _offset(self, room: int, rng: random.Random) -> int:
         """Draw where a window starts, in latents."""

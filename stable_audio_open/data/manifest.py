@@ -1,6 +1,8 @@
 """The manifest: one JSON object a line, one line a recording."""
 
-from collections.abc import Sequence
+import logging
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,9 @@ from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.tars import is_there
 from stable_audio_open.files.text import not_utf8, text_lines
 from stable_audio_open.files.unicode_names import as_on_disk
-from stable_audio_open.manifest import ManifestLine
+from stable_audio_open.manifest import ManifestLine, decode_line, other_fields
+
+logger = logging.getLogger(__name__)
 
 
 class Recording(ManifestLine, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,12 +34,13 @@ class Recording(ManifestLine, frozen=True, kw_only=True, forbid_unknown_fields=T
 def read_manifest(folder: str | Path, manifest: str = "manifest.jsonl") -> list[Recording]:
     """Read the recordings listed in `folder / manifest`; empty lines are passed over.
 
-    A byte order mark is passed over too, and names are found whether accents are written in one
+    Fields of other names are kept, and one warning names them. A byte order mark is passed over,
+    and names are found whether accents are written in one
     piece or in two, as archives from a Mac have them.
 
     Raises:
-        ValueError: naming file and line: not UTF-8, not JSON, a missing, unknown or ill-typed
-            field, a file that is not there.
+        ValueError: naming file and line: not UTF-8, not JSON, a missing or ill-typed field, a file
+            that is not there.
     """
     folder = Path(folder)
     path = folder / manifest
@@ -46,20 +51,53 @@ def read_manifest(folder: str | Path, manifest: str = "manifest.jsonl") -> list[
             f"{path}: cannot be read ({error.strerror}); give a folder with a manifest of one JSON "
             'object a line: {"file": ..., "caption": ...}'
         ) from error
-    decoder = msgspec.json.Decoder(Recording)
     recordings = []
     for number, line in lines:
         if fault := not_utf8(line):
             raise ValueError(f"{path}:{number}: {fault}")
         try:
-            recording = decoder.decode(line)
+            recording = decode_line(line, Recording)
         except NOT_JSON as error:
-            allowed = ", ".join(Recording.__struct_fields__)
+            allowed = ", ".join(Recording.__struct_fields__[:-1])
             raise ValueError(f"{path}:{number}: {error}; the fields are {allowed}") from error
         recordings.append(_checked(recording, folder, f"{path}:{number}"))
     if not recordings:
         raise ValueError(f"{path}: lists no recordings; add one JSON object a line")
+    if others := other_fields(recordings):
+        logger.warning("%s: other fields than ours are kept: %s", path, ", ".join(others))
     return recordings
+
+
+def numbers_of(recording: Recording, names: Iterable[str]) -> dict[str, float]:
+    """Return the fields of a recording that are finite numbers, of those that are named."""
+    found = {}
+    for name in names:
+        value = recording.value(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and math.isfinite(value):
+            found[name] = float(value)
+    return found
+
+
+def check_numbers(recordings: Sequence[Recording], names: Sequence[str]) -> None:
+    """Check that every recording has every number that a model is conditioned on.
+
+    Raises:
+        ValueError: Naming the first number that is missing or no number, and some of the files.
+    """
+    for name in names:
+        missing = [one for one in recordings if name not in numbers_of(one, [name])]
+        if missing:
+            shown = ", ".join(
+                one.file if one.value(name) is None else f"{one.file} ({one.value(name)!r})"
+                for one in missing[:3]
+            )
+            more = " and more" if missing[3:] else ""
+            raise ValueError(
+                f"the model is conditioned on {name}, and {len(missing)} of {len(recordings)} "
+                f"recordings have no number of that name: {shown}{more}; add it to their lines of "
+                "the manifest"
+            )
 
 
 def write_manifest(path: str | Path, recordings: Sequence[Recording]) -> None:

@@ -38,10 +38,13 @@ class Process(NamedTuple):
     """The model's time to the noise level."""
     denoiser: Callable[[Velocity], Denoiser]
     """Velocity to denoiser."""
+    interval: Callable[[float], float]
+    """A bound of guidance's interval to the model's time: the bound is a noise level of v-models,
+    and the time itself of flows."""
 
 
-_COSINE = Process(time_from_sigma, sigma_from_time, VDenoiser)
-_FLOW = Process(flow_time_from_sigma, sigma_from_flow_time, FlowDenoiser)
+_COSINE = Process(time_from_sigma, sigma_from_time, VDenoiser, time_from_sigma)
+_FLOW = Process(flow_time_from_sigma, sigma_from_flow_time, FlowDenoiser, float)
 
 
 def process(objective: Objective) -> Process:
@@ -119,7 +122,8 @@ class TimestepSampler:
             return torch.from_numpy(random.random(count, dtype=np.float32))
         if self.distribution == "logit_normal":
             inner = even.double().clamp(SOBOL_END, 1 - SOBOL_END)
-            return torch.special.ndtri(inner).sigmoid().to(even.dtype)
+            normal: Tensor = torch.special.ndtri(inner)
+            return normal.sigmoid().to(even.dtype)
         return even
 
     def state(self) -> int:

@@ -17,10 +17,11 @@ from stable_audio_open.evaluation.cache import content_hash
 
 
 class FixedRecording(msgspec.Struct, frozen=True, kw_only=True):
-    """A recording and its caption."""
+    """A recording, its caption, and the other numbers that a model is conditioned on."""
 
     path: Path
     caption: str
+    numbers: dict[str, float] = {}
 
     @property
     def id(self) -> str:
@@ -119,10 +120,12 @@ class FixedSet:
 
 
 def fixed_set_hash(recordings: Sequence[FixedRecording]) -> str:
-    """Return a name of the recordings' bytes and captions, in their order."""
+    """Return a name of the recordings' bytes, captions and numbers, in their order."""
     digest = hashlib.sha256()
     for recording in recordings:
         digest.update(
             f"{recording.id}\n{recording.caption}\n{content_hash(recording.path)}\n".encode()
         )
+        if recording.numbers:
+            digest.update(msgspec.json.encode(recording.numbers, order="sorted"))
     return digest.hexdigest()

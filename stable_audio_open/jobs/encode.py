@@ -6,12 +6,14 @@ import torch
 
 from stable_audio_open.builders.data import encoding_of, warn_of_spread
 from stable_audio_open.builders.initial import trained_autoencoder
+from stable_audio_open.conditions import SECONDS
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import DiffusionModelConfig, ModelConfig
 from stable_audio_open.config.training import DiffusionTrainingConfig
 from stable_audio_open.data.latent_shards.reading import LatentIndex, verify_shards
 from stable_audio_open.data.latent_shards.writing import Plan, encode_shards, write_index
+from stable_audio_open.data.manifest import check_numbers
 from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.data.recordings import holds_recordings, read_recordings
 
@@ -47,6 +49,7 @@ def run_encoding(
             "another folder as --output"
         )
     recordings = read_recordings(Path(data.path), data.manifest)
+    check_numbers(recordings, [n for n in config.conditioning.numbers if n not in SECONDS])
     with joined_processes() as processes:
         autoencoder = trained_autoencoder(config, training).to(_device(training, processes))
         plan = Plan(

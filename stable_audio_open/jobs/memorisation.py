@@ -15,6 +15,7 @@ from stable_audio_open.audio_models.registry import EMBEDDERS
 from stable_audio_open.checkpoint.lora.adapter import adapter_names
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import read_recordings
+from stable_audio_open.diffusion.objective import Objective
 from stable_audio_open.evaluation.generations.prompted import PromptedSettings
 from stable_audio_open.evaluation.memorisation.page import memorisation_page
 from stable_audio_open.evaluation.memorisation.result import Memorisation, StudySettings
@@ -32,7 +33,7 @@ from stable_audio_open.files.names import shortened_name
 from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.prompts import draw_prompt, is_described
-from stable_audio_open.settings import CANDIDATES, GUIDANCE_SCALE, RANDOM_RECORDINGS, STEPS
+from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS, SAMPLING
 
 LONGEST_CHUNK = 10.0
 """Seconds that are compared at once where the request does not say and the window is longer."""
@@ -75,10 +76,10 @@ class MemorisationRequest(ModelRequest, frozen=True, kw_only=True):
     """`caption`, or `metadata` for prompts drawn as in section 3.2."""
     duration: float | None = None
     """Seconds of sound; None is those of the recording."""
-    steps: int = STEPS
-    """Sampling steps."""
-    guidance_scale: float = GUIDANCE_SCALE
-    """Scale of classifier-free guidance."""
+    steps: int | None = None
+    """Sampling steps; the model's default where None."""
+    guidance_scale: float | None = None
+    """Scale of classifier-free guidance; the model's default where None."""
     seed: int = 0
     """Seed of all prompts and sounds."""
     batch: int = 8
@@ -90,7 +91,7 @@ class MemorisationRequest(ModelRequest, frozen=True, kw_only=True):
         if self.batch < 1:
             raise ValueError(f"batch must be at least 1, got {self.batch}")
         self.study(LONGEST_CHUNK)
-        self.generation()
+        self.generation("v")
 
     def study(self, window: float) -> StudySettings:
         """Return what is compared of a model with a window of so many seconds."""
@@ -103,16 +104,22 @@ class MemorisationRequest(ModelRequest, frozen=True, kw_only=True):
             chunk=min(LONGEST_CHUNK, window) if self.chunk is None else self.chunk,
         )
 
-    def generation(self, weights: str | None = None) -> PromptedSettings:
-        """Return what the sounds of a model, known by the hash of its weights, have in common."""
+    def generation(self, objective: Objective, weights: str | None = None) -> PromptedSettings:
+        """Return what the sounds of a model have in common.
+
+        Args:
+            objective: The model's, on which defaults depend.
+            weights: Hash of its weights.
+        """
+        own = SAMPLING[objective]
         return PromptedSettings(
             model=self.model,
             lora=adapter_names(self.lora),
             weights=weights,
             prompts=self.prompts,
             seed=self.seed,
-            steps=self.steps,
-            guidance=self.guidance_scale,
+            steps=own.steps if self.steps is None else self.steps,
+            guidance=own.guidance_scale if self.guidance_scale is None else self.guidance_scale,
             duration=self.duration,
         )
 
@@ -217,7 +224,7 @@ def _generator(
         generate=generate,
         prompt=partial(_prompt, recordings, prompts=request.prompts, seed=request.seed),
         window=model.window_seconds,
-        settings=request.generation(module_hash(model)),
+        settings=request.generation(model.objective, module_hash(model)),
         reconstruct=reconstruct if request.reconstructions else None,
         batch=request.batch,
         progress=progress,

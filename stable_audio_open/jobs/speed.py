@@ -14,10 +14,10 @@ from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.read import read_config
 from stable_audio_open.diffusion.conditioned import ConditionedTransformer
-from stable_audio_open.diffusion.denoiser import VDenoiser
 from stable_audio_open.diffusion.guidance import GuidedVelocity
+from stable_audio_open.diffusion.objective import process
 from stable_audio_open.diffusion.samplers import get_sampler, initial_noise
-from stable_audio_open.diffusion.schedule import time_from_sigma
+from stable_audio_open.diffusion.schedule import polyexponential
 from stable_audio_open.evaluation.speed import (
     Speed,
     StageTime,
@@ -29,11 +29,9 @@ from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, place
-from stable_audio_open.request import noise_levels
 from stable_audio_open.settings import (
     GUIDANCE_SCALE,
     SAMPLER,
-    SCHEDULE,
     SIGMA_MAX,
     SIGMA_MIN,
     check_steps,
@@ -174,19 +172,21 @@ def measure_stages(
     noise = initial_noise(shape, list(range(items))).to(device)
     latents = noise.to(autoencoder.dtype)
 
+    own = process(model.objective)
+
     def diffuse() -> Tensor:
-        sigmas = noise_levels(SCHEDULE, steps, SIGMA_MIN, SIGMA_MAX)
+        sigmas = polyexponential(steps, SIGMA_MIN, SIGMA_MAX)
         transformer = ConditionedTransformer(
             model.transformer,
             conditioning,
             negative=None,
-            times=map(time_from_sigma, sigmas),
+            times=map(own.time, sigmas),
             frames=frames,
         )
         velocity = GuidedVelocity(
             pair=transformer.pair, conditional=transformer.conditional, scale=GUIDANCE_SCALE
         )
-        return get_sampler(SAMPLER)(VDenoiser(velocity), noise * sigmas[0], sigmas)
+        return get_sampler(SAMPLER)(own.denoiser(velocity), noise * sigmas[0], sigmas)
 
     def decode_whole() -> Tensor:
         with parametrize.cached():  # as chunks are decoded

@@ -1,4 +1,4 @@
-"""Training of the diffusion transformer: the v-objective on latents (section 4.2)."""
+"""Training of the diffusion transformer: the model's objective on latents (section 4.2)."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -49,6 +49,8 @@ class DiffusionTraining(pl.LightningModule):
         model: The whole system.
         optimisation: AdamW and schedule.
         draws: Train on fresh draws from the autoencoder's posterior, else on its means.
+        timesteps: How timesteps are drawn, as `TimestepSampler` has it; the model's shift moves
+            them.
         guidance_dropout: Share of items that are trained without cross-attention conditioning.
         ema: Average of the transformer's weights to keep, or None.
         offload_ema: Keep it in CPU memory.
@@ -63,6 +65,7 @@ class DiffusionTraining(pl.LightningModule):
         model: LatentDiffusion,
         optimisation: OptimizerSettings,
         draws: bool = False,
+        timesteps: str = "sobol",
         guidance_dropout: float,
         ema: EmaSchedule | None,
         offload_ema: bool = False,
@@ -81,6 +84,7 @@ class DiffusionTraining(pl.LightningModule):
         )
         self.optimisation = optimisation
         self.draws = draws
+        self.distribution = timesteps
         self.guidance_dropout = guidance_dropout
         self.ema_schedule = ema
         self.header = header
@@ -113,7 +117,7 @@ class DiffusionTraining(pl.LightningModule):
         items = len(batch["latents"])
         rank, processes = self.global_rank, process_count()
         if self.timesteps is None:
-            self.timesteps = TimestepSampler(seed=self.seed)
+            self.timesteps = TimestepSampler(seed=self.seed, distribution=self.distribution)
             self.timesteps.restore(self._timesteps_drawn)
         random = BatchRandomness(
             seed=self.seed,
@@ -126,6 +130,8 @@ class DiffusionTraining(pl.LightningModule):
         latents = self._latents(batch, random)
         # One even sequence for the whole batch.
         t = self.timesteps.draw(processes * items)[rank::processes].to(latents.device)
+        if self.model.timestep_shift is not None:
+            t = self.model.timestep_shift.times(t, latents.shape[-1])
         errors = self.velocity_errors(latents, self._prepare(batch), t=t, random=random)
         loss = errors.mean()
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=items)
@@ -171,7 +177,7 @@ class DiffusionTraining(pl.LightningModule):
         torch.manual_seed(random.seed)
         conditioning = self.model.conditioner(prepared)
         conditioning = drop_conditions(conditioning, dropped.to(latents.device))
-        noised = noise_latents(latents, noise, t)
+        noised = noise_latents(latents, noise, t, self.model.objective)
         velocity = self.model.transformer(noised.x, t, conditioning)
         return F.mse_loss(velocity.float(), noised.velocity.float(), reduction="none")
 
@@ -192,7 +198,8 @@ class DiffusionTraining(pl.LightningModule):
         for band in range(BANDS):
             random = self._validation_randomness(batch, batch_idx, band)
             t = ((band + random.uniform()) / BANDS).to(latents.device)
-            noised = noise_latents(latents, random.normal(*latents.shape[1:]).to(latents), t)
+            noise = random.normal(*latents.shape[1:]).to(latents)
+            noised = noise_latents(latents, noise, t, model.objective)
             velocity = model.transformer(noised.x, t, conditioning)
             loss = F.mse_loss(velocity.float(), noised.velocity.float())
             losses[f"validation/loss/{_band_name(band)}"] = loss
@@ -235,15 +242,12 @@ class DiffusionTraining(pl.LightningModule):
         )
 
     def _prepare(self, batch: dict[str, Any]) -> Prepared:
-        return self.model.conditioner.prepare(
+        conditioner = self.model.conditioner
+        numbers = {name: batch[name].tolist() for name in conditioner.numbers}
+        return conditioner.prepare(
             [
-                {"prompt": prompt, "seconds_start": start, "seconds_total": total}
-                for prompt, start, total in zip(
-                    batch["prompt"],
-                    batch["seconds_start"].tolist(),
-                    batch["seconds_total"].tolist(),
-                    strict=True,
-                )
+                {"prompt": prompt, **{name: values[i] for name, values in numbers.items()}}
+                for i, prompt in enumerate(batch["prompt"])
             ]
         )
 
@@ -276,6 +280,8 @@ class DiffusionTraining(pl.LightningModule):
             conditioner=self.model.conditioner,
             transformer=self.model.transformer if self.ema is None else self.ema,
             window_samples=self.model.window_samples,
+            objective=self.model.objective,
+            timestep_shift=self.model.timestep_shift,
         )
 
     def compile_networks(self, *, backend: str = "inductor") -> None:

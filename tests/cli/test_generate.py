@@ -143,11 +143,13 @@ WINDOW = "duration must be above 0 and at most the window of 1.00 seconds, got"
         (
             "--sampler dpmp-2m",
             'unknown sampler "dpmp-2m"; did you mean "dpmpp-2m"? Allowed: dpmpp-2m, dpmpp-2m-sde, '
-            "dpmpp-3m-sde, euler, heun, ddim, or k-diffusion:NAME with the k-diffusion extra",
+            "dpmpp-3m-sde, euler, heun, rk4, ddim, ping-pong, or k-diffusion:NAME with the "
+            "k-diffusion extra",
         ),
         (
             "--schedule cosine",
-            "unknown schedule 'cosine'; choose from ['polyexponential', 'karras']",
+            "unknown schedule 'cosine'; choose from ['polyexponential', 'karras', 'log-snr', "
+            "'linear']",
         ),
         (
             "--sigma-min 600",
@@ -278,3 +280,43 @@ def test_disk_full(
         message="good.wav: could not be saved: No space left on device; free some space or choose "
         "another folder (an earlier file of this name is untouched)",
     )
+
+
+def test_a_flow_has_its_defaults_and_its_conditions(run: Run, flow_folder: Path):
+    words = ["generate", "deep kick", "--model", flow_folder, "--seed", 3, "--duration", 0.5]
+    for name, bpm in (("a.flac", 120), ("b.flac", 120), ("c.flac", 200)):
+        result = run(*words, "--condition", f"bpm={bpm}", "--output", name)
+        assert result.returncode == 0, result.stderr
+    assert Path("a.flac").read_bytes() == Path("b.flac").read_bytes()
+    assert Path("a.flac").read_bytes() != Path("c.flac").read_bytes()
+    said = [
+        "--steps",
+        "8",
+        "--sampler",
+        "ping-pong",
+        "--schedule",
+        "log-snr",
+        "--guidance-scale",
+        "1",
+    ]
+    run(*words, "--condition", "bpm=120", *said, "--output", "d.flac")
+    assert Path("a.flac").read_bytes() == Path("d.flac").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--condition bpm", "--condition bpm: give a name and a number, such as bpm=120"),
+        ("--condition bpm=fast", "--condition bpm=fast: give a name and a number, such as bpm=120"),
+        ("--condition bpm=1 --condition bpm=2", "--condition bpm=2: bpm is given twice"),
+        ("--steps 1", 'the model is conditioned on bpm; give conditions={"bpm": ...}'),
+        (
+            "--condition bmp=120",
+            'conditions give "bmp", on which the model is not conditioned; it takes bpm; did you '
+            'mean "bpm"?',
+        ),
+    ],
+)
+def test_wrong_conditions(refuse: Refuse, flow_folder: Path, options: str, message: str):
+    words = ["generate", "kick", "--model", flow_folder, "--output", "kick.wav"]
+    refuse(*words, *options.split(), code=2, message=message)

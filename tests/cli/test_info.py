@@ -39,6 +39,21 @@ def test_published_model(run: Run):
     assert shown["latents_per_second"] == pytest.approx(21.53, abs=0.005)
 
 
+def test_published_small_model(run: Run):
+    """Of 750 tensors, 365 are the autoencoder's; the offsets of norms are stored there too."""
+    path = ROOT / "configs" / "stable_audio_open_small" / "diffusion.json"
+    shown = json.loads(run("info", path, "--json").stdout)
+    numbers = {name: part["total"] for name, part in shown["parts"].items()}
+    assert (numbers["transformer"], numbers["conditioner"]) == (340_928_672, 198_272)
+    assert numbers["autoencoder"] == 156_112_514
+    stored = [shown["parts"][name] for name in ("autoencoder", "transformer", "conditioner")]
+    assert sum(part["tensors"] for part in stored) == 750
+    assert (shown["window_latents"], shown["objective"]) == (256, "rectified_flow")
+    assert shown["conditions"] == ["prompt", "seconds_total"]
+    table = run("info", path).stdout
+    assert "rectified_flow, conditioned on prompt, seconds_total\n" in table
+
+
 def test_published_autoencoder(run: Run):
     shown = json.loads(run("info", PUBLISHED / "autoencoder.json", "--json").stdout)
     assert shown["parts"]["autoencoder"] == {

@@ -72,12 +72,16 @@ def test_short_names_are_hidden(run: Run, monkeypatch: pytest.MonkeyPatch, comma
 
 
 def test_options_are_called_as_in_python(run: Run, monkeypatch: pytest.MonkeyPatch):
-    """All but the prompt, which is no option, the bar of a terminal, and code."""
+    """All but the prompt, which is no option, the bar of a terminal, and code.
+
+    Conditions are given one by one.
+    """
     monkeypatch.setenv("COLUMNS", "200")
     shown = set(re.findall(r"--[\w-]+", run("generate", "--help").stdout))
     _model, *arguments = signature(StableAudio.generate).parameters
     options = {"--" + name.replace("_", "-") for name in arguments}
-    assert options - shown == {"--prompt", "--progress", "--callback"}
+    assert options - shown == {"--prompt", "--progress", "--callback", "--conditions"}
+    assert "--condition" in shown
     assert "--batch" not in shown
 
 

@@ -11,12 +11,18 @@ from stable_audio_open.config.read import read_config
 CONFIGS = Path(__file__).parents[2] / "configs"
 TRAININGS = sorted(
     f"{path.parent.name}/{path.stem}"
-    for folder in ("cluster", "finetune", "stable_audio_open_1_0", "tiny")
+    for folder in (
+        "cluster",
+        "finetune",
+        "stable_audio_open_1_0",
+        "stable_audio_open_small",
+        "tiny",
+    )
     for path in (CONFIGS / folder).glob("*.json")
 )
 FLIPPED = {"stable_audio_open_1_0/autoencoder", "stable_audio_open_1_0/autoencoder_decoder"}
 EVERY_SIDE = {*FLIPPED, "finetune/decoder"}
-MEANS = {"tiny/diffusion"}
+MEANS = {"tiny/diffusion", "tiny/flow"}
 
 
 @pytest.mark.parametrize("name", TRAININGS)

@@ -89,7 +89,7 @@ def test_bad_lines_are_rows_with_reasons(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_bytes(
         b"{\n"
         b'{"caption": "no file"}\n'
-        b'{"file": "x.wav", "license": "CC0"}\n'
+        b'{"file": "x.wav", "tags": "loud", "license": "CC0"}\n'
         b'{"file": "../x.wav"}\n'
         b'{"file": "gone.wav"}\n'
         b'{"file": "text.wav"}\n'
@@ -102,7 +102,7 @@ def test_bad_lines_are_rows_with_reasons(tmp_path: Path) -> None:
         (
             "truncated",
             "missing required field `file`",
-            "unknown field `license`",
+            "Expected `array`, got `str` - at `$.tags`",
             "give a path inside",
             "no such file",
             "not a readable audio file",
@@ -111,6 +111,21 @@ def test_bad_lines_are_rows_with_reasons(tmp_path: Path) -> None:
         strict=True,
     ):
         assert reason in row.reason.replace("UTF-8", "utf-8"), row
+
+
+def test_other_fields_are_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    audio(tmp_path / "a.wav")
+    line = {"file": "a.wav", "caption": "a", "seconds": 3}
+    path = tmp_path / "m.jsonl"
+    path.write_text("\n".join(json.dumps(line | {name: 1}) for name in ("license", "bpm")) + "\n")
+    rows = list(read_listed(path))
+    assert [row.record.description if row.record else None for row in rows] == ["a", "a"]
+    assert caplog.messages == [
+        f"{path}: a catalogue has no place for its other fields: "
+        '"seconds", "license" (did you mean "licence"?), "bpm"'
+    ]
 
 
 def test_lists_of_other_systems(tmp_path: Path) -> None:

@@ -1,9 +1,17 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import UNSET
 
-from stable_audio_open.data.manifest import Recording, read_manifest, write_manifest
+from stable_audio_open.data.manifest import (
+    Recording,
+    check_numbers,
+    numbers_of,
+    read_manifest,
+    write_manifest,
+)
 from stable_audio_open.manifest import ManifestLine
 
 
@@ -57,9 +65,10 @@ def test_empty_lines_and_other_names(tmp_path: Path) -> None:
         ('{"file": "audio/a.wav"}', "missing required field `caption`"),
         ('{"file": "audio/a.wav", "caption": 3}', r"Expected `str`, got `int` - at `\$.caption`"),
         (
-            '{"file": "audio/a.wav", "caption": "x", "tag": []}',
-            "unknown field `tag`; the fields are file, caption, tags",
+            '{"file": "audio/a.wav", "tag": []}',
+            "missing required field `caption`; the fields are file, caption, tags",
         ),
+        ('["audio/a.wav", "x"]', "Expected `object`, got `array`"),
         ('{"file": "audio/c.wav", "caption": "x"}', "c.wav is not there; add it or remove the"),
         ('{"file": "../a.wav", "caption": "x"}', "give a path inside the folder"),
         ('{"file": "/a.wav", "caption": "x"}', "give a path inside the folder"),
@@ -113,3 +122,61 @@ def test_names_are_found_in_either_form(tmp_path: Path) -> None:
         (tmp_path / there).unlink()
     with pytest.raises(ValueError, match=r"manifest.jsonl:1: .* is not there; add it or remove"):
         read_manifest(tmp_path)
+
+
+def test_fields_of_other_names_are_kept_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = {"duration": 1.5, "seconds": 2, "capton": "x", "bpm": 120, "other": {"a": [1]}}
+    line = {"file": "audio/a.wav", "caption": "kick"}
+    folder(
+        tmp_path, json.dumps(line | other), json.dumps(line | {"file": "audio/b.wav", "bpm": 90})
+    )
+    first, second = read_manifest(tmp_path)
+    assert (first.other, second.other) == (other, {"bpm": 90})
+    assert (first.value("bpm"), first.value("other"), first.value("caption")) == (
+        120,
+        {"a": [1]},
+        "kick",
+    )
+    assert (second.value("duration"), second.value("album")) == (None, None)
+    assert caplog.messages == [
+        f"{tmp_path / 'manifest.jsonl'}: other fields than ours are kept: "
+        '"duration", "seconds", "capton" (did you mean "caption"?), "bpm", "other"'
+    ]
+    # What is written holds them as they came.
+    write_manifest(tmp_path / "again.jsonl", [first, second])
+    assert json.loads((tmp_path / "again.jsonl").read_text().splitlines()[0]) == line | other
+    assert read_manifest(tmp_path, "again.jsonl") == [first, second]
+
+
+def test_lines_of_our_fields_alone_are_not_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder(tmp_path, '{"file": "audio/a.wav", "caption": "kick", "year": 1999}')
+    [recording] = read_manifest(tmp_path)
+    assert recording.other is UNSET
+    assert recording.known() == {"file": "audio/a.wav", "caption": "kick", "year": 1999}
+    assert caplog.messages == []
+
+
+def test_numbers_that_a_model_is_conditioned_on_are_found() -> None:
+    other = {"bpm": 120, "swing": 0.5, "loop": True, "key": "C", "gain": None}
+    recording = Recording(file="a.wav", caption="x", year=1999, other=other)
+    names = ["bpm", "swing", "loop", "key", "gain", "year", "album", "missing"]
+    assert numbers_of(recording, names) == {"bpm": 120.0, "swing": 0.5, "year": 1999.0}
+
+
+def test_missing_numbers_are_named_with_their_files() -> None:
+    said: list[dict[str, Any]] = [{"bpm": 120}, {}, {"bpm": "fast"}, {}, {}]
+    listed = [
+        Recording(file=f"{index}.wav", caption="x", other=other or UNSET)
+        for index, other in enumerate(said)
+    ]
+    check_numbers(listed[:1], ["bpm"])
+    with pytest.raises(ValueError) as error:  # noqa: PT011, the whole message is compared
+        check_numbers(listed, ["bpm"])
+    assert str(error.value) == (
+        "the model is conditioned on bpm, and 4 of 5 recordings have no number of that name: "
+        "1.wav, 2.wav ('fast'), 3.wav and more; add it to their lines of the manifest"
+    )

@@ -39,9 +39,11 @@ SHIPPED = {
     "tiny/autoencoder_adversarial": "tiny-autoencoder-adversarial",
     "tiny/autoencoder_decoder": "tiny-autoencoder-decoder",
     "tiny/diffusion": "tiny",
+    "tiny/flow": "tiny-flow",
     "stable_audio_open_1_0/autoencoder": "stable-audio-open-1.0-autoencoder",
     "stable_audio_open_1_0/autoencoder_decoder": "stable-audio-open-1.0-autoencoder-decoder",
     "stable_audio_open_1_0/diffusion": "stable-audio-open-1.0",
+    "stable_audio_open_small/diffusion": "stable-audio-open-small",
     "cluster/a100_8x8": "cluster",
     "finetune/loops_20s": "loops-20s",
     "finetune/one_shots_11s": "one-shots-11s",
@@ -76,7 +78,6 @@ TRANSFORMER = (
     "transformer.depth=2",
     "transformer.heads=2",
     "transformer.context_width=16",
-    "transformer.global_width=32",
 )
 
 
@@ -96,7 +97,9 @@ def overrides(name: str) -> list[str]:
         return [*found, *CROPS, *(["training.adversarial.filters=4"] if adversarial else [])]
     text, *numbers = shipped["conditioning"]["conditioners"]
     text |= {"model": "data/tiny_text_encoder", "max_length": 8}
-    return [*found, *TRANSFORMER, f"conditioning.conditioners={json.dumps([text, *numbers])}"]
+    wide = 16 * len(shipped["conditioning"]["global"])
+    found += [*TRANSFORMER, f"transformer.global_width={wide}"]
+    return [*found, f"conditioning.conditioners={json.dumps([text, *numbers])}"]
 
 
 @pytest.fixture(scope="module")

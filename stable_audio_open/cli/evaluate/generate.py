@@ -8,7 +8,6 @@ import typer
 from stable_audio_open.cli import options
 from stable_audio_open.cli.evaluate import options as shared
 from stable_audio_open.cli.printing import echo
-from stable_audio_open.settings import SAMPLER, STEPS
 
 
 def generate(
@@ -22,9 +21,9 @@ def generate(
     subset: shared.Subset = "all",
     limit: shared.Limit = None,
     seed: shared.Seed = 0,
-    steps: shared.Steps = STEPS,
+    steps: options.Steps = None,
     guidance_scale: options.GuidanceScale = None,
-    sampler: shared.Sampler = SAMPLER,
+    sampler: shared.Sampler = None,
     batch: shared.Batch = 1,
     text_encoder: options.TextEncoder = None,
     lora: options.Lora = None,

@@ -7,7 +7,7 @@ import typer
 
 from stable_audio_open.cli import options
 from stable_audio_open.cli.printing import echo
-from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS, STEPS
+from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS
 
 if TYPE_CHECKING:
     from stable_audio_open.evaluation.memorisation.result import Memorisation
@@ -87,7 +87,7 @@ def memorisation(
     duration: Annotated[
         float | None, typer.Option(help="Seconds of sound.", show_default="of the recording")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Sampling steps.")] = STEPS,
+    steps: options.Steps = None,
     guidance_scale: options.GuidanceScale = None,
     seed: Annotated[int, typer.Option(help="Seed of all prompts and sounds.")] = 0,
     batch: Annotated[int, typer.Option(min=1, max=65_536, help="Sounds at once.")] = 8,

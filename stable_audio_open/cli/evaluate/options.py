@@ -35,6 +35,8 @@ Limit = Annotated[
     int | None, typer.Option(min=1, help="Take the first prompts alone.", show_default="all")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the table's first caption; the others count up.")]
-Steps = Annotated[int, typer.Option(help="Sampling steps.")]
-Sampler = Annotated[str, typer.Option(help="As `generate --help` lists them.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(help="As `generate --help` lists them.", show_default="the model's"),
+]
 Batch = Annotated[int, typer.Option(min=1, max=65_536, help="Sounds at once, in each process.")]

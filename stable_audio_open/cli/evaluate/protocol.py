@@ -9,7 +9,6 @@ from stable_audio_open.cli import options
 from stable_audio_open.cli.evaluate import options as shared
 from stable_audio_open.cli.evaluate.report import Players
 from stable_audio_open.cli.printing import echo
-from stable_audio_open.settings import SAMPLER, STEPS
 
 
 def protocol(
@@ -44,9 +43,9 @@ def protocol(
     subset: shared.Subset = "all",
     limit: shared.Limit = None,
     seed: shared.Seed = 0,
-    steps: shared.Steps = STEPS,
+    steps: options.Steps = None,
     guidance_scale: options.GuidanceScale = None,
-    sampler: shared.Sampler = SAMPLER,
+    sampler: shared.Sampler = None,
     batch: shared.Batch = 1,
     players: Players = 8,
     frechet: Annotated[

@@ -1,5 +1,6 @@
 """A training manifest as a source: recordings that somebody has listed with their captions."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.text import not_utf8, text_lines
 from stable_audio_open.files.unicode_names import as_on_disk
-from stable_audio_open.manifest import ManifestLine
+from stable_audio_open.manifest import ManifestLine, decode_line, other_fields
+
+logger = logging.getLogger(__name__)
 
 
 class Sourced(msgspec.Struct, frozen=True):
@@ -41,13 +44,20 @@ def read_listed(manifest: Path, audio: Path | None = None) -> Iterator[SourceRow
     """
     audio = manifest.parent if audio is None else audio
     sources = Counter(_sources(manifest))
+    left_out: dict[str, None] = {}
     for number, text in text_lines(manifest):
         try:
-            record = _record(text, audio, sources)
+            line = _line(text)
+            left_out |= dict.fromkeys(other_fields([line]))
+            record = _record(line, audio, sources)
         except (*NOT_JSON, ValueError) as error:
             yield SourceRow(source=str(manifest), position=number, raw=text, reason=str(error))
         else:
             yield SourceRow(source=str(manifest), position=number, raw=text, record=record)
+    if left_out:
+        logger.warning(
+            "%s: a catalogue has no place for its other fields: %s", manifest, ", ".join(left_out)
+        )
 
 
 def _sources(manifest: Path) -> Iterator[str]:
@@ -61,10 +71,13 @@ def _sources(manifest: Path) -> Iterator[str]:
             yield source
 
 
-def _record(text: bytes, audio: Path, sources: Counter[str]) -> CatalogueRecord:
+def _line(text: bytes) -> ManifestLine:
     if fault := not_utf8(text):
         raise ValueError(fault)
-    line = msgspec.json.decode(text, type=ManifestLine)
+    return decode_line(text, ManifestLine)
+
+
+def _record(line: ManifestLine, audio: Path, sources: Counter[str]) -> CatalogueRecord:
     if not is_inside(line.file):
         raise ValueError(f"file is {line.file!r}; give a path inside {audio}")
     line = replace(line, file=as_on_disk(audio, line.file))
@@ -76,7 +89,7 @@ def _record(text: bytes, audio: Path, sources: Counter[str]) -> CatalogueRecord:
     else:
         name = line.source
     said = msgspec.structs.asdict(line)
-    for field in ("source", "description"):
+    for field in ("source", "description", "other"):
         del said[field]
     return CatalogueRecord(
         id=name,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 from jaxtyping import Float
+from msgspec import UNSET
 from safetensors.torch import save
 from torch import Tensor
 from webdataset import TarWriter
@@ -276,8 +277,11 @@ def _members(
     encoding: Encoding, row: _ShardRow, posterior: Float[Tensor, "2 latent_channels frames"]
 ) -> dict[str, bytes]:
     """Return the files of a recording, by their suffixes."""
+    said = msgspec.structs.asdict(row.recording)
+    other = said.pop("other")
     described = {
-        **msgspec.structs.asdict(row.recording),
+        **({} if other is UNSET else other),
+        **said,
         "seconds": row.seconds,
         "frames": row.frames,
         "sample_rate": encoding.sample_rate,

@@ -16,7 +16,7 @@ from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.jobs.protocol.request import Asked
 from stable_audio_open.jobs.protocol.work import Work
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.request import check_seeds
+from stable_audio_open.request import check_seeds, resolve_sampling
 
 
 def seconds_of(asked: Asked, model: StableAudio) -> float:
@@ -27,6 +27,14 @@ def seconds_of(asked: Asked, model: StableAudio) -> float:
 def generations_of(model: StableAudio, asked: Asked, folder: Path) -> Work:
     """Return the work of generating from the chosen captions."""
     request, seconds = asked.request, seconds_of(asked, model)
+    sampling = resolve_sampling(
+        model,
+        {
+            "steps": request.steps,
+            "guidance_scale": request.guidance_scale,
+            "sampler": request.sampler,
+        },
+    )
     table = generation_files(asked.prompts, check_seeds(request.seed, len(asked.prompts)))
     chosen = {prompt.id for prompt in asked.chosen}
 
@@ -40,9 +48,9 @@ def generations_of(model: StableAudio, asked: Asked, folder: Path) -> Work:
             seconds=seconds,
             sample_rate=model.sample_rate,
             channels=model.autoencoder.audio_channels,
-            steps=request.steps,
-            guidance=request.guidance_scale,
-            sampler=request.sampler,
+            steps=sampling.steps,
+            guidance=sampling.guidance_scale,
+            sampler=sampling.sampler,
             seed=request.seed,
         )
 
@@ -50,9 +58,9 @@ def generations_of(model: StableAudio, asked: Asked, folder: Path) -> Work:
         return model.generate(
             [one.prompt or "" for one in files],
             duration=seconds,
-            steps=request.steps,
-            guidance_scale=request.guidance_scale,
-            sampler=request.sampler,
+            steps=sampling.steps,
+            guidance_scale=sampling.guidance_scale,
+            sampler=sampling.sampler,
             seed=[one.seed or 0 for one in files],
             progress=False,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from stable_audio_open.audio.saving import check_folder
-from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
+from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.evaluation.frechet.published import read_published
 from stable_audio_open.evaluation.probabilities import read_probabilities
 from stable_audio_open.evaluation.protocols.named import PROTOCOLS
@@ -22,8 +22,7 @@ from stable_audio_open.evaluation.protocols.references import (
     refuse_missing,
 )
 from stable_audio_open.jobs.loading import ModelRequest
-from stable_audio_open.request import check_texts
-from stable_audio_open.settings import GUIDANCE_SCALE, SAMPLER, STEPS, check_steps
+from stable_audio_open.request import check_options, check_texts
 
 GENERATIONS, RECONSTRUCTIONS = "generations", "reconstructions"
 REFERENCES, COMPARISONS = "references", "comparisons"
@@ -49,12 +48,12 @@ class GenerationsRequest(ModelRequest, frozen=True, kw_only=True):
     """Subset of the captions."""
     limit: int | None = None
     """The first so many captions of the subset; all where None."""
-    steps: int = STEPS
-    """Sampling steps."""
-    guidance_scale: float = GUIDANCE_SCALE
-    """Scale of classifier-free guidance."""
-    sampler: str = SAMPLER
-    """Name of the sampler."""
+    steps: int | None = None
+    """Sampling steps; the model's default where None."""
+    guidance_scale: float | None = None
+    """Scale of classifier-free guidance; the model's default where None."""
+    sampler: str | None = None
+    """Name of the sampler; the model's default where None."""
     seed: int = 0
     """Seed of the table's first caption; the others count up."""
     batch: int = 1
@@ -69,10 +68,9 @@ class GenerationsRequest(ModelRequest, frozen=True, kw_only=True):
             raise ValueError(f"no protocol {self.protocol!r}; allowed: {', '.join(PROTOCOLS)}")
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {self.seed}")
-        if not math.isfinite(self.guidance_scale):
+        if self.guidance_scale is not None and not math.isfinite(self.guidance_scale):
             raise ValueError(f"guidance scale must be a finite number, got {self.guidance_scale}")
-        get_sampler(self.sampler)
-        check_steps(self.steps)
+        check_options(sampler=self.sampler, schedule=None, steps=self.steps)
         for name, value in (("batch", self.batch), ("limit", self.limit)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")

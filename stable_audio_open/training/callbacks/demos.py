@@ -1,9 +1,10 @@
 """Sounds generated during training, to listen to."""
 
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.audio.spectrogram import draw_spectrogram
+from stable_audio_open.conditions import SECONDS
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
@@ -29,16 +31,25 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """What to generate: a prompt and its place in time."""
+    """What to generate: a prompt, its place in time, and what else the model is conditioned on."""
 
     prompt: str
-    seconds_start: float
-    seconds_total: float
+    seconds_start: float = 0.0
+    seconds_total: float = math.inf
+    """The whole window where it is infinite."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def take(cls, conditions: Sequence[Mapping[str, Any]], count: int) -> "list[Demo]":
         """Return `count` demos, going round when there are fewer conditions."""
-        return [cls(**condition) for condition in islice(cycle(conditions), count)]
+        own = ("prompt", *SECONDS)
+        return [
+            cls(
+                **{name: value for name, value in condition.items() if name in own},
+                numbers={name: value for name, value in condition.items() if name not in own},
+            )
+            for condition in islice(cycle(conditions), count)
+        ]
 
 
 class DemoWriter(pl.Callback):
@@ -100,6 +111,7 @@ class DemoWriter(pl.Callback):
             demo.prompt,
             seconds_start=demo.seconds_start,
             duration=min(longest, model.window_seconds),
+            conditions=demo.numbers,
             steps=self.steps,
             guidance_scale=scale,
             seed=self.seed,

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,7 @@ class _Generation(NamedTuple):
     prompt: str
     seconds: float
     seed: int
+    numbers: Mapping[str, float]
 
 
 class GenerationEvaluation:
@@ -52,8 +53,8 @@ class GenerationEvaluation:
         fixed: Recordings, whose captions are the prompts.
         metrics: Some of `frechet`, `kl` and `clap`.
         load: Loads the networks of these metrics, in the process that measures.
-        steps: Sampling steps.
-        guidance_scale: Scale of classifier-free guidance.
+        steps: Sampling steps; the model's default when None.
+        guidance_scale: Scale of classifier-free guidance; the model's default when None.
         seed: Seed of the first recording, from which the others count up.
         keep_sounds: Leave the generations where they are made.
     """
@@ -64,8 +65,8 @@ class GenerationEvaluation:
         *,
         metrics: Sequence[str],
         load: Callable[[], Listeners],
-        steps: int,
-        guidance_scale: float,
+        steps: int | None,
+        guidance_scale: float | None,
         seed: int,
         keep_sounds: bool = False,
     ) -> None:
@@ -105,6 +106,7 @@ class GenerationEvaluation:
                 prompt=recording.caption,
                 seconds=audio_info(self.fixed.file(recording)).duration,
                 seed=(self.seed + place) % (MAX_SEED + 1),
+                numbers=recording.numbers,
             )
             for place, recording in enumerate(self.fixed.recordings)
         ]
@@ -118,6 +120,7 @@ class GenerationEvaluation:
                 model,
                 one.prompt,
                 duration=min(one.seconds, model.window_seconds),
+                conditions=one.numbers,
                 steps=self.steps,
                 guidance_scale=self.guidance_scale,
                 seed=one.seed,
