@@ -10,7 +10,14 @@ from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import check_request, check_start, resolve_sampling
+from stable_audio_open.request import (
+    GivenNegatives,
+    GivenPrompts,
+    GivenScale,
+    check_request,
+    check_start,
+    resolve_sampling,
+)
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
 from stable_audio_open.waveforms import decode_audio, encode_audio
 
@@ -18,17 +25,20 @@ from stable_audio_open.waveforms import decode_audio, encode_audio
 @torch.inference_mode()
 def generate(
     model: LatentDiffusion,
-    prompt: str | Sequence[str],
+    prompt: GivenPrompts,
     *,
-    duration: float | None = None,
+    duration: float | Sequence[float] | None = None,
     seconds_start: float = 0.0,
     window: float | None = None,
     conditions: Mapping[str, float | Sequence[float]] | None = None,
-    negative_prompt: str | Sequence[str] | None = None,
+    negative_prompt: GivenNegatives | None = None,
     steps: int | None = None,
-    guidance_scale: float | None = None,
+    guidance_scale: GivenScale | None = None,
     guidance_rescale: float = 0.0,
     guidance_interval: tuple[float, float] = (0.0, math.inf),
+    guidance_parallel: float = 1.0,
+    guidance_norm: float = math.inf,
+    guidance_momentum: float = 0.0,
     sampler: str | None = None,
     schedule: str | None = None,
     sigma_min: float | None = None,
@@ -49,8 +59,10 @@ def generate(
 
     Args:
         model: The trained system, in evaluation mode.
-        prompt: A text, or one per item of a batch.
-        duration: Seconds of sound, above 0 and at most the window; the whole window when None.
+        prompt: A text, or one per item of a batch; instead of a text, several with weights,
+            `[("rain", 0.7), ("fire", 0.3)]`, whose velocities are added in these shares.
+        duration: Seconds of sound, above 0 and at most the window, or one per item; the whole
+            window when None.
         seconds_start: Where in an imagined longer recording the window starts, in seconds; of
             models that are conditioned on it alone.
         window: Seconds to work on, at most the model's window, which is the default. The rest of
@@ -58,12 +70,18 @@ def generate(
             trained on whole windows.
         conditions: The other numbers that the model is conditioned on, such as `{"bpm": 120}`:
             one for all items, or one per item.
-        negative_prompt: What guidance leads away from; nothing in particular when None.
+        negative_prompt: What guidance leads away from, in the forms of `prompt`; None, for all
+            or for an item, is nothing in particular.
         steps: Sampling steps, at least 1.
-        guidance_scale: Classifier-free guidance; 1 switches it off.
+        guidance_scale: Classifier-free guidance; 1 switches it off. A number, one per item, or
+            points `[(sigma, scale), ...]` between which it is linear in the model's time.
         guidance_rescale: 0..1, how far guidance keeps the conditional velocity's spread.
         guidance_interval: Lowest and highest noise level at which guidance applies: in sigma, and
             for flows in t, which is 0..1.
+        guidance_parallel: Of adaptive projected guidance (APG, Sadat et al. 2024): 0..1, how much
+            is kept of what guidance adds along x0 itself; 1 is plain guidance.
+        guidance_norm: Of APG: longest root mean square of what guidance adds at scale 2.
+        guidance_momentum: Of APG: share of the step before that is added to this one's.
         sampler: See `sampler_names()`; `k-diffusion:NAME` with that extra.
         schedule: `polyexponential` (rho 1) or `karras` (rho 7); `log-snr` or `linear` (in t), which
             begin with pure noise and are the flows'.
@@ -107,6 +125,9 @@ def generate(
             "guidance_scale": guidance_scale,
             "guidance_rescale": guidance_rescale,
             "guidance_interval": guidance_interval,
+            "guidance_parallel": guidance_parallel,
+            "guidance_norm": guidance_norm,
+            "guidance_momentum": guidance_momentum,
             "sampler": sampler,
             "schedule": schedule,
             "sigma_min": sigma_min,
@@ -116,7 +137,7 @@ def generate(
     )
     check_start(init_strength, init_noise_level)
     shape, seeds = (model.autoencoder.latent_channels, request.frames), request.seeds
-    samples = request.items[0].samples if trim else None
+    samples = [item.samples for item in request.items] if trim else None
     clean = torch.zeros((len(seeds), *shape), device=model.device)
     if init_audio is not None:
         window = request.frames * model.autoencoder.downsampling / model.sample_rate

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, TypeAlias, TypedDict
 
 import torch
 
 from stable_audio_open.conditions import SECONDS
 from stable_audio_open.diffusion.guidance import check_guidance
 from stable_audio_open.diffusion.objective import Objective, process
+from stable_audio_open.diffusion.projected_guidance import Projection
 from stable_audio_open.diffusion.samplers import MAX_SEED, get_sampler
 from stable_audio_open.diffusion.schedule import karras, linear, log_snr, polyexponential
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
@@ -27,12 +28,30 @@ FROM_NOISE = ("log-snr", "linear")
 SCHEDULES = (*BETWEEN_LEVELS, *FROM_NOISE)
 
 
+class Weighted(NamedTuple):
+    """A text of several."""
+
+    text: str
+    weight: float
+    """Share of the velocity; those of an item add up to 1."""
+
+
+Prompt: TypeAlias = tuple[Weighted, ...]
+"""What an item is conditioned on: one text, or several with weights."""
+GivenPrompt: TypeAlias = str | Sequence[tuple[str, float]]
+"""A text, or texts with weights, of one item."""
+GivenPrompts: TypeAlias = GivenPrompt | Sequence[GivenPrompt]
+"""Of one item, or one per item of a batch."""
+GivenNegatives: TypeAlias = GivenPrompt | Sequence[GivenPrompt | None]
+"""The same; None is nothing in particular."""
+
+
 class Item(NamedTuple):
     """One sound of a batch."""
 
-    prompt: str
-    negative: str | None
-    """What guidance leads away from; None is nothing in particular, of the whole batch."""
+    prompt: Prompt
+    negative: Prompt | None
+    """What guidance leads away from; None is nothing in particular."""
     seed: int
     seconds_start: float
     seconds_total: float
@@ -64,13 +83,20 @@ class Request(NamedTuple):
         return [item.seed for item in self.items]
 
 
+GivenScale: TypeAlias = float | Sequence[float] | Sequence[tuple[float, float]]
+"""A guidance scale, one per item, or points (sigma, scale) between which it is interpolated."""
+
+
 class SamplingOptions(TypedDict, total=False):
     """How to sample, as `generate` takes it; what is None or missing is the model's default."""
 
     steps: int | None
-    guidance_scale: float | None
+    guidance_scale: GivenScale | None
     guidance_rescale: float
     guidance_interval: tuple[float, float]
+    guidance_parallel: float
+    guidance_norm: float
+    guidance_momentum: float
     sampler: str | None
     schedule: str | None
     sigma_min: float | None
@@ -86,10 +112,14 @@ class Sampling:
     """
 
     steps: int
-    guidance_scale: float
+    guidance_scale: float | tuple[float, ...] | tuple[tuple[float, float], ...]
+    """Of all items, of each, or points (sigma, scale)."""
     guidance_rescale: float
     guidance_interval: tuple[float, float]
     """Lowest and highest noise level at which guidance applies: sigma, or t of flows."""
+    guidance_parallel: float
+    guidance_norm: float
+    guidance_momentum: float
     sampler: str
     schedule: str
     sigma_min: float
@@ -106,8 +136,37 @@ class Sampling:
     def __post_init__(self) -> None:
         """Check all of it."""
         check_options(sampler=self.sampler, schedule=self.schedule, steps=self.steps)
-        check_guidance(self.guidance_scale, self.guidance_rescale, self.guidance_interval)
+        for scale in self._scales():
+            check_guidance(scale, self.guidance_rescale, self.guidance_interval)
+        if self.projection != Projection() and self.guidance_rescale:
+            raise ValueError(
+                f"guidance_rescale {self.guidance_rescale:g} acts on the velocity and "
+                "guidance_parallel, guidance_norm and guidance_momentum on x0; give one of them"
+            )
         assert self.sigmas
+
+    def _scales(self) -> list[float]:
+        given = self.guidance_scale
+        if not isinstance(given, tuple):
+            return [given]
+        if not given:
+            raise ValueError("guidance_scale is an empty list; give at least one number")
+        scales = []
+        for one in given:
+            sigma, scale = one if isinstance(one, tuple) else (1.0, one)
+            if not 0 < sigma < math.inf:
+                raise ValueError(f"guidance_scale has a point at sigma {sigma}; it must be above 0")
+            scales.append(scale)
+        return scales
+
+    @property
+    def projection(self) -> Projection:
+        """How guidance on x0 is changed."""
+        return Projection(
+            parallel=self.guidance_parallel,
+            norm=self.guidance_norm,
+            momentum=self.guidance_momentum,
+        )
 
     @cached_property
     def sigmas(self) -> list[float]:
@@ -164,7 +223,7 @@ def resolve_sampling(
     Raises:
         ValueError: When one is unknown or out of its range.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: _frozen(value) for name, value in options.items() if value is not None}
     settings = {**default_sampling(model, schedule=options.get("schedule")), **given}
     return Sampling(
         **settings,  # type: ignore[arg-type]
@@ -172,6 +231,11 @@ def resolve_sampling(
         timestep_shift=model.timestep_shift,
         frames=model.window_frames if frames is None else frames,
     )
+
+
+def _frozen(value: object) -> object:
+    """Return lists as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def default_sampling(model: LatentDiffusion, *, schedule: str | None = None) -> SamplingOptions:
@@ -191,6 +255,9 @@ def default_sampling(model: LatentDiffusion, *, schedule: str | None = None) -> 
         guidance_scale=own.guidance_scale,
         guidance_rescale=0.0,
         guidance_interval=(0.0, math.inf),
+        guidance_parallel=1.0,
+        guidance_norm=math.inf,
+        guidance_momentum=0.0,
         sampler=own.sampler,
         schedule=schedule,
         sigma_min=levels[0],
@@ -200,13 +267,13 @@ def default_sampling(model: LatentDiffusion, *, schedule: str | None = None) -> 
 
 def check_request(
     model: LatentDiffusion,
-    prompt: str | Sequence[str],
+    prompt: GivenPrompts,
     *,
-    duration: float | None,
+    duration: float | Sequence[float] | None,
     seconds_start: float,
     window: float | None,
     conditions: Mapping[str, float | Sequence[float]] | None = None,
-    negative_prompt: str | Sequence[str] | None,
+    negative_prompt: GivenNegatives | None,
     seed: int | Sequence[int] | None,
 ) -> Request:
     """Check the arguments of `generate` that depend on the model's window.
@@ -221,18 +288,6 @@ def check_request(
         raise ValueError(
             f"window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
         )
-    if duration is None:
-        duration = window
-    elif not 0 < duration <= window:
-        raise ValueError(
-            f"duration must be above 0 and at most the window of {window:.2f} seconds, "
-            f"got {duration}"
-        )
-    samples = round(duration * model.sample_rate)
-    if samples < 1:
-        raise ValueError(
-            f"duration must be at least one sample of 1/{model.sample_rate} seconds, got {duration}"
-        )
     if not 0 <= seconds_start < math.inf:
         raise ValueError(f"seconds_start must be at least 0, got {seconds_start}")
     if seconds_start and "seconds_start" not in model.conditioner.numbers:
@@ -240,16 +295,18 @@ def check_request(
             f"seconds_start is {seconds_start}, but the model is not conditioned on it; leave it "
             "out"
         )
-    prompts = check_texts(prompt, "prompt")
-    negatives: Sequence[str | None] = [None] * len(prompts)
+    prompts = check_prompts(prompt, "prompt")
+    count = len(prompts)
+    durations = check_durations(duration, count, window, model.sample_rate)
+    negatives: Sequence[Prompt | None] = [None] * count
     if negative_prompt is not None:
-        negatives = check_texts(negative_prompt, "negative_prompt")
+        negatives = _check_negatives(negative_prompt)
         if len(negatives) == 1:
-            negatives *= len(prompts)
-        if len(negatives) != len(prompts):
+            negatives = [*negatives] * count
+        if len(negatives) != count:
             raise ValueError(
                 f"give one negative_prompt or one per prompt, got {len(negatives)} for "
-                f"{len(prompts)} prompts"
+                f"{count} prompts"
             )
     items = [
         Item(
@@ -257,21 +314,93 @@ def check_request(
             negative=negative,
             seed=one,
             seconds_start=seconds_start,
-            seconds_total=seconds_start + duration,
-            samples=samples,
+            seconds_total=seconds_start + seconds,
+            samples=round(seconds * model.sample_rate),
             conditions=numbers,
         )
-        for text, negative, one, numbers in zip(
+        for text, negative, one, seconds, numbers in zip(
             prompts,
             negatives,
-            check_seeds(seed, len(prompts)),
-            check_conditions(model, conditions, items=len(prompts)),
+            check_seeds(seed, count),
+            durations,
+            check_conditions(model, conditions, items=count),
             strict=True,
         )
     ]
     hop = model.autoencoder.downsampling
     frames = min(model.window_frames, math.ceil(window * model.sample_rate / hop))
     return Request(items, frames)
+
+
+def check_durations(
+    duration: float | Sequence[float] | None, count: int, window: float, sample_rate: int
+) -> list[float]:
+    """Return the seconds of each item.
+
+    Raises:
+        ValueError: One is not above 0 and at most the window, or there are not as many as items.
+    """
+    if isinstance(duration, Sequence):
+        durations = list(duration)
+        if len(durations) != count:
+            raise ValueError(
+                f"give one duration or one per prompt, got {len(durations)} for {count} prompts"
+            )
+    else:
+        durations = [window if duration is None else duration] * count
+    for seconds in durations:
+        if not 0 < seconds <= window:
+            raise ValueError(
+                f"duration must be above 0 and at most the window of {window:.2f} seconds, "
+                f"got {seconds}"
+            )
+        if round(seconds * sample_rate) < 1:
+            raise ValueError(
+                f"duration must be at least one sample of 1/{sample_rate} seconds, got {seconds}"
+            )
+    return durations
+
+
+def check_prompts(value: GivenPrompts, name: str) -> list[Prompt]:
+    """Return what each item is conditioned on, with weights that add up to 1.
+
+    Raises:
+        ValueError: When a text is empty or too long, or a weight is not above 0.
+    """
+    given: list[object] = [value] if isinstance(value, str) else list(value)
+    if not given:
+        raise ValueError(f"{name} is an empty list; give at least one text")
+    if all(map(_is_weighted, given)):  # a mixture, of one item
+        return [_check_prompt(given, name)]
+    return [_check_prompt(one, name) for one in given]
+
+
+def _check_negatives(value: GivenNegatives) -> list[Prompt | None]:
+    if isinstance(value, str) or None not in value:
+        return [*check_prompts(value, "negative_prompt")]  # type: ignore[arg-type]  # without None
+    return [None if one is None else _check_prompt(one, "negative_prompt") for one in value]
+
+
+def _is_weighted(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], float | int)
+    )
+
+
+def _check_prompt(given: object, name: str) -> Prompt:
+    parts = [(given, 1.0)] if isinstance(given, str) else given
+    if not isinstance(parts, list | tuple) or not parts or not all(map(_is_weighted, parts)):
+        shown = f"{given!r:.100}"
+        raise ValueError(f"{name} must be a text or a list of (text, weight), got {shown}")
+    check_texts([text for text, _ in parts], name)
+    for text, weight in parts:
+        if not 0 < weight < math.inf:
+            raise ValueError(f"{name}: the weight of {text[:60]!r} must be above 0, got {weight}")
+    total = sum(weight for _, weight in parts)
+    return tuple(Weighted(text, weight / total) for text, weight in parts)
 
 
 def check_texts(value: str | Sequence[str], name: str) -> list[str]:

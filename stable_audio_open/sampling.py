@@ -1,22 +1,25 @@
 """From what is asked for to latents: a denoiser that knows the prompts, and a sampler's run."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.conditions import Conditioning
-from stable_audio_open.diffusion.conditioned import ConditionedTransformer
+from stable_audio_open.diffusion.conditioned import ConditionedTransformer, Mixture
 from stable_audio_open.diffusion.denoiser import Denoiser
-from stable_audio_open.diffusion.guidance import GuidedVelocity
-from stable_audio_open.diffusion.objective import process
+from stable_audio_open.diffusion.guidance import GuidedVelocity, Scale, scale_curve
+from stable_audio_open.diffusion.objective import Process, process
+from stable_audio_open.diffusion.projected_guidance import ProjectedGuidance, Projection
 from stable_audio_open.diffusion.samplers import StepNoise, get_sampler
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.progress import step_progress
-from stable_audio_open.request import Item, Sampling
+from stable_audio_open.request import Item, Sampling, Weighted
 from stable_audio_open.waveforms import decode_audio, usable
 
 
@@ -38,6 +41,9 @@ StepCallback: TypeAlias = Callable[[Step], bool | None]
 """Called after each step; False stops the run."""
 
 
+logger = logging.getLogger(__name__)
+
+
 class StoppedError(RuntimeError):
     """A callback has stopped a generation."""
 
@@ -57,26 +63,20 @@ def prompted_denoiser(
         (x, sigma) -> x0, for x of shape `[items, latent_channels, frames]`.
     """
     own = process(model.objective)
-    negative = None
-    if any(item.negative is not None for item in items):
-        negative = _condition(model, items, [item.negative or "" for item in items]).cross
-    transformer = ConditionedTransformer(
-        model.transformer,
-        _condition(model, items, [item.prompt for item in items]),
-        negative=negative,
-        times=map(own.time, sampling.sigmas),
-        frames=frames,
+    transformer = _conditioned(model, items, times=map(own.time, sampling.sigmas), frames=frames)
+    guided = GuidedVelocity(
+        pair=transformer.pair,
+        conditional=transformer.conditional,
+        scale=_scale(sampling, items, own, model.device),
+        rescale=sampling.guidance_rescale,
+        interval=sampling.guidance_interval,
+        time=own.interval,
     )
-    return own.denoiser(
-        GuidedVelocity(
-            pair=transformer.pair,
-            conditional=transformer.conditional,
-            scale=sampling.guidance_scale,
-            rescale=sampling.guidance_rescale,
-            interval=sampling.guidance_interval,
-            time=own.interval,
-        )
-    )
+    if sampling.guidance_scale == 1 and any(item.negative for item in items):
+        logger.warning("negative_prompt has no effect at guidance_scale 1; give a scale above 1")
+    if sampling.projection == Projection():
+        return own.denoiser(guided)
+    return ProjectedGuidance(guided=guided, denoiser=own.denoiser, projection=sampling.projection)
 
 
 def run_sampler(
@@ -122,14 +122,65 @@ def run_sampler(
         return sampler(denoiser, x, sampling.sigmas, noise=noise, callback=after_step)
 
 
-def _condition(model: LatentDiffusion, items: Sequence[Item], texts: Sequence[str]) -> Conditioning:
+def _scale(
+    sampling: Sampling, items: Sequence[Item], process: Process, device: torch.device
+) -> Scale | Callable[[float], Scale]:
+    """Return the guidance scale of all items, of each, or over the model's time."""
+    given = sampling.guidance_scale
+    if not isinstance(given, tuple):
+        return given
+    points = [one for one in given if isinstance(one, tuple)]
+    if points:
+        return scale_curve([(process.time(sigma), scale) for sigma, scale in points])
+    scales = [one for one in given if not isinstance(one, tuple)]
+    if len(scales) != len(items):
+        raise ValueError(
+            f"give one guidance_scale or one per prompt, got {len(scales)} for {len(items)} prompts"
+        )
+    if all(scale == 1 for scale in scales):
+        return 1.0
+    return torch.tensor(scales, dtype=torch.float32, device=device)[:, None, None]
+
+
+def _conditioned(
+    model: LatentDiffusion, items: Sequence[Item], *, times: Iterable[float], frames: int
+) -> ConditionedTransformer:
+    """Bind the transformer to all texts of all items, each a row."""
+    rows = [(index, part) for index, item in enumerate(items) for part in item.prompt]
+    nothing = (Weighted("", 1.0),)
+    null_rows = [
+        (index, part) for index, item in enumerate(items) for part in item.negative or nothing
+    ]
+    negative = None
+    if any(part.text for _, part in null_rows):
+        negative = _condition(model, [(items[i], part.text) for i, part in null_rows]).cross
+        is_text = torch.tensor([bool(part.text) for _, part in null_rows], device=negative.device)
+        negative = negative * is_text.to(negative.dtype)[:, None, None]
+    mixture = None
+    if max(len(rows), len(null_rows)) > len(items):
+        mixture = Mixture(_weights(rows, len(items)), _weights(null_rows, len(items)))
+    return ConditionedTransformer(
+        model.transformer,
+        _condition(model, [(items[i], part.text) for i, part in rows]),
+        negative=negative,
+        times=times,
+        frames=frames,
+        mixture=mixture and Mixture(*(weights.to(model.device) for weights in mixture)),
+    )
+
+
+def _weights(rows: Sequence[tuple[int, Weighted]], items: int) -> Tensor:
+    weights = torch.zeros(items, len(rows))
+    for row, (item, part) in enumerate(rows):
+        weights[item, row] = part.weight
+    return weights
+
+
+def _condition(model: LatentDiffusion, rows: Sequence[tuple[Item, str]]) -> Conditioning:
     conditioner = model.conditioner
     conditioning: Conditioning = conditioner(
         conditioner.prepare(
-            [
-                {"prompt": text, **item.numbers(conditioner.numbers)}
-                for item, text in zip(items, texts, strict=True)
-            ]
+            [{"prompt": text, **item.numbers(conditioner.numbers)} for item, text in rows]
         )
     )
     return conditioning

@@ -44,7 +44,7 @@ def decode_audio(
     model: LatentDiffusion,
     latents: Float[Tensor, "batch latent_channels frames"],
     *,
-    samples: int | None,
+    samples: Sequence[int] | None,
     seeds: Sequence[int],
 ) -> Audio:
     """Decode latents to a sound.
@@ -52,23 +52,29 @@ def decode_audio(
     Args:
         model: The system.
         latents: Clean latents.
-        samples: Decode that many alone, from no more latents than they depend on; None is all.
+        samples: Of each item decode that many alone, from no more latents than the longest depends
+            on; None is all.
         seeds: One per item, which the sound keeps.
 
     Raises:
         FloatingPointError: When the model gives NaN or infinite samples.
     """
     autoencoder = model.autoencoder
-    if samples is not None:
-        frames = math.ceil(samples / autoencoder.downsampling)
+    most = None if samples is None else max(samples)
+    if most is not None:
+        frames = math.ceil(most / autoencoder.downsampling)
         latents = latents[..., : frames + autoencoder.decoder_margin]
-    decoded = autoencoder.decode(latents.to(autoencoder.dtype))[..., :samples].float().cpu()
+    decoded = autoencoder.decode(latents.to(autoencoder.dtype))[..., :most].float().cpu()
     if not decoded.isfinite().all():
         raise FloatingPointError(
             f"the model gave NaN or infinite samples in {model.transformer.dtype}; load it with "
             "dtype='float32', or check the checkpoint"
         )
-    return Audio(usable(decoded), model.sample_rate, tuple(seeds))
+    decoded = usable(decoded)
+    lengths = tuple(samples or ())
+    for item, length in zip(decoded, lengths, strict=False):
+        item[..., length:] = 0
+    return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths)
 
 
 def usable(x: Tensor) -> Tensor:

@@ -1,14 +1,26 @@
 """The transformer bound to one generation: what does not change from step to step is done once."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
+from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.dit import DiffusionTransformer, ProjectedConditioning
 from stable_audio_open.nn.attention import KeyValue
+
+
+class Mixture(NamedTuple):
+    """Items whose velocity is a weighted sum: each row of a conditioning belongs to one item.
+
+    A column, of a row of the conditioning, is its weight at its item and 0 at the others.
+    """
+
+    conditional: Float[Tensor, "items rows"]
+    null: Float[Tensor, "items null_rows"]
 
 
 class ConditionedTransformer:
@@ -19,11 +31,12 @@ class ConditionedTransformer:
 
     Args:
         transformer: The model.
-        conditioning: Conditioning of the batch.
+        conditioning: Conditioning of the batch: a row for each item or, in a mixture, several.
         negative: Cross-attention tokens of the null half; zeros when None. The global
             conditioning is the same for both halves.
         times: Timesteps that will be asked for; any other is embedded when it is.
         frames: Latent frames of the window.
+        mixture: How rows make items; each makes one when None.
     """
 
     def __init__(
@@ -31,18 +44,27 @@ class ConditionedTransformer:
         transformer: DiffusionTransformer,
         conditioning: Conditioning,
         *,
-        negative: Float[Tensor, "batch tokens width"] | None,
+        negative: Float[Tensor, "null_rows tokens width"] | None,
         times: Iterable[float],
         frames: int,
+        mixture: Mixture | None = None,
     ) -> None:
-        cross = conditioning.cross
-        null = torch.zeros_like(cross) if negative is None else negative
+        cross, global_ = conditioning
+        self._rows = len(cross)
+        self._mixture = mixture
+        null_global = global_
+        if mixture is not None:
+            self._owners = mixture.conditional.argmax(dim=0)
+            self._null_owners = mixture.null.argmax(dim=0)
+            first = mixture.conditional.argmax(dim=1)
+            null_global = global_[first[self._null_owners]]
+        null = cross.new_zeros(len(null_global), *cross.shape[1:]) if negative is None else negative
         both = Conditioning(
-            cross=torch.cat((cross, null)), global_=conditioning.global_.repeat(2, 1)
+            cross=torch.cat((cross, null)), global_=torch.cat((global_, null_global))
         )
         self._transformer = transformer
         self._both = transformer.project(both, frames=frames)
-        self._conditional = _first_half(self._both)
+        self._conditional = _first(self._both, self._rows)
         self._device = cross.device
         self._times = self._embed(list(dict.fromkeys(times)))
 
@@ -51,15 +73,25 @@ class ConditionedTransformer:
     ) -> Float[Tensor, "batch latent_channels frames"]:
         """Return the velocity given the conditioning."""
         x = x.to(self._transformer.dtype)
-        return self._transformer.predict(x, self._time(t), self._conditional)
+        if self._mixture is None:
+            return self._transformer.predict(x, self._time(t), self._conditional)
+        rows = self._transformer.predict(x[self._owners], self._time(t), self._conditional)
+        return _mixed(self._mixture.conditional, rows)
 
     def pair(
         self, x: Float[Tensor, "batch latent_channels frames"], t: float
     ) -> tuple[Tensor, Tensor]:
         """Return the velocities given the conditioning and given the null one, in one call."""
-        doubled = x.to(self._transformer.dtype).repeat(2, 1, 1)
-        conditional, null = self._transformer.predict(doubled, self._time(t), self._both).chunk(2)
-        return conditional, null
+        x = x.to(self._transformer.dtype)
+        if self._mixture is None:
+            doubled = x.repeat(2, 1, 1)
+        else:
+            doubled = x[torch.cat((self._owners, self._null_owners))]
+        rows = self._transformer.predict(doubled, self._time(t), self._both)
+        conditional, null = rows[: self._rows], rows[self._rows :]
+        if self._mixture is None:
+            return conditional, null
+        return _mixed(self._mixture.conditional, conditional), _mixed(self._mixture.null, null)
 
     def _time(self, t: float) -> Tensor:
         if t not in self._times:
@@ -73,10 +105,13 @@ class ConditionedTransformer:
         return dict(zip(times, embedded.split(1), strict=True))
 
 
-def _first_half(both: ProjectedConditioning) -> ProjectedConditioning:
-    half = len(both.global_) // 2
+def _mixed(weights: Tensor, rows: Tensor) -> Tensor:
+    return einsum(weights.to(rows), rows, "items rows, rows channels time -> items channels time")
+
+
+def _first(both: ProjectedConditioning, rows: int) -> ProjectedConditioning:
     return ProjectedConditioning(
-        context=[KeyValue(key[:half], value[:half]) for key, value in both.context],
-        global_=both.global_[:half],
+        context=[KeyValue(key[:rows], value[:rows]) for key, value in both.context],
+        global_=both.global_[:rows],
         rotary=both.rotary,
     )

@@ -1,7 +1,8 @@
 """Classifier-free guidance on the velocity (Ho and Salimans 2021)."""
 
+import bisect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,11 +20,15 @@ VelocityPair: TypeAlias = Callable[
 """(x_t, t) -> (v given the conditioning, v given the null or negative conditioning)."""
 
 
+Scale: TypeAlias = float | Float[Tensor, "batch 1 1"]
+"""A guidance scale of a whole batch, or of each item."""
+
+
 def guide(
     conditional: Float[Tensor, "batch channels time"],
     null: Float[Tensor, "batch channels time"],
     *,
-    scale: float,
+    scale: Scale,
     rescale: float = 0.0,
 ) -> Float[Tensor, "batch channels time"]:
     """The guided velocity null + scale (conditional - null).
@@ -42,6 +47,20 @@ def guide(
     spread = v.std(dim=1, keepdim=True)
     ratio = torch.where(spread > 0, conditional.std(dim=1, keepdim=True) / spread, 1.0)
     return v * (rescale * ratio + (1 - rescale))
+
+
+def scale_curve(points: Sequence[tuple[float, float]]) -> Callable[[float], float]:
+    """Return t -> the guidance scale, linear between points (t, scale) and level beyond them."""
+    points = sorted(points)
+
+    def scale_at(t: float) -> float:
+        later = bisect.bisect_right([at for at, _ in points], t)
+        if later in (0, len(points)):
+            return points[max(0, later - 1)][1]
+        (t0, low), (t1, high) = points[later - 1 : later + 1]
+        return low + (high - low) * (t - t0) / (t1 - t0)
+
+    return scale_at
 
 
 def check_guidance(scale: float, rescale: float, interval: tuple[float, float]) -> None:
@@ -74,8 +93,8 @@ class GuidedVelocity:
     """Both halves, for instance from one call of the model on a doubled batch."""
     conditional: Velocity
     """The conditional half alone."""
-    scale: float
-    """Guidance scale."""
+    scale: Scale | Callable[[float], Scale]
+    """Guidance scale, or t -> the scale there."""
     rescale: float = 0.0
     """See `guide`; needs two channels or more."""
     interval: tuple[float, float] = (0.0, math.inf)
@@ -86,16 +105,22 @@ class GuidedVelocity:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        check_guidance(self.scale, self.rescale, self.interval)
+        scale = self.scale if isinstance(self.scale, float | int) else 1.0
+        check_guidance(scale, self.rescale, self.interval)
 
     def __call__(
         self, x: Float[Tensor, "batch channels time"], t: float
     ) -> Float[Tensor, "batch channels time"]:
         """The guided v at time t, mixed in x's precision."""
-        low, high = self.interval
-        if self.scale == 1 or not self.time(low) <= t <= self.time(high):
+        scale = self.scale_at(t)
+        if isinstance(scale, float | int) and scale == 1:
             return self.conditional(x, t)
         conditional, null = self.pair(x, t)
-        return guide(
-            conditional.to(x.dtype), null.to(x.dtype), scale=self.scale, rescale=self.rescale
-        )
+        return guide(conditional.to(x.dtype), null.to(x.dtype), scale=scale, rescale=self.rescale)
+
+    def scale_at(self, t: float) -> Scale:
+        """The scale at time t: 1 outside of the interval, where the null half does not count."""
+        low, high = self.interval
+        if not self.time(low) <= t <= self.time(high):
+            return 1.0
+        return self.scale(t) if callable(self.scale) else self.scale

@@ -35,6 +35,8 @@ def generations_of(model: StableAudio, asked: Asked, folder: Path) -> Work:
             "sampler": request.sampler,
         },
     )
+    scale = sampling.guidance_scale
+    assert isinstance(scale, float | int), "a protocol has one scale"
     table = generation_files(asked.prompts, check_seeds(request.seed, len(asked.prompts)))
     chosen = {prompt.id for prompt in asked.chosen}
 
@@ -49,7 +51,7 @@ def generations_of(model: StableAudio, asked: Asked, folder: Path) -> Work:
             sample_rate=model.sample_rate,
             channels=model.autoencoder.audio_channels,
             steps=sampling.steps,
-            guidance=sampling.guidance_scale,
+            guidance=scale,
             sampler=sampling.sampler,
             seed=request.seed,
         )
