@@ -31,7 +31,7 @@ parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 torch.manual_seed(options.seed)
 model = StableAudio.from_pretrained(options.model).requires_grad_(False)
-device = next(model.parameters()).device
+device, numbers = next(model.parameters()).device, tuple(model.conditioner.numbers)
 model.transformer.float().requires_grad_(True).train()
 average, schedule = averaged_copy(model.transformer), EmaSchedule(decay=0.999, power=0.75)
 recordings = read_manifest(options.data, "manifest.jsonl")
@@ -48,10 +48,9 @@ dataset = LatentDataset(
     window=model.window_samples // model.autoencoder.downsampling,
     downsampling=model.autoencoder.downsampling,
     sample_rate=model.sample_rate,
-    numbers=tuple(model.conditioner.numbers),
+    numbers=numbers,
     seed=options.seed,
 )
-conditions = ("prompt", *model.conditioner.numbers)
 optimizer = torch.optim.AdamW(model.transformer.parameters(), lr=options.lr, weight_decay=1e-3)
 timesteps = TimestepSampler(seed=options.seed)
 
@@ -65,7 +64,7 @@ def batches() -> Iterator[dict[str, Any]]:
 
 for step, batch in enumerate(islice(batches(), options.steps), start=1):
     latents = (batch["latents"] + batch["std"] * torch.randn_like(batch["std"])).to(device)
-    values = [{name: batch[name][i] for name in conditions} for i in range(len(latents))]
+    values = [{name: batch[name][i] for name in ("prompt", *numbers)} for i in range(len(latents))]
     conditioning = model.conditioner(model.conditioner.prepare(values))
     conditioning = drop_conditions(conditioning, torch.rand(len(latents), device=device) < 0.1)
     t = timesteps.draw(len(latents)).to(device)

@@ -175,7 +175,7 @@ def test_webdataset_reads_the_shards(
         assert stored["posterior"].dtype == torch.float32
         described = json.loads(sample["json"])
         assert described["seconds"] == seconds
-        for field in Recording.__struct_fields__:
+        for field in Recording.__struct_fields__[:-1]:  # the last holds fields of other names
             value = getattr(own, field)
             assert described[field] == (list(value) if isinstance(value, tuple) else value)
         header = sample["safetensors"][8:]

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,10 @@ def test_shards_carry_the_numbers(
     monkeypatch.chdir(tmp_path)
     Path("flow.json").write_bytes(encode_config(flow_run))
     assert main(["encode", "--config", "flow.json", "--output", "latents"]) == 0
+    with tarfile.open("latents/shard-000000.tar") as tar:
+        member = tar.extractfile("000000001.json")
+        assert member is not None
+        assert json.load(member)["bpm"] == 80
     data = json.dumps({"type": "shards", "path": "latents"})
     words = ["train", "--config", "flow.json", f"data={data}", "training.trainer.max_steps=1"]
     words += ["training.trainer.name=sharded", "training.demo=null"]
