@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Unpack
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio, as_audio
@@ -14,6 +17,7 @@ from stable_audio_open.request import (
     GivenNegatives,
     GivenPrompts,
     GivenScale,
+    SamplingOptions,
     check_request,
     check_start,
     resolve_sampling,
@@ -22,8 +26,61 @@ from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_samp
 from stable_audio_open.waveforms import decode_audio, encode_audio
 
 
+class GenerateOptions(SamplingOptions, total=False):
+    """Arguments of `generate_latents` by keyword."""
+
+    duration: float | Sequence[float] | None
+    seconds_start: float
+    window: float | None
+    conditions: Mapping[str, float | Sequence[float]] | None
+    negative_prompt: GivenNegatives | None
+    seed: int | Sequence[int] | None
+    init_audio: GivenAudio | None
+    init_strength: float
+    init_noise_level: float | None
+    progress: bool
+    callback: StepCallback | None
+
+
+class Generated(NamedTuple):
+    """Latents, and what to decode of them."""
+
+    latents: Float[Tensor, "batch latent_channels frames"]
+    samples: list[int]
+    """Samples of each item that were asked for."""
+    seeds: list[int]
+
+
 @torch.inference_mode()
 def generate(
+    model: LatentDiffusion,
+    prompt: GivenPrompts,
+    *,
+    trim: bool = True,
+    **options: Unpack[GenerateOptions],
+) -> Audio:
+    """Generate audio from text: latents by `generate_latents`, decoded.
+
+    Args:
+        model: The trained system, in evaluation mode.
+        prompt: See `generate_latents`.
+        trim: Cut at `duration`, and decode no more than that needs; else return the whole window.
+        options: See `generate_latents`.
+
+    Returns:
+        Samples `[batch, channels, time]`, with the sample rate and the seed of each item.
+
+    Raises:
+        ValueError: When an argument is out of its range.
+        FloatingPointError: When the model gives NaN.
+        StoppedError: When the callback has stopped the run.
+    """
+    latents, samples, seeds = generate_latents(model, prompt, **options)
+    return decode_audio(model, latents, samples=samples if trim else None, seeds=seeds)
+
+
+@torch.inference_mode()
+def generate_latents(
     model: LatentDiffusion,
     prompt: GivenPrompts,
     *,
@@ -47,11 +104,10 @@ def generate(
     init_audio: GivenAudio | None = None,
     init_strength: float = 0.7,
     init_noise_level: float | None = None,
-    trim: bool = True,
     progress: bool = True,
     callback: StepCallback | None = None,
-) -> Audio:
-    """Generate audio from text.
+) -> Generated:
+    """Generate latents from text.
 
     What is None is the model's default: for a v-model the paper's, DPM-Solver++ for 100 steps with
     guidance scale 7 (section 4.2); for a rectified flow, Euler's method for 50 steps with 4; for
@@ -95,17 +151,16 @@ def generate(
             level sigma = tan(pi/2 init_strength t), where t is the time of the first level, and
             takes all steps from there. 0 gives its reconstruction, 1 leaves nothing of it.
         init_noise_level: The sigma to start at, instead of `init_strength`.
-        trim: Cut at `duration`, and decode no more than that needs; else return the whole window.
         progress: Show a progress bar.
         callback: Called after each step with a `Step`: its number, the clean latents as predicted
             there, and a function that decodes them. Where it returns False, the run ends.
 
     Returns:
-        Samples `[batch, channels, time]`, with the sample rate and the seed of each item.
+        Latents `[batch, latent_channels, frames]` of the window, the samples of each item that are
+        its sound, and its seed.
 
     Raises:
         ValueError: When an argument is out of its range.
-        FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
     request = check_request(
@@ -137,7 +192,7 @@ def generate(
     )
     check_start(init_strength, init_noise_level)
     shape, seeds = (model.autoencoder.latent_channels, request.frames), request.seeds
-    samples = [item.samples for item in request.items] if trim else None
+    samples = [item.samples for item in request.items]
     clean = torch.zeros((len(seeds), *shape), device=model.device)
     if init_audio is not None:
         window = request.frames * model.autoencoder.downsampling / model.sample_rate
@@ -147,7 +202,7 @@ def generate(
         if init_strength < 1 or init_noise_level is not None:
             clean += encode_audio(model, sound, request.frames, items=len(seeds), name="init_audio")
         if init_strength == 0 and init_noise_level is None:
-            return decode_audio(model, clean, samples=samples, seeds=seeds)
+            return Generated(clean, samples, seeds)
         sampling = sampling.varying(init_strength, init_noise_level)
 
     x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
@@ -155,4 +210,4 @@ def generate(
     latents = run_sampler(
         model, denoiser, x, sampling, seeds=seeds, progress=progress, callback=callback
     )
-    return decode_audio(model, latents, samples=samples, seeds=seeds)
+    return Generated(latents, samples, seeds)

@@ -1,5 +1,7 @@
 """The autoencoder: 44.1 kHz stereo to latents at 21.5 Hz and back (section 2.1)."""
 
+import warnings
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from stable_audio_open.autoencoder.bottleneck import Posterior
-from stable_audio_open.autoencoder.chunked import decode_chunked, encode_chunked
+from stable_audio_open.autoencoder.chunked import decode_chunked, decode_pieces, encode_chunked
 from stable_audio_open.autoencoder.receptive_field import decoder_margin, encoder_margin
 
 CORE_FRAMES = 128
@@ -142,6 +144,7 @@ class AudioAutoencoder(nn.Module):
         *,
         chunked: bool = True,
         core: int = CORE_FRAMES,
+        first: int | None = None,
     ) -> Float[Tensor, "batch channels time"]:
         """Decode latents to `frames * downsampling` samples.
 
@@ -150,21 +153,30 @@ class AudioAutoencoder(nn.Module):
             chunked: Work in chunks, which bounds memory, changes the result by rounding alone and
                 keeps no gradients; pass False to differentiate.
             core: Frames per chunk, overlap not counted.
+            first: Frames of the first chunk; as of the others when None.
+
+        Warns:
+            UserWarning: When chunks keep no gradient that the latents ask for.
 
         Raises:
             ValueError: When there is no frame or another number of channels.
         """
-        if latents.ndim != 3 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
-            raise ValueError(
-                f"latents must be [batch, {self.latent_channels}, frames >= 1], "
-                f"got {list(latents.shape)}"
-            )
+        self._check_latents(latents)
         if self.iterate_batch and len(latents) > 1:
             return torch.cat(
-                [self.decode(item, chunked=chunked, core=core) for item in latents.split(1)]
+                [
+                    self.decode(item, chunked=chunked, core=core, first=first)
+                    for item in latents.split(1)
+                ]
             )
         if not chunked:
             return self._decode(latents)
+        if latents.requires_grad and torch.is_grad_enabled():
+            warnings.warn(
+                "decoding in chunks keeps no gradients, and the latents ask for them: pass "
+                "chunked=False, or latents.detach()",
+                stacklevel=2,
+            )
         with torch.no_grad(), parametrize.cached():
             return decode_chunked(
                 self._decode,
@@ -172,7 +184,52 @@ class AudioAutoencoder(nn.Module):
                 core=core,
                 margin=self.decoder_margin,
                 downsampling=self.downsampling,
+                first=first,
             )
+
+    def decode_pieces(
+        self,
+        latents: Float[Tensor, "batch latent_channels frames"],
+        *,
+        core: int = CORE_FRAMES,
+        first: int | None = None,
+    ) -> Iterator[Float[Tensor, "batch channels time"]]:
+        """Decode latents piece by piece: joined, what `decode` gives in the same chunks.
+
+        Args:
+            latents: The latents.
+            core: Frames of a piece.
+            first: Frames of the first piece; as of the others when None.
+
+        Raises:
+            ValueError: When there is no frame or another number of channels.
+        """
+        self._check_latents(latents)
+        pieces = decode_pieces(
+            self._decode_each if self.iterate_batch else self._decode,
+            latents,
+            core=core,
+            margin=self.decoder_margin,
+            downsampling=self.downsampling,
+            first=first,
+        )
+        while True:
+            # Not held while the caller works.
+            with torch.no_grad(), parametrize.cached():
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+    def _check_latents(self, latents: Tensor) -> None:
+        if latents.ndim != 3 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
+            raise ValueError(
+                f"latents must be [batch, {self.latent_channels}, frames >= 1], "
+                f"got {list(latents.shape)}"
+            )
+
+    def _decode_each(self, latents: Tensor) -> Tensor:
+        return torch.cat([self._decode(item) for item in latents.split(1)])
 
     def _decode(self, latents: Tensor) -> Tensor:
         decoded: Tensor = self.decoder(latents * self.scale)

@@ -1,5 +1,6 @@
 """Encoding and decoding in overlapping chunks: same result, bounded memory (appendix B.1)."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -18,13 +19,35 @@ class FrameChunk(NamedTuple):
     high: int
 
 
-def chunks(frames: int, *, core: int, margin: int) -> Iterator[FrameChunk]:
-    """Cut `frames` into cores of `core` frames with up to `margin` more on either side."""
-    if core < 1:
-        raise ValueError(f"a chunk's core must be at least 1 latent frame, got {core}")
-    for start in range(0, frames, core):
-        stop = min(start + core, frames)
+def chunks(
+    frames: int, *, core: int, margin: int, first: int | None = None
+) -> Iterator[FrameChunk]:
+    """Cut `frames` into cores of `core` frames with up to `margin` more on either side.
+
+    The first core has `first` frames, where that is given.
+    """
+    for given in (core, core if first is None else first):
+        if given < 1:
+            raise ValueError(f"a chunk's core must be at least 1 latent frame, got {given}")
+    starts = [0, *range(core if first is None else first, frames, core)]
+    for start, stop in itertools.pairwise([*starts, frames]):
         yield FrameChunk(max(0, start - margin), start, stop, min(frames, stop + margin))
+
+
+def decode_pieces(
+    decode: Callable[[Tensor], Tensor],
+    latents: Float[Tensor, "batch latent_channels frames"],
+    *,
+    core: int,
+    margin: int,
+    downsampling: int,
+    first: int | None = None,
+) -> Iterator[Float[Tensor, "batch channels time"]]:
+    """Decode chunk by chunk, and yield the sound of each core as soon as it is there."""
+    for chunk in chunks(latents.shape[-1], core=core, margin=margin, first=first):
+        piece = decode(latents[..., chunk.low : chunk.high])
+        begin = (chunk.start - chunk.low) * downsampling
+        yield piece[..., begin : begin + (chunk.stop - chunk.start) * downsampling]
 
 
 def decode_chunked(
@@ -34,18 +57,18 @@ def decode_chunked(
     core: int,
     margin: int,
     downsampling: int,
+    first: int | None = None,
 ) -> Float[Tensor, "batch channels time"]:
     """Decode chunk by chunk; equal to `decode(latents)` when `margin` covers the reach."""
     audio: Tensor | None = None
-    frames = latents.shape[-1]
-    for chunk in chunks(frames, core=core, margin=margin):
-        piece = decode(latents[..., chunk.low : chunk.high])
-        first = (chunk.start - chunk.low) * downsampling
-        length = (chunk.stop - chunk.start) * downsampling
+    offset = 0
+    for piece in decode_pieces(
+        decode, latents, core=core, margin=margin, downsampling=downsampling, first=first
+    ):
         if audio is None:
-            audio = piece.new_empty((*piece.shape[:-1], frames * downsampling))
-        offset = chunk.start * downsampling
-        audio[..., offset : offset + length] = piece[..., first : first + length]
+            audio = piece.new_empty((*piece.shape[:-1], latents.shape[-1] * downsampling))
+        audio[..., offset : offset + piece.shape[-1]] = piece
+        offset += piece.shape[-1]
     assert audio is not None, "the caller checks that there is at least one frame"
     return audio
 

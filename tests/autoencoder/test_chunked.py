@@ -92,3 +92,44 @@ def test_weights_are_normalised_once_for_all_chunks(small: Small) -> None:
     autoencoder.decode(normal(1, 3, 40).double(), core=4)
     # The first and last convolution, and in each of two blocks one and six of its units.
     assert len(calls) == len(set(calls)) == 2 + 2 * (1 + 6)
+
+
+@pytest.mark.parametrize("iterate_batch", [False, True])
+@pytest.mark.parametrize("first", [None, 1, 3, 50])
+def test_pieces_joined_are_decoded_in_the_same_chunks(
+    autoencoder: AudioAutoencoder, first: int | None, iterate_batch: bool
+) -> None:
+    autoencoder.iterate_batch = iterate_batch
+    latents = normal(2, 3, 40)
+    pieces = list(autoencoder.decode_pieces(latents, core=16, first=first))
+    hop = autoencoder.downsampling
+    assert pieces[0].shape == (2, 2, min(first or 16, 40) * hop)
+    joined = torch.cat(pieces, dim=-1)
+    assert torch.equal(joined, autoencoder.decode(latents, core=16, first=first))
+    assert_as_promised(joined, autoencoder.decode(latents, chunked=False))
+
+
+def test_a_piece_is_there_before_the_rest_is_decoded(small: Small) -> None:
+    autoencoder = small((4, 2)).float()
+    decoded: list[int] = []
+    autoencoder.decoder.register_forward_pre_hook(
+        lambda _, inputs: decoded.append(inputs[0].shape[-1])
+    )
+    pieces = autoencoder.decode_pieces(normal(1, 3, 200), core=50, first=5)
+    next(pieces)
+    assert decoded == [5 + autoencoder.decoder_margin]
+    assert torch.is_grad_enabled()  # while the caller works
+    list(pieces)
+    assert len(decoded) == 5
+
+
+def test_a_gradient_that_chunks_would_drop_is_told(small: Small) -> None:
+    autoencoder = small((4, 2)).float()
+    latents = normal(1, 3, 20).requires_grad_()
+    with pytest.warns(UserWarning, match="^decoding in chunks keeps no gradients, and the latents"):
+        autoencoder.decode(latents)
+    autoencoder.decode(latents.detach())
+    with torch.no_grad():
+        autoencoder.decode(latents)
+    autoencoder.decode(latents, chunked=False).sum().backward()
+    assert latents.grad is not None
