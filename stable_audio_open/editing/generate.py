@@ -7,7 +7,7 @@ from typing import TypedDict
 from stable_audio_open import generate as story
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio
-from stable_audio_open.editing.long import generate_long
+from stable_audio_open.editing.long import LONGEST, generate_long
 from stable_audio_open.editing.loops import bars_duration, generate_loop, with_tempo
 from stable_audio_open.editing.timeline import PromptsOverTime, has_timeline
 from stable_audio_open.latent_diffusion import LatentDiffusion
@@ -163,10 +163,10 @@ def check_length(
     bars: float | None,
     bpm: float | None,
 ) -> None:
-    """Check that a length is given in one way, which does not need the model.
+    """Check what can be known of a length before there is a model.
 
     Raises:
-        ValueError: When it is given twice or in part.
+        ValueError: When it is given twice or in part, or is out of its range.
     """
     given = [
         f"{name} {value:g}"
@@ -175,6 +175,10 @@ def check_length(
     ]
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} are two lengths of one sound; give one of them")
+    if duration is not None and not 0 < duration <= LONGEST:
+        raise ValueError(
+            f"duration must be above 0 and at most {LONGEST:g} seconds, got {duration}"
+        )
     if samples is not None and samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     if (bars is None) != (bpm is None):

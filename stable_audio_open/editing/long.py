@@ -8,7 +8,7 @@ import torch
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio, as_audio
-from stable_audio_open.diffusion.denoiser import Denoiser
+from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.editing.timeline import (
     PromptsOverTime,
@@ -122,7 +122,7 @@ def generate_long(
             return decode_audio(model, clean, samples=kept, seeds=seeds)
         sampling = sampling.varying(init_strength, init_noise_level)
 
-    x = clean + initial_noise(shape, seeds).to(model.device) * sampling.sigmas[0]
+    x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
     denoiser = long_denoiser(
         model, items, timelines, sampling, frames=frames, window=request.frames
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.circular import close_ring, resample_ring
-from stable_audio_open.diffusion.denoiser import Denoiser
+from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.editing.long import LONGEST
 from stable_audio_open.editing.timeline import (
@@ -117,7 +117,8 @@ def generate_loop(
     )
     sampling = resolve_sampling(model, options)
     shape, seeds = (model.autoencoder.latent_channels, ring.frames), request.seeds
-    x = initial_noise(shape, seeds).to(model.device) * sampling.sigmas[0]
+    noise = initial_noise(shape, seeds).to(model.device)
+    x = noised(torch.zeros_like(noise), noise, sampling.sigmas[0])
     denoiser = ring_denoiser(
         model, request.items, timelines, sampling, frames=ring.frames, window=request.frames
     )
@@ -222,7 +223,8 @@ def decode_ring(
     audio = decode_audio(model, latents[..., around], samples=None, seeds=seeds)
     turn = audio.samples[..., margin * hop : (margin + ring.frames) * hop]
     fit = close_ring if ring.closed else resample_ring
-    return replace(audio, samples=fit(turn, ring.samples).contiguous())
+    samples = fit(turn, ring.samples).contiguous()
+    return Audio(samples, audio.sample_rate, audio.seeds, loop=True)
 
 
 def bars_duration(bars: float, bpm: float) -> float:

@@ -269,7 +269,7 @@ def test_the_models_own_range_counts(
         ({"duration": math.inf}, "duration must be above 0 and at most 3600 seconds, got inf"),
         (
             {"duration": math.nan},
-            "duration must be above 0 and at most the window of 1.00 seconds, got nan",
+            "duration must be above 0 and at most 3600 seconds, got nan",
         ),
         (
             {"duration": 2.0, "window": 1.5},

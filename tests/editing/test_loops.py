@@ -2,6 +2,8 @@
 
 import copy
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,8 +217,11 @@ def test_the_callback_is_given_the_ring(model: LatentDiffusion) -> None:
     ("given", "message"),
     [
         ({"duration": 0.05}, "a loop must last 0.1 to 3600 seconds, got 0.05"),
-        ({"duration": 4000}, "a loop must last 0.1 to 3600 seconds, got 4000"),
-        ({"duration": float("nan")}, "a loop must last 0.1 to 3600 seconds, got nan"),
+        ({"bars": 2000, "bpm": 100}, "a loop must last 0.1 to 3600 seconds, got 4800"),
+        (
+            {"duration": float("nan")},
+            "duration must be above 0 and at most 3600 seconds, got nan",
+        ),
         ({"bars": 0, "bpm": 100}, "bars must be above 0, got 0"),
         ({"bars": 4, "bpm": -1}, "bpm must be above 0, got -1"),
         ({"bars": 4}, "bars 4 needs bpm too: both make the length of a loop"),
@@ -247,6 +252,20 @@ def test_mistakes_are_told(model: LatentDiffusion, given: dict[str, Any], messag
 def test_a_model_of_long_frames_needs_longer_loops(random_model: LatentDiffusion) -> None:
     with pytest.raises(ValueError, match=r"^a loop must last 0.392 to 3600 seconds, got 0.3$"):
         plan_ring(0.3, sample_rate=44100, hop=8192)
+
+
+def test_a_loop_says_that_it_is_one(
+    model: LatentDiffusion, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that nothing fades its end, and formats that add silence are warned of."""
+    loop = make(model, samples=5000)
+    assert loop.loop
+    assert not generate(model, "kick", duration=0.5, steps=1, progress=False).loop
+    quiet = replace(loop, samples=loop.samples / 10)
+    quiet.save(tmp_path / "a.wav")
+    assert caplog.messages == []
+    quiet.save(tmp_path / "a.ogg")
+    assert len(caplog.messages) == 1
 
 
 def test_loops_of_half_precision(random_model: LatentDiffusion) -> None:
