@@ -172,9 +172,8 @@ def long_denoiser(
                 continue
             texts = texts_at(timelines, number)
             told = [item._replace(prompt=text) for item, text in zip(placed, texts, strict=True)]
-            windows.append(
-                Window(start, prompted_denoiser(model, told, sampling, frames=window), share)
-            )
+            denoiser = prompted_denoiser(model, told, sampling, frames=window, keep=False)
+            windows.append(Window(start, denoiser, share))
     return windowed(windows, frames=frames, window=window)
 
 
