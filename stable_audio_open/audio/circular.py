@@ -3,8 +3,12 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+LEAST_ALIKE = -0.75
+"""Opposite sounds are not made more than twice as loud where they cancel each other."""
 
 
 def resample_ring(
@@ -27,14 +31,15 @@ def resample_ring(
     # The highest frequency of an even length is one half of a pair, whose phase is not told.
     count = (shorter + 1) // 2
     kept[..., :count] = spectrum[..., :count]
-    return (torch.fft.irfft(kept, n=length) * (length / time)).to(samples.dtype)
+    result: Tensor = torch.fft.irfft(kept, n=length) * (length / time)
+    return result.to(samples.dtype)
 
 
 def close_ring(samples: Float[Tensor, "*lead time"], length: int) -> Float[Tensor, "*lead length"]:
     """Shorten a ring to `length` by crossfading what is too much into its head.
 
-    The end goes on into the head as it did before, and fades from there (at equal power) into the
-    head itself.
+    The end goes on as it did before, and fades from there into the head, at equal power however
+    alike the two are.
 
     Args:
         samples: One turn of the ring.
@@ -43,6 +48,12 @@ def close_ring(samples: Float[Tensor, "*lead time"], length: int) -> Float[Tenso
     surplus = samples[..., length:]
     count = surplus.shape[-1]
     assert count <= length, "a head is longer than what is faded into it"
-    angle = (torch.arange(count) + 0.5) * (math.pi / 2 / max(count, 1))
-    head = samples[..., :count] * angle.sin() + surplus * angle.cos()
-    return torch.cat((head, samples[..., count:length]), dim=-1)
+    if count == 0:
+        return samples
+    head = samples[..., :count]
+    angle = (torch.arange(count) + 0.5) * (math.pi / 2 / count)
+    # Two that are alike would be louder in the middle of the fade, and opposite ones quieter.
+    alike = F.cosine_similarity(head, surplus, dim=-1)[..., None].clamp(min=LEAST_ALIKE)
+    gain = (1 + alike * (2 * angle).sin()).rsqrt()
+    faded = gain * (head * angle.sin() + surplus * angle.cos())
+    return torch.cat((faded, samples[..., count:length]), dim=-1)

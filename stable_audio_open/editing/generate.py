@@ -1,7 +1,7 @@
 """One call for every length: within the window, beyond it, and in loops."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from stable_audio_open import generate as story
@@ -17,6 +17,7 @@ from stable_audio_open.sampling import StepCallback
 
 class _Everywhere(TypedDict):
     window: float | None
+    conditions: Mapping[str, float | Sequence[float]] | None
     negative_prompt: str | Sequence[str] | None
     seed: int | Sequence[int] | None
     progress: bool
@@ -42,6 +43,7 @@ def generate(
     bpm: float | None = None,
     seconds_start: float = 0.0,
     window: float | None = None,
+    conditions: Mapping[str, float | Sequence[float]] | None = None,
     negative_prompt: str | Sequence[str] | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
@@ -61,8 +63,9 @@ def generate(
 ) -> Audio:
     """Generate audio from text.
 
-    What is None is the model's default, for a v-model the paper's: DPM-Solver++ for 100 steps with
-    guidance scale 7 (section 4.2).
+    What is None is the model's default: for a v-model the paper's, DPM-Solver++ for 100 steps with
+    guidance scale 7 (section 4.2); for a rectified flow, Euler's method for 50 steps with 4; for
+    one that was trained for few steps (`rf_denoiser`), ping-pong for 8 steps without guidance.
 
     Args:
         model: The trained system, in evaluation mode.
@@ -73,19 +76,25 @@ def generate(
         samples: Length in samples, instead of `duration`.
         loop: Make a sound that can be repeated without a seam, of exactly the length asked for.
         bars: Length of a loop in bars of four beats, instead of `duration`; needs `bpm`.
-        bpm: Beats per minute of a loop's bars, which are added to the prompt.
-        seconds_start: Where in an imagined longer recording the sound starts, in seconds.
+        bpm: Beats per minute of a loop's bars, which are added to the prompt, and to the
+            conditions of a model that is conditioned on them.
+        seconds_start: Where in an imagined longer recording the sound starts, in seconds; of
+            models that are conditioned on it alone.
         window: Seconds to work on at once, at most the model's window, which is the default. The
             rest of the window after `duration` is silence, so a shorter one is faster; the model
             was trained on whole windows.
+        conditions: The other numbers that the model is conditioned on, such as `{"bpm": 120}`:
+            one for all items, or one per item.
         negative_prompt: What guidance leads away from; nothing in particular when None.
         steps: Sampling steps, at least 1.
         guidance_scale: Classifier-free guidance; 1 switches it off.
         guidance_rescale: 0..1, how far guidance keeps the conditional velocity's spread.
-        guidance_interval: Lowest and highest sigma at which guidance applies.
+        guidance_interval: Lowest and highest noise level at which guidance applies: in sigma, and
+            for flows in t, which is 0..1.
         sampler: See `sampler_names()`; `k-diffusion:NAME` with that extra.
-        schedule: `polyexponential` (rho 1) or `karras` (rho 7).
-        sigma_min: Last noise level before 0.
+        schedule: `polyexponential` (rho 1) or `karras` (rho 7); `log-snr` or `linear` (in t), which
+            begin with pure noise and are the flows'.
+        sigma_min: Last noise level before 0; of `log-snr`, the one in whose place 0 comes.
         sigma_max: First noise level.
         seed: Seed of the first item, from which the others count up; or one per item; random when
             None.
@@ -114,6 +123,8 @@ def generate(
     if bars is not None and bpm is not None:
         duration = bars_duration(bars, bpm)
         prompt = with_tempo(prompt, bpm)
+        if "bpm" in model.conditioner.numbers:
+            conditions = {"bpm": bpm, **(conditions or {})}
     sampling: SamplingOptions = {
         "steps": steps,
         "guidance_scale": guidance_scale,
@@ -126,6 +137,7 @@ def generate(
     }
     everywhere: _Everywhere = {
         "window": window,
+        "conditions": conditions,
         "negative_prompt": negative_prompt,
         "seed": seed,
         "progress": progress,

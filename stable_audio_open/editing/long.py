@@ -1,7 +1,7 @@
 """Sounds longer than the window, and prompts that change along the way."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Unpack
 
 import torch
@@ -41,6 +41,7 @@ def generate_long(
     duration: float,
     seconds_start: float = 0.0,
     window: float | None = None,
+    conditions: Mapping[str, float | Sequence[float]] | None = None,
     negative_prompt: str | Sequence[str] | None = None,
     seed: int | Sequence[int] | None = None,
     init_audio: GivenAudio | None = None,
@@ -64,6 +65,7 @@ def generate_long(
         duration: Seconds of sound, at most an hour.
         seconds_start: Where in an imagined longer recording the sound starts, in seconds.
         window: Seconds of a window, at most the model's, which is the default.
+        conditions: The other numbers that the model is conditioned on.
         negative_prompt: What guidance leads away from; nothing in particular when None.
         seed: Seed of the first item, from which the others count up; or one per item.
         init_audio: Sound to vary.
@@ -93,10 +95,11 @@ def generate_long(
         duration=None,
         seconds_start=seconds_start,
         window=window,
+        conditions=conditions,
         negative_prompt=negative_prompt,
         seed=seed,
     )
-    sampling = resolve_sampling(model, options)
+    sampling = resolve_sampling(model, options, frames=request.frames)
     check_start(init_strength, init_noise_level)
     samples = round(duration * model.sample_rate)
     if samples < 1:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Unpack
 
@@ -67,6 +67,7 @@ def generate_loop(
     *,
     duration: float | None = None,
     window: float | None = None,
+    conditions: Mapping[str, float | Sequence[float]] | None = None,
     negative_prompt: str | Sequence[str] | None = None,
     seed: int | Sequence[int] | None = None,
     progress: bool = True,
@@ -86,6 +87,7 @@ def generate_loop(
         duration: Seconds of the loop, which has exactly `round(duration * sample_rate)` samples;
             the window when None.
         window: Seconds of a window, at most the model's, which is the default.
+        conditions: The other numbers that the model is conditioned on.
         negative_prompt: What guidance leads away from; nothing in particular when None.
         seed: Seed of the first item, from which the others count up; or one per item.
         progress: Show a progress bar.
@@ -112,10 +114,11 @@ def generate_loop(
         duration=None,
         seconds_start=0.0,
         window=window,
+        conditions=conditions,
         negative_prompt=negative_prompt,
         seed=seed,
     )
-    sampling = resolve_sampling(model, options)
+    sampling = resolve_sampling(model, options, frames=request.frames)
     shape, seeds = (model.autoencoder.latent_channels, ring.frames), request.seeds
     noise = initial_noise(shape, seeds).to(model.device)
     x = noised(torch.zeros_like(noise), noise, sampling.sigmas[0])

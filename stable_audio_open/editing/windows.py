@@ -145,4 +145,5 @@ def _put(part: Tensor, start: int, frames: int) -> Tensor:
     """
     copies = -(-part.shape[-1] // frames)
     part = F.pad(part, (0, copies * frames - part.shape[-1]))
-    return part.unflatten(-1, (copies, frames)).sum(dim=-2).roll(start, dims=-1)
+    total: Tensor = part.unflatten(-1, (copies, frames)).sum(dim=-2)
+    return total.roll(start, dims=-1)
