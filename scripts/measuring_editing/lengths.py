@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -46,8 +47,10 @@ def measure_loops(
         loops = _made(model, prompts, steps, seed, duration=duration, loop=True)
         short = min(duration, model.window_seconds)
         plain = _made(model, prompts, steps, seed, duration=short)
-        joints = [_joint(loop, loop, rate) for loop in loops]
-        others = [_joint(one, two, rate) for one, two in zip(loops, loops[1:] + loops[:1])]  # noqa: B905
+        ring = plan_ring(duration, sample_rate=rate, hop=model.autoencoder.downsampling)
+        width = ring.frames * model.autoencoder.downsampling - ring.samples if ring.closed else 0
+        joints = [_joint(loop, loop, rate, width=width) for loop in loops]
+        others = [_joint(one, two, rate) for one, two in zip(loops, loops[1:] + loops[:1], strict=True)]
         cut = [_joint(sound, sound, rate) for sound in plain]
         elsewhere = [
             measure_joint(loop.repeat(1, 2), rate, round((0.5 + part) * loop.shape[-1])).passes
@@ -55,7 +58,6 @@ def measure_loops(
             for part in (0.1, 0.25, 0.4, 0.6, 0.75, 0.9)
         ]
         levels = [(_level(a), _level(b)) for a, b in zip(loops, plain, strict=True)]
-        ring = plan_ring(duration, sample_rate=rate, hop=model.autoencoder.downsampling)
         figures[f"{duration:g} s"] = {
             "closed by": "crossfade" if ring.closed else "resampling",
             "passed": sum(excess < 1 for excess in joints),
@@ -90,7 +92,7 @@ def measure_long(
     told(f"{len(prompts)} sounds of {duration:g} s in {len(starts)} windows")
     sounds = _made(model, prompts, steps, seed, duration=duration)
     apart = _made(model, prompts, steps, seed)
-    edges = [(after, before + window) for before, after in zip(starts, starts[1:])]  # noqa: B905
+    edges = [(after, before + window) for before, after in pairwise(starts)]
     middles = [(low + high) // 2 * hop for low, high in edges]
     levels, high_levels, joints, elsewhere = [], [], [], []
     for sound in sounds:
@@ -101,7 +103,7 @@ def measure_long(
             joints.append(max(measure_joint(sound, rate, at, others=middles)))
             shifted = at - least_overlap(window) * hop
             elsewhere.append(measure_joint(sound, rate, shifted, others=middles).passes)
-    put_together = [_joint(one, two, rate) for one, two in zip(apart, apart[1:] + apart[:1])]  # noqa: B905
+    put_together = [_joint(one, two, rate) for one, two in zip(apart, apart[1:] + apart[:1], strict=True)]
     return {
         "cases": len(prompts),
         "seconds": duration,
@@ -132,9 +134,10 @@ def _made(
     return sounds
 
 
-def _joint(before: Tensor, after: Tensor, rate: int) -> float:
+def _joint(before: Tensor, after: Tensor, rate: int, *, width: int = 0) -> float:
     """Return how far the joint of two sounds is out of their range, in dB."""
-    return max(measure_joint(torch.cat((before, after), dim=-1), rate, before.shape[-1]))
+    both = torch.cat((before, after), dim=-1)
+    return max(measure_joint(both, rate, before.shape[-1], width=width))
 
 
 def _level(samples: Tensor) -> float:

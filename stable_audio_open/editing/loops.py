@@ -43,9 +43,9 @@ from stable_audio_open.waveforms import decode_audio
 BEATS_PER_BAR = 4
 SHORTEST = 0.1
 """Seconds of the shortest loop."""
-RESAMPLED_FROM = 4.0
-"""Seconds from which a loop is brought to its length by its pitch: by 0.6 % at most, where a latent
-frame lasts 46 ms."""
+RESAMPLED_FROM = 86
+"""Latent frames (4 s of the published model) from which a loop is brought to its length by its pitch,
+which changes by 0.6 % at most."""
 CLOSING = 0.01
 """Seconds over which the surplus of a shorter loop is crossfaded into its head, at least."""
 
@@ -166,7 +166,7 @@ def plan_ring(duration: float, *, sample_rate: int, hop: int) -> Ring:
     samples = round(duration * sample_rate)
     if samples % hop == 0:
         return Ring(samples // hop, samples, closed=False)
-    if duration >= RESAMPLED_FROM:
+    if round(samples / hop) >= RESAMPLED_FROM:
         return Ring(round(samples / hop), samples, closed=False)
     return Ring(math.ceil((samples + closing) / hop), samples, closed=True)
 

@@ -90,6 +90,9 @@ def test_a_prompt_with_a_tempo_keeps_it() -> None:
         (92158 / 44100, Ring(46, 92158, closed=True)),
         (2048 * 44 / 44100, Ring(44, 2048 * 44, closed=False)),
         (2048 * 200 / 44100, Ring(200, 2048 * 200, closed=False)),
+        # 86 frames are the fewest that are resampled: 0.57 % at most.
+        (2048 * 85.51 / 44100, Ring(86, round(2048 * 85.51), closed=False)),
+        (2048 * 85.49 / 44100, Ring(86, round(2048 * 85.49), closed=True)),
     ],
 )
 def test_the_ring_of_a_loop(duration: float, expected: Ring) -> None:
