@@ -50,7 +50,9 @@ def measure_loops(
         ring = plan_ring(duration, sample_rate=rate, hop=model.autoencoder.downsampling)
         width = ring.frames * model.autoencoder.downsampling - ring.samples if ring.closed else 0
         joints = [_joint(loop, loop, rate, width=width) for loop in loops]
-        others = [_joint(one, two, rate) for one, two in zip(loops, loops[1:] + loops[:1], strict=True)]
+        others = [
+            _joint(one, two, rate) for one, two in zip(loops, loops[1:] + loops[:1], strict=True)
+        ]
         cut = [_joint(sound, sound, rate) for sound in plain]
         elsewhere = [
             measure_joint(loop.repeat(1, 2), rate, round((0.5 + part) * loop.shape[-1])).passes
@@ -103,7 +105,9 @@ def measure_long(
             joints.append(max(measure_joint(sound, rate, at, others=middles)))
             shifted = at - least_overlap(window) * hop
             elsewhere.append(measure_joint(sound, rate, shifted, others=middles).passes)
-    put_together = [_joint(one, two, rate) for one, two in zip(apart, apart[1:] + apart[:1], strict=True)]
+    put_together = [
+        _joint(one, two, rate) for one, two in zip(apart, apart[1:] + apart[:1], strict=True)
+    ]
     return {
         "cases": len(prompts),
         "seconds": duration,

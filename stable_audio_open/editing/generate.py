@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import TypedDict
 
 from stable_audio_open import generate as story
@@ -178,13 +179,15 @@ def check_length(
     """Check what can be known of a length before there is a model.
 
     Raises:
+        TypeError: When a part of it is no number.
         ValueError: When it is given twice or in part, or is out of its range.
     """
-    given = [
-        f"{name} {value:g}"
-        for name, value in (("duration", duration), ("samples", samples), ("bars", bars))
-        if value is not None
-    ]
+    lengths = {"duration": duration, "samples": samples, "bars": bars}
+    for name, value in (*lengths.items(), ("bpm", bpm)):
+        kind, wanted = (Integral, "an integer") if name == "samples" else (Real, "a number")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
+    given = [f"{name} {value:g}" for name, value in lengths.items() if value is not None]
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} are two lengths of one sound; give one of them")
     if duration is not None and not 0 < duration <= LONGEST:

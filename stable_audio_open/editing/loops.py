@@ -44,8 +44,8 @@ BEATS_PER_BAR = 4
 SHORTEST = 0.1
 """Seconds of the shortest loop."""
 RESAMPLED_FROM = 86
-"""Latent frames (4 s of the published model) from which a loop is brought to its length by its pitch,
-which changes by 0.6 % at most."""
+"""Latent frames (4 s of the published model) from which a loop is brought to its length by its
+pitch, which changes by 0.6 % at most."""
 CLOSING = 0.01
 """Seconds over which the surplus of a shorter loop is crossfaded into its head, at least."""
 

@@ -295,3 +295,19 @@ def test_the_models_own_range_counts(
 def test_mistakes_are_told(model: LatentDiffusion, given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make(model, **given)
+
+
+@pytest.mark.usefixtures("types_unchecked")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"duration": "2"}, "duration must be a number, got '2' (str)"),
+        ({"samples": 2.5}, "samples must be an integer, got 2.5 (float)"),
+        ({"samples": True}, "samples must be an integer, got True (bool)"),
+        ({"bars": "4", "bpm": 90}, "bars must be a number, got '4' (str)"),
+        ({"bars": 4, "bpm": [90]}, "bpm must be a number, got [90] (list)"),
+    ],
+)
+def test_wrong_types_are_told(model: LatentDiffusion, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        make(model, loop=True, **given)
