@@ -7,7 +7,6 @@ from typing import Literal, overload
 import torch
 from torch import nn
 
-from stable_audio_open import generate as story
 from stable_audio_open.builders.model import (
     TextEncoder,
     build_conditioner,
@@ -27,6 +26,7 @@ from stable_audio_open.conditioning.conditioner import Conditioner
 from stable_audio_open.conditioning.text import TextConditioner, Tokenizer
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.diffusion.dit import DiffusionTransformer
+from stable_audio_open.editing import generate as any_length
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.attention import check_backend
 from stable_audio_open.nn.device import find_device
@@ -119,7 +119,7 @@ class StableAudio(LatentDiffusion):
         """
         save_model(self, self.config, folder, dtype)
 
-    generate = story.generate
+    generate = any_length.generate
 
 
 @overload

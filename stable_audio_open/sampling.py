@@ -49,7 +49,12 @@ class StoppedError(RuntimeError):
 
 
 def prompted_denoiser(
-    model: LatentDiffusion, items: Sequence[Item], sampling: Sampling, *, frames: int
+    model: LatentDiffusion,
+    items: Sequence[Item],
+    sampling: Sampling,
+    *,
+    frames: int,
+    keep: bool = True,
 ) -> Denoiser:
     """Return the guided denoiser of a batch.
 
@@ -58,12 +63,15 @@ def prompted_denoiser(
         items: What each item is conditioned on.
         sampling: Guidance, and the noise levels whose timesteps are embedded beforehand.
         frames: Latent frames of each item.
+        keep: Keep what does not change from step to step, as `ConditionedTransformer` does.
 
     Returns:
         (x, sigma) -> x0, for x of shape `[items, latent_channels, frames]`.
     """
     own = process(model.objective)
-    transformer = _conditioned(model, items, times=map(own.time, sampling.sigmas), frames=frames)
+    transformer = _conditioned(
+        model, items, times=map(own.time, sampling.sigmas), frames=frames, keep=keep
+    )
     guided = GuidedVelocity(
         pair=transformer.pair,
         conditional=transformer.conditional,
@@ -143,7 +151,12 @@ def _scale(
 
 
 def _conditioned(
-    model: LatentDiffusion, items: Sequence[Item], *, times: Iterable[float], frames: int
+    model: LatentDiffusion,
+    items: Sequence[Item],
+    *,
+    times: Iterable[float],
+    frames: int,
+    keep: bool,
 ) -> ConditionedTransformer:
     """Bind the transformer to all texts of all items, each a row."""
     rows = [(index, part) for index, item in enumerate(items) for part in item.prompt]
@@ -166,6 +179,7 @@ def _conditioned(
         times=times,
         frames=frames,
         mixture=mixture and Mixture(*(weights.to(model.device) for weights in mixture)),
+        keep=keep,
     )
 
 

@@ -50,6 +50,8 @@ def test_generation_commands_run_as_printed(
         assert code == 0, (command, capsys.readouterr().err)
     assert audio_info(tmp_path / "kick.wav").duration == 2.0
     assert len(list((tmp_path / "sounds").glob("*.wav"))) == 2
+    assert audio_info(tmp_path / "long.flac").duration == 8.0
+    assert audio_info(tmp_path / "loop.wav").duration == 2.0
 
 
 def test_other_commands_run_as_printed(
@@ -109,6 +111,7 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     names: dict[str, object] = {}
     exec(code.replace("steps=50", "steps=3"), names)
     assert audio_info(tmp_path / "tabla.wav").duration == 2.0
+    assert [names[name].duration for name in ("long", "loop")] == [8.0, 2.0]  # type: ignore[attr-defined]
     waveform = names["waveform"]
     assert isinstance(waveform, torch.Tensor)
     assert waveform.shape[:2] == (1, 2)

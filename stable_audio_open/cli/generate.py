@@ -17,8 +17,17 @@ def generate(
     *,
     model: options.Model = "tiny",
     duration: Annotated[
-        float | None, typer.Option(help="Seconds of sound.", show_default="the model's window")
+        float | None,
+        typer.Option(
+            help="Seconds of sound; more than the model's window is made of several.",
+            show_default="the model's window",
+        ),
     ] = None,
+    samples: options.Samples = None,
+    loop: options.Loop = False,
+    bars: options.Bars = None,
+    bpm: options.Bpm = None,
+    prompt_at: options.PromptAt = None,
     output: Annotated[
         Path,
         typer.Option(
@@ -80,7 +89,8 @@ def generate(
     window: Annotated[
         float | None,
         typer.Option(
-            help="Seconds to compute; shorter is faster, but the model was trained on the whole.",
+            help="Seconds to compute at once; shorter is faster, but the model was trained on the "
+            "whole.",
             show_default="the model's window",
         ),
     ] = None,
@@ -124,6 +134,8 @@ def generate(
 
     from stable_audio_open.audio.files import audio_info
     from stable_audio_open.cli.target import file_name, plan
+    from stable_audio_open.editing.generate import check_length, check_loop
+    from stable_audio_open.editing.timeline import check_timelines
     from stable_audio_open.pretrained import StableAudio
     from stable_audio_open.request import check_options, check_seeds, check_start, check_texts
 
@@ -142,6 +154,12 @@ def generate(
     check_options(sampler=sampler, schedule=schedule, steps=steps)
     numbers = options.conditions(condition)
     check_start(init_strength, init_noise_level)
+    check_length(duration=duration, samples=samples, loop=loop, bars=bars, bpm=bpm)
+    if loop:
+        check_loop(seconds_start=seconds_start, init_audio=init_audio, trim=trim)
+    changes = options.changes(prompt_at)
+    along_the_way = [[(0.0, text), *changes] for text in texts]
+    check_timelines(along_the_way, duration=math.inf if duration is None else duration)
     if init_audio is not None:
         audio_info(init_audio)
     options.use_threads(threads)
@@ -157,8 +175,12 @@ def generate(
     )
     loaded = perf_counter()
     audio = system.generate(
-        texts,
+        along_the_way if changes else texts,
         duration=duration,
+        samples=samples,
+        loop=loop,
+        bars=bars,
+        bpm=bpm,
         seconds_start=seconds_start,
         window=window,
         conditions=numbers,

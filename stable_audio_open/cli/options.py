@@ -64,6 +64,29 @@ Steps = Annotated[
         help="Sampling steps.", show_default="the model's: 100, 50 of flows, 8 of those for few"
     ),
 ]
+Samples = Annotated[
+    int | None, typer.Option(help="Length in samples, instead of --duration.", show_default="none")
+]
+Loop = Annotated[
+    bool, typer.Option("--loop", help="Make a sound that can be repeated without a seam.")
+]
+Bars = Annotated[
+    float | None,
+    typer.Option(help="Length of a loop in bars of four beats; needs --bpm.", show_default="none"),
+]
+Bpm = Annotated[
+    float | None,
+    typer.Option(
+        help="Beats per minute of these bars, which are added to the prompt.", show_default="none"
+    ),
+]
+PromptAt = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SECONDS:PROMPT",
+        help="Another prompt from there on, such as 30:storm; may be given again.",
+    ),
+]
 Guidance = Annotated[float | None, typer.Option("--guidance", hidden=True)]
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, Ogg, MP3 or AIFF.")]
 
@@ -138,6 +161,25 @@ def adapters(values: list[str] | None) -> list[tuple[str, float]]:
         if not math.isfinite(pair[1]):
             raise ValueError(f"--lora {value}: the weight must be a finite number, such as 0.5")
         pairs.append(pair)
+    return pairs
+
+
+def changes(values: list[str] | None) -> list[tuple[float, str]]:
+    """Split SECONDS:PROMPT.
+
+    Raises:
+        ValueError: There is no number in front of a colon.
+    """
+    pairs = []
+    for value in values or ():
+        seconds, _, prompt = value.partition(":")
+        try:
+            pairs.append((float(seconds), prompt))
+        except ValueError:
+            raise ValueError(
+                f"--prompt-at {value!r}: give the second at which the prompt begins, a colon and "
+                "the prompt, such as 30:storm"
+            ) from None
     return pairs
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -112,6 +113,20 @@ def test_what_a_generation_shares_is_computed_before_its_first_step(
         bound.pair(x, t)
         bound.conditional(x, t)
     assert called == []
+
+
+def test_what_is_not_kept_is_computed_at_every_step(transformer: DiffusionTransformer) -> None:
+    x, _, told = inputs()
+    settings: dict[str, Any] = {"negative": 0.5 * told.cross, "times": [0.9, 0.25], "frames": 11}
+    kept = ConditionedTransformer(transformer, told, **settings)
+    called: list[str] = []
+    transformer.context_projection.register_forward_hook(lambda *_: called.append("context"))
+    lean = ConditionedTransformer(transformer, told, **settings, keep=False)
+    assert called == []
+    for t in (0.9, 0.5):
+        torch.testing.assert_close(lean.conditional(x, t), kept.conditional(x, t))
+        torch.testing.assert_close(lean.pair(x, t), kept.pair(x, t))
+    assert called == ["context"] * 4
 
 
 def test_other_times_are_embedded_when_asked_for(transformer: DiffusionTransformer) -> None:

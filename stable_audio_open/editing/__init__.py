@@ -1,0 +1,1 @@
+"""Ways of changing and extending sounds: functions over a denoiser."""

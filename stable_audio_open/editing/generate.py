@@ -1,0 +1,222 @@
+"""One call for every length: within the window, beyond it, and in loops."""
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import TypedDict
+
+from stable_audio_open import generate as story
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.given import GivenAudio
+from stable_audio_open.editing.long import LONGEST, generate_long
+from stable_audio_open.editing.loops import bars_duration, generate_loop, with_tempo
+from stable_audio_open.editing.timeline import PromptsOverTime, has_timeline
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request import SamplingOptions
+from stable_audio_open.sampling import StepCallback
+
+
+class _Everywhere(TypedDict):
+    window: float | None
+    conditions: Mapping[str, float | Sequence[float]] | None
+    negative_prompt: str | Sequence[str] | None
+    seed: int | Sequence[int] | None
+    progress: bool
+    callback: StepCallback | None
+
+
+class _NotInLoops(TypedDict):
+    seconds_start: float
+    init_audio: GivenAudio | None
+    init_strength: float
+    init_noise_level: float | None
+    trim: bool
+
+
+def generate(
+    model: LatentDiffusion,
+    prompt: PromptsOverTime,
+    *,
+    duration: float | None = None,
+    samples: int | None = None,
+    loop: bool = False,
+    bars: float | None = None,
+    bpm: float | None = None,
+    seconds_start: float = 0.0,
+    window: float | None = None,
+    conditions: Mapping[str, float | Sequence[float]] | None = None,
+    negative_prompt: str | Sequence[str] | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    guidance_rescale: float = 0.0,
+    guidance_interval: tuple[float, float] = (0.0, math.inf),
+    sampler: str | None = None,
+    schedule: str | None = None,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    seed: int | Sequence[int] | None = None,
+    init_audio: GivenAudio | None = None,
+    init_strength: float = 0.7,
+    init_noise_level: float | None = None,
+    trim: bool = True,
+    progress: bool = True,
+    callback: StepCallback | None = None,
+) -> Audio:
+    """Generate audio from text.
+
+    What is None is the model's default: for a v-model the paper's, DPM-Solver++ for 100 steps with
+    guidance scale 7 (section 4.2); for a rectified flow, Euler's method for 50 steps with 4; for
+    one that was trained for few steps (`rf_denoiser`), ping-pong for 8 steps without guidance.
+
+    Args:
+        model: The trained system, in evaluation mode.
+        prompt: A text; or pairs `(seconds, text)` of prompts that change along the way, the first
+            at 0; or one of these per item of a batch.
+        duration: Seconds of sound; the whole window when None. What is longer than the window (at
+            most an hour) is made of windows that are denoised jointly.
+        samples: Length in samples, instead of `duration`.
+        loop: Make a sound that can be repeated without a seam, of exactly the length asked for.
+        bars: Length of a loop in bars of four beats, instead of `duration`; needs `bpm`.
+        bpm: Beats per minute of a loop's bars, which are added to the prompt, and to the
+            conditions of a model that is conditioned on them.
+        seconds_start: Where in an imagined longer recording the sound starts, in seconds; of
+            models that are conditioned on it alone.
+        window: Seconds to work on at once, at most the model's window, which is the default. The
+            rest of the window after `duration` is silence, so a shorter one is faster; the model
+            was trained on whole windows.
+        conditions: The other numbers that the model is conditioned on, such as `{"bpm": 120}`:
+            one for all items, or one per item.
+        negative_prompt: What guidance leads away from; nothing in particular when None.
+        steps: Sampling steps, at least 1.
+        guidance_scale: Classifier-free guidance; 1 switches it off.
+        guidance_rescale: 0..1, how far guidance keeps the conditional velocity's spread.
+        guidance_interval: Lowest and highest noise level at which guidance applies: in sigma, and
+            for flows in t, which is 0..1.
+        sampler: See `sampler_names()`; `k-diffusion:NAME` with that extra.
+        schedule: `polyexponential` (rho 1) or `karras` (rho 7); `log-snr` or `linear` (in t), which
+            begin with pure noise and are the flows'.
+        sigma_min: Last noise level before 0; of `log-snr`, the one in whose place 0 comes.
+        sigma_max: First noise level.
+        seed: Seed of the first item, from which the others count up; or one per item; random when
+            None.
+        init_audio: Sound to vary: one item or one per prompt, as an `Audio`, a path, a tensor
+            `[channels, time]` with its rate, or a rate with an array `[time, channels]`.
+        init_strength: 0..1, how much of `init_audio` is replaced: sampling starts at the noise
+            level sigma = tan(pi/2 init_strength t), where t is the time of the first level, and
+            takes all steps from there. 0 gives its reconstruction, 1 leaves nothing of it.
+        init_noise_level: The sigma to start at, instead of `init_strength`.
+        trim: Cut at `duration`, and decode no more than that needs; else return the whole window.
+        progress: Show a progress bar.
+        callback: Called after each step with a `Step`: its number, the clean latents as predicted
+            there, and a function that decodes them. Where it returns False, the run ends.
+
+    Returns:
+        Samples `[batch, channels, time]`, with the sample rate and the seed of each item.
+
+    Raises:
+        ValueError: When an argument is out of its range, or does not go with another.
+        FloatingPointError: When the model gives NaN.
+        StoppedError: When the callback has stopped the run.
+    """
+    check_length(duration=duration, samples=samples, loop=loop, bars=bars, bpm=bpm)
+    if samples is not None:
+        duration = samples / model.sample_rate
+    if bars is not None and bpm is not None:
+        duration = bars_duration(bars, bpm)
+        prompt = with_tempo(prompt, bpm)
+        if "bpm" in model.conditioner.numbers:
+            conditions = {"bpm": bpm, **(conditions or {})}
+    sampling: SamplingOptions = {
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "guidance_rescale": guidance_rescale,
+        "guidance_interval": guidance_interval,
+        "sampler": sampler,
+        "schedule": schedule,
+        "sigma_min": sigma_min,
+        "sigma_max": sigma_max,
+    }
+    everywhere: _Everywhere = {
+        "window": window,
+        "conditions": conditions,
+        "negative_prompt": negative_prompt,
+        "seed": seed,
+        "progress": progress,
+        "callback": callback,
+    }
+    if loop:
+        check_loop(seconds_start=seconds_start, init_audio=init_audio, trim=trim)
+        return generate_loop(model, prompt, duration=duration, **everywhere, **sampling)
+    rest: _NotInLoops = {
+        "seconds_start": seconds_start,
+        "init_audio": init_audio,
+        "init_strength": init_strength,
+        "init_noise_level": init_noise_level,
+        "trim": trim,
+    }
+    most = model.window_seconds if window is None else window
+    if has_timeline(prompt) or (duration is not None and duration > most):
+        duration = most if duration is None else duration
+        return generate_long(model, prompt, duration=duration, **rest, **everywhere, **sampling)
+    return story.generate(
+        model,
+        prompt,  # type: ignore[arg-type]
+        duration=duration,
+        **rest,
+        **everywhere,
+        **sampling,
+    )
+
+
+def check_length(
+    *,
+    duration: float | None,
+    samples: int | None,
+    loop: bool,
+    bars: float | None,
+    bpm: float | None,
+) -> None:
+    """Check what can be known of a length before there is a model.
+
+    Raises:
+        TypeError: When a part of it is no number.
+        ValueError: When it is given twice or in part, or is out of its range.
+    """
+    lengths = {"duration": duration, "samples": samples, "bars": bars}
+    for name, value in (*lengths.items(), ("bpm", bpm)):
+        kind, wanted = (Integral, "an integer") if name == "samples" else (Real, "a number")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
+    given = [f"{name} {value:g}" for name, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} are two lengths of one sound; give one of them")
+    if duration is not None and not 0 < duration <= LONGEST:
+        raise ValueError(
+            f"duration must be above 0 and at most {LONGEST:g} seconds, got {duration}"
+        )
+    if samples is not None and samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    if (bars is None) != (bpm is None):
+        name, value, other = ("bars", bars, "bpm") if bpm is None else ("bpm", bpm, "bars")
+        raise ValueError(f"{name} {value:g} needs {other} too: both make the length of a loop")
+    if bars is not None and bpm is not None:
+        if not loop:
+            raise ValueError(f"bars {bars:g} is the length of a loop; ask for one (loop)")
+        bars_duration(bars, bpm)
+
+
+def check_loop(*, seconds_start: float, init_audio: object, trim: bool) -> None:
+    """Check that nothing is asked for that loops do not have.
+
+    Raises:
+        ValueError: Something is.
+    """
+    if seconds_start:
+        raise ValueError(
+            f"a loop has no place in a longer recording, got seconds_start {seconds_start:g}; "
+            "leave it out"
+        )
+    if init_audio is not None:
+        raise ValueError("a loop is made from text alone, got init_audio too; leave it out")
+    if not trim:
+        raise ValueError("a loop has nothing behind its end to keep; leave trim as it is")

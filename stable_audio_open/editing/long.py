@@ -1,0 +1,215 @@
+"""Sounds longer than the window, and prompts that change along the way."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Unpack
+
+import torch
+
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.given import GivenAudio, as_audio
+from stable_audio_open.diffusion.denoiser import Denoiser, noised
+from stable_audio_open.diffusion.samplers import initial_noise
+from stable_audio_open.editing.timeline import (
+    PromptsOverTime,
+    check_timelines,
+    presences,
+    texts_at,
+)
+from stable_audio_open.editing.windows import Window, least_overlap, starts_on_a_line, windowed
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request import (
+    Item,
+    Sampling,
+    SamplingOptions,
+    check_request,
+    check_start,
+    resolve_sampling,
+)
+from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.waveforms import decode_audio, encode_audio
+
+LONGEST = 3600.0
+"""Seconds of the longest sound."""
+
+
+@torch.inference_mode()
+def generate_long(
+    model: LatentDiffusion,
+    prompt: PromptsOverTime,
+    *,
+    duration: float,
+    seconds_start: float = 0.0,
+    window: float | None = None,
+    conditions: Mapping[str, float | Sequence[float]] | None = None,
+    negative_prompt: str | Sequence[str] | None = None,
+    seed: int | Sequence[int] | None = None,
+    init_audio: GivenAudio | None = None,
+    init_strength: float = 0.7,
+    init_noise_level: float | None = None,
+    trim: bool = True,
+    progress: bool = True,
+    callback: StepCallback | None = None,
+    **options: Unpack[SamplingOptions],
+) -> Audio:
+    """Generate a sound of any length by windows that are denoised jointly.
+
+    Beyond latents and samples it takes the memory of one window. The arguments are those of
+    `generate`, but for these:
+
+    Args:
+        model: The trained system, in evaluation mode.
+        prompt: A text, pairs `(seconds, text)` of prompts that change along the way, or one of
+            these per item of a batch. At a change, one prompt is crossfaded into the next over a
+            quarter of the window.
+        duration: Seconds of sound, at most an hour.
+        seconds_start: Where in an imagined longer recording the sound starts, in seconds.
+        window: Seconds of a window, at most the model's, which is the default.
+        conditions: The other numbers that the model is conditioned on.
+        negative_prompt: What guidance leads away from; nothing in particular when None.
+        seed: Seed of the first item, from which the others count up; or one per item.
+        init_audio: Sound to vary.
+        init_strength: 0..1, how much of `init_audio` is replaced.
+        init_noise_level: The sigma to start at, instead of `init_strength`.
+        trim: Cut at `duration`; else return whole latent frames.
+        progress: Show a progress bar.
+        callback: Called after each step, with the latents of the whole.
+        options: How to sample.
+
+    Returns:
+        Samples `[batch, channels, time]`, with the sample rate and the seed of each item.
+
+    Raises:
+        ValueError: When an argument is out of its range.
+        FloatingPointError: When the model gives NaN.
+        StoppedError: When the callback has stopped the run.
+    """
+    if not 0 < duration <= LONGEST:
+        raise ValueError(
+            f"duration must be above 0 and at most {LONGEST:g} seconds, got {duration}"
+        )
+    timelines = check_timelines(prompt, duration=duration)
+    request = check_request(
+        model,
+        texts_at(timelines, 0),
+        duration=None,
+        seconds_start=seconds_start,
+        window=window,
+        conditions=conditions,
+        negative_prompt=negative_prompt,
+        seed=seed,
+    )
+    sampling = resolve_sampling(model, options, frames=request.frames)
+    check_start(init_strength, init_noise_level)
+    samples = round(duration * model.sample_rate)
+    if samples < 1:
+        raise ValueError(
+            f"duration must be at least one sample of 1/{model.sample_rate} seconds, got {duration}"
+        )
+    items = [
+        item._replace(seconds_total=seconds_start + duration, samples=samples)
+        for item in request.items
+    ]
+    frames = max(math.ceil(samples / model.autoencoder.downsampling), request.frames)
+    shape, seeds = (model.autoencoder.latent_channels, frames), request.seeds
+    kept = samples if trim else None
+    clean = torch.zeros((len(seeds), *shape), device=model.device)
+    if init_audio is not None:
+        most = frames * model.autoencoder.downsampling / model.sample_rate
+        sound = as_audio(
+            init_audio, "init_audio", channels=model.autoencoder.audio_channels, most=most
+        )
+        if init_strength < 1 or init_noise_level is not None:
+            clean += encode_audio(model, sound, frames, items=len(seeds), name="init_audio")
+        if init_strength == 0 and init_noise_level is None:
+            return decode_audio(model, clean, samples=kept, seeds=seeds)
+        sampling = sampling.varying(init_strength, init_noise_level)
+
+    x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
+    denoiser = long_denoiser(
+        model, items, timelines, sampling, frames=frames, window=request.frames
+    )
+    latents = run_sampler(
+        model, denoiser, x, sampling, seeds=seeds, progress=progress, callback=callback
+    )
+    return decode_audio(model, latents, samples=kept, seeds=seeds)
+
+
+def long_denoiser(
+    model: LatentDiffusion,
+    items: Sequence[Item],
+    timelines: Sequence[Sequence[tuple[float, str]]],
+    sampling: Sampling,
+    *,
+    frames: int,
+    window: int,
+) -> Denoiser:
+    """Return the guided denoiser of sounds of any length.
+
+    Each window is told its place in the whole; a model that is not conditioned on `seconds_start`
+    is told that the window is all there is.
+
+    Args:
+        model: The system.
+        items: What each item is conditioned on, its seconds those of the whole.
+        timelines: Each item's prompts.
+        sampling: Guidance, and the noise levels whose timesteps are embedded beforehand.
+        frames: Latent frames of the whole.
+        window: Latent frames of a window.
+    """
+    frame_seconds = model.autoencoder.downsampling / model.sample_rate
+    shares = presences(
+        timelines,
+        frames=frames,
+        frame_seconds=frame_seconds,
+        crossfade=least_overlap(window),
+        ring=False,
+    )
+    windows = []
+    for start in starts_on_a_line(frames, window=window):
+        placed = [
+            _placed(model, item, start * frame_seconds, window * frame_seconds) for item in items
+        ]
+        for number, share in enumerate(shares):
+            if share is not None and not share[..., start : start + window].any():
+                continue
+            texts = texts_at(timelines, number)
+            told = [item._replace(prompt=text) for item, text in zip(placed, texts, strict=True)]
+            denoiser = prompted_denoiser(model, told, sampling, frames=window, keep=False)
+            windows.append(Window(start, denoiser, share))
+    return windowed(windows, frames=frames, window=window)
+
+
+def _placed(model: LatentDiffusion, item: Item, offset: float, window: float) -> Item:
+    """Return an item as a window of it is conditioned."""
+    numbers = model.conditioner.numbers
+    if "seconds_start" not in numbers:
+        return item._replace(seconds_total=min(window, item.seconds_total))
+    most = min(
+        (float(numbers[name].maximum) for name in ("seconds_start", "seconds_total")  # type: ignore[arg-type]
+         if name in numbers),
+    )  # fmt: skip
+    start, total = seconds_in_range(
+        item.seconds_start + offset, item.seconds_total, window=window, most=most
+    )
+    return item._replace(seconds_start=start, seconds_total=total)
+
+
+def seconds_in_range(
+    start: float, total: float, *, window: float, most: float
+) -> tuple[float, float]:
+    """Return `seconds_start` and `seconds_total` of a window as a model of limited range is told.
+
+    Of a sound that is longer than `most`, the beginning is at its distance from the start and the
+    end at its distance from the end; all between is in the middle of a sound of `most` seconds.
+
+    Args:
+        start: Seconds at which the window begins.
+        total: Seconds of the whole.
+        window: Seconds of the window.
+        most: Largest number that the model knows.
+    """
+    if total <= most:
+        return start, total
+    middle = max(0.0, (most - window) / 2)
+    return max(min(start, middle), start - (total - most)), most

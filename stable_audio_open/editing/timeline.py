@@ -1,0 +1,126 @@
+"""Prompts that change along the way."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeAlias, TypeGuard
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stable_audio_open.request import check_texts
+
+Timeline: TypeAlias = Sequence[tuple[float, str]]
+"""Prompts with the seconds at which they begin, the first at 0."""
+PromptsOverTime: TypeAlias = str | Timeline | Sequence[str | Timeline]
+"""One prompt or timeline, or one per item of a batch."""
+
+
+def is_timeline(prompt: object) -> TypeGuard[Timeline]:
+    """Tell whether this is pairs of seconds and a prompt."""
+    return (
+        isinstance(prompt, list | tuple)
+        and len(prompt) > 0
+        and all(
+            isinstance(entry, list | tuple)
+            and len(entry) == 2
+            and isinstance(entry[0], int | float)
+            and isinstance(entry[1], str)
+            for entry in prompt
+        )
+    )
+
+
+def has_timeline(prompt: object) -> bool:
+    """Tell whether any item's prompt changes along the way."""
+    if is_timeline(prompt):
+        return True
+    return isinstance(prompt, list | tuple) and any(is_timeline(one) for one in prompt)
+
+
+def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[list[tuple[float, str]]]:
+    """Return a timeline for each item.
+
+    Args:
+        prompt: What is asked for.
+        duration: Seconds of the sound, within which prompts change.
+
+    Raises:
+        ValueError: When a time or a text is out of its range.
+    """
+    if isinstance(prompt, str) or is_timeline(prompt):
+        prompt = [prompt]  # type: ignore[list-item]
+    if not prompt:
+        raise ValueError("prompt is an empty list; give at least one text")
+    items = [list(one) if is_timeline(one) else [(0.0, one)] for one in prompt]
+    for item in items:
+        check_texts([text for _, text in item], "prompt")  # type: ignore[misc]
+        times = [seconds for seconds, _ in item]
+        if times[0] != 0:
+            raise ValueError(
+                f"the first prompt must begin at 0 seconds, got {times[0]:g}; add (0, ...)"
+            )
+        for before, after in pairwise(times):
+            if not before < after < math.inf:
+                raise ValueError(
+                    f"prompts must begin one after the other, got {after:g} after {before:g} "
+                    "seconds"
+                )
+        if not times[-1] < duration:
+            raise ValueError(
+                f"a prompt begins at {times[-1]:g} seconds, and the sound ends at {duration:g}; "
+                "give an earlier time or a longer duration"
+            )
+    return items  # type: ignore[return-value]
+
+
+def texts_at(items: Sequence[Timeline], number: int) -> list[str]:
+    """Return each item's prompt of that number, or its last one."""
+    return [item[min(number, len(item) - 1)][1] for item in items]
+
+
+def presences(
+    items: Sequence[Timeline], *, frames: int, frame_seconds: float, crossfade: int, ring: bool
+) -> list[Float[Tensor, "items 1 frames"] | None]:
+    """Return how much each prompt counts in each frame: 0 to 1, adding up to 1.
+
+    Args:
+        items: Each item's timeline.
+        frames: Latent frames of the whole.
+        frame_seconds: Seconds of a frame.
+        crossfade: Frames over which a prompt gives way to the next; fewer where one is shorter.
+        ring: The last prompt gives way to the first one at the end.
+
+    Returns:
+        One for each number of a prompt; None where there is but one in every item.
+    """
+    count = max(map(len, items))
+    if count == 1:
+        return [None]
+    shares = torch.zeros(count, len(items), 1, frames)
+    for index, item in enumerate(items):
+        places = [seconds / frame_seconds for seconds, _ in item]
+        shares[: len(item), index, 0] = _shares(places, frames, crossfade, ring=ring)
+    return list(shares)
+
+
+def _shares(
+    places: Sequence[float], frames: int, crossfade: int, *, ring: bool
+) -> Float[Tensor, "prompts frames"]:
+    if len(places) == 1:
+        return torch.ones(1, frames)
+    shortest = min(after - before for before, after in pairwise([*places, frames]))
+    width = max(min(crossfade, shortest), 1.0)
+    centres = torch.arange(frames) + 0.5
+
+    def begun(place: float) -> Tensor:
+        """0 before a place, 1 after it, and sin^2 between."""
+        return (((centres - place) / width + 0.5).clamp(0, 1) * (math.pi / 2)).sin() ** 2
+
+    ends = begun(frames) if ring else torch.zeros(frames)
+    rises = [begun(0) if ring else torch.ones(frames), *map(begun, places[1:]), ends]
+    shares = torch.stack([rise - fall for rise, fall in pairwise(rises)])
+    shares[-1] += 1 - rises[0]
+    shares[0] += ends
+    return shares
