@@ -12,14 +12,14 @@ from stable_audio_open.editing.long import LONGEST, generate_long
 from stable_audio_open.editing.loops import bars_duration, generate_loop, with_tempo
 from stable_audio_open.editing.timeline import PromptsOverTime, has_timeline
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import SamplingOptions
+from stable_audio_open.request import GivenNegatives, GivenScale, SamplingOptions
 from stable_audio_open.sampling import StepCallback
 
 
 class _Everywhere(TypedDict):
     window: float | None
     conditions: Mapping[str, float | Sequence[float]] | None
-    negative_prompt: str | Sequence[str] | None
+    negative_prompt: GivenNegatives | None
     seed: int | Sequence[int] | None
     progress: bool
     callback: StepCallback | None
@@ -37,7 +37,7 @@ def generate(
     model: LatentDiffusion,
     prompt: PromptsOverTime,
     *,
-    duration: float | None = None,
+    duration: float | Sequence[float] | None = None,
     samples: int | None = None,
     loop: bool = False,
     bars: float | None = None,
@@ -45,11 +45,14 @@ def generate(
     seconds_start: float = 0.0,
     window: float | None = None,
     conditions: Mapping[str, float | Sequence[float]] | None = None,
-    negative_prompt: str | Sequence[str] | None = None,
+    negative_prompt: GivenNegatives | None = None,
     steps: int | None = None,
-    guidance_scale: float | None = None,
+    guidance_scale: GivenScale | None = None,
     guidance_rescale: float = 0.0,
     guidance_interval: tuple[float, float] = (0.0, math.inf),
+    guidance_parallel: float = 1.0,
+    guidance_norm: float = math.inf,
+    guidance_momentum: float = 0.0,
     sampler: str | None = None,
     schedule: str | None = None,
     sigma_min: float | None = None,
@@ -70,10 +73,12 @@ def generate(
 
     Args:
         model: The trained system, in evaluation mode.
-        prompt: A text; or pairs `(seconds, text)` of prompts that change along the way, the first
-            at 0; or one of these per item of a batch.
-        duration: Seconds of sound; the whole window when None. What is longer than the window (at
-            most an hour) is made of windows that are denoised jointly.
+        prompt: A text, or one per item of a batch; instead of a text, several with weights,
+            `[("rain", 0.7), ("fire", 0.3)]`, whose velocities are added in these shares, or several
+            that follow each other, with the seconds at which they begin,
+            `[(0, "rain"), (30, "storm")]`.
+        duration: Seconds of sound, or of each item; the whole window when None. What is longer
+            than the window (at most an hour) is made of windows that are denoised jointly.
         samples: Length in samples, instead of `duration`.
         loop: Make a sound that can be repeated without a seam, of exactly the length asked for.
         bars: Length of a loop in bars of four beats, instead of `duration`; needs `bpm`.
@@ -86,12 +91,18 @@ def generate(
             was trained on whole windows.
         conditions: The other numbers that the model is conditioned on, such as `{"bpm": 120}`:
             one for all items, or one per item.
-        negative_prompt: What guidance leads away from; nothing in particular when None.
+        negative_prompt: What guidance leads away from, in the forms of `prompt`; None, for all
+            or for an item, is nothing in particular.
         steps: Sampling steps, at least 1.
-        guidance_scale: Classifier-free guidance; 1 switches it off.
+        guidance_scale: Classifier-free guidance; 1 switches it off. A number, one per item, or
+            points `[(sigma, scale), ...]` between which it is linear in the model's time.
         guidance_rescale: 0..1, how far guidance keeps the conditional velocity's spread.
         guidance_interval: Lowest and highest noise level at which guidance applies: in sigma, and
             for flows in t, which is 0..1.
+        guidance_parallel: Of adaptive projected guidance (APG, Sadat et al. 2024): 0..1, how much
+            is kept of what guidance adds along x0 itself; 1 is plain guidance.
+        guidance_norm: Of APG: longest root mean square of what guidance adds at scale 2.
+        guidance_momentum: Of APG: share of the step before that is added to this one's.
         sampler: See `sampler_names()`; `k-diffusion:NAME` with that extra.
         schedule: `polyexponential` (rho 1) or `karras` (rho 7); `log-snr` or `linear` (in t), which
             begin with pure noise and are the flows'.
@@ -131,6 +142,9 @@ def generate(
         "guidance_scale": guidance_scale,
         "guidance_rescale": guidance_rescale,
         "guidance_interval": guidance_interval,
+        "guidance_parallel": guidance_parallel,
+        "guidance_norm": guidance_norm,
+        "guidance_momentum": guidance_momentum,
         "sampler": sampler,
         "schedule": schedule,
         "sigma_min": sigma_min,
@@ -145,7 +159,13 @@ def generate(
         "callback": callback,
     }
     if loop:
-        check_loop(seconds_start=seconds_start, init_audio=init_audio, trim=trim)
+        check_loop(
+            seconds_start=seconds_start,
+            init_audio=init_audio,
+            trim=trim,
+            guidance_momentum=guidance_momentum,
+        )
+        duration = _one(duration, "loops")
         return generate_loop(model, prompt, duration=duration, **everywhere, **sampling)
     rest: _NotInLoops = {
         "seconds_start": seconds_start,
@@ -155,9 +175,11 @@ def generate(
         "trim": trim,
     }
     most = model.window_seconds if window is None else window
-    if has_timeline(prompt) or (duration is not None and duration > most):
-        duration = most if duration is None else duration
-        return generate_long(model, prompt, duration=duration, **rest, **everywhere, **sampling)
+    longest = max(duration, default=most) if isinstance(duration, Sequence) else duration
+    if has_timeline(prompt) or (longest is not None and longest > most):
+        length = _one(duration, "sounds that are longer than the window, or change their prompt,")
+        length = most if length is None else length
+        return generate_long(model, prompt, duration=length, **rest, **everywhere, **sampling)
     return story.generate(
         model,
         prompt,  # type: ignore[arg-type]
@@ -168,9 +190,21 @@ def generate(
     )
 
 
+def _one(duration: float | Sequence[float] | None, kind: str) -> float | None:
+    """Return the one duration of all items."""
+    if not isinstance(duration, Sequence):
+        return duration
+    if len(set(duration)) > 1:
+        raise ValueError(
+            f"{kind} of a batch last equally long, got durations {list(duration)}; make them one "
+            "by one"
+        )
+    return duration[0]
+
+
 def check_length(
     *,
-    duration: float | None,
+    duration: float | Sequence[float] | None,
     samples: int | None,
     loop: bool,
     bars: float | None,
@@ -182,18 +216,27 @@ def check_length(
         TypeError: When a part of it is no number.
         ValueError: When it is given twice or in part, or is out of its range.
     """
-    lengths = {"duration": duration, "samples": samples, "bars": bars}
-    for name, value in (*lengths.items(), ("bpm", bpm)):
+    durations = duration if isinstance(duration, list | tuple) else [duration]
+    for name, value in (
+        *(("duration", one) for one in durations),
+        ("samples", samples),
+        ("bars", bars),
+        ("bpm", bpm),
+    ):
         kind, wanted = (Integral, "an integer") if name == "samples" else (Real, "a number")
         if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
             raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
-    given = [f"{name} {value:g}" for name, value in lengths.items() if value is not None]
+    lengths = {"duration": duration, "samples": samples, "bars": bars}
+    given = [
+        f"{name} {value if isinstance(value, list | tuple) else format(value, 'g')}"
+        for name, value in lengths.items()
+        if value is not None
+    ]
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} are two lengths of one sound; give one of them")
-    if duration is not None and not 0 < duration <= LONGEST:
-        raise ValueError(
-            f"duration must be above 0 and at most {LONGEST:g} seconds, got {duration}"
-        )
+    for one in durations:
+        if one is not None and not 0 < one <= LONGEST:
+            raise ValueError(f"duration must be above 0 and at most {LONGEST:g} seconds, got {one}")
     if samples is not None and samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     if (bars is None) != (bpm is None):
@@ -205,7 +248,9 @@ def check_length(
         bars_duration(bars, bpm)
 
 
-def check_loop(*, seconds_start: float, init_audio: object, trim: bool) -> None:
+def check_loop(
+    *, seconds_start: float, init_audio: object, trim: bool, guidance_momentum: float = 0.0
+) -> None:
     """Check that nothing is asked for that loops do not have.
 
     Raises:
@@ -220,3 +265,8 @@ def check_loop(*, seconds_start: float, init_audio: object, trim: bool) -> None:
         raise ValueError("a loop is made from text alone, got init_audio too; leave it out")
     if not trim:
         raise ValueError("a loop has nothing behind its end to keep; leave trim as it is")
+    if guidance_momentum:
+        raise ValueError(
+            f"the windows of a loop move from step to step, which guidance_momentum "
+            f"{guidance_momentum:g} cannot follow; leave it at 0"
+        )

@@ -11,14 +11,17 @@ from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.editing.timeline import (
+    Checked,
     PromptsOverTime,
     check_timelines,
+    first_prompts,
     presences,
-    texts_at,
+    prompts_at,
 )
 from stable_audio_open.editing.windows import Window, least_overlap, starts_on_a_line, windowed
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import (
+    GivenNegatives,
     Item,
     Sampling,
     SamplingOptions,
@@ -42,7 +45,7 @@ def generate_long(
     seconds_start: float = 0.0,
     window: float | None = None,
     conditions: Mapping[str, float | Sequence[float]] | None = None,
-    negative_prompt: str | Sequence[str] | None = None,
+    negative_prompt: GivenNegatives | None = None,
     seed: int | Sequence[int] | None = None,
     init_audio: GivenAudio | None = None,
     init_strength: float = 0.7,
@@ -59,9 +62,9 @@ def generate_long(
 
     Args:
         model: The trained system, in evaluation mode.
-        prompt: A text, pairs `(seconds, text)` of prompts that change along the way, or one of
-            these per item of a batch. At a change, one prompt is crossfaded into the next over a
-            quarter of the window.
+        prompt: A text, texts with weights, pairs `(seconds, text)` of prompts that change along the
+            way, or one of these per item of a batch. At a change, one prompt is crossfaded into
+            the next over a quarter of the window.
         duration: Seconds of sound, at most an hour.
         seconds_start: Where in an imagined longer recording the sound starts, in seconds.
         window: Seconds of a window, at most the model's, which is the default.
@@ -91,7 +94,7 @@ def generate_long(
     timelines = check_timelines(prompt, duration=duration)
     request = check_request(
         model,
-        texts_at(timelines, 0),
+        first_prompts(prompt),
         duration=None,
         seconds_start=seconds_start,
         window=window,
@@ -112,7 +115,7 @@ def generate_long(
     ]
     frames = max(math.ceil(samples / model.autoencoder.downsampling), request.frames)
     shape, seeds = (model.autoencoder.latent_channels, frames), request.seeds
-    kept = samples if trim else None
+    kept = [samples] * len(seeds) if trim else None
     clean = torch.zeros((len(seeds), *shape), device=model.device)
     if init_audio is not None:
         most = frames * model.autoencoder.downsampling / model.sample_rate
@@ -138,7 +141,7 @@ def generate_long(
 def long_denoiser(
     model: LatentDiffusion,
     items: Sequence[Item],
-    timelines: Sequence[Sequence[tuple[float, str]]],
+    timelines: Sequence[Checked],
     sampling: Sampling,
     *,
     frames: int,
@@ -170,10 +173,12 @@ def long_denoiser(
         placed = [
             _placed(model, item, start * frame_seconds, window * frame_seconds) for item in items
         ]
+        if windows and sampling.guidance_scale == 1:  # which the first one has warned of
+            placed = [item._replace(negative=None) for item in placed]
         for number, share in enumerate(shares):
             if share is not None and not share[..., start : start + window].any():
                 continue
-            texts = texts_at(timelines, number)
+            texts = prompts_at(timelines, number)
             told = [item._replace(prompt=text) for item, text in zip(placed, texts, strict=True)]
             denoiser = prompted_denoiser(model, told, sampling, frames=window, keep=False)
             windows.append(Window(start, denoiser, share))

@@ -16,11 +16,12 @@ from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.editing.long import LONGEST
 from stable_audio_open.editing.timeline import (
+    Checked,
     PromptsOverTime,
     check_timelines,
-    is_timeline,
+    first_prompts,
     presences,
-    texts_at,
+    prompts_at,
 )
 from stable_audio_open.editing.windows import (
     Window,
@@ -31,6 +32,7 @@ from stable_audio_open.editing.windows import (
 )
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import (
+    GivenNegatives,
     Item,
     Sampling,
     SamplingOptions,
@@ -68,7 +70,7 @@ def generate_loop(
     duration: float | None = None,
     window: float | None = None,
     conditions: Mapping[str, float | Sequence[float]] | None = None,
-    negative_prompt: str | Sequence[str] | None = None,
+    negative_prompt: GivenNegatives | None = None,
     seed: int | Sequence[int] | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
@@ -82,8 +84,8 @@ def generate_loop(
 
     Args:
         model: The trained system, in evaluation mode.
-        prompt: A text, pairs `(seconds, text)` of prompts that change along the way (and back to
-            the first one at the end), or one of these per item of a batch.
+        prompt: A text, texts with weights, pairs `(seconds, text)` of prompts that change along the
+            way (and back to the first one at the end), or one of these per item of a batch.
         duration: Seconds of the loop, which has exactly `round(duration * sample_rate)` samples;
             the window when None.
         window: Seconds of a window, at most the model's, which is the default.
@@ -110,7 +112,7 @@ def generate_loop(
     timelines = check_timelines(prompt, duration=duration)
     request = check_request(
         model,
-        texts_at(timelines, 0),
+        first_prompts(prompt),
         duration=None,
         seconds_start=0.0,
         window=window,
@@ -174,7 +176,7 @@ def plan_ring(duration: float, *, sample_rate: int, hop: int) -> Ring:
 def ring_denoiser(
     model: LatentDiffusion,
     items: Sequence[Item],
-    timelines: Sequence[Sequence[tuple[float, str]]],
+    timelines: Sequence[Checked],
     sampling: Sampling,
     *,
     frames: int,
@@ -200,7 +202,7 @@ def ring_denoiser(
     starts = starts_on_a_ring(frames, window=window)
     windows = []
     for number, share in enumerate(shares):
-        texts = texts_at(timelines, number)
+        texts = prompts_at(timelines, number)
         told = [item._replace(prompt=text) for item, text in zip(items, texts, strict=True)]
         denoiser = prompted_denoiser(model, told, sampling, frames=window)
         windows += [Window(start, denoiser, share) for start in starts]
@@ -246,6 +248,10 @@ def with_tempo(prompt: PromptsOverTime, bpm: float) -> PromptsOverTime:
     """Return a prompt, or all of them, with the tempo; those that tell one stay as they are."""
     if isinstance(prompt, str):
         return prompt if re.search(r"bpm\b", prompt, re.IGNORECASE) else f"{prompt}, {bpm:g} BPM"
-    if is_timeline(prompt):
-        return [(seconds, str(with_tempo(text, bpm))) for seconds, text in prompt]
-    return [with_tempo(one, bpm) for one in prompt]  # type: ignore[arg-type,return-value]
+    # Texts are found wherever they are: alone, beside a weight, or beside the second they begin.
+    return [
+        tuple(with_tempo(part, bpm) if isinstance(part, str) else part for part in one)
+        if isinstance(one, tuple)
+        else with_tempo(one, bpm)
+        for one in prompt
+    ]  # type: ignore[return-value]

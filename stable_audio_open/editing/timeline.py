@@ -9,12 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.request import check_texts
+from stable_audio_open.request import GivenPrompt, GivenPrompts, Prompt, check_prompts
 
 Timeline: TypeAlias = Sequence[tuple[float, str]]
-"""Prompts with the seconds at which they begin, the first at 0."""
-PromptsOverTime: TypeAlias = str | Timeline | Sequence[str | Timeline]
+"""Texts with the seconds at which they begin, the first at 0."""
+PromptsOverTime: TypeAlias = GivenPrompt | Timeline | Sequence[GivenPrompt | Timeline]
 """One prompt or timeline, or one per item of a batch."""
+Checked: TypeAlias = list[tuple[float, Prompt]]
+"""Prompts of an item with the seconds at which they begin."""
 
 
 def is_timeline(prompt: object) -> TypeGuard[Timeline]:
@@ -39,7 +41,7 @@ def has_timeline(prompt: object) -> bool:
     return isinstance(prompt, list | tuple) and any(is_timeline(one) for one in prompt)
 
 
-def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[list[tuple[float, str]]]:
+def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[Checked]:
     """Return a timeline for each item.
 
     Args:
@@ -49,14 +51,16 @@ def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[list[tu
     Raises:
         ValueError: When a time or a text is out of its range.
     """
-    if isinstance(prompt, str) or is_timeline(prompt):
-        prompt = [prompt]  # type: ignore[list-item]
-    if not prompt:
-        raise ValueError("prompt is an empty list; give at least one text")
-    items = [list(one) if is_timeline(one) else [(0.0, one)] for one in prompt]
-    for item in items:
-        check_texts([text for _, text in item], "prompt")  # type: ignore[misc]
-        times = [seconds for seconds, _ in item]
+    items: list[Checked] = []
+    if not has_timeline(prompt):
+        return [[(0.0, one)] for one in check_prompts(prompt, "prompt")]  # type: ignore[arg-type]
+    given = [prompt] if is_timeline(prompt) else prompt
+    for one in given:
+        if not is_timeline(one):
+            items.append([(0.0, check_prompts([one], "prompt")[0])])  # type: ignore[list-item]
+            continue
+        texts = check_prompts([text for _, text in one], "prompt")
+        times = [seconds for seconds, _ in one]
         if times[0] != 0:
             raise ValueError(
                 f"the first prompt must begin at 0 seconds, got {times[0]:g}; add (0, ...)"
@@ -72,16 +76,25 @@ def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[list[tu
                 f"a prompt begins at {times[-1]:g} seconds, and the sound ends at {duration:g}; "
                 "give an earlier time or a longer duration"
             )
-    return items  # type: ignore[return-value]
+        items.append(list(zip(times, texts, strict=True)))
+    return items
 
 
-def texts_at(items: Sequence[Timeline], number: int) -> list[str]:
+def first_prompts(prompt: PromptsOverTime) -> GivenPrompts:
+    """Return what each item begins with, as it was given."""
+    if isinstance(prompt, str) or not has_timeline(prompt):
+        return prompt  # type: ignore[return-value]
+    given = [prompt] if is_timeline(prompt) else prompt
+    return [one[0][1] if is_timeline(one) else one for one in given]  # type: ignore[misc]
+
+
+def prompts_at(items: Sequence[Checked], number: int) -> list[Prompt]:
     """Return each item's prompt of that number, or its last one."""
     return [item[min(number, len(item) - 1)][1] for item in items]
 
 
 def presences(
-    items: Sequence[Timeline], *, frames: int, frame_seconds: float, crossfade: int, ring: bool
+    items: Sequence[Checked], *, frames: int, frame_seconds: float, crossfade: int, ring: bool
 ) -> list[Float[Tensor, "items 1 frames"] | None]:
     """Return how much each prompt counts in each frame: 0 to 1, adding up to 1.
 

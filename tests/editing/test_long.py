@@ -175,6 +175,18 @@ def latents_of(model: LatentDiffusion, prompt: Any, **given: Any) -> Tensor:
     return seen[-1]
 
 
+def test_texts_with_weights_are_long_too(model: LatentDiffusion) -> None:
+    settings: dict[str, Any] = {"duration": 0.9, "window": 0.4, "steps": 1}
+    mixed = latents_of(model, [("kick", 3), ("bell", 1)], **settings, guidance_scale=1.0)
+    kick, bell = (latents_of(model, p, **settings, guidance_scale=1.0) for p in ("kick", "bell"))
+    assert_alike(mixed, 0.75 * kick + 0.25 * bell)
+    several = make(model, [[("kick", 3), ("bell", 1)], "kick"], **settings, guidance_norm=2.0)
+    assert several.samples.shape[0] == 2
+    assert make(model, ["kick", "bell"], duration=[1.5, 1.5], steps=1).samples.shape[-1] == 24000
+    alone = make(model, ["kick", "bell"], duration=[0.5, 0.8], steps=1)
+    assert alone.lengths == (8000, 12800)
+
+
 def test_prompts_change_within_one_window(model: LatentDiffusion) -> None:
     timeline = [(0, "deep kick"), (0.4, "soft bell")]
     audio = make(model, timeline, duration=0.8)
@@ -278,6 +290,11 @@ def test_the_models_own_range_counts(
         (
             {"duration": 2.0, "samples": 8},
             "duration 2 and samples 8 are two lengths of one sound; give one of them",
+        ),
+        (
+            {"prompt": ["a", "b"], "duration": [0.5, 2]},
+            "sounds that are longer than the window, or change their prompt, of a batch last "
+            "equally long, got durations [0.5, 2]; make them one by one",
         ),
         ({"samples": 0}, "samples must be at least 1, got 0"),
         ({"bars": 4}, "bars 4 needs bpm too: both make the length of a loop"),

@@ -75,6 +75,8 @@ def test_a_prompt_with_a_tempo_keeps_it() -> None:
     assert with_tempo("amen break, 90bpm", 120) == "amen break, 90bpm"
     assert with_tempo("BPM 90, amen", 120) == "BPM 90, amen"
     assert with_tempo([(0, "a"), (3, "b")], 99.5) == [(0, "a, 99.5 BPM"), (3, "b, 99.5 BPM")]
+    assert with_tempo([("a", 0.5), ("b", 1)], 99) == [("a, 99 BPM", 0.5), ("b, 99 BPM", 1)]
+    assert with_tempo(["a", [(0, "b")]], 99) == ["a, 99 BPM", [(0, "b, 99 BPM")]]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +237,15 @@ def test_the_callback_is_given_the_ring(model: LatentDiffusion) -> None:
         (
             {"seconds_start": 2.0},
             "a loop has no place in a longer recording, got seconds_start 2; leave it out",
+        ),
+        (
+            {"guidance_momentum": -0.5},
+            "the windows of a loop move from step to step, which guidance_momentum -0.5 cannot "
+            "follow; leave it at 0",
+        ),
+        (
+            {"prompt": ["a", "b"], "duration": [0.5, 0.6]},
+            "loops of a batch last equally long, got durations [0.5, 0.6]; make them one by one",
         ),
         ({"trim": False}, "a loop has nothing behind its end to keep; leave trim as it is"),
         (

@@ -7,11 +7,13 @@ import torch
 
 from stable_audio_open.editing.timeline import (
     check_timelines,
+    first_prompts,
     has_timeline,
     is_timeline,
     presences,
-    texts_at,
+    prompts_at,
 )
+from stable_audio_open.request import Weighted
 
 pytestmark = pytest.mark.numerical
 
@@ -26,13 +28,30 @@ def test_what_is_a_timeline() -> None:
     assert has_timeline(["rain", [(0, "rain"), (3, "storm")]])
 
 
+def only(text: str) -> tuple[Weighted, ...]:
+    return (Weighted(text, 1.0),)
+
+
 def test_each_item_has_its_timeline() -> None:
-    found = check_timelines(["rain", [(0, "fire"), (3, "storm")]], duration=5)
-    assert found == [[(0.0, "rain")], [(0, "fire"), (3, "storm")]]
+    given = ["rain", [(0, "fire"), (3, "storm")]]
+    found = check_timelines(given, duration=5)
+    assert found == [[(0.0, only("rain"))], [(0, only("fire")), (3, only("storm"))]]
     assert check_timelines([(0, "fire"), (3, "storm")], duration=5) == found[1:]
     assert check_timelines("rain", duration=5) == found[:1]
-    assert texts_at(found, 0) == ["rain", "fire"]
-    assert texts_at(found, 1) == ["rain", "storm"]
+    assert prompts_at(found, 0) == [only("rain"), only("fire")]
+    assert prompts_at(found, 1) == [only("rain"), only("storm")]
+    assert first_prompts(given) == ["rain", "fire"]
+    assert first_prompts([(0, "fire"), (3, "storm")]) == ["fire"]
+
+
+def test_mixtures_of_texts_are_items_too() -> None:
+    mixture = [("rain", 3), ("fire", 1)]
+    expected = (Weighted("rain", 0.75), Weighted("fire", 0.25))
+    assert check_timelines(mixture, duration=5) == [[(0.0, expected)]]
+    assert first_prompts(mixture) == mixture
+    both = [mixture, [(0, "fire"), (3, "storm")]]
+    assert check_timelines(both, duration=5)[0] == [(0.0, expected)]
+    assert first_prompts(both) == [mixture, "fire"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +81,9 @@ def test_mistakes_are_told(timeline: list[tuple[float, str]], message: str) -> N
 
 @pytest.mark.parametrize("ring", [False, True])
 def test_presences_add_up_to_1_and_change_where_they_are_told_to(ring: bool) -> None:
-    items = [[(0, "a"), (3, "b"), (3.2, "c")], [(0, "d")], [(0, "e"), (6, "f")]]
+    items = check_timelines(
+        [[(0, "a"), (3, "b"), (3.2, "c")], [(0, "d")], [(0, "e"), (6, "f")]], duration=10
+    )
     found = presences(items, frames=100, frame_seconds=0.1, crossfade=20, ring=ring)
     shares = torch.stack([share for share in found if share is not None])
     assert shares.shape == (3, 3, 1, 100)
@@ -84,7 +105,7 @@ def test_presences_add_up_to_1_and_change_where_they_are_told_to(ring: bool) -> 
 
 
 def test_on_a_ring_the_last_prompt_gives_way_to_the_first() -> None:
-    items = [[(0, "a"), (5, "b")]]
+    items = check_timelines([(0, "a"), (5, "b")], duration=10)
     on_line, on_ring = (
         presences(items, frames=100, frame_seconds=0.1, crossfade=20, ring=ring)[0]
         for ring in (False, True)
@@ -100,5 +121,5 @@ def test_on_a_ring_the_last_prompt_gives_way_to_the_first() -> None:
 
 
 def test_one_prompt_is_everywhere() -> None:
-    items = [[(0.0, "a")], [(0.0, "b")]]
+    items = check_timelines(["a", "b"], duration=10)
     assert presences(items, frames=9, frame_seconds=0.1, crossfade=2, ring=True) == [None]
