@@ -161,4 +161,5 @@ def _beside(samples: Tensor, low: int, high: int) -> float:
 def _above(samples: Tensor, rate: int, hertz: float) -> Tensor:
     spectrum = torch.fft.rfft(samples)
     spectrum[..., torch.fft.rfftfreq(samples.shape[-1], 1 / rate) < hertz] = 0
-    return torch.fft.irfft(spectrum, n=samples.shape[-1])
+    high: Tensor = torch.fft.irfft(spectrum, n=samples.shape[-1])
+    return high

@@ -175,8 +175,10 @@ def generate(
         "trim": trim,
     }
     most = model.window_seconds if window is None else window
-    longest = max(duration, default=most) if isinstance(duration, Sequence) else duration
-    if has_timeline(prompt) or (longest is not None and longest > most):
+    durations: list[float] = []
+    if duration is not None:
+        durations = list(duration) if isinstance(duration, Sequence) else [duration]
+    if has_timeline(prompt) or any(one > most for one in durations):
         length = _one(duration, "sounds that are longer than the window, or change their prompt,")
         length = most if length is None else length
         return generate_long(model, prompt, duration=length, **rest, **everywhere, **sampling)
@@ -216,7 +218,7 @@ def check_length(
         TypeError: When a part of it is no number.
         ValueError: When it is given twice or in part, or is out of its range.
     """
-    durations = duration if isinstance(duration, list | tuple) else [duration]
+    durations: list[float | None] = [*duration] if isinstance(duration, Sequence) else [duration]
     for name, value in (
         *(("duration", one) for one in durations),
         ("samples", samples),

@@ -168,7 +168,7 @@ def long_denoiser(
         crossfade=least_overlap(window),
         ring=False,
     )
-    windows = []
+    windows: list[Window] = []
     for start in starts_on_a_line(frames, window=window):
         placed = [
             _placed(model, item, start * frame_seconds, window * frame_seconds) for item in items

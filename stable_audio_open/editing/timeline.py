@@ -57,7 +57,7 @@ def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[Checked
     given = [prompt] if is_timeline(prompt) else prompt
     for one in given:
         if not is_timeline(one):
-            items.append([(0.0, check_prompts([one], "prompt")[0])])  # type: ignore[list-item]
+            items.append([(0.0, check_prompts([one], "prompt")[0])])  # type: ignore[arg-type]
             continue
         texts = check_prompts([text for _, text in one], "prompt")
         times = [seconds for seconds, _ in one]
@@ -85,7 +85,7 @@ def first_prompts(prompt: PromptsOverTime) -> GivenPrompts:
     if isinstance(prompt, str) or not has_timeline(prompt):
         return prompt  # type: ignore[return-value]
     given = [prompt] if is_timeline(prompt) else prompt
-    return [one[0][1] if is_timeline(one) else one for one in given]  # type: ignore[misc]
+    return [one[0][1] if is_timeline(one) else one for one in given]  # type: ignore[return-value]
 
 
 def prompts_at(items: Sequence[Checked], number: int) -> list[Prompt]:
