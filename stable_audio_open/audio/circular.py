@@ -3,12 +3,8 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-
-LEAST_ALIKE = -0.75
-"""Opposite sounds are not made more than twice as loud where they cancel each other."""
 
 
 def resample_ring(
@@ -38,8 +34,7 @@ def resample_ring(
 def close_ring(samples: Float[Tensor, "*lead time"], length: int) -> Float[Tensor, "*lead length"]:
     """Shorten a ring to `length` by crossfading what is too much into its head.
 
-    The end goes on as it did before, and fades from there into the head, at equal power however
-    alike the two are.
+    The end goes on as it did before, and fades from there into the head, at equal power.
 
     Args:
         samples: One turn of the ring.
@@ -52,8 +47,5 @@ def close_ring(samples: Float[Tensor, "*lead time"], length: int) -> Float[Tenso
         return samples
     head = samples[..., :count]
     angle = (torch.arange(count) + 0.5) * (math.pi / 2 / count)
-    # Two that are alike would be louder in the middle of the fade, and opposite ones quieter.
-    alike = F.cosine_similarity(head, surplus, dim=-1)[..., None].clamp(min=LEAST_ALIKE)
-    gain = (1 + alike * (2 * angle).sin()).rsqrt()
-    faded = gain * (head * angle.sin() + surplus * angle.cos())
+    faded = head * angle.sin() + surplus * angle.cos()
     return torch.cat((faded, samples[..., count:length]), dim=-1)

@@ -45,11 +45,11 @@ from stable_audio_open.waveforms import decode_audio
 BEATS_PER_BAR = 4
 SHORTEST = 0.1
 """Seconds of the shortest loop."""
-RESAMPLED_FROM = 86
-"""Latent frames (4 s of the published model) from which a loop is brought to its length by its
-pitch, which changes by 0.6 % at most."""
+MOST_OFF_PITCH = 0.006
+"""A loop is brought to its length by its pitch where that changes by so much at most: a tenth of a
+semitone. From 4 s of the published model on it always is enough."""
 CLOSING = 0.01
-"""Seconds over which the surplus of a shorter loop is crossfaded into its head, at least."""
+"""Seconds over which the surplus of any other loop is crossfaded into its head, at least."""
 
 
 class Ring(NamedTuple):
@@ -166,10 +166,9 @@ def plan_ring(duration: float, *, sample_rate: int, hop: int) -> Ring:
             f"a loop must last {shortest:.3g} to {LONGEST:g} seconds, got {duration:g}"
         )
     samples = round(duration * sample_rate)
-    if samples % hop == 0:
-        return Ring(samples // hop, samples, closed=False)
-    if round(samples / hop) >= RESAMPLED_FROM:
-        return Ring(round(samples / hop), samples, closed=False)
+    nearest = round(samples / hop)
+    if abs(nearest * hop / samples - 1) <= MOST_OFF_PITCH:
+        return Ring(nearest, samples, closed=False)
     return Ring(math.ceil((samples + closing) / hop), samples, closed=True)
 
 

@@ -39,7 +39,7 @@ def assert_alike(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("samples", [1600, 1601, 8000, 15999, 16000, 16001, 40001, 64001])
+@pytest.mark.parametrize("samples", [1600, 1601, 1616, 8000, 15999, 16000, 16001, 40001, 64001])
 def test_a_loop_has_exactly_its_length(model: LatentDiffusion, samples: int) -> None:
     audio = make(model, samples=samples, steps=1)
     assert audio.samples.shape == (1, 2, samples)
@@ -86,15 +86,17 @@ def test_a_prompt_with_a_tempo_keeps_it() -> None:
         (8.0, Ring(172, 352800, closed=False)),
         # 4 s are 86.1.
         (4.0, Ring(86, 176400, closed=False)),
-        # 2 s are 43.07; the rest of 44 is crossfaded into the head.
-        (2.0, Ring(44, 88200, closed=True)),
-        # Of 44.999 frames a crossfade of 2 samples would be left: one frame more.
-        (92158 / 44100, Ring(46, 92158, closed=True)),
+        # 2 s are 43.07.
+        (2.0, Ring(43, 88200, closed=False)),
+        # 1 s are 21.53, which no pitch should hide; the rest of 22 is crossfaded into the head.
+        (1.0, Ring(22, 44100, closed=True)),
+        # Of 10.9 frames hardly anything would be left to crossfade: one frame more.
+        (22323 / 44100, Ring(12, 22323, closed=True)),
         (2048 * 44 / 44100, Ring(44, 2048 * 44, closed=False)),
         (2048 * 200 / 44100, Ring(200, 2048 * 200, closed=False)),
-        # 86 frames are the fewest that are resampled: 0.57 % at most.
-        (2048 * 85.51 / 44100, Ring(86, round(2048 * 85.51), closed=False)),
-        (2048 * 85.49 / 44100, Ring(86, round(2048 * 85.49), closed=True)),
+        # A tenth of a semitone.
+        (round(2048 * 40.24) / 44100, Ring(40, round(2048 * 40.24), closed=False)),
+        (round(2048 * 40.25) / 44100, Ring(41, round(2048 * 40.25), closed=True)),
     ],
 )
 def test_the_ring_of_a_loop(duration: float, expected: Ring) -> None:
@@ -105,6 +107,11 @@ def test_the_pitch_of_8_seconds_moves_by_a_third_of_a_percent_at_most() -> None:
     for samples in range(8 * 44100, 8 * 44100 + 4096, 7):
         ring = plan_ring(samples / 44100, sample_rate=44100, hop=2048)
         assert abs(ring.frames * 2048 / samples - 1) < 0.003
+
+
+def test_from_four_seconds_on_the_pitch_is_enough() -> None:
+    for samples in range(4 * 44100, 4 * 44100 + 4096, 7):
+        assert not plan_ring(samples / 44100, sample_rate=44100, hop=2048).closed
 
 
 def test_a_whole_ring_is_decoded_as_if_it_had_no_ends(model: LatentDiffusion) -> None:
