@@ -16,7 +16,7 @@ from stable_audio_open.diffusion.samplers import StepNoise, initial_noise, sampl
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import Sampling, default_sampling, resolve_sampling
+from stable_audio_open.request import default_sampling, resolve_sampling
 
 pytestmark = pytest.mark.numerical
 
@@ -267,10 +267,8 @@ def test_models_of_seconds_alone_take_no_conditions(random_model: LatentDiffusio
         make(random_model)
 
 
-def test_sampling_is_checked_as_a_whole() -> None:
-    settings: dict[str, Any] = {"guidance_rescale": 0.0, "guidance_interval": (0.0, 1.0)}
-    settings |= {"guidance_scale": 1.0, "sampler": "euler", "steps": 5}
+def test_sampling_is_checked_as_a_whole(model: LatentDiffusion) -> None:
     with pytest.raises(ValueError, match="sigma_max must be above 0, got -1"):
-        Sampling(schedule="log-snr", sigma_min=0.1, sigma_max=-1.0, **settings)
+        resolve_sampling(model, {"sigma_max": -1.0})
     with pytest.raises(ValueError, match="must satisfy 0 < sigma_min < sigma_max"):
-        Sampling(schedule="karras", sigma_min=0.1, sigma_max=math.inf, **settings)
+        resolve_sampling(model, {"schedule": "karras", "sigma_max": math.inf})

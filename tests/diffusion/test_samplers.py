@@ -220,3 +220,17 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> N
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         get_sampler(name)
+
+
+@pytest.mark.parametrize("name", ["dpmpp_2m", "dpmpp_3m_sde", "ping_pong"])
+def test_names_are_written_with_hyphens_or_underscores(name: str) -> None:
+    assert get_sampler(name) is get_sampler(name.replace("_", "-"))
+
+
+def test_those_of_k_diffusion_too() -> None:
+    pytest.importorskip("k_diffusion")
+    x, sigmas = start([1]), SIGMAS
+    for name in ("k_diffusion:dpmpp_2m", "k-diffusion:dpmpp-2m"):
+        found = get_sampler(name)(convolving_denoiser, x, sigmas)
+        expected = get_sampler("k-diffusion:dpmpp_2m")(convolving_denoiser, x, sigmas)
+        assert torch.equal(found, expected)

@@ -43,15 +43,18 @@ def sampler_names() -> list[str]:
 def get_sampler(name: str) -> Sampler:
     """The sampler of that name: one of `sampler_names()`, or k-diffusion:NAME.
 
+    Names are written with hyphens or underscores.
+
     Raises:
         ValueError: If there is none, with the nearest name; or if it needs the k-diffusion extra.
     """
-    if name.startswith(PREFIX):
-        return k_diffusion_sampler(name.removeprefix(PREFIX))
-    if name not in _SAMPLERS:
+    hyphened = name.replace("_", "-")
+    if hyphened.startswith(PREFIX):
+        return k_diffusion_sampler(hyphened.removeprefix(PREFIX).replace("-", "_"))
+    if hyphened not in _SAMPLERS:
         near = difflib.get_close_matches(name.lower(), _SAMPLERS, n=1, cutoff=0)[0]
         raise ValueError(
             f'unknown sampler "{name}"; did you mean "{near}"? Allowed: '
             f"{', '.join(_SAMPLERS)}, or {PREFIX}NAME with the k-diffusion extra"
         )
-    return _SAMPLERS[name]
+    return _SAMPLERS[hyphened]

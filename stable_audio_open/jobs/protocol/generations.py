@@ -61,7 +61,7 @@ def generations_of(model: StableAudio, asked: Asked, folder: Path) -> Work:
             [one.prompt or "" for one in files],
             duration=seconds,
             steps=sampling.steps,
-            guidance_scale=sampling.guidance_scale,
+            guidance_scale=scale,
             sampler=sampling.sampler,
             seed=[one.seed or 0 for one in files],
             progress=False,
