@@ -46,6 +46,7 @@ def decode_audio(
     *,
     samples: Sequence[int] | None,
     seeds: Sequence[int],
+    fade: float = 0.0,
 ) -> Audio:
     """Decode latents to a sound.
 
@@ -55,6 +56,7 @@ def decode_audio(
         samples: Of each item decode that many alone, from no more latents than the longest depends
             on; None is all.
         seeds: One per item, which the sound keeps.
+        fade: Seconds of fade-out that saving gives the end, where it is cut off.
 
     Raises:
         FloatingPointError: When the model gives NaN or infinite samples.
@@ -74,7 +76,9 @@ def decode_audio(
     lengths = tuple(samples or ())
     for item, length in zip(decoded, lengths, strict=False):
         item[..., length:] = 0
-    return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths)
+    window = latents.shape[-1] * autoencoder.downsampling
+    faded = fade if any(length < window for length in lengths) else 0.0
+    return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths, fade=faded)
 
 
 def usable(x: Tensor) -> Tensor:

@@ -14,6 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.finishing import Finishing, finish, with_finishing
+from stable_audio_open.audio.samples import (
+    check_integer,
+    check_samples,
+    silent_behind,
+    type_name,
+)
 from stable_audio_open.audio.saving import (
     FORMATS,
     LOSSY,
@@ -34,13 +40,13 @@ class Audio:
     """Float32 samples on the CPU, nominally within -1..1, and what is known about them.
 
     Args:
-        samples: One sound per item; a shorter one is followed by silence.
+        samples: One sound per item.
         sample_rate: Samples per second.
         seeds: The seed behind each item; none where nothing was drawn.
-        lengths: Samples of each item that are its sound; all of them by default. What is behind
-            is neither saved nor part of an item that is taken out.
+        lengths: Samples of each item that are its sound; all of them by default. What is behind is
+            made silent, in a copy, is not saved, and goes when the item is taken out.
         fade: Seconds of fade-out that saving gives the end, where the sound was cut off.
-        loop: The end goes on at the start: such a sound is never faded.
+        loop: The end goes on at the start: such a sound is never faded, whatever `fade` says.
         tags: How each item was made, which saving writes into its file; none where that is not
             known.
 
@@ -60,14 +66,14 @@ class Audio:
     tags: tuple[Tags, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_samples(self.samples)
-        _check_integer(self.sample_rate, "sample_rate")
+        check_samples(self.samples)
+        check_integer(self.sample_rate, "sample_rate")
         if self.sample_rate <= 0:
             raise ValueError(f"sample_rate must be positive, got {self.sample_rate}")
         for name in ("seeds", "lengths", "tags"):
             values = getattr(self, name)
             if not isinstance(values, tuple):
-                raise TypeError(f"{name} must be a tuple, got {_type(values)}")
+                raise TypeError(f"{name} must be a tuple, got {type_name(values)}")
             if len(values) not in (0, len(self.samples)):
                 raise ValueError(
                     f"got {len(values)} {name} for {len(self.samples)} items; give one per item or "
@@ -75,7 +81,7 @@ class Audio:
                 )
         for name in ("seeds", "lengths"):
             for value in getattr(self, name):
-                _check_integer(value, name)
+                check_integer(value, name)
         time = self.samples.shape[-1]
         for length in self.lengths:
             if not 0 <= length <= time:
@@ -83,6 +89,9 @@ class Audio:
         if not self.fade >= 0:
             raise ValueError(f"fade must be at least 0 seconds, got {self.fade}")
         object.__setattr__(self, "lengths", self.lengths or (time,) * len(self.samples))
+        object.__setattr__(self, "samples", silent_behind(self.samples, self.lengths))
+        if self.loop:
+            object.__setattr__(self, "fade", 0.0)
 
     @classmethod
     def load(
@@ -140,10 +149,7 @@ class Audio:
         What is behind the end of an item is silence. For libraries that want `[time, channels]`:
         `audio[0].numpy()[0].T`.
         """
-        samples = self.samples.detach().cpu().clone()
-        for item, length in zip(samples, self.lengths, strict=True):
-            item[:, length:] = 0
-        return samples.numpy()
+        return self.samples.detach().cpu().clone().numpy()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -156,7 +162,7 @@ class Audio:
             return self._chosen([range(len(self))[operator.index(item)]])
         except TypeError as error:
             raise TypeError(
-                f"audio[...] takes an int or a slice of items, got {_type(item)}; "
+                f"audio[...] takes an int or a slice of items, got {type_name(item)}; "
                 "audio.cut(start, end) takes seconds"
             ) from error
 
@@ -367,27 +373,3 @@ class Audio:
 
     def _stem(self, index: int) -> str:
         return f"{index}_{self.seeds[index]}" if self.seeds else str(index)
-
-
-def _check_samples(samples: object) -> None:
-    wanted = "float32 of shape [batch, channels, time]"
-    if isinstance(samples, np.ndarray):
-        raise TypeError(
-            f"samples must be a torch tensor, {wanted}, got a NumPy array of {samples.dtype} and "
-            f"shape {list(samples.shape)}; use torch.from_numpy(samples)"
-        )
-    if not isinstance(samples, Tensor):
-        raise TypeError(f"samples must be a torch tensor, {wanted}, got {_type(samples)}")
-    if samples.ndim != 3 or samples.dtype != torch.float32:
-        raise ValueError(
-            f"samples must be {wanted}, got {samples.dtype} of shape {list(samples.shape)}"
-        )
-
-
-def _check_integer(value: object, name: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r} ({_type(value)})")
-
-
-def _type(value: object) -> str:
-    return type(value).__name__

@@ -88,8 +88,8 @@ def with_finishing(tags: Tags, settings: Finishing) -> Tags:
     }
     if not done:
         return tags
-    before = tags.get(FINISHED, [])
-    assert isinstance(before, list)
+    before = tags.get(FINISHED, ())
+    assert isinstance(before, list | tuple)
     return {**tags, FINISHED: [*before, done]}
 
 

@@ -53,7 +53,7 @@ def test_it_refuses_what_is_not_audio() -> None:
 
 
 def of_lengths() -> Audio:
-    """Items of 100 and 40 samples at 100 Hz, with a remainder behind the second."""
+    """Items of 100 and 40 samples at 100 Hz."""
     samples = torch.arange(1.0, 401.0).reshape(2, 2, 100) / 400
     return Audio(samples, 100, (7, 8), lengths=(100, 40))
 
@@ -67,6 +67,18 @@ def test_items_have_their_own_length() -> None:
     assert repr(both) == "Audio(2 x 2 channels x 0.400 to 1.000 s at 100 Hz, seeds=(7, 8))"
 
 
+def test_what_is_behind_an_item_is_silent() -> None:
+    given = torch.ones(2, 2, 100)
+    both = Audio(given, 100, lengths=(100, 40))
+    assert not both.samples[1, :, 40:].any()
+    assert both.samples[1, :, :40].all()
+    assert given.all()
+    assert Audio(given, 100).samples is given
+    with torch.inference_mode():
+        inferred = torch.ones(1, 1, 9)
+    assert int(Audio(inferred, 100, lengths=(5,)).samples.sum()) == 5
+
+
 def test_numpy() -> None:
     both = of_lengths()
     array = both.numpy()
@@ -75,7 +87,7 @@ def test_numpy() -> None:
     assert np.array_equal(array[1, :, :40], both.samples[1, :, :40].numpy())
     assert not array[1, :, 40:].any()
     array[:] = 0  # its own
-    assert both.samples.all()
+    assert both.samples[0].all()
 
 
 def test_slices_are_batches_of_items() -> None:
