@@ -63,6 +63,7 @@ def decode_audio(
     """
     autoencoder = model.autoencoder
     most = None if samples is None else max(samples)
+    window = latents.shape[-1] * autoencoder.downsampling
     if most is not None:
         frames = math.ceil(most / autoencoder.downsampling)
         latents = latents[..., : frames + autoencoder.decoder_margin]
@@ -76,7 +77,6 @@ def decode_audio(
     lengths = tuple(samples or ())
     for item, length in zip(decoded, lengths, strict=False):
         item[..., length:] = 0
-    window = latents.shape[-1] * autoencoder.downsampling
     faded = fade if any(length < window for length in lengths) else 0.0
     return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths, fade=faded)
 
