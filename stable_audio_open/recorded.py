@@ -10,7 +10,16 @@ from functools import wraps
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_args, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    get_args,
+    get_type_hints,
+)
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -85,6 +94,10 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     """CPU threads."""
     chunk: int
     """Latent frames that the autoencoder encodes or decodes at once."""
+    matmul: Literal["highest", "high", "medium"]
+    """PyTorch's precision of products of float32 matrices: `highest` unless it was lowered."""
+    config: str
+    """Hash of the model's configuration; empty where it has none."""
     finishing: tuple[dict[str, Any], ...] = ()
     """Arguments of each `Audio.finish` since."""
 
@@ -148,6 +161,14 @@ def weights_of(model: nn.Module) -> str:
 
 
 _HASHES: WeakKeyDictionary[nn.Module, tuple[list[Any], str]] = WeakKeyDictionary()
+
+
+def config_hash(model: nn.Module) -> str:
+    """Return the hash of a model's configuration; empty where it has none."""
+    config = getattr(model, "config", None)
+    if config is None:
+        return ""
+    return hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:DIGITS]
 
 
 def sound_hash(audio: Audio) -> str:
@@ -223,6 +244,8 @@ def _tags(
         device=str(model.device),
         threads=torch.get_num_threads(),
         chunk=CORE_FRAMES,
+        matmul=torch.get_float32_matmul_precision(),
+        config=config_hash(model),
     )
     prompts = [
         _prompt(given.get("prompt"), item=item, items=len(audio)) for item in range(len(audio))

@@ -16,6 +16,7 @@ from torch import Tensor
 from stable_audio_open.audio.finishing import Finishing, finish, with_finishing
 from stable_audio_open.audio.samples import (
     check_integer,
+    check_number,
     check_samples,
     silent_behind,
     type_name,
@@ -51,7 +52,8 @@ class Audio:
             known.
 
     Raises:
-        TypeError: Samples that are no tensor, or a rate, seeds or lengths that are no integers.
+        TypeError: Samples that are no tensor, a rate, seeds or lengths that are no integers, or a
+            fade that is no number.
         ValueError: Samples not of shape [batch, channels, time] or not float32, a rate that is not
             positive, a length outside 0 to time, or seeds, lengths or tags for another number of
             items.
@@ -86,6 +88,7 @@ class Audio:
         for length in self.lengths:
             if not 0 <= length <= time:
                 raise ValueError(f"lengths must be 0 to {time} samples, got {length}")
+        check_number(self.fade, "fade")
         if not self.fade >= 0:
             raise ValueError(f"fade must be at least 0 seconds, got {self.fade}")
         object.__setattr__(self, "lengths", self.lengths or (time,) * len(self.samples))
@@ -185,6 +188,7 @@ class Audio:
 
     def trim(self, seconds: float) -> "Audio":
         """The first `seconds`; audio that is shorter already stays as it is."""
+        check_number(seconds, "seconds")
         if not seconds > 0:
             raise ValueError(f"cannot trim to {seconds} s; give a positive number of seconds")
         return self._part(0, round(seconds * self.sample_rate))
@@ -196,6 +200,9 @@ class Audio:
             ValueError: The part is empty, begins behind the end of an item, or ends behind that of
                 the longest.
         """
+        check_number(start, "start")
+        if end is not None:
+            check_number(end, "end")
         shortest = min(self.lengths, default=0)
         first = round(start * self.sample_rate) if 0 <= start < math.inf else -1
         if not 0 <= first < shortest:

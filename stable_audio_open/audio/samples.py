@@ -1,5 +1,7 @@
 """What a batch of audio is made of, checked."""
 
+from numbers import Real
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -49,6 +51,16 @@ def check_integer(value: object, name: str) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type_name(value)})")
+
+
+def check_number(value: object, name: str) -> None:
+    """Check that an argument is a number.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r} ({type_name(value)})")
 
 
 def type_name(value: object) -> str:

@@ -195,5 +195,17 @@ def test_wrong_types_are_told_in_a_line() -> None:
         TypeError, match=r"^audio\[...\] takes an int or a slice of items, got float;"
     ):
         own(samples, 44100)[0.5]
+    for method, given in (("cut", "0.5"), ("trim", None)):
+        with pytest.raises(
+            TypeError, match=r"^(start|seconds) must be a number, got ('0.5'|None) "
+        ):
+            getattr(own(samples, 44100), method)(given)
+    for name, given, wanted in (
+        ("loudness", "-16", "a number"),
+        ("sample_rate", 48000.0, "an integer"),
+        ("trim_silence", 1, "True or False"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name} must be {wanted}, got {given!r}"):
+            own(samples, 44100).finish(**{name: given})
     with pytest.raises(ValueError, match="lengths must be 0 to 3 samples, got 4"):
         Audio(samples, 44100, lengths=(4,))

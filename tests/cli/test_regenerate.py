@@ -91,12 +91,16 @@ def test_threads_are_those_of_then(run: Run, request_words: list[object]):
     run(*request_words, "--output", "x.wav")
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
+    torch.set_float32_matmul_precision("medium")
     try:
         assert "the same samples" in run("regenerate", "x.wav").stdout
         assert torch.get_num_threads() == before + 1
-        assert read_tags("x_2.wav")["threads"] == before
+        assert torch.get_float32_matmul_precision() == "medium"
+        tags = read_tags("x_2.wav")
+        assert (tags["threads"], tags["matmul"]) == (before, "highest")
     finally:
         torch.set_num_threads(before)
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_an_existing_file_is_kept(run: Run, refuse: Refuse, request_words: list[object]):
@@ -144,6 +148,22 @@ def test_a_model_that_has_moved_or_changed(
     assert re.fullmatch(
         r"stable-audio-open: x\.wav: was made by weights [0-9a-f]{16}, other has [0-9a-f]{16}; "
         r"give that model as --model, and its text encoder as --text-encoder\n",
+        result.stderr,
+    )
+
+
+def test_another_configuration_is_warned_of(
+    run: Run, request_words: list[object], tiny_model_folder: Path
+):
+    shutil.copytree(tiny_model_folder, "model")
+    request_words[3] = "model"
+    run(*request_words, "--output", "x.wav")
+    config = json.loads(Path("model/config.json").read_text())
+    Path("model/config.json").write_text(json.dumps({**config, "name": "renamed"}))
+    result = run("regenerate", "x.wav")
+    assert re.fullmatch(
+        r"WARNING: x\.wav: was made by configuration [0-9a-f]{16}, now [0-9a-f]{16}: samples may "
+        r"differ\n",
         result.stderr,
     )
 

@@ -22,6 +22,7 @@ from stable_audio_open.recorded import (
     METHODS,
     Making,
     arguments_of,
+    config_hash,
     file_hash,
     from_json,
     making_of,
@@ -92,8 +93,8 @@ def regenerate(request: RegenerateRequest) -> Regenerated:
     )
     settings = _settings(making, request)
     before = soundfile.read(file)[0]
-    _warn_of_others(making, request)
     model = _load(making, request)
+    _warn_of_others(making, model, file)
     audio = _called(model, making, settings, file)
     (saved,) = target.save(audio, [file.name])
     same = bool(np.array_equal(before, soundfile.read(saved)[0])) if is_alike else None
@@ -200,12 +201,14 @@ def _load(making: Making, request: RegenerateRequest) -> StableAudio:
 
 def _called(model: StableAudio, making: Making, settings: dict[str, Any], file: Path) -> Audio:
     """Return the item as it was before it was saved."""
-    threads = torch.get_num_threads()
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_num_threads(making.threads)
+    torch.set_float32_matmul_precision(making.matmul)
     try:
         batch: Audio = getattr(model, making.method)(**settings, progress=False)
     finally:
         torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
     if making.item not in range(len(batch)):
         raise TagError(f"{file}: was item {making.item} of a batch, which has {len(batch)}")
     # The tags tell every step, a fade among them.
@@ -218,14 +221,15 @@ def _called(model: StableAudio, making: Making, settings: dict[str, Any], file: 
     return audio
 
 
-def _warn_of_others(making: Making, request: RegenerateRequest) -> None:
+def _warn_of_others(making: Making, model: StableAudio, file: Path) -> None:
     """Say what differs from when the sound was made, and can change its last digits or more."""
     found = {
         "stable-audio-open": (making.stable_audio_open, version()),
         "torch": (making.torch, str(torch.__version__)),
-        "device": (making.device, request.device or making.device),
+        "device": (making.device, str(model.device)),
+        "configuration": (making.config, config_hash(model)),
         "chunks of": (str(making.chunk), str(CORE_FRAMES)),
     }
     others = [f"{name} {was}, now {now}" for name, (was, now) in found.items() if was != now]
     if others:
-        logger.warning("%s: was made by %s: samples may differ", request.file, "; by ".join(others))
+        logger.warning("%s: was made by %s: samples may differ", file, "; by ".join(others))
