@@ -94,7 +94,7 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     """CPU threads."""
     chunk: int
     """Latent frames that the autoencoder encodes or decodes at once."""
-    matmul: Literal["highest", "high", "medium"]
+    matmul: Annotated[str, msgspec.Meta(pattern="^(highest|high|medium)$")]
     """PyTorch's precision of products of float32 matrices: `highest` unless it was lowered."""
     config: str
     """Hash of the model's configuration; empty where it has none."""
