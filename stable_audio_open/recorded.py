@@ -14,7 +14,6 @@ from typing import (
     Annotated,
     Any,
     Concatenate,
-    Literal,
     ParamSpec,
     TypeVar,
     get_args,
