@@ -213,7 +213,8 @@ def generate(
     changes = options.changes(prompt_at)
     along_the_way = [[(0.0, text), *changes] for text in texts]
     check_before_loading(given, texts)
-    check_timelines(along_the_way, duration=math.inf if duration is None else duration)
+    if changes:
+        check_timelines(along_the_way, duration=math.inf if duration is None else duration)
     options.use_threads(threads)
     loading: dict[str, Any] = {
         "device": device,

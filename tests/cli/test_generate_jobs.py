@@ -88,7 +88,7 @@ def test_a_bad_row_stops_no_other(run: Run, request_words: list[object]):
     write(
         "prompt,duration,steps,init_audio,sampler\n"
         "kick,0.5,,,\n"
-        "kick,9,,,\n"
+        "kick,-9,,,\n"
         ",,,,\n"
         " ,0.2,,,\n"
         "bell,,many,,\n"
@@ -100,7 +100,7 @@ def test_a_bad_row_stops_no_other(run: Run, request_words: list[object]):
     assert result.returncode == 1
     *warnings, unknown = result.stderr.splitlines()
     assert warnings == [
-        "WARNING: t.csv:3: duration must be above 0 and at most the window of 1.00 seconds, got 9",
+        "WARNING: t.csv:3: duration must be above 0 and at most 3600 seconds, got -9",
         "WARNING: t.csv:5: prompt is missing; describe the sound in a few words",
         "WARNING: t.csv:6: steps is 'many', which is no number, list, true or false",
         "WARNING: t.csv:7: missing.wav: no such file; check the path",
