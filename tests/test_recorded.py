@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from stable_audio_open import generate as story
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.tags import TagError
 from stable_audio_open.latent_diffusion import LatentDiffusion
@@ -149,9 +150,30 @@ def test_fades_belong_to_sounds_that_are_cut(model: StableAudio) -> None:
     assert model.generate("kick", duration=0.5, trim=False, **settings).fade == 0
 
 
+def test_weighted_prompts_are_made_again(model: StableAudio) -> None:
+    generate = recorded(story.generate)
+    audio = generate(
+        model,
+        [[("kick", 0.7), ("bell", 0.3)], "snare"],
+        steps=2,
+        negative_prompt="hum",
+        progress=False,
+    )
+    assert [made(audio, item).prompt for item in range(2)] == [
+        '[["kick", 0.7], ["bell", 0.3]]',
+        "snare",
+    ]
+    settings = made(audio).settings
+    again = generate(
+        model, **{name: from_json(value) for name, value in settings.items()}, progress=False
+    )
+    assert torch.equal(again.samples, audio.samples)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"matmul": "low"}, r"a.wav: its tags are not whole \(Expected `str` matching regex"),
         (
             {"seed": "7"},
             r"a.wav: its tags are not whole \(Expected `int`, got `str` - at `\$.seed`",
