@@ -23,6 +23,7 @@ from stable_audio_open.request import (
     Item,
     Sampling,
     SamplingOptions,
+    check_prompts,
     check_request,
     check_start,
     resolve_sampling,
@@ -113,7 +114,7 @@ def generate_long(
     ]
     frames = max(math.ceil(samples / model.autoencoder.downsampling), request.frames)
     shape, seeds = (model.autoencoder.latent_channels, frames), request.seeds
-    kept = samples if trim else None
+    kept = [samples] * len(seeds) if trim else None
     clean = torch.zeros((len(seeds), *shape), device=model.device)
     if init_audio is not None:
         most = frames * model.autoencoder.downsampling / model.sample_rate
@@ -175,7 +176,10 @@ def long_denoiser(
             if share is not None and not share[..., start : start + window].any():
                 continue
             texts = texts_at(timelines, number)
-            told = [item._replace(prompt=text) for item, text in zip(placed, texts, strict=True)]
+            told = [
+                item._replace(prompt=prompt)
+                for item, prompt in zip(placed, check_prompts(texts, "prompt"), strict=True)
+            ]
             denoiser = prompted_denoiser(model, told, sampling, frames=window, keep=False)
             windows.append(Window(start, denoiser, share))
     return windowed(windows, frames=frames, window=window)

@@ -34,6 +34,7 @@ from stable_audio_open.request import (
     Item,
     Sampling,
     SamplingOptions,
+    check_prompts,
     check_request,
     resolve_sampling,
 )
@@ -201,7 +202,10 @@ def ring_denoiser(
     windows = []
     for number, share in enumerate(shares):
         texts = texts_at(timelines, number)
-        told = [item._replace(prompt=text) for item, text in zip(items, texts, strict=True)]
+        told = [
+            item._replace(prompt=prompt)
+            for item, prompt in zip(items, check_prompts(texts, "prompt"), strict=True)
+        ]
         denoiser = prompted_denoiser(model, told, sampling, frames=window)
         windows += [Window(start, denoiser, share) for start in starts]
     return windowed(
