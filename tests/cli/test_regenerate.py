@@ -293,3 +293,21 @@ def test_tags_are_read_by_people(run: Run, request_words: list[object]):
     assert comment.startswith('{"stable_audio_open":"')
     assert json.loads(comment)["prompt"] == "deep kick"
     assert len(comment) < 1000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--loop --bars 0.25 --bpm 120",
+        "--loop --samples 9000",
+        "--duration 1.5",
+        "--prompt-at 0.2:x",
+    ],
+)
+def test_every_length_is_made_again(run: Run, tiny_model_folder: Path, options: str):
+    words = ["generate", "deep kick", "--model", tiny_model_folder, "--steps", 2]
+    result = run(*words, *options.split(), "--output", "x.wav")
+    assert (result.returncode, result.stderr) == (0, "")
+    result = run("regenerate", "x.wav", "--output", "y.wav")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert Path("x.wav").read_bytes() == Path("y.wav").read_bytes()
