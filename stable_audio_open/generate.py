@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import initial_noise
@@ -65,6 +66,7 @@ def generate(
         model: The trained system, in evaluation mode.
         prompt: See `generate_latents`.
         trim: Cut at `duration`, and decode no more than that needs; else return the whole window.
+            Saving fades the end where it was cut, over 5 ms.
         options: See `generate_latents`.
 
     Returns:
@@ -76,7 +78,8 @@ def generate(
         StoppedError: When the callback has stopped the run.
     """
     latents, samples, seeds = generate_latents(model, prompt, **options)
-    return decode_audio(model, latents, samples=samples if trim else None, seeds=seeds)
+    wanted = samples if trim else None
+    return decode_audio(model, latents, samples=wanted, seeds=seeds, fade=FADE)
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from stable_audio_open.builders.model import (
 from stable_audio_open.builders.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
-from stable_audio_open.checkpoint.lora.adapter import merge_adapter, read_adapter
+from stable_audio_open.checkpoint.lora.adapter import adapter_hash, merge_adapter, read_adapter
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.checkpoint.precision import cast, find_dtype
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
@@ -37,6 +37,8 @@ from stable_audio_open.pretrained_autoencoder import (
     read_autoencoder,
     save_model,
 )
+from stable_audio_open.recorded import Source as ModelSource
+from stable_audio_open.recorded import recorded
 
 TextEncoderSource = Source | tuple[Tokenizer, nn.Module]
 
@@ -70,6 +72,8 @@ class StableAudio(LatentDiffusion):
             timestep_shift=build_timestep_shift(config.timestep_shift),
         )
         self.config = config
+        self.source: ModelSource | None = None
+        """What it was loaded from; None where it was built in memory."""
 
     @classmethod
     def from_pretrained(
@@ -119,7 +123,7 @@ class StableAudio(LatentDiffusion):
         """
         save_model(self, self.config, folder, dtype)
 
-    generate = any_length.generate
+    generate = recorded(any_length.generate)
 
 
 @overload
@@ -214,6 +218,13 @@ def load(
         merge_adapter(model.transformer, adapter, weight=weight)
     cast(model, dtype, besides=text.encoder)
     model.transformer.set_backend(backend)
+    model.source = ModelSource(
+        name=os.fspath(source),
+        use_ema=use_ema,
+        text_encoder=None if isinstance(text_encoder, tuple | None) else os.fspath(text_encoder),
+        attention=attention,
+        lora=tuple((os.fspath(folder), weight, adapter_hash(folder)) for folder, weight in lora),
+    )
     return model.to(device).eval()
 
 

@@ -46,6 +46,7 @@ def decode_audio(
     *,
     samples: Sequence[int] | None,
     seeds: Sequence[int],
+    fade: float = 0.0,
 ) -> Audio:
     """Decode latents to a sound.
 
@@ -55,12 +56,14 @@ def decode_audio(
         samples: Of each item decode that many alone, from no more latents than the longest depends
             on; None is all.
         seeds: One per item, which the sound keeps.
+        fade: Seconds of fade-out that saving gives the end, where it is cut off.
 
     Raises:
         FloatingPointError: When the model gives NaN or infinite samples.
     """
     autoencoder = model.autoencoder
     most = None if samples is None else max(samples)
+    window = latents.shape[-1] * autoencoder.downsampling
     if most is not None:
         frames = math.ceil(most / autoencoder.downsampling)
         latents = latents[..., : frames + autoencoder.decoder_margin]
@@ -74,7 +77,8 @@ def decode_audio(
     lengths = tuple(samples or ())
     for item, length in zip(decoded, lengths, strict=False):
         item[..., length:] = 0
-    return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths)
+    faded = fade if any(length < window for length in lengths) else 0.0
+    return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths, fade=faded)
 
 
 def usable(x: Tensor) -> Tensor:

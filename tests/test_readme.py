@@ -26,7 +26,8 @@ COMMANDS = [
     if part.strip().startswith("stable-audio-open")
 ]
 FINETUNE_LOOP = (ROOT / "scripts" / "finetune_loop.py").read_text()
-BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and "generate" in c]
+BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and c.split()[1] == "generate"]
+(TABLE,) = re.findall(r"```csv\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_first_screen_holds_the_two_commands() -> None:
@@ -45,6 +46,7 @@ def test_generation_commands_run_as_printed(
     """In their order, with fewer steps; the first makes the file that others start from."""
     assert len(BUNDLED) >= 3
     monkeypatch.chdir(tmp_path)
+    Path("prompts.csv").write_text(TABLE)
     for command in BUNDLED:
         code = main([*shlex.split(command)[1:], "--steps", "3"])
         assert code == 0, (command, capsys.readouterr().err)
@@ -52,6 +54,8 @@ def test_generation_commands_run_as_printed(
     assert len(list((tmp_path / "sounds").glob("*.wav"))) == 2
     assert audio_info(tmp_path / "long.flac").duration == 8.0
     assert audio_info(tmp_path / "loop.wav").duration == 2.0
+    assert len(list((tmp_path / "drums").glob("*.flac"))) == 2
+    assert len(list((tmp_path / "many").glob("*.wav"))) == 2
 
 
 def test_other_commands_run_as_printed(
@@ -60,10 +64,12 @@ def test_other_commands_run_as_printed(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     main(["generate", "kick drum", "--duration", "1", "--steps", "2", "--output", "kick.wav"])
-    for name in ("reconstruct", "info"):
+    for name in ("reconstruct", "regenerate", "info"):
         (command,) = [c for c in COMMANDS if c.split()[1] == name]
         assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)
-    assert "1,056,939,152" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "kick_again.wav: 1.00 s, the same samples as kick.wav" in shown
+    assert "1,056,939,152" in shown
 
 
 @pytest.mark.slow

@@ -14,6 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.finishing import Finishing, finish, with_finishing
+from stable_audio_open.audio.samples import (
+    check_integer,
+    check_number,
+    check_samples,
+    silent_behind,
+    type_name,
+)
 from stable_audio_open.audio.saving import (
     FORMATS,
     LOSSY,
@@ -34,18 +41,19 @@ class Audio:
     """Float32 samples on the CPU, nominally within -1..1, and what is known about them.
 
     Args:
-        samples: One sound per item; a shorter one is followed by silence.
+        samples: One sound per item.
         sample_rate: Samples per second.
         seeds: The seed behind each item; none where nothing was drawn.
-        lengths: Samples of each item that are its sound; all of them by default. What is behind
-            is neither saved nor part of an item that is taken out.
+        lengths: Samples of each item that are its sound; all of them by default. What is behind is
+            made silent, in a copy, is not saved, and goes when the item is taken out.
         fade: Seconds of fade-out that saving gives the end, where the sound was cut off.
-        loop: The end goes on at the start: such a sound is never faded.
+        loop: The end goes on at the start: such a sound is never faded, whatever `fade` says.
         tags: How each item was made, which saving writes into its file; none where that is not
             known.
 
     Raises:
-        TypeError: Samples that are no tensor, or a rate, seeds or lengths that are no integers.
+        TypeError: Samples that are no tensor, a rate, seeds or lengths that are no integers, or a
+            fade that is no number.
         ValueError: Samples not of shape [batch, channels, time] or not float32, a rate that is not
             positive, a length outside 0 to time, or seeds, lengths or tags for another number of
             items.
@@ -60,14 +68,14 @@ class Audio:
     tags: tuple[Tags, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_samples(self.samples)
-        _check_integer(self.sample_rate, "sample_rate")
+        check_samples(self.samples)
+        check_integer(self.sample_rate, "sample_rate")
         if self.sample_rate <= 0:
             raise ValueError(f"sample_rate must be positive, got {self.sample_rate}")
         for name in ("seeds", "lengths", "tags"):
             values = getattr(self, name)
             if not isinstance(values, tuple):
-                raise TypeError(f"{name} must be a tuple, got {_type(values)}")
+                raise TypeError(f"{name} must be a tuple, got {type_name(values)}")
             if len(values) not in (0, len(self.samples)):
                 raise ValueError(
                     f"got {len(values)} {name} for {len(self.samples)} items; give one per item or "
@@ -75,14 +83,18 @@ class Audio:
                 )
         for name in ("seeds", "lengths"):
             for value in getattr(self, name):
-                _check_integer(value, name)
+                check_integer(value, name)
         time = self.samples.shape[-1]
         for length in self.lengths:
             if not 0 <= length <= time:
                 raise ValueError(f"lengths must be 0 to {time} samples, got {length}")
+        check_number(self.fade, "fade")
         if not self.fade >= 0:
             raise ValueError(f"fade must be at least 0 seconds, got {self.fade}")
         object.__setattr__(self, "lengths", self.lengths or (time,) * len(self.samples))
+        object.__setattr__(self, "samples", silent_behind(self.samples, self.lengths))
+        if self.loop:
+            object.__setattr__(self, "fade", 0.0)
 
     @classmethod
     def load(
@@ -140,10 +152,7 @@ class Audio:
         What is behind the end of an item is silence. For libraries that want `[time, channels]`:
         `audio[0].numpy()[0].T`.
         """
-        samples = self.samples.detach().cpu().clone()
-        for item, length in zip(samples, self.lengths, strict=True):
-            item[:, length:] = 0
-        return samples.numpy()
+        return self.samples.detach().cpu().clone().numpy()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -156,7 +165,7 @@ class Audio:
             return self._chosen([range(len(self))[operator.index(item)]])
         except TypeError as error:
             raise TypeError(
-                f"audio[...] takes an int or a slice of items, got {_type(item)}; "
+                f"audio[...] takes an int or a slice of items, got {type_name(item)}; "
                 "audio.cut(start, end) takes seconds"
             ) from error
 
@@ -179,6 +188,7 @@ class Audio:
 
     def trim(self, seconds: float) -> "Audio":
         """The first `seconds`; audio that is shorter already stays as it is."""
+        check_number(seconds, "seconds")
         if not seconds > 0:
             raise ValueError(f"cannot trim to {seconds} s; give a positive number of seconds")
         return self._part(0, round(seconds * self.sample_rate))
@@ -190,6 +200,9 @@ class Audio:
             ValueError: The part is empty, begins behind the end of an item, or ends behind that of
                 the longest.
         """
+        check_number(start, "start")
+        if end is not None:
+            check_number(end, "end")
         shortest = min(self.lengths, default=0)
         first = round(start * self.sample_rate) if 0 <= start < math.inf else -1
         if not 0 <= first < shortest:
@@ -367,27 +380,3 @@ class Audio:
 
     def _stem(self, index: int) -> str:
         return f"{index}_{self.seeds[index]}" if self.seeds else str(index)
-
-
-def _check_samples(samples: object) -> None:
-    wanted = "float32 of shape [batch, channels, time]"
-    if isinstance(samples, np.ndarray):
-        raise TypeError(
-            f"samples must be a torch tensor, {wanted}, got a NumPy array of {samples.dtype} and "
-            f"shape {list(samples.shape)}; use torch.from_numpy(samples)"
-        )
-    if not isinstance(samples, Tensor):
-        raise TypeError(f"samples must be a torch tensor, {wanted}, got {_type(samples)}")
-    if samples.ndim != 3 or samples.dtype != torch.float32:
-        raise ValueError(
-            f"samples must be {wanted}, got {samples.dtype} of shape {list(samples.shape)}"
-        )
-
-
-def _check_integer(value: object, name: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r} ({_type(value)})")
-
-
-def _type(value: object) -> str:
-    return type(value).__name__

@@ -12,6 +12,7 @@ from torch import Tensor
 from stable_audio_open.audio.channels import to_channels
 from stable_audio_open.audio.loudness import integrated_loudness
 from stable_audio_open.audio.resample import HIGHEST_RATE, LOWEST_RATE, resample
+from stable_audio_open.audio.samples import check_integer, check_number
 from stable_audio_open.audio.tags import Tags
 
 FADE = 0.005
@@ -35,6 +36,7 @@ class Finishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is done to a sound before it is saved, in the order of the fields.
 
     Raises:
+        TypeError: A value is of another type.
         ValueError: A value is out of its range, or both levels are given.
     """
 
@@ -53,6 +55,15 @@ class Finishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Decibels of full scale that the highest sample reaches, such as -1."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.trim_silence, bool):
+            raise TypeError(f"trim_silence must be True or False, got {self.trim_silence!r}")
+        for check, names in (
+            (check_integer, ("sample_rate", "channels")),
+            (check_number, ("fade", "loudness", "peak")),
+        ):
+            for name in names:
+                if getattr(self, name) is not None:
+                    check(getattr(self, name), name)
         if self.sample_rate is not None and not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
             raise ValueError(
                 f"sample_rate must be {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {self.sample_rate}; "
@@ -88,8 +99,8 @@ def with_finishing(tags: Tags, settings: Finishing) -> Tags:
     }
     if not done:
         return tags
-    before = tags.get(FINISHED, [])
-    assert isinstance(before, list)
+    before = tags.get(FINISHED, ())
+    assert isinstance(before, list | tuple)
     return {**tags, FINISHED: [*before, done]}
 
 

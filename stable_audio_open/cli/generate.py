@@ -2,19 +2,30 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stable_audio_open.cli import options
 from stable_audio_open.cli.printing import echo
 
+if TYPE_CHECKING:
+    from stable_audio_open.jobs.sounds.run import SoundsRequest
+
 
 def generate(
     prompts: Annotated[
-        list[str], typer.Argument(metavar="PROMPT", help="What to hear, one text per sound.")
-    ],
+        list[str] | None, typer.Argument(metavar="PROMPT", help="What to hear, one text per sound.")
+    ] = None,
     *,
+    jobs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table of sounds, .csv or .jsonl, with a column prompt and one for any other "
+            "argument in Python; options stand for cells that are empty.",
+        ),
+    ] = None,
     model: options.Model = "tiny",
     duration: Annotated[
         float | None,
@@ -34,6 +45,8 @@ def generate(
             "--output", "-o", metavar="FILE|DIR", help="A .wav, .flac, .ogg or .mp3 file; a folder."
         ),
     ] = Path(),
+    overwrite: options.Overwrite = False,
+    name: options.Name = None,
     steps: options.Steps = None,
     guidance_scale: options.GuidanceScale = None,
     guidance_rescale: Annotated[
@@ -113,7 +126,14 @@ def generate(
     trim: Annotated[
         bool, typer.Option("--trim/--no-trim", help="Cut at the duration, or keep the window.")
     ] = True,
+    trim_silence: options.TrimSilence = False,
+    sample_rate: options.SampleRate = None,
+    channels: options.Channels = None,
+    fade: options.Fade = None,
+    loudness: options.Loudness = None,
+    peak: options.Peak = None,
     subtype: options.Subtype = "pcm24",
+    tags: options.Tags = True,
     text_encoder: options.TextEncoder = None,
     lora: options.Lora = None,
     device: options.Device = None,
@@ -127,87 +147,145 @@ def generate(
 ) -> None:
     """Make sounds from text: `generate "deep kick drum" --duration 2 --output kick.wav`.
 
-    In a folder, files are named by prompt and seed.
+    In a folder, files are named by prompt and seed. With --jobs, every row of a table is made once:
+    the same command goes on where it stopped, and torchrun shares the rows out over GPUs.
     """
-    import sys
-    from time import perf_counter
-
-    from stable_audio_open.audio.files import audio_info
-    from stable_audio_open.cli.target import file_name, plan
-    from stable_audio_open.editing.generate import check_length, check_loop
-    from stable_audio_open.editing.timeline import check_timelines
-    from stable_audio_open.pretrained import StableAudio
-    from stable_audio_open.request import check_options, check_seeds, check_start, check_texts
-
     if batch is not None:
         raise ValueError(
             f"--batch {batch}: the number of sounds per prompt is now --variations {batch}"
         )
-    scale = options.guidance_scale(guidance_scale, guidance)
-    rescale = options.either("--guidance-rescale", guidance_rescale, "--rescale", rescale)
-    negative = options.either("--negative-prompt", negative_prompt, "--negative", negative)
-    texts = [prompt for prompt in prompts for _ in range(variations)]
-    # What can be refused before the model is loaded.
-    target = plan(output, sounds=len(texts), subtype=subtype)
-    check_texts(texts, "prompt")
-    check_seeds(seed, len(texts))
-    check_options(sampler=sampler, schedule=schedule, steps=steps)
-    numbers = options.conditions(condition)
-    check_start(init_strength, init_noise_level)
-    check_length(duration=duration, samples=samples, loop=loop, bars=bars, bpm=bpm)
-    if loop:
-        check_loop(seconds_start=seconds_start, init_audio=init_audio, trim=trim)
+    if not prompts and jobs is None:
+        raise typer.BadParameter("give a PROMPT, or a table of sounds as --jobs")
+    if jobs is not None and (prompts or prompt_at):
+        raise ValueError(f"give prompts or --jobs {jobs}, not both")
+    import sys
+    from time import perf_counter
+
+    from msgspec.structs import asdict
+
+    from stable_audio_open.audio.finishing import Finishing
+    from stable_audio_open.editing.timeline import check_timelines
+    from stable_audio_open.jobs.sounds.check import check_before_loading
+    from stable_audio_open.jobs.target import name_pattern, plan
+    from stable_audio_open.pretrained import StableAudio
+
+    settings: dict[str, Any] = {
+        "duration": duration,
+        "samples": samples,
+        "loop": loop,
+        "bars": bars,
+        "bpm": bpm,
+        "seconds_start": seconds_start,
+        "window": window,
+        "conditions": options.conditions(condition),
+        "negative_prompt": options.either(
+            "--negative-prompt", negative_prompt, "--negative", negative
+        ),
+        "steps": steps,
+        "guidance_scale": options.either(
+            "--guidance-scale", guidance_scale, "--guidance", guidance
+        ),
+        "guidance_rescale": options.either(
+            "--guidance-rescale", guidance_rescale, "--rescale", rescale
+        ),
+        "guidance_interval": guidance_interval,
+        "sampler": sampler,
+        "schedule": schedule,
+        "sigma_min": sigma_min,
+        "sigma_max": sigma_max,
+        "seed": seed,
+        "init_audio": init_audio,
+        "init_strength": init_strength,
+        "init_noise_level": init_noise_level,
+        "trim": trim,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    finishing = Finishing(
+        trim_silence=trim_silence,
+        sample_rate=sample_rate,
+        channels=channels,
+        fade=fade,
+        loudness=loudness,
+        peak=peak,
+    )
+    pattern = name_pattern(name)
+    texts = [prompt for prompt in prompts or () for _ in range(variations)]
     changes = options.changes(prompt_at)
     along_the_way = [[(0.0, text), *changes] for text in texts]
-    check_timelines(along_the_way, duration=math.inf if duration is None else duration)
-    if init_audio is not None:
-        audio_info(init_audio)
+    check_before_loading(given, texts)
+    if changes:
+        check_timelines(along_the_way, duration=math.inf if duration is None else duration)
     options.use_threads(threads)
+    loading: dict[str, Any] = {
+        "device": device,
+        "dtype": dtype,
+        "text_encoder": text_encoder,
+        "attention": attention,
+        "lora": tuple(options.adapters(lora)),
+    }
+    if jobs is not None:
+        from stable_audio_open.jobs.sounds.run import SoundsRequest
+
+        columns = {**given, **asdict(finishing), "subtype": subtype, "variations": variations}
+        request = SoundsRequest(
+            model=model,
+            table=jobs,
+            output=output,
+            defaults={
+                column: value
+                for column, value in {**columns, "name": name}.items()
+                if value is not None
+            },
+            tags=tags,
+            overwrite=overwrite,
+            **loading,
+        )
+        _make_table(request)
+        return
+    target = plan(
+        output, sounds=len(texts), subtype=subtype, overwrite=overwrite, suffix=pattern.suffix
+    )
 
     begin = perf_counter()
-    system = StableAudio.from_pretrained(
-        model,
-        device=device,
-        dtype=dtype,
-        text_encoder=text_encoder,
-        attention=attention,
-        lora=options.adapters(lora),
-    )
+    system = StableAudio.from_pretrained(model, **loading)
     loaded = perf_counter()
     audio = system.generate(
-        along_the_way if changes else texts,
-        duration=duration,
-        samples=samples,
-        loop=loop,
-        bars=bars,
-        bpm=bpm,
-        seconds_start=seconds_start,
-        window=window,
-        conditions=numbers,
-        negative_prompt=negative,
-        steps=steps,
-        guidance_scale=scale,
-        guidance_rescale=0.0 if rescale is None else rescale,
-        guidance_interval=guidance_interval,
-        sampler=sampler,
-        schedule=schedule,
-        sigma_min=sigma_min,
-        sigma_max=sigma_max,
-        seed=seed,
-        init_audio=init_audio,
-        init_strength=init_strength,
-        init_noise_level=init_noise_level,
-        trim=trim,
-        progress=sys.stderr.isatty(),
+        along_the_way if changes else texts, **given, progress=sys.stderr.isatty()
     )
     elapsed = perf_counter() - loaded
-
-    names = [file_name(text, seed) for text, seed in zip(texts, audio.seeds, strict=True)]
-    files = target.save(audio, names)
+    audio = audio.finish(**asdict(finishing))
+    names = [
+        pattern.name(index=index, prompt=text, seed=seed)
+        for index, (text, seed) in enumerate(zip(texts, audio.seeds, strict=True))
+    ]
+    files = target.save(audio, names, tags=tags)
     for file, item, text, end in zip(files, audio, texts, audio.sound_end(), strict=True):
         ends = f"sound ends at {end:.2f} s" if end else "silent"
         echo(f'{file}: {item.duration:.2f} s, {ends}, seed {item.seed}, "{text}"')
+    total = sum(audio.durations)
     echo(
-        f"model loaded in {loaded - begin:.1f} s; {len(audio) * audio.duration:.2f} s of sound in "
-        f"{elapsed:.1f} s ({len(audio) * audio.duration / elapsed:.2f} times real time)"
+        f"model loaded in {loaded - begin:.1f} s; {total:.2f} s of sound in {elapsed:.1f} s "
+        f"({total / elapsed:.2f} times real time)"
     )
+
+
+def _make_table(request: "SoundsRequest") -> None:
+    """Make the sounds of a table, and say what became of them.
+
+    Raises:
+        typer.Exit: With code 1, where rows have failed.
+    """
+    import logging
+
+    from stable_audio_open.jobs.sounds.run import run_sounds
+
+    logging.getLogger("stable_audio_open").setLevel(logging.INFO)
+    counts = run_sounds(request, tell=echo)
+    if counts is None:  # the first process speaks for all
+        return
+    echo(
+        f"{request.output}: {counts.made} rows made, {counts.kept} were there, {counts.failed} "
+        "failed; results.jsonl has a line for each"
+    )
+    if counts.failed:
+        raise typer.Exit(1)

@@ -30,6 +30,7 @@ from stable_audio_open.cli.generate import generate
 from stable_audio_open.cli.info import info
 from stable_audio_open.cli.printing import echo, one_line, printable
 from stable_audio_open.cli.reconstruct import reconstruct
+from stable_audio_open.cli.regenerate import regenerate
 from stable_audio_open.cli.train import train
 from stable_audio_open.config.errors import ConfigError
 
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
 )
-for command in (generate, reconstruct, info, encode, train, export):
+for command in (generate, regenerate, reconstruct, info, encode, train, export):
     app.command()(command)
 app.add_typer(curate, name="curate")
 app.add_typer(evaluate, name="evaluate")

@@ -49,8 +49,46 @@ Threads = Annotated[
     typer.Option(min=1, max=1024, help="CPU threads.", show_default="one per core"),
 ]
 Subtype = Annotated[
-    Literal["pcm24", "float"], typer.Option(help="Samples of WAV files; float is for WAV only.")
+    Literal["pcm16", "pcm24", "float"],
+    typer.Option(help="Samples of WAV and FLAC files; float is for WAV only."),
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files that exist; else a number is appended."),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATTERN",
+        help='Names of files in a folder, such as "{index:03d}_{prompt}_{seed}.flac".',
+        show_default="{prompt}_{seed}.wav",
+    ),
+]
+Tags = Annotated[
+    bool,
+    typer.Option("--tags/--no-tags", help="Write into each file how it was made."),
+]
+TrimSilence = Annotated[
+    bool, typer.Option("--trim-silence", help="Cut off what is below -60 dB before and after it.")
+]
+SampleRate = Annotated[
+    int | None,
+    typer.Option(help="Samples per second of the file.", show_default="the model's"),
+]
+Channels = Annotated[
+    int | None, typer.Option(help="1 or 2, of the file.", show_default="the model's")
+]
+Fade = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds of fade-out at the end; 0 is none.", show_default="0.005 where it is cut"
+    ),
+]
+Loudness = Annotated[
+    float | None,
+    typer.Option(help="Loudness in LUFS, such as -16; the true peak stays below -1 dB."),
+]
+Peak = Annotated[float | None, typer.Option(help="Highest sample in dB of full scale, such as -1.")]
 GuidanceScale = Annotated[
     float | None,
     typer.Option(

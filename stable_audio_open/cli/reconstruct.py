@@ -19,6 +19,7 @@ def reconstruct(
         ),
     ],
     model: options.Model = "tiny",
+    overwrite: options.Overwrite = False,
     subtype: options.Subtype = "pcm24",
     text_encoder: options.TextEncoder = None,
     device: options.Device = None,
@@ -34,13 +35,13 @@ def reconstruct(
     from stable_audio_open.audio.audio import Audio
     from stable_audio_open.audio.files import audio_info, read_audio
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-    from stable_audio_open.cli.target import plan
+    from stable_audio_open.jobs.target import plan
     from stable_audio_open.pretrained import load
 
-    target = plan(output, sounds=1, subtype=subtype)
-    path = output / f"{file.stem}.wav" if target.is_folder else output
+    path = output / f"{file.stem}.wav" if output.is_dir() else output
     if path.exists() and file.exists() and path.samefile(file):
         raise ValueError(f"{path}: is the recording itself; choose another output")
+    target = plan(output, sounds=1, subtype=subtype, overwrite=overwrite)
     audio_info(file)
     options.use_threads(threads)
 
@@ -51,7 +52,7 @@ def reconstruct(
     )
     result = Audio(autoencoder.reconstruct(audio.samples), autoencoder.sample_rate)
     latents = math.ceil(audio.samples.shape[-1] / autoencoder.downsampling)
-    (saved,) = target.save(result, [file.stem])
+    (saved,) = target.save(result, [f"{file.stem}.wav"])
     (end,) = result.sound_end()
     echo(
         f"{saved}: {result.duration:.2f} s, {f'sound ends at {end:.2f} s' if end else 'silent'}, "

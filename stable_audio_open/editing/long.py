@@ -7,6 +7,7 @@ from typing import Unpack
 import torch
 
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
@@ -125,7 +126,7 @@ def generate_long(
         if init_strength < 1 or init_noise_level is not None:
             clean += encode_audio(model, sound, frames, items=len(seeds), name="init_audio")
         if init_strength == 0 and init_noise_level is None:
-            return decode_audio(model, clean, samples=kept, seeds=seeds)
+            return decode_audio(model, clean, samples=kept, seeds=seeds, fade=FADE)
         sampling = sampling.varying(init_strength, init_noise_level)
 
     x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
@@ -135,7 +136,7 @@ def generate_long(
     latents = run_sampler(
         model, denoiser, x, sampling, seeds=seeds, progress=progress, callback=callback
     )
-    return decode_audio(model, latents, samples=kept, seeds=seeds)
+    return decode_audio(model, latents, samples=kept, seeds=seeds, fade=FADE)
 
 
 def long_denoiser(

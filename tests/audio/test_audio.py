@@ -53,7 +53,7 @@ def test_it_refuses_what_is_not_audio() -> None:
 
 
 def of_lengths() -> Audio:
-    """Items of 100 and 40 samples at 100 Hz, with a remainder behind the second."""
+    """Items of 100 and 40 samples at 100 Hz."""
     samples = torch.arange(1.0, 401.0).reshape(2, 2, 100) / 400
     return Audio(samples, 100, (7, 8), lengths=(100, 40))
 
@@ -67,6 +67,18 @@ def test_items_have_their_own_length() -> None:
     assert repr(both) == "Audio(2 x 2 channels x 0.400 to 1.000 s at 100 Hz, seeds=(7, 8))"
 
 
+def test_what_is_behind_an_item_is_silent() -> None:
+    given = torch.ones(2, 2, 100)
+    both = Audio(given, 100, lengths=(100, 40))
+    assert not both.samples[1, :, 40:].any()
+    assert both.samples[1, :, :40].all()
+    assert given.all()
+    assert Audio(given, 100).samples is given
+    with torch.inference_mode():
+        inferred = torch.ones(1, 1, 9)
+    assert int(Audio(inferred, 100, lengths=(5,)).samples.sum()) == 5
+
+
 def test_numpy() -> None:
     both = of_lengths()
     array = both.numpy()
@@ -75,7 +87,7 @@ def test_numpy() -> None:
     assert np.array_equal(array[1, :, :40], both.samples[1, :, :40].numpy())
     assert not array[1, :, 40:].any()
     array[:] = 0  # its own
-    assert both.samples.all()
+    assert both.samples[0].all()
 
 
 def test_slices_are_batches_of_items() -> None:
@@ -183,5 +195,17 @@ def test_wrong_types_are_told_in_a_line() -> None:
         TypeError, match=r"^audio\[...\] takes an int or a slice of items, got float;"
     ):
         own(samples, 44100)[0.5]
+    for method, given in (("cut", "0.5"), ("trim", None)):
+        with pytest.raises(
+            TypeError, match=r"^(start|seconds) must be a number, got ('0.5'|None) "
+        ):
+            getattr(own(samples, 44100), method)(given)
+    for name, given, wanted in (
+        ("loudness", "-16", "a number"),
+        ("sample_rate", 48000.0, "an integer"),
+        ("trim_silence", 1, "True or False"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name} must be {wanted}, got {given!r}"):
+            own(samples, 44100).finish(**{name: given})
     with pytest.raises(ValueError, match="lengths must be 0 to 3 samples, got 4"):
         Audio(samples, 44100, lengths=(4,))

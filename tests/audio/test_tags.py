@@ -59,7 +59,7 @@ def test_others_read_the_comment_too(tmp_path: Path) -> None:
     assert json.loads(max(comments, key=len)) == audio.tags[0]
 
 
-@pytest.mark.parametrize("size", range(60, 68))
+@pytest.mark.parametrize("size", [*range(60, 68), 1000, 1001])
 @pytest.mark.parametrize("word", ["", "PEAKPEAKPEAK", "data"])
 def test_the_same_sound_and_tags_give_the_same_file(tmp_path: Path, size: int, word: str) -> None:
     """Float WAV files hold the time of writing, behind a comment of any length."""

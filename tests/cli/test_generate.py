@@ -77,7 +77,10 @@ def test_options_reach_the_sampler(run: Run, request_words: list[object]):
         "--seconds-start 3", "--dtype bfloat16", "--steps 3", "--seed 8", "--duration 0.7",
     ]  # fmt: skip
     for option in options:
-        result = run(*request_words, "--seed", 7, *option.split(), "--output", "x.wav")
+        result = run(
+            *(*request_words, "--seed", 7, *option.split()),
+            *("--output", "x.wav", "--overwrite", "--no-tags"),
+        )
         assert result.returncode == 0, result.stderr
         contents.add(Path("x.wav").read_bytes())
     assert len(contents) == len(options)
@@ -119,7 +122,7 @@ def test_weak_init_strength_stays_near_the_recording(
 
 def test_damaged_init_audio(refuse: Refuse, request_words: list[object], damaged: tuple[str, str]):
     name, message = damaged
-    refuse(*request_words, "--init-audio", name, "--output", "good.wav", code=1, message=message)
+    refuse(*request_words, "--init-audio", name, "--output", "x.wav", code=1, message=message)
 
 
 DURATION = "duration must be above 0 and at most 3600 seconds, got"
@@ -177,14 +180,14 @@ DURATION = "duration must be above 0 and at most 3600 seconds, got"
         ),
         (
             "--variations 2",
-            "good.wav: 2 sounds do not fit into one file; give a folder (a name without .wav)",
+            "sound.wav: 2 sounds do not fit into one file; give a folder (a name without .wav)",
         ),
     ],
 )
 def test_wrong_request(
     refuse: Refuse, request_words: list[object], recordings: Path, options: str, message: str
 ):
-    refuse(*request_words, "--output", "good.wav", *options.split(), code=2, message=message)
+    refuse(*request_words, "--output", "sound.wav", *options.split(), code=2, message=message)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +278,7 @@ def test_disk_full(
 
     monkeypatch.setattr(os, "fsync", full)
     refuse(
-        *(*request_words, "--output", "good.wav"),
+        *(*request_words, "--output", "good.wav", "--overwrite"),
         code=1,
         message="good.wav: could not be saved: No space left on device; free some space or choose "
         "another folder (an earlier file of this name is untouched)",
@@ -320,3 +323,77 @@ def test_a_flow_has_its_defaults_and_its_conditions(run: Run, flow_folder: Path)
 def test_wrong_conditions(refuse: Refuse, flow_folder: Path, options: str, message: str):
     words = ["generate", "kick", "--model", flow_folder, "--output", "kick.wav"]
     refuse(*words, *options.split(), code=2, message=message)
+
+
+def test_an_existing_file_is_refused_before_the_model_is_loaded(refuse: Refuse, run: Run):
+    Path("x.wav").write_bytes(b"mine")
+    refuse(
+        *("generate", "kick", "--model", "no such model", "--output", "x.wav"),
+        code=2,
+        message="x.wav: exists; give another name, or --overwrite to have it replaced",
+    )
+
+
+def test_an_existing_file_is_replaced_on_request(run: Run, request_words: list[object]):
+    Path("x.wav").write_bytes(b"mine")
+    assert run(*request_words, "--output", "x.wav", "--overwrite").returncode == 0
+    assert soundfile.info("x.wav").frames == 16000
+
+
+def test_in_folders_a_number_is_appended(run: Run, request_words: list[object]):
+    for _ in range(2):
+        run(*request_words, "--seed", 5, "--output", "sounds")
+    assert sorted(path.name for path in Path("sounds").iterdir()) == [
+        "deep-kick_5.wav",
+        "deep-kick_5_2.wav",
+    ]
+    run(*request_words, "--seed", 5, "--output", "sounds", "--overwrite")
+    assert len(list(Path("sounds").iterdir())) == 2
+
+
+def test_files_are_named_by_a_pattern(run: Run, request_words: list[object]):
+    pattern = "{index:03d}_{prompt:.4}_{seed}.flac"
+    run(*request_words, "Bell", "--seed", 5, "--output", "sounds", "--name", pattern)
+    assert sorted(path.name for path in Path("sounds").iterdir()) == [
+        "000_deep_5.flac",
+        "001_bell_6.flac",
+    ]
+
+
+def test_a_wrong_pattern_is_refused_before_the_model_is_loaded(refuse: Refuse):
+    refuse(
+        *("generate", "kick", "--model", "no such model", "--name", "../{prompt}"),
+        code=2,
+        message="name '../{prompt}': holds '/'; give the name of a file, and its folder as "
+        "--output",
+    )
+
+
+def test_steps_before_the_file(run: Run, request_words: list[object]):
+    result = run(
+        *(*request_words, "--seed", 5, "--output", "x.wav", "--subtype", "pcm16"),
+        *("--sample-rate", 48000, "--channels", 1, "--peak", -6),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    info = soundfile.info("x.wav")
+    assert (info.frames, info.samplerate, info.channels) == (48000, 48000, 1)
+    assert info.subtype == "PCM_16"
+    assert abs(soundfile.read("x.wav")[0]).max() == pytest.approx(10 ** (-6 / 20), abs=1e-3)
+
+
+def test_the_end_is_faded_where_it_is_cut(run: Run, request_words: list[object]):
+    words = [*request_words, "--duration", 0.5, "--seed", 5, "--subtype", "float"]
+    run(*words, "--output", "faded.wav")
+    run(*words, "--output", "cut.wav", "--fade", 0)
+    faded, cut = (torch.from_numpy(soundfile.read(f"{n}.wav")[0]) for n in ("faded", "cut"))
+    assert torch.equal(faded[:-80], cut[:-80])
+    assert not torch.equal(faded[-80:], cut[-80:])
+    assert faded[-1].abs().max() < 1e-6 < cut[-1].abs().max()
+
+
+def test_two_levels_are_refused(refuse: Refuse):
+    refuse(
+        *("generate", "kick", "--model", "no such model", "--loudness", -16, "--peak", -1),
+        code=2,
+        message="loudness -16 and peak -1 are two levels for one sound; give one of them",
+    )

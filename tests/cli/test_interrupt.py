@@ -21,7 +21,7 @@ def command(tmp_path: Path, tiny_model_folder: Path) -> list[str]:
     """A request whose output exists already."""
     (tmp_path / "old.wav").write_bytes(b"an earlier sound")
     model = ["--model", str(tiny_model_folder)]
-    return ["generate", "deep kick", *model, "--output", str(tmp_path / "old.wav")]
+    return ["generate", "deep kick", *model, "--output", str(tmp_path / "old.wav"), "--overwrite"]
 
 
 def untouched(folder: Path) -> bool:

@@ -67,7 +67,10 @@ def test_version(run: Run):
     ("arguments", "message"),
     [
         (["generat"], "No such command 'generat'"),
-        (["generate"], "Missing argument 'PROMPT'; see stable-audio-open generate --help"),
+        (
+            ["generate"],
+            "Invalid value: give a PROMPT, or a table of sounds as --jobs; see stable-audio-open",
+        ),
         (["generate", "x", "--stepz", "3"], "No such option: --stepz"),
         (["generate", "x", "--steps", "many"], "Invalid value for '--steps'"),
         (["generate", "x", "--variations", "0"], "Invalid value for '--variations'"),

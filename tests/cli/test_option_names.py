@@ -34,11 +34,13 @@ def test_options_have_a_short_name_too(
 ):
     sounds = []
     for words in (long, short, f"{long} {short}"):
-        result = run(*request_words, "--seed", 7, *words.split(), "--output", "x.wav")
+        result = run(
+            *(*request_words, "--seed", 7, *words.split(), "--output", "x.wav", "--overwrite")
+        )
         assert (result.returncode, result.stderr) == (0, "")
         sounds.append(Path("x.wav").read_bytes())
     assert sounds[0] == sounds[1] == sounds[2]
-    assert run(*request_words, "--seed", 7, "--output", "x.wav").returncode == 0
+    assert run(*request_words, "--seed", 7, "--output", "x.wav", "--overwrite").returncode == 0
     assert Path("x.wav").read_bytes() != sounds[0]
 
 

@@ -56,7 +56,7 @@ def test_recording_is_not_overwritten(
 def test_damaged_recording(refuse: Refuse, tiny_model_folder: Path, damaged: tuple[str, str]):
     name, message = damaged
     refuse(
-        *("reconstruct", name, "--model", tiny_model_folder, "--output", "good.wav"),
+        *("reconstruct", name, "--model", tiny_model_folder, "--output", "x.wav"),
         code=1,
         message=message,
     )

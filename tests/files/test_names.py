@@ -1,10 +1,10 @@
 """Names of files that are made of text, whatever its alphabet."""
 
+from pathlib import Path
+
 import pytest
 
-from stable_audio_open.cli.target import file_name
-from stable_audio_open.diffusion.samplers import MAX_SEED
-from stable_audio_open.files.names import shortened_name
+from stable_audio_open.files.names import free_path, shortened_name
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,9 @@ def test_no_character_is_cut_in_two(text: str, name: str) -> None:
     assert len(name.encode()) <= 180
 
 
-@pytest.mark.parametrize("letter", ["\U0001f941", "\U0001d54c", "音", "é", "k"])
-def test_a_prompt_of_any_alphabet_names_a_file(letter: str) -> None:
-    name = file_name(letter * 60, MAX_SEED)
-    assert len(f"{name}.wav".encode()) <= 255
-    assert name.endswith(f"_{MAX_SEED}")
+def test_a_number_makes_a_path_free(tmp_path: Path) -> None:
+    assert free_path(tmp_path / "a.b.wav") == tmp_path / "a.b.wav"
+    (tmp_path / "a.b.wav").write_bytes(b"")
+    assert free_path(tmp_path / "a.b.wav") == tmp_path / "a.b_2.wav"
+    (tmp_path / "a.b_2.wav").symlink_to(tmp_path / "nowhere")
+    assert free_path(tmp_path / "a.b.wav") == tmp_path / "a.b_3.wav"

@@ -1,5 +1,6 @@
 """Low-rank adapters of the transformer, in peft's format and inside our training checkpoints."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,14 @@ def read_adapter(folder: str | os.PathLike[str]) -> Adapter:
             "save it again with peft"
         )
     return _adapter(tensors, settings, source=str(folder), ending="weight")
+
+
+def adapter_hash(folder: str | os.PathLike[str]) -> str:
+    """Return 16 digits of SHA-256 over the weights and settings of an adapter in peft's format."""
+    digest = hashlib.sha256()
+    for name in (CONFIG, WEIGHTS):
+        digest.update((Path(folder) / name).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def read_trained_adapter(path: Path, *, use_ema: bool = True) -> Adapter:

@@ -1,0 +1,1 @@
+"""Many sounds by a table, and sounds again by their tags."""

@@ -1,0 +1,90 @@
+"""Where sounds go: checked before the work, written after it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.saving import (
+    FORMATS,
+    Subtype,
+    check_folder,
+    check_target,
+    check_writable,
+    make_folder,
+)
+from stable_audio_open.files.names import free_path
+from stable_audio_open.files.patterns import DEFAULT, NamePattern
+
+
+class Target(NamedTuple):
+    """A file for one sound, or a folder for any number."""
+
+    path: Path
+    is_folder: bool
+    subtype: Subtype
+    overwrite: bool = False
+    """Replace files of the same name in a folder; else a number is appended."""
+
+    def save(self, audio: Audio, names: Sequence[str], *, tags: bool = True) -> list[Path]:
+        """Save every item; in a folder (made where it does not exist) under its name.
+
+        Args:
+            audio: The sounds.
+            names: Names of the files of a folder, with suffixes, one per item.
+            tags: Write into each file how it was made.
+        """
+        if not self.is_folder:
+            return audio.save(self.path, subtype=self.subtype, tags=tags)
+        make_folder(self.path)
+        saved = []
+        for item, name in zip(audio, names, strict=True):
+            path = self.path / name
+            saved += item.save(
+                path if self.overwrite else free_path(path), subtype=self.subtype, tags=tags
+            )
+        return saved
+
+
+def plan(
+    output: Path, *, sounds: int, subtype: Subtype, overwrite: bool = False, suffix: str = ".wav"
+) -> Target:
+    """Say where sounds will be saved, or why they cannot be, before they are made.
+
+    A name without a suffix, or of an existing folder, is a folder; else a file.
+
+    Args:
+        output: The file or folder.
+        sounds: How many there will be.
+        subtype: Of the samples.
+        overwrite: Replace what exists.
+        suffix: Of the files in a folder.
+
+    Raises:
+        ValueError: Unknown suffix, several sounds for one file, or a file that exists.
+        AudioSaveError: The folder is missing or nothing can be written there.
+    """
+    if output.is_dir() or not (output.suffix or output.exists()):
+        check_folder(output)
+        # The suffix alone: the folder may not exist yet.
+        check_target(output.parent / f"sound{suffix}", subtype)
+        return Target(output, True, subtype, overwrite)
+    check_target(output, subtype)
+    if sounds > 1:
+        raise ValueError(
+            f"{output}: {sounds} sounds do not fit into one file; give a folder (a name without "
+            f"{output.suffix})"
+        )
+    if output.exists() and not overwrite:
+        raise ValueError(f"{output}: exists; give another name, or --overwrite to have it replaced")
+    check_writable(output.parent)
+    return Target(output, False, subtype, overwrite)
+
+
+def name_pattern(pattern: str | None) -> NamePattern:
+    """Return how files in a folder are named, by prompt and seed where None.
+
+    Raises:
+        ValueError: The pattern cannot name files.
+    """
+    return NamePattern(DEFAULT if pattern is None else pattern, suffixes=tuple(FORMATS))

@@ -1,0 +1,273 @@
+"""`generate --jobs`: tables of sounds."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import soundfile
+
+from stable_audio_open.audio.tags import read_tags
+from tests.full_disk import full_disk
+
+Run = Callable[..., CompletedProcess[str]]
+Refuse = Callable[..., None]
+
+
+@pytest.fixture
+def request_words(tiny_model_folder: Path) -> list[object]:
+    """A table that is written as t.csv."""
+    return [
+        *("generate", "--model", tiny_model_folder, "--steps", 2, "--duration", 0.25),
+        *("--jobs", "t.csv", "--output", "sounds"),
+    ]
+
+
+def write(text: str, name: str = "t.csv") -> None:
+    Path(name).write_text(text)
+
+
+def results() -> list[dict[str, Any]]:
+    lines = Path("sounds/results.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def sounds() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path("sounds").glob("*.wav")}
+
+
+def test_each_row_is_a_sound_with_its_settings(run: Run, request_words: list[object]):
+    write(
+        "prompt,seed,duration,sampler,negative_prompt,guidance_interval,peak,subtype\n"
+        'deep kick,7,0.5,euler,hum,"[1, 100]",-3,pcm16\n'
+        "soft bell,,,,,,,\n"
+    )
+    result = run(*request_words, "--seed", 20, "--guidance-scale", 3)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        'sounds/00000_deep-kick_7.wav: 0.50 s, seed 7, "deep kick"',
+        'sounds/00001_soft-bell_21.wav: 0.25 s, seed 21, "soft bell"',
+        "sounds: 2 rows made, 0 were there, 0 failed; results.jsonl has a line for each",
+    ]
+    tags = read_tags("sounds/00000_deep-kick_7.wav")
+    settings: Any = tags["settings"]
+    assert {name: settings[name] for name in ("sampler", "guidance_interval", "steps")} == {
+        "sampler": "euler", "guidance_interval": [1, 100], "steps": 2,
+    }  # fmt: skip
+    assert (settings["negative_prompt"], settings["guidance_scale"]) == ("hum", 3.0)
+    assert tags["finishing"] == [{"fade": 0.005, "peak": -3.0}]
+    assert soundfile.info("sounds/00000_deep-kick_7.wav").subtype == "PCM_16"
+    assert soundfile.info("sounds/00001_soft-bell_21.wav").subtype == "PCM_24"
+    assert [(line["row"], line["line"], line["status"]) for line in results()] == [
+        (0, 2, "done"),
+        (1, 3, "done"),
+    ]
+    assert results()[0]["files"] == ["00000_deep-kick_7.wav"]
+    assert (results()[0]["seeds"], results()[0]["seconds"]) == ([7], [0.5])
+
+
+def test_lines_of_json_name_files_and_variations(run: Run, request_words: list[object]):
+    write(
+        '{"prompt": "kick", "variations": 2, "seed": 4, "name": "{prompt}-{seed:03d}.flac"}\n'
+        '{"prompt": "bell", "guidance_interval": [0, 9], "seed": 9}\n',
+        "t.jsonl",
+    )
+    request_words[request_words.index("t.csv")] = "t.jsonl"
+    assert run(*request_words).returncode == 0
+    assert results()[0]["files"] == ["kick-004.flac", "kick-005.flac"]
+    assert results()[0]["seeds"] == [4, 5]
+    assert results()[1]["files"] == ["00001_bell_9.wav"]
+
+
+def test_a_bad_row_stops_no_other(run: Run, request_words: list[object]):
+    write(
+        "prompt,duration,steps,init_audio,sampler\n"
+        "kick,0.5,,,\n"
+        "kick,-9,,,\n"
+        ",,,,\n"
+        " ,0.2,,,\n"
+        "bell,,many,,\n"
+        "bell,,,missing.wav,\n"
+        "bell,,,,eulr\n"
+        "bell,,,,\n"
+    )
+    result = run(*request_words, "--seed", 1)
+    assert result.returncode == 1
+    *warnings, unknown = result.stderr.splitlines()
+    assert warnings == [
+        "WARNING: t.csv:3: duration must be above 0 and at most 3600 seconds, got -9",
+        "WARNING: t.csv:5: prompt is missing; describe the sound in a few words",
+        "WARNING: t.csv:6: steps is 'many', which is no number, list, true or false",
+        "WARNING: t.csv:7: missing.wav: no such file; check the path",
+    ]
+    assert unknown.startswith('WARNING: t.csv:8: unknown sampler "eulr"; did you mean "euler"?')
+    assert result.stdout.splitlines()[-1] == (
+        "sounds: 2 rows made, 0 were there, 5 failed; results.jsonl has a line for each"
+    )
+    assert sorted(sounds()) == ["00000_kick_1.wav", "00006_bell_7.wav"]
+    failed = [line for line in results() if line["status"] == "failed"]
+    assert [line["line"] for line in failed] == [3, 5, 6, 7, 8]
+    assert failed[0]["error"].startswith("duration must be above 0")
+
+
+def test_a_run_goes_on_where_it_stopped(run: Run, request_words: list[object]):
+    write("prompt\nkick\nbell\nsnare\n")
+    assert run(*request_words).returncode == 0
+    before = sounds()
+    again = run(*request_words)
+    assert (again.returncode, again.stdout) == (
+        0,
+        "sounds: 0 rows made, 3 were there, 0 failed; results.jsonl has a line for each\n",
+    )
+    assert sounds() == before
+    # A file is gone, a row has changed, one is new, and one has moved.
+    (lost,) = results()[1]["files"]
+    (Path("sounds") / lost).unlink()
+    write("prompt,seed\nsnare,\nbell,\nkick,5\nhat,\n")
+    last = run(*request_words).stdout.splitlines()[-1]
+    assert last.startswith("sounds: 3 rows made, 1 were there, 0 failed")
+    (kept,) = results()[0]["files"]
+    assert before[kept] == sounds()[kept]
+    assert [line["prompt"] for line in results()] == ["snare", "bell", "kick", "hat", "kick"]
+
+
+@pytest.mark.parametrize(
+    "change", ["--guidance-scale 2", "--dtype bfloat16", "--peak -1", "--subtype pcm16"]
+)
+def test_other_settings_are_other_sounds(run: Run, request_words: list[object], change: str):
+    write("prompt,seed\nkick,5\n")
+    run(*request_words)
+    first = sounds()
+    result = run(*request_words, *change.split())
+    assert result.stdout.splitlines()[-1].startswith("sounds: 1 rows made, 0 were there")
+    assert sorted(sounds()) == ["00000_kick_5.wav", "00000_kick_5_2.wav"]
+    assert sounds()["00000_kick_5.wav"] == first["00000_kick_5.wav"]
+
+
+def test_another_recording_of_the_same_name_is_another_sound(
+    run: Run, request_words: list[object], recordings: Path
+):
+    write("prompt,seed,init_audio\nkick,5,good.wav\n")
+    run(*request_words)
+    assert run(*request_words).stdout.startswith("sounds: 0 rows made, 1 were there")
+    Path("silent.wav").replace("good.wav")
+    assert "1 rows made" in run(*request_words).stdout
+
+
+def test_recordings_are_beside_the_table(run: Run, request_words: list[object], recordings: Path):
+    Path("lists").mkdir()
+    Path("good.wav").rename("lists/good.wav")
+    write("prompt,seed,init_audio\nkick,5,good.wav\n", "lists/t.csv")
+    request_words[request_words.index("t.csv")] = "lists/t.csv"
+    assert run(*request_words).returncode == 0
+    settings: Any = read_tags("sounds/00000_kick_5.wav")["settings"]
+    assert settings["init_audio"]["file"] == "lists/good.wav"
+
+
+def test_a_failed_row_is_tried_again(run: Run, request_words: list[object], recordings: Path):
+    write("prompt,seed,init_audio\nkick,5,later.wav\n")
+    assert run(*request_words).returncode == 1
+    assert [line["status"] for line in results()] == ["failed"]
+    Path("good.wav").rename("later.wav")
+    result = run(*request_words)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [line["status"] for line in results()] == ["done"]
+
+
+def test_a_full_disk_stops_the_run(run: Run, request_words: list[object]):
+    write("prompt\nkick\nbell\n")
+    assert run(*request_words).returncode == 0
+    write("prompt\nkick\nbell\nsnare\n")
+    before = sounds()
+    with full_disk(1000):
+        result = run(*request_words)
+    assert result.returncode == 1
+    assert "could not be saved: File too large; free some space" in result.stderr
+    assert sounds() == before
+    assert [line["status"] for line in results()] == ["done", "done"]
+    assert run(*request_words).returncode == 0
+    assert len(sounds()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prompt,stesp\nx,3\n", "t.csv: unknown column 'stesp'; did you mean \"steps\"?"),
+        ("prompt\n", "t.csv: holds no row; give a column prompt and a row for each sound"),
+        ("prompt,model\nx,y\n", "t.csv: column 'model': one model makes all rows; give it as "
+         "--model"),
+    ],
+)  # fmt: skip
+def test_a_wrong_table_is_refused_before_anything_is_made(
+    run: Run, refuse: Refuse, request_words: list[object], text: str, message: str
+):
+    write(text)
+    request_words[2] = "no such model"
+    refuse(*request_words, code=2, message=message)
+
+
+def test_wrong_use(run: Run, refuse: Refuse, request_words: list[object]):
+    write("prompt\nkick\n")
+    refuse(
+        *(*request_words, "a prompt"),
+        code=2,
+        message="give prompts or --jobs t.csv, not both",
+    )
+    refuse(
+        "generate",
+        code=2,
+        message="Invalid value: give a PROMPT, or a table of sounds as --jobs; see "
+        "stable-audio-open generate --help",
+    )
+    Path("taken").write_bytes(b"")
+    request_words[-1] = "taken"
+    refuse(*request_words, code=1, message="taken: is a file; give a folder, existing or new")
+    refuse(
+        *(*request_words[:-1], "sounds", "--name", "{x}"),
+        code=2,
+        message="name '{x}': unknown field {x}; allowed: {index}, {prompt}, {seed}",
+    )
+
+
+def test_tables_of_faults_alone_need_no_model(run: Run, request_words: list[object]):
+    write("prompt,peak\nkick,loud\n")
+    request_words[2] = "no such model"
+    result = run(*request_words)
+    assert result.returncode == 1
+    assert (
+        result.stderr
+        == "WARNING: t.csv:2: peak is 'loud', which is no number, list, true or false\n"
+    )
+    assert [line["status"] for line in results()] == ["failed"]
+
+
+@pytest.mark.slow
+def test_torchrun_shares_the_rows(
+    run: Run, request_words: list[object], tiny_model_folder: Path, tmp_path: Path
+):
+    write("prompt\nkick\nbell\nsnare\nhat\ntom\n")
+    run(*request_words, "--seed", 1)
+    alone = sounds()
+    Path("sounds").rename("alone")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    words = [str(word) for word in request_words]
+    done = subprocess.run(
+        [*command, "2", "-m", "stable_audio_open.cli.main", *words, "--seed", "1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sounds: 5 rows made, 0 were there, 0 failed" in done.stdout
+    assert sorted(sounds()) == sorted(alone)
+    assert [line["row"] for line in results()] == [0, 1, 2, 3, 4]
+    assert sorted(path.name for path in Path("sounds").iterdir() if path.suffix != ".wav") == [
+        "results.jsonl"
+    ]
+    assert "sounds: 0 rows made, 5 were there" in run(*request_words, "--seed", 1).stdout

@@ -1,0 +1,191 @@
+"""Tables of sounds: what columns there are, and how cells are read."""
+
+import json
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from stable_audio_open.audio.finishing import Finishing
+from stable_audio_open.jobs.sounds.columns import columns, settings_of
+from stable_audio_open.jobs.sounds.results import (
+    Result,
+    append_result,
+    done_rows,
+    gather_results,
+    part_of,
+    read_results,
+)
+from stable_audio_open.jobs.sounds.table import read_table
+from stable_audio_open.pretrained import StableAudio
+
+
+def table(folder: Path, text: str, name: str = "t.csv") -> list[tuple[int, dict[str, Any], str]]:
+    (folder / name).write_text(text)
+    return [(row.line, dict(row.values), row.fault) for row in read_table(folder / name)]
+
+
+def test_every_setting_is_a_column() -> None:
+    _model, *arguments = signature(StableAudio.generate).parameters
+    steps = [field.name for field in msgspec.structs.fields(Finishing)]
+    assert set(columns()) == {*arguments, *steps, "subtype", "name", "variations"} - {
+        "progress",
+        "callback",
+    }
+    assert len(columns()) == len(set(columns()))
+
+
+def test_cells_of_csv(tmp_path: Path) -> None:
+    rows = table(
+        tmp_path,
+        "prompt,duration,trim,guidance_interval,seed,negative_prompt,init_audio\n"
+        '"kick, dry",2.5,false,"[0, inf]",7,,\n'
+        "\n"
+        "808,,TRUE,,,'=1+1,a.wav\n",
+    )
+    assert rows[0][2].startswith("guidance_interval is '[0, inf]', which is no number")
+    assert rows[1] == (
+        4,
+        {"prompt": "808", "trim": True, "negative_prompt": "=1+1", "init_audio": "a.wav"},
+        "",
+    )
+    ((_, values, fault),) = table(tmp_path, 'prompt,guidance_interval,sigma_max\nx,"[0, 5]",inf\n')
+    assert (fault, values) == (
+        "",
+        {"prompt": "x", "guidance_interval": [0, 5], "sigma_max": float("inf")},
+    )
+
+
+def test_lines_of_json(tmp_path: Path) -> None:
+    text = '{"prompt": "kick", "seed": 7, "peak": null}\n\n{"prompt": \n["kick"]\n'
+    rows = table(tmp_path, text, "t.jsonl")
+    assert rows[0] == (1, {"prompt": "kick", "seed": 7}, "")
+    assert [(line, fault[:18]) for line, _, fault in rows[1:]] == [
+        (3, "is no JSON object "),
+        (4, "is no JSON object "),
+    ]
+
+
+def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfprompt\nTrommel gr\xc3\xb6\xc3\x9fer\n")
+    assert read_table(tmp_path / "t.csv")[0].values == {"prompt": "Trommel größer"}
+
+
+def test_cells_that_do_not_fit_are_faults_of_their_row(tmp_path: Path) -> None:
+    rows = table(tmp_path, "prompt,steps\nkick,3\nsnare,many\nbell\n")
+    assert [fault for _, _, fault in rows] == [
+        "",
+        "steps is 'many', which is no number, list, true or false",
+        "has 1 cells, the head has 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", "prompt,stesp\nx,3\n", "t.csv: unknown column 'stesp'; did you mean \"steps\"?"),
+        ("t.csv", "prompt,zzzz\nx,3\n", "t.csv: unknown column 'zzzz'; allowed: prompt, duration"),
+        ("t.csv", "prompt,prompt\nx,3\n", "t.csv: column 'prompt' stands twice; leave one out"),
+        ("t.csv", "prompt,dtype\nx,y\n", "t.csv: column 'dtype': one model makes all .* --dtype"),
+        ("t.csv", "prompt\n", "t.csv: holds no row; give a column prompt and a row for each"),
+        ("t.csv", "", "t.csv: holds no row"),
+        ("t.csv", 'prompt\n"x\n', "t.csv: not a CSV file"),
+        ("t.jsonl", '{"prompt":"x"}\n{"promt":"x"}', "t.jsonl:2: unknown column 'promt'; did you"),
+        ("t.txt", "prompt\nx", "t.txt: unknown suffix '.txt'; give a .csv or .jsonl file"),
+    ],
+)
+def test_tables_that_cannot_be_read(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=f"^.*{message}"):
+        read_table(tmp_path / name)
+
+
+def test_settings_are_sorted_by_what_they_are_for() -> None:
+    settings = settings_of(
+        {"prompt": "x", "steps": 3, "peak": -1, "subtype": "pcm16", "name": "{seed}.flac",
+         "variations": 2},
+    )  # fmt: skip
+    assert settings.generate == {"prompt": "x", "steps": 3}
+    assert settings.finishing == Finishing(peak=-1)
+    assert (settings.subtype, settings.variations, settings.pattern.suffix) == ("pcm16", 2, ".flac")
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({}, ValueError, "prompt is missing; describe the sound in a few words"),
+        ({"peak": 3.0}, ValueError, "peak must be -200 to 0 decibels of full scale, got 3.0"),
+        ({"peak": "loud"}, TypeError, "peak: Expected `float | null`, got `str`"),
+        ({"channels": 1.5}, TypeError, "channels: Expected `int | null`, got `float`"),
+        ({"subtype": "pcm8"}, TypeError, "subtype: Invalid enum value 'pcm8'"),
+        ({"name": "{x}"}, ValueError, "name '{x}': unknown field {x}"),
+        ({"name": 7}, TypeError, "name: Expected `str | null`, got `int`"),
+        ({"name": "a.mp3", "subtype": "float"}, ValueError, "sound.mp3: .mp3 files cannot hold fl"),
+        ({"variations": 0}, ValueError, "variations must be 1 to 10000, got 0"),
+        ({"variations": "2"}, TypeError, "variations must be an integer, got '2'"),
+    ],
+)
+def test_settings_that_cannot_be(
+    values: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    prompt = {"prompt": "x"} if values else {}
+    with pytest.raises(error, match=f"^{message}"):
+        settings_of({**prompt, **values})
+
+
+def result(row: int, settings: str, *files: str, status: str = "done") -> Result:
+    return msgspec.convert(
+        {"row": row, "line": row + 2, "status": status, "settings": settings, "files": files},
+        Result,
+    )
+
+
+def test_rows_are_found_by_their_settings_and_files(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav", "c.wav"):
+        (tmp_path / name).write_bytes(b"")
+    results = [
+        result(0, "one", "a.wav"),
+        result(1, "two", "gone.wav"),
+        result(2, "three", status="failed"),
+        result(3, "one", "b.wav"),
+        result(4, "four", "c.wav", "gone.wav"),
+    ]
+    # Rows have moved: one is gone, one stands twice.
+    found = done_rows(["two", "one", "three", "one", "one", "four", ""], results, tmp_path)
+    assert {index: line.files for index, line in found.items()} == {
+        1: ("a.wav",),
+        3: ("b.wav",),
+    }
+
+
+def test_results_of_all_processes_become_one_file(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav", "c.wav", "old.wav"):
+        (tmp_path / name).write_bytes(b"")
+    append_result(part_of(tmp_path, 0), result(7, "earlier", "old.wav"))
+    append_result(part_of(tmp_path, 0), result(8, "earlier", "gone.wav"))
+    append_result(part_of(tmp_path, 0), result(0, "one", status="failed"))
+    append_result(part_of(tmp_path, 2), result(2, "three", "b.wav"))
+    append_result(part_of(tmp_path, 1), result(1, "", status="failed"))
+    append_result(part_of(tmp_path, 1), result(0, "one", "a.wav"))
+    part = part_of(tmp_path, 2)
+    part.write_bytes(part.read_bytes() + b'{"row": 9, ')  # killed while it wrote
+    append_result(part_of(tmp_path, 1), result(9, "moved", "c.wav"))
+    gather_results(tmp_path, [("one", 2), ("", 3), ("three", 4), ("moved", 5)])
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == ["results.jsonl"]
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [(line["row"], line["line"], line["status"]) for line in lines] == [
+        (0, 2, "done"),
+        (1, 3, "failed"),
+        (2, 4, "done"),
+        (3, 5, "done"),
+        (7, 9, "done"),
+    ]
+    assert [line.row for line in read_results(tmp_path)] == [0, 1, 2, 3, 7]
+
+
+def test_results_of_somebody_else_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_text('{"score": 1}\n')
+    with pytest.raises(ValueError, match=r"results.jsonl:1: not a result .*; move the file away"):
+        read_results(tmp_path)
