@@ -95,18 +95,19 @@ def k_diffusion_sampler(name: str) -> Sampler:
         if "sigmas" in parameters:
             levels = torch.tensor(list(sigmas), dtype=x.dtype, device=x.device)
             return function(model, x, levels, **arguments)
-        if steps < 2:
+        above = [sigma for sigma in sigmas if sigma > 0]
+        if len(above) < 2:
             raise ValueError(f'sampler "{PREFIX}{name}" needs at least 2 steps, got {steps}')
         if "n" in parameters:
-            arguments["n"] = steps - 1
+            arguments["n"] = len(above) - 1
         if "n" not in parameters and len(x) > 1:
             raise ValueError(
                 f'sampler "{PREFIX}{name}" chooses its steps by the error of the whole batch: a '
                 f"sound would depend on its neighbours; give it one item at a time, got {len(x)}, "
                 "or use another sampler"
             )
-        x = function(model, x, sigma_min=sigmas[-2], sigma_max=sigmas[0], **arguments)
-        return denoiser(x, sigmas[-2])
+        x = function(model, x, sigma_min=above[-1], sigma_max=above[0], **arguments)
+        return x if sigmas[-1] > 0 else denoiser(x, above[-1])
 
     return sample
 

@@ -26,7 +26,7 @@ def ping_pong(
     Args:
         denoiser: (x, sigma) -> x0.
         x: Latents at noise level sigmas[0]; the noise alone where that is infinite.
-        sigmas: Strictly descending noise levels that end in 0.
+        sigmas: Strictly descending noise levels.
         noise: Noise for each step but the last.
         callback: Called as callback(step, steps, x0).
 
@@ -34,12 +34,12 @@ def ping_pong(
         ValueError: If noise is missing.
     """
     steps = step_pairs(sigmas)
-    x0 = x
     for step, (sigma, sigma_next) in enumerate(steps):
         x0 = denoiser(x, sigma)
         if callback is not None:
             callback(step, len(steps), x0)
-        if sigma_next > 0:
-            fresh = required(noise, "ping-pong")
-            x = add_noise(x0, fresh, sigma, sigma_next, amount=sigma_next)
-    return x0
+        if sigma_next == 0:
+            return x0
+        fresh = required(noise, "ping-pong")
+        x = add_noise(x0, fresh, sigma, sigma_next, amount=sigma_next)
+    return x

@@ -47,4 +47,4 @@ def rk4(
         k_3 = slope(z + h / 2 * k_2, middle)
         k_4 = slope(z + h * k_3, t_next)
         z = z + h / 6 * (k_1 + 2 * k_2 + 2 * k_3 + k_4)
-    return z
+    return z * (1 + sigmas[-1])

@@ -18,10 +18,12 @@ Callback: TypeAlias = Callable[[int, int, Tensor], None]
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A pure function that takes latents from sigmas[0] to 0; others' keywords have defaults.
+    """A pure function that takes latents from sigmas[0] to sigmas[-1], which usually is 0.
 
     `x` is x0 + sigmas[0] * noise in float32; the state keeps its precision and device, and no
     scalar is ever read back from the device. Whether gradients are kept is the caller's choice.
+    Keywords of one sampler alone have defaults. A run over a part of the levels forgets, at its
+    end, what was evaluated before: the next one begins with an empty history.
     """
 
     def __call__(
@@ -33,12 +35,12 @@ class Sampler(Protocol):
         noise: Noise | None = None,
         callback: Callback | None = None,
     ) -> Float[Tensor, "batch channels time"]:
-        """Sample x0.
+        """Sample x0, or x at the last level where that is above 0.
 
         Args:
             denoiser: (x, sigma) -> x0.
             x: Latents at noise level sigmas[0]; the noise alone where that is infinite.
-            sigmas: Strictly descending noise levels that end in 0.
+            sigmas: Strictly descending noise levels.
             noise: Noise for each step; samplers of the ODE ignore it.
             callback: Called as callback(step, steps, x0) after each evaluation at sigmas[step].
         """
@@ -49,13 +51,13 @@ def step_pairs(sigmas: Sequence[float]) -> list[tuple[float, float]]:
     """The steps (sigma, next sigma) of a run, checked.
 
     Raises:
-        ValueError: If there is no step, or the levels do not fall strictly to 0.
+        ValueError: If there is no step, or the levels do not fall strictly, or fall below 0.
     """
     levels = list(itertools.pairwise(sigmas))
-    if not levels or sigmas[-1] != 0 or not all(sigma > after for sigma, after in levels):
+    if not levels or not sigmas[-1] >= 0 or not all(sigma > after for sigma, after in levels):
         shown = ", ".join(f"{sigma:g}" for sigma in sigmas[:4])
         raise ValueError(
-            f"sigmas must fall strictly and end in 0, got {len(sigmas)} levels: "
+            f"sigmas must fall strictly, to 0 at the lowest, got {len(sigmas)} levels: "
             f"{shown}{', ...' if len(sigmas) > 4 else ''}"
             f"{f', {sigmas[-1]:g}' if len(sigmas) > 4 else ''}"
         )
@@ -88,14 +90,14 @@ def from_pure_noise(sampler: Function) -> Function:
         x0 = denoiser(x, math.inf)
         if callback is not None:
             callback(0, steps, x0)
+        x = x0 + sigmas[1] * x if sigmas[1] else x0
         if steps == 1:
-            return x0
+            return x
 
         def report(step: int, _: int, denoised: Tensor) -> None:
             if callback is not None:
                 callback(step + 1, steps, denoised)
 
-        x = x0 + sigmas[1] * x
         return sampler(denoiser, x, sigmas[1:], callback=report, **keywords)
 
     return cast(Function, sample)

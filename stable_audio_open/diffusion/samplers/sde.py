@@ -32,7 +32,7 @@ def dpmpp_2m_sde(
     Args:
         denoiser: (x, sigma) -> x0.
         x: Latents at noise level sigmas[0].
-        sigmas: Strictly descending noise levels that end in 0.
+        sigmas: Strictly descending noise levels.
         noise: Noise for each step; needed unless eta or s_noise is 0.
         callback: Called as callback(step, steps, x0).
         eta: Share of fresh noise, 0 or more.
@@ -83,7 +83,7 @@ def dpmpp_3m_sde(
     Args:
         denoiser: (x, sigma) -> x0.
         x: Latents at noise level sigmas[0].
-        sigmas: Strictly descending noise levels that end in 0.
+        sigmas: Strictly descending noise levels.
         noise: Noise for each step; needed unless eta or s_noise is 0.
         callback: Called as callback(step, steps, x0).
         eta: Share of fresh noise, 0 or more.
