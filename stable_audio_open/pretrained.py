@@ -27,6 +27,7 @@ from stable_audio_open.conditioning.text import TextConditioner, Tokenizer
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.editing import generate as any_length
+from stable_audio_open.editing import inpainting
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.attention import check_backend
 from stable_audio_open.nn.device import find_device
@@ -124,6 +125,8 @@ class StableAudio(LatentDiffusion):
         save_model(self, self.config, folder, dtype)
 
     generate = recorded(any_length.generate)
+    inpaint = inpainting.inpaint
+    extend = inpainting.extend
 
 
 @overload

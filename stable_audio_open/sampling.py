@@ -17,6 +17,7 @@ from stable_audio_open.diffusion.guidance import GuidedVelocity, Scale, scale_cu
 from stable_audio_open.diffusion.objective import Process, process
 from stable_audio_open.diffusion.projected_guidance import ProjectedGuidance, Projection
 from stable_audio_open.diffusion.samplers import StepNoise, get_sampler
+from stable_audio_open.diffusion.samplers.resampling import Resampling, resampled
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.progress import step_progress
 from stable_audio_open.request import Item, Sampling, Weighted
@@ -40,6 +41,9 @@ class Step:
 StepCallback: TypeAlias = Callable[[Step], bool | None]
 """Called after each step; False stops the run."""
 
+
+ONCE = Resampling()
+"""Each step is taken once."""
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +100,7 @@ def run_sampler(
     seeds: Sequence[int],
     progress: bool,
     callback: StepCallback | None,
+    resampling: Resampling = ONCE,
 ) -> Float[Tensor, "batch latent_channels frames"]:
     """Take latents from the first noise level to 0.
 
@@ -107,11 +112,12 @@ def run_sampler(
         seeds: One per item; each continues the stream that its initial noise is the start of.
         progress: Show a progress bar.
         callback: Called after each step.
+        resampling: How often each piece of the steps is gone through.
 
     Raises:
         StoppedError: When the callback returns False.
     """
-    with step_progress(len(sampling.sigmas) - 1, shown=progress) as advance:
+    with step_progress(resampling.steps(sampling.sigmas), shown=progress) as advance:
 
         def after_step(number: int, steps: int, x0: Tensor) -> None:
             advance()
@@ -126,7 +132,7 @@ def run_sampler(
             return decode_audio(model, latents, samples=None, seeds=seeds)
 
         noise = StepNoise(seeds, (x.shape[1], x.shape[2]), x.device)
-        sampler = get_sampler(sampling.sampler)
+        sampler = resampled(get_sampler(sampling.sampler), resampling)
         return sampler(denoiser, x, sampling.sigmas, noise=noise, callback=after_step)
 
 
