@@ -23,6 +23,7 @@ from typing import Annotated, TextIO
 import typer
 
 from stable_audio_open.cli.curate import curate
+from stable_audio_open.cli.edit import extend, inpaint, pair_spans
 from stable_audio_open.cli.encode import encode
 from stable_audio_open.cli.evaluate import evaluate
 from stable_audio_open.cli.export import export
@@ -45,7 +46,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
 )
-for command in (generate, regenerate, reconstruct, info, encode, train, export):
+COMMANDS = (generate, regenerate, inpaint, extend, reconstruct, info, encode, train, export)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(curate, name="curate")
 app.add_typer(evaluate, name="evaluate")
@@ -81,7 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug, arguments = _take_debug(sys.argv[1:] if arguments is None else arguments)
     with _log_shown():
         try:
-            code = app(args=arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False) or 0
+            code = (
+                app(
+                    args=pair_spans(arguments) or ["--help"],
+                    prog_name=PROGRAM,
+                    standalone_mode=False,
+                )
+                or 0
+            )
         except KeyboardInterrupt:
             code = INTERRUPTED
         except SystemExit as stop:  # Lightning's answer to Ctrl-C

@@ -16,7 +16,7 @@ from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.audio.resample import resample, resampled_length
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.diffusion.samplers.resampling import Resampling
-from stable_audio_open.editing.joining import LOOKAHEAD, joined, lost_level, mirrored
+from stable_audio_open.editing.joining import LOOKAHEAD, joined, mirrored, recovered
 from stable_audio_open.editing.kept import KeptDenoiser
 from stable_audio_open.editing.spans import Span, Spans, check_spans, kept_frames, place_window
 from stable_audio_open.latent_diffusion import LatentDiffusion
@@ -35,7 +35,7 @@ Edges = Literal["mirrored", "muted", "generated", "released"]
 it sees the mirror image of what is kept instead, or silence; or they are generated too; or they are
 held until the last steps, and then generated."""
 
-CROSSFADE = 0.02
+CROSSFADE = 0.05
 """Seconds of the crossfades at the edges of a span."""
 LAST_STEPS = 0.2
 """Share of the steps in which `released` latents are generated."""
@@ -302,7 +302,7 @@ def _generated(
     inside = [Span(span.start - excerpt.start, span.end - excerpt.start) for span in excerpt.spans]
     for made, given in zip(new, whole, strict=True):
         part = slice(excerpt.start, end)
-        made *= lost_level(given[:, part], made[:, part], inside)
+        made[:, part] = recovered(made[:, part], given[:, part], inside)
     out = joined(
         whole,
         new,

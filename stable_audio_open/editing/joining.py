@@ -6,7 +6,9 @@ which has the same level and spectrum and begins with the value at the edge.
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,6 +18,12 @@ from stable_audio_open.editing.spans import Span, kept_parts
 
 LOOKAHEAD = 0.005
 """Seconds in which the limiter turns down and up again."""
+
+OCTAVES = (0.0, *(0.5 / 2**n for n in range(8, 0, -1)), 1.0)
+"""Edges of the bands in which levels are compared, in parts of the sample rate (86 Hz to 11 kHz at
+44.1 kHz)."""
+WEAKEST, STRONGEST = 0.1, 4.0
+"""Gains by which a band is corrected at most."""
 
 
 def mirrored(
@@ -88,29 +96,36 @@ def joined(
     return out
 
 
-def lost_level(
-    kept: Float[Tensor, "channels time"],
+def recovered(
     decoded: Float[Tensor, "channels time"],
+    kept: Float[Tensor, "channels time"],
     spans: Sequence[Span],
-) -> float:
-    """Return the factor by which an autoencoder has made what is kept quieter or louder.
+) -> Float[Tensor, "channels time"]:
+    """Give a decoded sound the spectrum back that its autoencoder has changed.
+
+    What that is, the sound outside of the spans tells, octave by octave: a filter without delay
+    whose gain goes smoothly from the centre of one to that of the next.
 
     Args:
-        kept: The sound.
-        decoded: Its reconstruction.
-        spans: What is not kept, and not compared.
-
-    Returns:
-        The factor that undoes it, 0.5..2; 1 where nothing is kept but silence.
+        decoded: All of the window as it was decoded.
+        kept: All of the window as it was before; the spans are not used.
+        spans: In samples.
     """
     outside = torch.ones(kept.shape[-1], dtype=torch.bool)
     for span in spans:
-        outside[span.start : span.end] = False
-    wanted = float(kept[..., outside].square().sum())
-    found = float(decoded[..., outside].square().sum())
-    if not (wanted and found):
-        return 1.0
-    return min(max(math.sqrt(wanted / found), 0.5), 2.0)
+        outside[max(span.start, 0) : max(span.end, 0)] = False
+    hertz = torch.fft.rfftfreq(kept.shape[-1])
+    wanted, found = torch.fft.rfft(kept * outside), torch.fft.rfft(decoded * outside)
+    centres, gains = [], []
+    for low, high in pairwise(OCTAVES):
+        band = (hertz >= low) & (hertz < high)
+        energy, original = found[..., band].abs().square().sum(), wanted[..., band].abs().square()
+        gain = float((original.sum() / energy).sqrt()) if energy > 0 and original.any() else 1.0
+        centres.append(math.log(math.sqrt(max(low, OCTAVES[1] / 4) * min(high, 0.5))))
+        gains.append(math.log(min(max(gain, WEAKEST), STRONGEST)))
+    at = np.interp(hertz.clamp(min=OCTAVES[1] / 4).log().numpy(), centres, gains)
+    gain = torch.from_numpy(np.exp(at)).to(decoded.dtype)
+    return torch.fft.irfft(torch.fft.rfft(decoded) * gain, n=decoded.shape[-1])
 
 
 def _with_surroundings(spans: Sequence[Span], samples: int) -> list[tuple[Span, Span, Span]]:
