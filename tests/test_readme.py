@@ -26,7 +26,8 @@ COMMANDS = [
     if part.strip().startswith("stable-audio-open")
 ]
 FINETUNE_LOOP = (ROOT / "scripts" / "finetune_loop.py").read_text()
-BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and c.split()[1] == "generate"]
+MADE = ("generate", "inpaint", "extend")
+BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and c.split()[1] in MADE]
 (TABLE,) = re.findall(r"```csv\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -56,6 +57,8 @@ def test_generation_commands_run_as_printed(
     assert audio_info(tmp_path / "loop.wav").duration == 2.0
     assert len(list((tmp_path / "drums").glob("*.flac"))) == 2
     assert len(list((tmp_path / "many").glob("*.wav"))) == 2
+    assert audio_info(tmp_path / "again.flac").duration == 2.0
+    assert audio_info(tmp_path / "longer.wav").duration == 2.9
 
 
 def test_other_commands_run_as_printed(

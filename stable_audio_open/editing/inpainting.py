@@ -294,7 +294,7 @@ def _generated(
         callback=callback,
         resampling=resampling,
     )
-    window = decode_audio(model, clean, samples=None, seeds=seeds).samples
+    window = decode_audio(model, known.project(clean), samples=None, seeds=seeds).samples
     whole = excerpt.samples.expand(len(items), -1, -1)
     end = min(excerpt.start + excerpt.frames * autoencoder.downsampling, whole.shape[-1])
     new = torch.zeros_like(whole)

@@ -31,10 +31,15 @@ class KeptDenoiser:
         self, x: Float[Tensor, "batch channels time"], sigma: float
     ) -> Float[Tensor, "batch channels time"]:
         """The expected clean latents, given x = x0 + sigma * noise."""
+        return self.project(self.denoiser(x, sigma), sigma)
+
+    def project(
+        self, x0: Float[Tensor, "batch channels time"], sigma: float = 0.0
+    ) -> Float[Tensor, "batch channels time"]:
+        """Put what is kept into clean latents; into a sampler's too, where its last step errs."""
         kept = self.kept
         if self.released is not None and sigma <= self.release:
             kept = self.released
-        x0 = self.denoiser(x, sigma)
         return kept * self.latents + (1 - kept) * x0
 
     def start(
