@@ -25,3 +25,5 @@ class Conditioning(NamedTuple):
 
     cross: Float[Tensor, "batch tokens width"]
     global_: Float[Tensor, "batch global_width"]
+    known: Float[Tensor, "batch known_channels frames"] | None = None
+    """Which latents are kept, and those, for models with inpainting channels; None is nothing."""

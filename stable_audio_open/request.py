@@ -300,7 +300,7 @@ def check_request(
     durations = check_durations(duration, count, window, model.sample_rate)
     negatives: Sequence[Prompt | None] = [None] * count
     if negative_prompt is not None:
-        negatives = _check_negatives(negative_prompt)
+        negatives = check_negatives(negative_prompt)
         if len(negatives) == 1:
             negatives = [*negatives] * count
         if len(negatives) != count:
@@ -375,7 +375,8 @@ def check_prompts(value: GivenPrompts, name: str) -> list[Prompt]:
     return [_check_prompt(one, name) for one in given]
 
 
-def _check_negatives(value: GivenNegatives) -> list[Prompt | None]:
+def check_negatives(value: GivenNegatives) -> list[Prompt | None]:
+    """Return what guidance leads each item away from, as `check_prompts` does."""
     if isinstance(value, str) or None not in value:
         return [*check_prompts(value, "negative_prompt")]  # type: ignore[arg-type]  # without None
     return [None if one is None else _check_prompt(one, "negative_prompt") for one in value]

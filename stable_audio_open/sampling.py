@@ -59,6 +59,7 @@ def prompted_denoiser(
     *,
     frames: int,
     keep: bool = True,
+    known: Float[Tensor, "batch_or_1 known_channels frames"] | None = None,
 ) -> Denoiser:
     """Return the guided denoiser of a batch.
 
@@ -68,14 +69,15 @@ def prompted_denoiser(
         sampling: Guidance, and the noise levels whose timesteps are embedded beforehand.
         frames: Latent frames of each item.
         keep: Keep what does not change from step to step, as `ConditionedTransformer` does.
+        known: What is kept, as `inpainting_channels` gives it; models without such channels do
+            not use it.
 
     Returns:
         (x, sigma) -> x0, for x of shape `[items, latent_channels, frames]`.
     """
     own = process(model.objective)
-    transformer = _conditioned(
-        model, items, times=map(own.time, sampling.sigmas), frames=frames, keep=keep
-    )
+    times = map(own.time, sampling.sigmas)
+    transformer = _conditioned(model, items, times=times, frames=frames, keep=keep, known=known)
     guided = GuidedVelocity(
         pair=transformer.pair,
         conditional=transformer.conditional,
@@ -163,6 +165,7 @@ def _conditioned(
     times: Iterable[float],
     frames: int,
     keep: bool,
+    known: Tensor | None,
 ) -> ConditionedTransformer:
     """Bind the transformer to all texts of all items, each a row."""
     rows = [(index, part) for index, item in enumerate(items) for part in item.prompt]
@@ -186,6 +189,7 @@ def _conditioned(
         frames=frames,
         mixture=mixture and Mixture(*(weights.to(model.device) for weights in mixture)),
         keep=keep,
+        known=None if known is None else known.expand(len(items), -1, -1),
     )
 
 

@@ -1,6 +1,7 @@
 """Where a diffusion training starts from."""
 
 import torch
+from msgspec.structs import replace
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.autoencoder import build_autoencoder
@@ -11,7 +12,11 @@ from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.source import TEXT_ENCODER
 from stable_audio_open.checkpoint.strict import load_part_strictly, load_strictly
 from stable_audio_open.config.errors import ConfigError
-from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.model import (
+    AutoencoderModelConfig,
+    DiffusionModelConfig,
+    ModelConfig,
+)
 from stable_audio_open.config.training import DiffusionTrainingConfig
 from stable_audio_open.latent_diffusion import LatentDiffusion
 
@@ -36,13 +41,21 @@ def initial_model(
         text_encoder = load_text_encoder(whole.text_encoder, tokenizer=whole.tokenizer)
     else:
         text_encoder = load_text_encoder(text_config(config).model)
+    # Channels for inpainting are added to a model that was trained without them.
+    added = config.transformer.inpainting and whole is not None and not _inpaints(whole.config)
+    built = config
+    if added:
+        transformer = replace(config.transformer, inpainting=False)
+        built = replace(config, transformer=transformer, training=None)
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
-        model = build_model(config, text_encoder=text_encoder)
+        model = build_model(built, text_encoder=text_encoder)
     if whole is not None:
         load_strictly(
             model, whole.tensors, source=str(whole.path), keys=whole.keys, optional=TEXT_ENCODER
         )
+    if added:
+        model.transformer.add_inpainting_channels()
     if training.autoencoder is not None:
         _load_autoencoder(model.autoencoder, training.autoencoder)
     return model
@@ -75,6 +88,10 @@ def _check_sources(config: DiffusionModelConfig, training: DiffusionTrainingConf
             f"{config.name}: training.autoencoder is missing; give the checkpoint of a trained "
             "autoencoder, or a whole model as training.initialize"
         )
+
+
+def _inpaints(config: ModelConfig) -> bool:
+    return isinstance(config, DiffusionModelConfig) and config.transformer.inpainting
 
 
 def _load_autoencoder(autoencoder: AudioAutoencoder, source: str) -> None:

@@ -71,6 +71,7 @@ def build_transformer(config: TransformerConfig) -> DiffusionTransformer:
         rotated=config.rotated,
         qk_norm=config.qk_norm,
         project_context=config.project_context,
+        inpainting=config.inpainting,
     )
 
 

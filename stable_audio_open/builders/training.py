@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from msgspec.structs import asdict
 
 from stable_audio_open.adversarial.discriminator import MultiResolutionDiscriminator
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
@@ -38,6 +39,7 @@ from stable_audio_open.training.autoencoder import (
 from stable_audio_open.training.callbacks.demos import Demo, DemoWriter
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
+from stable_audio_open.training.inpainting import InpaintingMasks
 from stable_audio_open.training.lora import add_adapter
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.trainer import TrainerSettings
@@ -167,6 +169,9 @@ def diffusion_task(
         ema=_ema(training.ema),
         offload_ema=training.ema is not None and training.ema.offload,
         log_loss_by_timestep=training.log_loss_by_timestep,
+        inpainting=(
+            None if training.inpainting is None else InpaintingMasks(**asdict(training.inpainting))
+        ),
         header=header,
         seed=training.seed,
     )

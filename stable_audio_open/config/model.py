@@ -138,6 +138,8 @@ class DiffusionModelConfig(
                 "`timestep_shift` is of flows, but `objective` is `v`; leave it out, or set "
                 "`objective` to `rectified_flow` or `rf_denoiser`"
             )
+        if self.training is not None:
+            _check_inpainting(self.training, inpainting=self.transformer.inpainting)
         if isinstance(self.data, FolderConfig):
             _check_untouched(self.data)
         if self.training is not None and self.training.demo is not None:
@@ -145,6 +147,25 @@ class DiffusionModelConfig(
 
 
 ModelConfig = AutoencoderModelConfig | DiffusionModelConfig
+
+
+def _check_inpainting(training: DiffusionTrainingConfig, *, inpainting: bool) -> None:
+    """Check that inpainting channels are trained where there are any."""
+    if inpainting and training.inpainting is None:
+        raise ValueError(
+            "`transformer.inpainting` is true, and `training.inpainting` says nothing of the masks "
+            "it is trained on; give {} for the usual ones"
+        )
+    if training.inpainting is not None and not inpainting:
+        raise ValueError(
+            "`training.inpainting` trains channels that the model has only with "
+            "`transformer.inpainting` true"
+        )
+    if training.inpainting is not None and training.lora is not None:
+        raise ValueError(
+            "`training.lora` trains an adapter alone, and not the channels of "
+            "`training.inpainting`; leave one of them out"
+        )
 
 
 def _check_untouched(data: FolderConfig) -> None:

@@ -206,6 +206,28 @@ class LoraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Dropout on the input of the added layers."""
 
 
+class InpaintingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which latents are kept in training; of what is left over, all behind a prefix is generated.
+
+    The prefix has a random length, from nothing to the whole sound.
+    """
+
+    whole: Fraction = 0.8
+    """Share of items of which everything is generated, as of text to audio."""
+    segments: Fraction = 0.1
+    """Share of items of which random segments are generated."""
+    most_segments: Annotated[int, Meta(ge=1, le=100)] = 10
+    """One to so many segments, each of at most the sound's frames divided by their number."""
+
+    def __post_init__(self) -> None:
+        """Check that the shares are shares of one whole."""
+        if self.whole + self.segments > 1 + 1e-9:
+            raise ValueError(
+                f"`whole` {self.whole:g} and `segments` {self.segments:g} must be at most 1 "
+                f"together, found {self.whole + self.segments:g}"
+            )
+
+
 class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section 4.2."""
 
@@ -241,6 +263,9 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
 
     Nothing, all but matrix products and attention, or the transformer's blocks as a whole: slower
     in this order, and with less memory."""
+    inpainting: InpaintingConfig | None = None
+    """Train the channels of `transformer.inpainting`, and how; from a model without them they
+    start at 0."""
     log_loss_by_timestep: bool = False
     """Log the loss by range of timesteps too."""
     demo: DemoConfig | None = None

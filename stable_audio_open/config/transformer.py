@@ -28,6 +28,9 @@ class TransformerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     project_context: bool = False
     """Bring cross-attention tokens to `width` features, as the published small model does; they
     keep `context_width` otherwise."""
+    inpainting: bool = False
+    """Take, beside the noised latents, a mask (1 where latents are kept) and the latents times the
+    mask: channels of a model that is trained to inpaint."""
     rotated: Size | None = None
     """Features of a head that the rotary embedding turns; half of them where null."""
 

@@ -39,6 +39,7 @@ class ConditionedTransformer:
         mixture: How rows make items; each makes one when None.
         keep: Keep what is computed beforehand (38 MB an item at the published size); else it is
             computed at every step (0.4 % of a step), for runs that hold many of these.
+        known: What each item keeps, of models with inpainting channels; the same for both halves.
     """
 
     def __init__(
@@ -51,8 +52,9 @@ class ConditionedTransformer:
         frames: int,
         mixture: Mixture | None = None,
         keep: bool = True,
+        known: Float[Tensor, "items known_channels frames"] | None = None,
     ) -> None:
-        cross, global_ = conditioning
+        cross, global_ = conditioning.cross, conditioning.global_
         self._rows = len(cross)
         self._mixture = mixture
         null_global = global_
@@ -63,7 +65,9 @@ class ConditionedTransformer:
             null_global = global_[first[self._null_owners]]
         null = cross.new_zeros(len(null_global), *cross.shape[1:]) if negative is None else negative
         both = Conditioning(
-            cross=torch.cat((cross, null)), global_=torch.cat((global_, null_global))
+            cross=torch.cat((cross, null)),
+            global_=torch.cat((global_, null_global)),
+            known=None if known is None else self._both_halves(known),
         )
         self._transformer = transformer
         self._conditioning = both
@@ -88,11 +92,7 @@ class ConditionedTransformer:
     ) -> tuple[Tensor, Tensor]:
         """Return the velocities given the conditioning and given the null one, in one call."""
         x = x.to(self._transformer.dtype)
-        if self._mixture is None:
-            doubled = x.repeat(2, 1, 1)
-        else:
-            doubled = x[torch.cat((self._owners, self._null_owners))]
-        rows = self._transformer.predict(doubled, self._time(t), self._both())
+        rows = self._transformer.predict(self._both_halves(x), self._time(t), self._both())
         conditional, null = rows[: self._rows], rows[self._rows :]
         if self._mixture is None:
             return conditional, null
@@ -102,6 +102,12 @@ class ConditionedTransformer:
         if self._kept is not None:
             return self._kept
         return self._transformer.project(self._conditioning, frames=self._frames)
+
+    def _both_halves(self, x: Float[Tensor, "items channels frames"]) -> Tensor:
+        """Return what belongs to items once for each row."""
+        if self._mixture is None:
+            return x.repeat(2, 1, 1)
+        return x[torch.cat((self._owners, self._null_owners))]
 
     def _time(self, t: float) -> Tensor:
         if self._kept is None:
@@ -126,4 +132,5 @@ def _first(both: ProjectedConditioning, rows: int) -> ProjectedConditioning:
         context=[KeyValue(key[:rows], value[:rows]) for key, value in both.context],
         global_=both.global_[:rows],
         rotary=both.rotary,
+        known=None if both.known is None else both.known[:rows],
     )

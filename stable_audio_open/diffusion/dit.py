@@ -28,6 +28,15 @@ class ProjectedConditioning(NamedTuple):
     context: list[KeyValue]
     global_: Float[Tensor, "batch width"]
     rotary: RotaryTable
+    known: Float[Tensor, "batch known_channels frames"] | None = None
+    """What is kept; of models with inpainting channels alone."""
+
+
+def inpainting_channels(
+    latents: Float[Tensor, "*batch channels frames"], kept: Float[Tensor, "*#batch 1 frames"]
+) -> Float[Tensor, "*batch known_channels frames"]:
+    """Return the mask, 1 where latents are kept, and the latents times the mask."""
+    return torch.cat((kept.expand_as(latents[..., :1, :]), latents * kept), dim=-2)
 
 
 class DiffusionTransformer(nn.Module):
@@ -43,6 +52,7 @@ class DiffusionTransformer(nn.Module):
         time_frequencies: Fourier frequencies of the timestep.
         rotated: Features of each head that are rotated, an even number; half of them when None.
         qk_norm: What queries and keys go through.
+        inpainting: Take, beside x, a mask and the latents that are kept.
         project_context: Bring the cross-attention tokens to `width` features; they stay as wide
             as they are otherwise.
         backend: Attention implementation.
@@ -61,6 +71,7 @@ class DiffusionTransformer(nn.Module):
         rotated: int | None = None,
         qk_norm: QKNorm = "none",
         project_context: bool = False,
+        inpainting: bool = False,
         backend: AttentionBackend = "sdpa",
     ) -> None:
         super().__init__()
@@ -85,9 +96,11 @@ class DiffusionTransformer(nn.Module):
             if global_width
             else None
         )
-        self.input_conv = nn.Conv1d(latent_channels, latent_channels, 1, bias=False)
+        self.known_channels = latent_channels + 1 if inpainting else 0
+        inputs = latent_channels + self.known_channels
+        self.input_conv = nn.Conv1d(inputs, inputs, 1, bias=False)
         self.output_conv = nn.Conv1d(latent_channels, latent_channels, 1, bias=False)
-        self.input_projection = nn.Linear(latent_channels, width, bias=False)
+        self.input_projection = nn.Linear(inputs, width, bias=False)
         self.output_projection = nn.Linear(width, latent_channels, bias=False)
         self.rotary = RotaryEmbedding(rotated=rotated or width // heads // 2)
         self.blocks = nn.ModuleList(
@@ -126,6 +139,24 @@ class DiffusionTransformer(nn.Module):
             block.self_attention.backend = backend
             block.cross_attention.backend = backend
 
+    def add_inpainting_channels(self) -> None:
+        """Take, beside x, a mask and the latents that are kept.
+
+        What they are weighted by starts at 0: the network computes what it did.
+        """
+        assert not self.known_channels
+        self.known_channels = self.latent_channels + 1
+        inputs = self.latent_channels + self.known_channels
+        own, projection = self.input_conv.weight, self.input_projection.weight
+        conv = nn.Conv1d(inputs, inputs, 1, bias=False, device=own.device, dtype=own.dtype)
+        linear = nn.Linear(
+            inputs, self.input_projection.out_features, bias=False, device=own.device
+        ).to(own.dtype)
+        for wide, narrow in ((conv.weight, own), (linear.weight, projection)):
+            nn.init.zeros_(wide)
+            wide.data[: len(narrow), : self.latent_channels] = narrow.data
+        self.input_conv, self.input_projection = conv, linear
+
     def embed_times(self, times: Float[Tensor, "steps"]) -> Float[Tensor, "steps width"]:
         """Embed timesteps in 0..1: Fourier features (cosines first), then two linear layers."""
         phases = self.time_features(times)
@@ -151,7 +182,15 @@ class DiffusionTransformer(nn.Module):
                 else self.global_projection(given)
             ),
             rotary=self.rotary(frames + 1),
+            known=self._known(conditioning, frames=frames) if self.known_channels else None,
         )
+
+    def _known(self, conditioning: Conditioning, *, frames: int) -> Tensor:
+        """Zeros are text to audio: nothing is kept."""
+        if conditioning.known is not None:
+            return conditioning.known.to(self.dtype)
+        shape = (len(conditioning.cross), self.known_channels, frames)
+        return torch.zeros(shape, dtype=self.dtype, device=conditioning.cross.device)
 
     def predict(
         self,
@@ -163,6 +202,8 @@ class DiffusionTransformer(nn.Module):
 
         The sum of timestep and global embedding is prepended as one token at position 0.
         """
+        if projected.known is not None:
+            x = torch.cat((x, projected.known), dim=1)
         x = self.input_conv(x) + x
         tokens = self.input_projection(x.transpose(1, 2))
         prepended = (projected.global_ + time)[:, None]

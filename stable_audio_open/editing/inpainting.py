@@ -1,9 +1,9 @@
 """Inpainting and continuation without retraining: what is kept stays, the rest is generated."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, Unpack, get_args
+from typing import Literal, NamedTuple, TypeAlias, Unpack, get_args
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.audio.resample import resample, resampled_length
+from stable_audio_open.diffusion.dit import inpainting_channels
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.diffusion.samplers.resampling import Resampling
 from stable_audio_open.editing.joining import LOOKAHEAD, joined, mirrored, recovered
@@ -21,10 +22,15 @@ from stable_audio_open.editing.kept import KeptDenoiser
 from stable_audio_open.editing.spans import Span, Spans, check_spans, kept_frames, place_window
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import (
+    GivenNegatives,
+    GivenPrompts,
     Item,
+    Prompt,
     SamplingOptions,
+    check_conditions,
+    check_negatives,
+    check_prompts,
     check_seeds,
-    check_texts,
     resolve_sampling,
 )
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
@@ -34,6 +40,9 @@ Edges = Literal["mirrored", "muted", "generated", "released"]
 """What is done with the latents beside a span, in which the autoencoder has seen what is removed:
 it sees the mirror image of what is kept instead, or silence; or they are generated too; or they are
 held until the last steps, and then generated."""
+
+Conditions: TypeAlias = Mapping[str, float | Sequence[float]]
+"""Numbers by name: one for all items, or one per item."""
 
 CROSSFADE = 0.05
 """Seconds of the crossfades at the edges of a span."""
@@ -59,10 +68,11 @@ class Excerpt(NamedTuple):
 def inpaint(
     model: LatentDiffusion,
     audio: GivenAudio,
-    prompt: str | Sequence[str],
+    prompt: GivenPrompts,
     *,
     spans: Spans,
-    negative_prompt: str | Sequence[str] | None = None,
+    conditions: Conditions | None = None,
+    negative_prompt: GivenNegatives | None = None,
     seed: int | Sequence[int] | None = None,
     edges: Edges = "mirrored",
     resampling: int = 1,
@@ -79,8 +89,10 @@ def inpaint(
             its rate, or a rate with an array `[time, channels]`. It is brought to the model's
             channels and rate. Of a sound longer than the window, a window around the spans is
             worked on.
-        prompt: What the whole is to be, not the spans alone: a text, or one per item of a batch.
+        prompt: What the whole is to be, not the spans alone: a text, texts with weights, or one of
+            these per item of a batch.
         spans: (start, end) of each, in seconds; the same for all items.
+        conditions: The other numbers that the model is conditioned on, as of `generate`.
         negative_prompt: What guidance leads away from; nothing in particular when None.
         seed: Seed of the first item, from which the others count up; or one per item; random when
             None.
@@ -107,7 +119,14 @@ def inpaint(
     return _generated(
         model,
         _excerpt(model, sound, lengths, found),
-        items=_items(model, prompt, negative_prompt, seed, lengths=lengths),
+        items=_items(
+            model,
+            prompt,
+            conditions=conditions,
+            negative_prompt=negative_prompt,
+            seed=seed,
+            lengths=lengths,
+        ),
         edges=edges,
         resampling=Resampling(times=resampling),
         crossfade=crossfade,
@@ -121,11 +140,12 @@ def inpaint(
 def extend(
     model: LatentDiffusion,
     audio: GivenAudio,
-    prompt: str | Sequence[str],
+    prompt: GivenPrompts,
     *,
     seconds: float,
     before: bool = False,
-    negative_prompt: str | Sequence[str] | None = None,
+    conditions: Conditions | None = None,
+    negative_prompt: GivenNegatives | None = None,
     seed: int | Sequence[int] | None = None,
     edges: Edges = "mirrored",
     resampling: int = 1,
@@ -140,11 +160,13 @@ def extend(
         model: The trained system, in evaluation mode.
         audio: One sound, or one per prompt, in any form that `inpaint` takes; items of a batch are
             of one length.
-        prompt: What the whole is to be: a text, or one per item of a batch.
+        prompt: What the whole is to be: a text, texts with weights, or one of
+            these per item of a batch.
         seconds: Length of what is added. With as much of the sound as fits, it is worked on in one
             window, so it is shorter than that.
         before: Put it before the sound, not behind.
-        negative_prompt: As of `inpaint`, and so are the others.
+        conditions: As of `inpaint`, and so are the others.
+        negative_prompt: What guidance leads away from.
         seed: Seed of the first item, or one per item.
         edges: What the latents at the joint hold.
         resampling: Times that each ten steps are gone through.
@@ -183,7 +205,14 @@ def extend(
     extended = _generated(
         model,
         _excerpt(model, sound, lengths, [span]),
-        items=_items(model, prompt, negative_prompt, seed, lengths=lengths),
+        items=_items(
+            model,
+            prompt,
+            conditions=conditions,
+            negative_prompt=negative_prompt,
+            seed=seed,
+            lengths=lengths,
+        ),
         edges=edges,
         resampling=Resampling(times=resampling),
         crossfade=crossfade,
@@ -209,24 +238,26 @@ def _at_the_models_rate(
 
 def _items(
     model: LatentDiffusion,
-    prompt: str | Sequence[str],
-    negative_prompt: str | Sequence[str] | None,
-    seed: int | Sequence[int] | None,
+    prompt: GivenPrompts,
     *,
+    conditions: Conditions | None,
+    negative_prompt: GivenNegatives | None,
+    seed: int | Sequence[int] | None,
     lengths: Sequence[int],
 ) -> list[Item]:
     """Return an item per prompt or per sound, whichever are more."""
-    prompts = check_texts(prompt, "prompt")
+    prompts = check_prompts(prompt, "prompt")
     count = max(len(prompts), len(lengths))
-    negatives: list[str | None] = [None]
+    negatives: Sequence[Prompt | None] = [None]
     if negative_prompt is not None:
-        negatives = [*check_texts(negative_prompt, "negative_prompt")]
+        negatives = check_negatives(negative_prompt)
     for given, name in ((prompts, "prompts"), (negatives, "negative prompts"), (lengths, "sounds")):
         if len(given) not in (1, count):
             raise ValueError(
                 f"got {len(given)} {name} for {count} items; give one, or one per item"
             )
     seeds = check_seeds(seed, count)
+    numbers = check_conditions(model, conditions, items=count)
     return [
         Item(
             prompt=prompts[index % len(prompts)],
@@ -235,6 +266,7 @@ def _items(
             seconds_start=0.0,
             seconds_total=lengths[index % len(lengths)] / model.sample_rate,
             samples=lengths[index % len(lengths)],
+            conditions=numbers[index],
         )
         for index in range(count)
     ]
@@ -276,10 +308,13 @@ def _generated(
     seeds = [item.seed for item in items]
 
     latents = _kept_latents(model, excerpt, edges).to(model.device)
+    kept = _mask(model, excerpt, widened=edges == "generated")
     known = KeptDenoiser(
-        denoiser=prompted_denoiser(model, items, sampling, frames=excerpt.frames),
+        denoiser=prompted_denoiser(
+            model, items, sampling, frames=excerpt.frames, known=inpainting_channels(latents, kept)
+        ),
         latents=latents,
-        kept=_mask(model, excerpt, widened=edges == "generated"),
+        kept=kept,
         released=_mask(model, excerpt, widened=True) if edges == "released" else None,
         release=sampling.sigmas[math.floor((1 - LAST_STEPS) * sampling.steps)],
     )

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stable_audio_open.conditioning.conditioner import Prepared
+from stable_audio_open.diffusion.dit import inpainting_channels
 from stable_audio_open.diffusion.objective import TimestepSampler, drop_conditions, noise_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.training.checkpoints.resuming import (
@@ -25,6 +26,7 @@ from stable_audio_open.training.ema import (
     averaged_copy,
     update_average,
 )
+from stable_audio_open.training.inpainting import InpaintingMasks, sounding_frames
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.sharding import (
     filled,
@@ -55,6 +57,7 @@ class DiffusionTraining(pl.LightningModule):
         ema: Average of the transformer's weights to keep, or None.
         offload_ema: Keep it in CPU memory.
         log_loss_by_timestep: Log the loss of each quarter of the timesteps apart.
+        inpainting: Masks of a model with inpainting channels, or None.
         header: Written into every checkpoint under `stable_audio_open`, so that `load` reads it.
         seed: Seed of the draws, timesteps, noise and dropout.
     """
@@ -70,6 +73,7 @@ class DiffusionTraining(pl.LightningModule):
         ema: EmaSchedule | None,
         offload_ema: bool = False,
         log_loss_by_timestep: bool = False,
+        inpainting: InpaintingMasks | None = None,
         header: dict[str, Any],
         seed: int,
     ) -> None:
@@ -87,6 +91,7 @@ class DiffusionTraining(pl.LightningModule):
         self.distribution = timesteps
         self.guidance_dropout = guidance_dropout
         self.ema_schedule = ema
+        self.inpainting = inpainting
         self.header = header
         self.seed = seed
         self.timesteps: TimestepSampler | None = None
@@ -177,6 +182,13 @@ class DiffusionTraining(pl.LightningModule):
         torch.manual_seed(random.seed)
         conditioning = self.model.conditioner(prepared)
         conditioning = drop_conditions(conditioning, dropped.to(latents.device))
+        if self.inpainting is not None:
+            own = self.model.autoencoder
+            lengths = sounding_frames(
+                prepared.numbers, len(latents), rate=own.sample_rate / own.downsampling
+            )
+            kept = self.inpainting.draw(random.generators, lengths, latents.shape[-1]).to(latents)
+            conditioning = conditioning._replace(known=inpainting_channels(latents, kept))
         noised = noise_latents(latents, noise, t, self.model.objective)
         velocity = self.model.transformer(noised.x, t, conditioning)
         return F.mse_loss(velocity.float(), noised.velocity.float(), reduction="none")

@@ -146,7 +146,9 @@ def test_norms_without_qk_norm_in_the_configuration_are_refused(
 
 def plain(config: DiffusionModelConfig, **changes: Any) -> DiffusionModelConfig:
     base = base_model("plain")
-    transformer = {k: changes.pop(k) for k in ("qk_norm", "project_context") if k in changes}
+    transformer = {
+        k: changes.pop(k) for k in ("qk_norm", "project_context", "inpainting") if k in changes
+    }
     return replace(base, transformer=replace(base.transformer, **transformer), **changes)
 
 
@@ -157,6 +159,7 @@ def plain(config: DiffusionModelConfig, **changes: Any) -> DiffusionModelConfig:
          "diffusers: v"),
         ({"objective": "rf_denoiser"}, '$.objective: found "rf_denoiser"; allowed in diffusers: v'),
         ({"qk_norm": "ln"}, '$.transformer.qk_norm: found "ln"; allowed in diffusers: none'),
+        ({"inpainting": True}, "$.transformer.inpainting: found true; allowed in diffusers: False"),
         ({"project_context": True}, "$.transformer.project_context: found true; allowed in "
          "diffusers: False"),
     ],

@@ -161,8 +161,8 @@ def test_spelt_out_defaults_change_nothing(path: str, default: object) -> None:
     ("path", "new", "problem"),
     [
         ("model_type", "diffusion_uncond",
-         'found "diffusion_uncond"; allowed: "diffusion_cond", "autoencoder"; '
-         'did you mean "diffusion_cond"?'),
+         'found "diffusion_uncond"; allowed: "diffusion_cond", "diffusion_cond_inpaint", '
+         '"autoencoder"; did you mean "diffusion_cond"?'),
         (f"{ENCODER}.type", "seanet", 'found "seanet"; allowed: "oobleck"'),
         (f"{ENCODER}.config.use_snake", False, "found false; allowed: true"),
         (f"{DECODER}.config.use_snake", False, "found false; allowed: true"),
@@ -189,7 +189,7 @@ def test_spelt_out_defaults_change_nothing(path: str, default: object) -> None:
         ("model.diffusion.diffusion_objective", "eps",
          'found "eps"; allowed: "rectified_flow", "rf_denoiser", "v"'),
         ("model.diffusion.input_concat_ids", ["prompt"],
-         "found an array of 1; allowed: an empty array"),
+         'found ["prompt"]; allowed: [] (of a model_type diffusion_cond)'),
         (f"{DIT}.transformer_type", "x-transformers",
          'found "x-transformers"; allowed: "continuous_transformer"; '
          'did you mean "continuous_transformer"?'),

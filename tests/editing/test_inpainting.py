@@ -83,6 +83,29 @@ def test_every_sampler_inpaints(random_model: LatentDiffusion, sampler: str) -> 
     assert float(made.samples.abs().max()) <= 1 + 1e-6
 
 
+@pytest.mark.parametrize("objective", ["rectified_flow", "rf_denoiser"])
+@pytest.mark.parametrize("resampling", [1, 2])
+def test_flows_inpaint_and_continue(
+    random_model: LatentDiffusion,
+    monkeypatch: pytest.MonkeyPatch,
+    objective: str,
+    resampling: int,
+) -> None:
+    monkeypatch.setattr(random_model, "objective", objective)
+    sound, kept = rain(), ~inside(SPANS, 12800)
+    more = {"seed": 1, "resampling": resampling, **OPTIONS}
+    made = inpaint(random_model, sound, "deep kick", spans=SPANS, **more)
+    assert torch.equal(made.samples[..., kept], sound.samples[..., kept])
+    assert (made.samples != sound.samples)[..., ~kept].any(dim=1).all()
+    longer = extend(random_model, sound, "deep kick", seconds=0.1, **more)
+    assert torch.equal(longer.samples[..., :12800], sound.samples)
+
+
+def test_other_numbers_are_asked_for(random_model: LatentDiffusion) -> None:
+    with pytest.raises(ValueError, match='conditions give "bpm", on which the model is not'):
+        inpaint(random_model, rain(), "deep kick", spans=SPANS, conditions={"bpm": 90}, **OPTIONS)
+
+
 def test_an_item_of_a_batch_is_the_sound_that_it_is_alone(random_model: LatentDiffusion) -> None:
     sounds, prompts = rain(items=2), ["deep kick", "soft bell"]
     both = inpaint(random_model, sounds, prompts, spans=SPANS, seed=[4, 9], **OPTIONS)

@@ -253,6 +253,7 @@ def _check_exportable(config: DiffusionModelConfig) -> None:
         ("transformer.rotated", transformer.rotated_features, half),
         ("transformer.qk_norm", transformer.qk_norm, "none"),
         ("transformer.project_context", transformer.project_context, False),
+        ("transformer.inpainting", transformer.inpainting, False),
     ):
         if value != expected:
             raise ConfigError(

@@ -34,6 +34,8 @@ T5_NAMES = (
 )
 """Text encoders that stable-audio-tools takes; it downloads them."""
 FlowObjective = Literal["v", "rectified_flow", "rf_denoiser"]
+INPAINTING_IDS = ("inpaint_mask", "inpaint_masked_input")
+"""What is concatenated to the noised latents, in this order."""
 NoNames = Annotated[tuple[str, ...], Meta(max_length=0)]
 NoSettings = Annotated[dict[str, Any], Meta(max_length=0)]
 
@@ -172,7 +174,7 @@ class DitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     attn_kwargs: AttentionSettings | UnsetType = UNSET
     patch_size: Literal[1] | UnsetType = UNSET
     project_global_cond: OnlyTrue | UnsetType = UNSET
-    input_concat_dim: Literal[0] | UnsetType = UNSET
+    input_concat_dim: Annotated[int, Meta(ge=0, le=65536)] | UnsetType = UNSET
     prepend_cond_dim: Literal[0] | UnsetType = UNSET
     global_cond_type: Literal["prepend"] | UnsetType = UNSET
     timestep_cond_type: Literal["global"] | UnsetType = UNSET
@@ -206,7 +208,7 @@ class Diffusion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     global_cond_ids: tuple[Name, ...] | UnsetType = UNSET
     diffusion_objective: FlowObjective | UnsetType = UNSET
     distribution_shift_options: DistributionShift | UnsetType = UNSET
-    input_concat_ids: NoNames | UnsetType = UNSET
+    input_concat_ids: tuple[Name, ...] | UnsetType = UNSET
     prepend_cond_ids: NoNames | UnsetType = UNSET
     config: DitSettings
 
@@ -309,6 +311,23 @@ class DiffusionCondFile(
     """A `DiffusionCondTraining`, where the program that wrote it trains as we do."""
 
 
+class DiffusionCondInpaintFile(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="model_type",
+    tag="diffusion_cond_inpaint",
+):
+    """The same with inpainting channels."""
+
+    sample_size: Positive
+    sample_rate: SampleRate
+    audio_channels: Annotated[int, Meta(ge=1, le=2)]
+    model: DiffusionCondModel
+    training: Any = UNSET
+
+
 class AutoencoderFile(
     Struct,
     frozen=True,
@@ -326,4 +345,5 @@ class AutoencoderFile(
     training: dict[str, Any] | UnsetType = UNSET
 
 
-File = DiffusionCondFile | AutoencoderFile
+DiffusionFile = DiffusionCondFile | DiffusionCondInpaintFile
+File = DiffusionFile | AutoencoderFile

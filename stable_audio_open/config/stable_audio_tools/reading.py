@@ -24,6 +24,7 @@ from stable_audio_open.config.training import (
     DemoConfig,
     DiffusionTrainingConfig,
     EmaConfig,
+    InpaintingConfig,
     InverseLRConfig,
 )
 from stable_audio_open.config.transformer import TransformerConfig
@@ -82,14 +83,15 @@ def _with_training(
     check(value, type_info(layout.DiffusionCondTraining), source=source, path="$.training")
     file = msgspec.convert(value, layout.DiffusionCondTraining)
     try:
-        return msgspec.structs.replace(config, training=_training(file))
+        training = _training(file)
+        if config.transformer.inpainting:
+            training = msgspec.structs.replace(training, inpainting=InpaintingConfig())
+        return msgspec.structs.replace(config, training=training)
     except ValueError as error:
         raise ConfigError(f"{source}: $: {error}") from error
 
 
-def _diffusion_file(
-    file: layout.DiffusionCondFile, *, name: str, source: str
-) -> DiffusionModelConfig:
+def _diffusion_file(file: layout.DiffusionFile, *, name: str, source: str) -> DiffusionModelConfig:
     model, conditioning = file.model, file.model.conditioning
     autoencoder = _autoencoder(
         model.pretransform.config,
@@ -98,6 +100,8 @@ def _diffusion_file(
         path="$.model.pretransform.config",
     )
     _check_rules(_diffusion_rules(model), source=source)
+    inpainting = isinstance(file, layout.DiffusionCondInpaintFile)
+    _check_concatenated(model.diffusion, inpainting=inpainting, source=source)
     if file.sample_size % autoencoder.downsampling:
         raise ConfigError(
             f"{source}: $.sample_size: {found(file.sample_size)}; "
@@ -123,6 +127,7 @@ def _diffusion_file(
             rotated=_rotated(dit.embed_dim // dit.num_heads),
             qk_norm=_qk_norm(dit),
             project_context=_given(dit.project_cond_tokens, True),
+            inpainting=inpainting,
         )
         path = "$.model.diffusion.distribution_shift_options"
         shift = _timestep_shift(model.diffusion.distribution_shift_options)
@@ -295,6 +300,28 @@ def _diffusion_rules(model: layout.DiffusionCondModel) -> Iterable[Rule]:
     objective = _given(model.diffusion.diffusion_objective, "v")
     same = "the diffusion_objective of model.diffusion"
     yield f"{path}.diffusion_objective", dit.diffusion_objective, objective, same
+
+
+def _check_concatenated(file: layout.Diffusion, *, inpainting: bool, source: str) -> None:
+    """Check that inpainting channels are there where the kind of model has them, and only there."""
+    kind = "diffusion_cond_inpaint" if inpainting else "diffusion_cond"
+    names = layout.INPAINTING_IDS if inpainting else ()
+    if _given(file.input_concat_ids, ()) != names:
+        shown = ", ".join(f'"{name}"' for name in _given(file.input_concat_ids, ()))
+        raise ConfigError(
+            f"{source}: $.model.diffusion.input_concat_ids: found [{shown}]; allowed: "
+            f"{list(names)} (of a model_type {kind})".replace("'", '"')
+        )
+    channels = file.config.io_channels + 1 if inpainting else 0
+    rule = (
+        "$.model.diffusion.config.input_concat_dim",
+        _given(file.config.input_concat_dim, 0),
+        channels,
+        f"mask and masked latents of a model_type {kind}"
+        if inpainting
+        else "of a model_type " + kind,
+    )
+    _check_rules([rule], source=source)
 
 
 def _check_rules(rules: Iterable[Rule], *, source: str) -> None:

@@ -16,7 +16,12 @@ from stable_audio_open.config.model import (
     TimestepShiftConfig,
 )
 from stable_audio_open.config.stable_audio_tools import layout
-from stable_audio_open.config.training import DemoConfig, DiffusionTrainingConfig, EmaConfig
+from stable_audio_open.config.training import (
+    DemoConfig,
+    DiffusionTrainingConfig,
+    EmaConfig,
+    InpaintingConfig,
+)
 from stable_audio_open.config.values.describe import found
 
 logger = logging.getLogger(__name__)
@@ -43,7 +48,7 @@ def to_stable_audio_tools(config: ModelConfig) -> dict[str, Any]:
     return translated
 
 
-def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
+def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionFile:
     autoencoder, dit = config.autoencoder, config.transformer
     rotated = max(dit.width // dit.heads // 2, layout.LEAST_ROTATED)
     if dit.rotated_features != rotated:
@@ -56,11 +61,14 @@ def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
     if config.training is not None:
         run = "trainer", "batch_size", "autoencoder", "initialize", "activation_checkpointing"
         left_out += [f"training.{name}" for name in (*run, "seed")]
+        if config.training.inpainting not in (None, InpaintingConfig()):
+            left_out.append("training.inpainting")
         for name in ("optimizer", "ema"):
             if getattr(getattr(config.training, name), "offload", False):
                 left_out.append(f"training.{name}.offload")
     _log_left_out(left_out)
-    return layout.DiffusionCondFile(
+    kind = layout.DiffusionCondInpaintFile if dit.inpainting else layout.DiffusionCondFile
+    return kind(
         sample_size=config.window_samples,
         sample_rate=config.sample_rate,
         audio_channels=config.audio_channels,
@@ -81,6 +89,7 @@ def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
                 global_cond_ids=config.conditioning.global_,
                 diffusion_objective=UNSET if config.objective == "v" else config.objective,
                 distribution_shift_options=_timestep_shift(config.timestep_shift),
+                input_concat_ids=layout.INPAINTING_IDS if dit.inpainting else UNSET,
                 config=layout.DitSettings(
                     io_channels=dit.latent_channels,
                     embed_dim=dit.width,
@@ -90,6 +99,7 @@ def _diffusion_file(config: DiffusionModelConfig) -> layout.DiffusionCondFile:
                     global_cond_dim=dit.global_width,
                     project_cond_tokens=dit.project_context,
                     transformer_type="continuous_transformer",
+                    input_concat_dim=dit.latent_channels + 1 if dit.inpainting else UNSET,
                     attn_kwargs=(
                         UNSET
                         if dit.qk_norm == "none"
