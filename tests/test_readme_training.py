@@ -34,10 +34,11 @@ def blocks(section: str) -> list[list[str]]:
     return [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)]
 
 
-# The bundled model from its recordings to a sound; a loop of one's own; an adapter.
+# The bundled model from its recordings to a sound; a loop of one's own; an adapter; inpainting.
 [TRAIN] = [block for block in blocks("Train") if "prepare_sonic_pi" in block[0]]
 [FLOW] = [block for block in blocks("Train") if "tiny/flow.json" in block[0]]
 [LOOP] = [block for block in blocks("Fine-tune") if "finetune_loop" in block[0]]
+[INPAINTING] = [block for block in blocks("Fine-tune") if "inpainting" in block[0]]
 [ADAPTER] = [block for block in blocks("Fine-tune") if "workshop" in block[0]]
 
 
@@ -83,7 +84,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)} | BUGFIX_RELEASE
-    for command in [*TRAIN, *FLOW, *LOOP, *ADAPTER]:
+    for command in [*TRAIN, *FLOW, *LOOP, *ADAPTER, *INPAINTING]:
         done = subprocess.run(
             ["bash", "-c", shorter(command, package)],
             cwd=folder,
@@ -108,7 +109,7 @@ def test_the_sounds_at_the_end_have_their_level_and_length(workplace: Path) -> N
 def test_every_run_took_its_steps(workplace: Path) -> None:
     runs = {path.name: path for path in (workplace / "runs").iterdir()}
     steps = {"tiny-autoencoder": 4, "tiny": 4, "tiny-autoencoder-decoder": 2, "workshop": 2}
-    steps |= {"tiny-flow": 2}
+    steps |= {"tiny-flow": 2, "tiny-inpainting": 2}
     assert set(runs) == set(steps)
     for name, folder in runs.items():
         newest = max(folder.glob("checkpoints/0*.ckpt"))
