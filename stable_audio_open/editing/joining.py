@@ -124,8 +124,9 @@ def recovered(
         centres.append(math.log(math.sqrt(max(low, OCTAVES[1] / 4) * min(high, 0.5))))
         gains.append(math.log(min(max(gain, WEAKEST), STRONGEST)))
     at = np.interp(hertz.clamp(min=OCTAVES[1] / 4).log().numpy(), centres, gains)
-    gain = torch.from_numpy(np.exp(at)).to(decoded.dtype)
-    return torch.fft.irfft(torch.fft.rfft(decoded) * gain, n=decoded.shape[-1])
+    curve = torch.from_numpy(np.exp(at)).to(decoded.dtype)
+    filtered: Tensor = torch.fft.irfft(torch.fft.rfft(decoded) * curve, n=decoded.shape[-1])
+    return filtered
 
 
 def _with_surroundings(spans: Sequence[Span], samples: int) -> list[tuple[Span, Span, Span]]:

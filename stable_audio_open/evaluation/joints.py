@@ -132,7 +132,9 @@ def _measured(
     hertz = torch.fft.rfftfreq(x.shape[-1], 1 / rate)
 
     def band(low: float, high: float) -> Tensor:
-        return torch.fft.irfft(spectrum * ((hertz >= low) & (hertz < high)), n=x.shape[-1])
+        inside = (hertz >= low) & (hertz < high)
+        filtered: Tensor = torch.fft.irfft(spectrum * inside, n=x.shape[-1])
+        return filtered
 
     def around(seconds: float) -> int:
         return round(seconds * rate)
