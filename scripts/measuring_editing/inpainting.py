@@ -13,7 +13,7 @@ from torchaudio.functional import melscale_fbanks
 from measuring_editing.cases import Case, Verdict, controls, judge
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.editing.inpainting import CROSSFADE, Edges
-from stable_audio_open.editing.joining import LOOKAHEAD, joined
+from stable_audio_open.editing.joining import LOOKAHEAD, joined, recovered
 from stable_audio_open.pretrained import StableAudio
 
 EDGE = 0.1
@@ -67,7 +67,13 @@ def adherence(samples: Tensor, case: Case, rate: int) -> float:
 
 
 def measure(
-    model: StableAudio, cases: Sequence[Case], *, steps: int, seed: int, told: Callable[[str], None]
+    model: StableAudio,
+    cases: Sequence[Case],
+    *,
+    steps: int,
+    resampling: int,
+    seed: int,
+    told: Callable[[str], None],
 ) -> dict[str, Any]:
     """Return the figures of all ways to treat the edges, beside what must fail."""
     rate = model.sample_rate
@@ -82,6 +88,7 @@ def measure(
             prompt,
             spans=[(case.span.start / rate, case.span.end / rate)],
             steps=steps,
+            resampling=resampling,
             seed=seed + number,
             edges=edges,
             progress=False,
@@ -96,6 +103,9 @@ def measure(
         )
         new = torch.zeros_like(case.samples)
         new[:, : made.samples.shape[-1]] = made.samples[0, :, :length]
+        return put_in(case, new)
+
+    def put_in(case: Case, new: Tensor) -> Tensor:
         return joined(
             case.samples, new, [case.span], crossfade=fade, lookahead=round(LOOKAHEAD * rate)
         )
@@ -108,6 +118,12 @@ def measure(
         count("untouched", case.samples, case)
         for name, samples in controls(case, rate).items():
             count(name, samples, case)
+        decoded = recovered(
+            model.autoencoder.reconstruct(case.samples[None])[0], case.samples, [case.span]
+        )
+        known = put_in(case, decoded)
+        count("reconstruction", known, case)
+        distances.setdefault("reconstruction", []).append(edge_distance(known, case, rate))
         independent = pasted(case, case.caption, number)
         count("pasted", independent, case)
         distances.setdefault("pasted", []).append(edge_distance(independent, case, rate))

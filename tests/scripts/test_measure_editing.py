@@ -94,6 +94,6 @@ def test_the_script_measures_all_ways(recordings: Path, tmp_path: Path) -> None:
     for name in ("butt joints", "silence", "fades"):
         assert found["passed"][name] == 0
     assert set(found["edges_nearer_than_pasted"]) == {
-        *("pasted", "mirrored", "muted", "generated", "released")
+        *("reconstruction", "pasted", "mirrored", "muted", "generated", "released")
     }
     assert found["nearer_to_the_prompt"]["untouched"] == 0
