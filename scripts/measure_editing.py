@@ -6,8 +6,8 @@ Inpainting: of 20 recordings a span of 0.6 s is generated anew, from the recordi
 from another one's. Joints are measured by `stable_audio_open.evaluation.joints`, and the level of
 what is new is to be within 3 dB of the rest. The same measures are taken of what must fail: another
 recording put in without a crossfade, silence, fades at the joints, and (by adherence to the other
-prompt) the untouched recording. "pasted" is a plain generation, put in like what is inpainted, and "reconstruction" the
-removed part itself through the autoencoder: what the best of models could reach with it.
+prompt) the untouched recording. "pasted" is a plain generation, put in like what is inpainted, and
+"reconstruction" the removed part itself through the autoencoder: what the best of models could reach with it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--cases", type=int, default=20)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--resampling", type=int, default=1, help="as of `inpaint`")
+    parser.add_argument("--resampling", type=int, default=2, help="as of `inpaint`")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:
