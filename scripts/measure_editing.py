@@ -7,7 +7,8 @@ from another one's. Joints are measured by `stable_audio_open.evaluation.joints`
 what is new is to be within 3 dB of the rest. The same measures are taken of what must fail: another
 recording put in without a crossfade, silence, fades at the joints, and (by adherence to the other
 prompt) the untouched recording. "pasted" is a plain generation, put in like what is inpainted, and
-"reconstruction" the removed part itself through the autoencoder: what the best of models could reach with it.
+"reconstruction" the removed part itself through the autoencoder: what the best transformer could
+reach with it.
 """
 
 from __future__ import annotations

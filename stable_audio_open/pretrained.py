@@ -125,8 +125,8 @@ class StableAudio(LatentDiffusion):
         save_model(self, self.config, folder, dtype)
 
     generate = recorded(any_length.generate)
-    inpaint = inpainting.inpaint
-    extend = inpainting.extend
+    inpaint = recorded(inpainting.inpaint)
+    extend = recorded(inpainting.extend)
 
 
 @overload

@@ -52,6 +52,7 @@ def inpaint(
     seed: Seed = None,
     sampler: Sampler = None,
     resampling: Resampling = 2,
+    overwrite: options.Overwrite = False,
     subtype: options.Subtype = "pcm24",
     text_encoder: options.TextEncoder = None,
     lora: options.Lora = None,
@@ -91,6 +92,7 @@ def inpaint(
         file,
         edit,
         output=output,
+        overwrite=overwrite,
         subtype=subtype,
         model=model,
         text_encoder=text_encoder,
@@ -118,6 +120,7 @@ def extend(
     seed: Seed = None,
     sampler: Sampler = None,
     resampling: Resampling = 2,
+    overwrite: options.Overwrite = False,
     subtype: options.Subtype = "pcm24",
     text_encoder: options.TextEncoder = None,
     lora: options.Lora = None,
@@ -153,6 +156,7 @@ def extend(
         file,
         edit,
         output=output,
+        overwrite=overwrite,
         subtype=subtype,
         model=model,
         text_encoder=text_encoder,
@@ -190,6 +194,7 @@ def _edit(
     edit: "Callable[[StableAudio, bool], Audio]",
     *,
     output: Path,
+    overwrite: bool,
     subtype: options.Subtype,
     model: str,
     text_encoder: str | None,
@@ -204,12 +209,12 @@ def _edit(
     from time import perf_counter
 
     from stable_audio_open.audio.files import audio_info
-    from stable_audio_open.cli.target import plan
+    from stable_audio_open.jobs.target import plan
     from stable_audio_open.pretrained import StableAudio
 
-    target = plan(output, sounds=1, subtype=subtype)
-    if not target.is_folder and output.exists() and file.exists() and output.samefile(file):
+    if output.is_file() and file.exists() and output.samefile(file):
         raise ValueError(f"{output}: is the recording itself; choose another output")
+    target = plan(output, sounds=1, subtype=subtype, overwrite=overwrite)
     audio_info(file)
     options.use_threads(threads)
     system = StableAudio.from_pretrained(
@@ -223,5 +228,5 @@ def _edit(
     begin = perf_counter()
     audio = edit(system, sys.stderr.isatty())
     elapsed = perf_counter() - begin
-    (saved,) = target.save(audio, [f"{file.stem}_{audio.seed}"])
+    (saved,) = target.save(audio, [f"{file.stem}_{audio.seed}.wav"])
     echo(f"{saved}: {audio.duration:.2f} s, seed {audio.seed}, in {elapsed:.1f} s")
