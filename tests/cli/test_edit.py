@@ -99,3 +99,10 @@ def test_a_missing_span_is_told(refuse: Refuse, recording: str):
         code=2,
         message="Missing option '--span'; see stable-audio-open inpaint --help",
     )
+
+
+def test_an_edit_is_made_again_from_its_tags(run: Run, recording: str, tiny_model_folder: Path):
+    run(*words("inpaint", tiny_model_folder, "--span", 0.1, 0.2), "--output", "new.wav")
+    assert run("regenerate", "new.wav", "--output", "again.wav").returncode == 0
+    first, second = (soundfile.read(name)[0] for name in ("new.wav", "again.wav"))
+    assert (first == second).all()
