@@ -76,6 +76,20 @@ def generate(
         typer.Option(help="Seed of the first sound; the others count up.", show_default="random"),
     ] = None,
     variations: Annotated[int, typer.Option(min=1, max=10_000, help="Sounds per prompt.")] = 1,
+    guidance_parallel: Annotated[
+        float,
+        typer.Option(
+            help="0..1, how much is kept of what guidance adds along the prediction itself "
+            "(adaptive projected guidance); 1 is plain guidance."
+        ),
+    ] = 1.0,
+    guidance_norm: Annotated[
+        float,
+        typer.Option(help="Longest step of guidance (root mean square).", show_default="any"),
+    ] = math.inf,
+    guidance_momentum: Annotated[
+        float, typer.Option(help="Share of the step of guidance before that is added; -1..1.")
+    ] = 0.0,
     sampler: Annotated[
         str | None,
         typer.Option(
@@ -189,6 +203,9 @@ def generate(
             "--guidance-rescale", guidance_rescale, "--rescale", rescale
         ),
         "guidance_interval": guidance_interval,
+        "guidance_parallel": guidance_parallel,
+        "guidance_norm": guidance_norm,
+        "guidance_momentum": guidance_momentum,
         "sampler": sampler,
         "schedule": schedule,
         "sigma_min": sigma_min,
