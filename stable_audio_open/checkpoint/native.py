@@ -25,7 +25,6 @@ from stable_audio_open.checkpoint.source import (
 )
 from stable_audio_open.checkpoint.tensors import (
     CheckpointError,
-    check_undamaged,
     read_header,
     read_tensors,
 )
@@ -87,7 +86,6 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
     description = training_header(file.header, path)
     if description is None:
         raise CheckpointError(f"{path}: not a checkpoint of this library's training")
-    check_undamaged(path)
     config = decode_config(description.config, source=str(path))
     averaged = "" if isinstance(config, AutoencoderModelConfig) else "transformer."
     tensors: dict[str, Tensor] = {}

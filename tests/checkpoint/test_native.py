@@ -157,8 +157,8 @@ def test_a_configuration_of_another_model_is_told(
     assert load_autoencoder(tmp_path).sample_rate == 22050
     assert caplog.messages == [
         f"{tmp_path / 'config.json'}: is not the configuration that model.safetensors was saved "
-        "with ($.sample_rate: found 16000 there and found 22050 here); it is used; unless it was changed on "
-        "purpose, take both from one place"
+        "with ($.sample_rate: found 16000 there and found 22050 here); it is used; "
+        "unless it was changed on purpose, take both from one place"
     ]
 
 

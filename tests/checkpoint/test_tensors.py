@@ -92,6 +92,19 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, kept: int) -> No
     assert refusal(path).startswith(f"{name} {CUT_SHORT}")
 
 
+@pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".pth", ".bin"])
+def test_a_flipped_bit_is_found_by_the_checksums_inside(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"model{suffix}"
+    numbers = torch.full((1000,), 0.123)
+    torch.save({"state_dict": {"a": torch.zeros(10), "b": numbers}}, path)
+    assert read_tensors(path).tensors["b"].equal(numbers)
+    content = bytearray(path.read_bytes())
+    content[content.index(numbers.numpy().tobytes()) + 2000] ^= 1
+    path.write_bytes(content)
+    assert refusal(path) == f"{path.name}: is damaged, model/data/1 is not as it was written"
+    assert read_tensors(path, compared=False).tensors["b"].shape == (1000,)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
 @pytest.mark.parametrize("garbage", [b"<html>404</html>" * 20, b"rubbish", b"weights"])
 def test_garbage_is_refused(tmp_path: Path, name: str, garbage: bytes) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stable_audio_open.checkpoint.folder import write_tensors, written_folder
 from stable_audio_open.checkpoint.lora.settings import adapter_settings
 from stable_audio_open.checkpoint.source import training_header
-from stable_audio_open.checkpoint.tensors import CheckpointError, check_undamaged, read_tensors
+from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
 from stable_audio_open.config.values.json_text import parse_json
 from stable_audio_open.nn.weights import type_fault, value_fault
 
@@ -83,7 +83,6 @@ def read_trained_adapter(path: Path, *, use_ema: bool = True) -> Adapter:
     description = training_header(header, path)
     if description is None or description.lora is None:
         raise CheckpointError(f"{path}: holds no adapter; it was not trained with training.lora")
-    check_undamaged(path)
     prefix = "ema." if use_ema and any(k.startswith("ema.") for k in tensors) else _TRANSFORMER
     own = {
         name.removeprefix(prefix): tensor
