@@ -192,6 +192,37 @@ def ogg_checksum(page: bytes) -> int:
     return found
 
 
+def ogg_pages(content: bytes) -> list[bytes]:
+    return [b"OggS" + page for page in content.split(b"OggS")[1:]]
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("page", [1, 3, -1])
+def test_a_flipped_bit_in_an_ogg_is_found(tmp_path: Path, subtype: str, page: int) -> None:
+    """libsndfile leaves the page out: the last one shortens the file, another splices crops."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noise(48000 * 3), 48000, format="OGG", subtype=subtype)
+    pages = ogg_pages(buffer.getvalue())
+    assert len(pages) > 4
+    assert audio_info(saved(tmp_path, b"".join(pages))).frames == 48000 * 3
+    start = sum(map(len, pages[:page] if page > 0 else pages[:-1]))
+    content = bytearray(b"".join(pages))
+    content[start + len(pages[page]) - 20] ^= 1
+    told = rf"a.bin: the file is damaged \(the page at byte {start} is not as it was written\); do"
+    with pytest.raises(AudioFileError, match=told):
+        audio_info(saved(tmp_path, bytes(content)))
+
+
+def test_a_page_that_is_missing_in_an_ogg_is_found(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noise(48000 * 3), 48000, format="OGG", subtype="VORBIS")
+    pages = ogg_pages(buffer.getvalue())
+    path = saved(tmp_path, b"".join([*pages[:-3], *pages[-2:]]))
+    told = r"a.bin: the file is damaged \(pages are missing at byte \d+\); download or"
+    with pytest.raises(AudioFileError, match=told):
+        read_audio(path, start=0.0, duration=0.1)
+
+
 def test_a_chained_ogg_is_refused(tmp_path: Path) -> None:
     """libsndfile reads the first of them alone."""
     one = written("OGG")
