@@ -1,5 +1,6 @@
 """A recording that is open: checked whole as far as its structure tells, and read by samples."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,10 +132,13 @@ def open_recording(path: Path) -> Iterator[OpenRecording]:
             raise AudioFileError(f"{path}: {found.fault}")
         raw.seek(0)
         given = spliced(raw, found.parts) if found.parts else raw
-        # libsndfile opens what it can by itself, which spares it calls into Python.
-        source = path if given is raw and tar_of(path) is None else given
+        # libsndfile reads what it can by itself, which spares it calls into Python; not by the
+        # name, which may be no UTF-8, or end in .raw, which stands for samples alone.
+        is_plain = given is raw and tar_of(path) is None
+        if is_plain:
+            os.lseek(raw.fileno(), 0, os.SEEK_SET)  # the buffer alone went there
         try:
-            file = ForwardFile(source)
+            file = ForwardFile(raw.fileno(), closefd=False) if is_plain else ForwardFile(given)
         except soundfile.LibsndfileError as error:
             raise AudioFileError(
                 f"{path}: not a readable audio file ({error.error_string.rstrip('.')}); use WAV, "

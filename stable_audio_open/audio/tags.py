@@ -130,7 +130,8 @@ def _comment(path: Path) -> str:
     refuse_special(path)
     with path.open("rb") as file:
         try:
-            with soundfile.SoundFile(file) as sound:
+            # By its number: a name in .raw stands for samples alone.
+            with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
                 return str(sound.comment)
         except soundfile.LibsndfileError:
             return ""

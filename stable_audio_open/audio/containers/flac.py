@@ -10,7 +10,7 @@ from io import BufferedReader
 import soundfile
 
 from stable_audio_open.audio.containers.layout import AS_IT_IS, TRUNCATED, Layout
-from stable_audio_open.files.spliced import Span
+from stable_audio_open.files.spliced import Span, spliced
 
 HEAD = 26
 """Bytes up to the number of samples."""
@@ -118,10 +118,10 @@ def _fixed_block(head: bytes) -> int | None:
 
 def _decoded(file: BufferedReader) -> int:
     """Count the samples; 0 where the file cannot be decoded."""
-    frames = 0
-    file.seek(0)
+    frames, size = 0, file.seek(0, 2)
     try:
-        with ForwardFile(file) as sound:
+        # Without its name, which may end in .raw.
+        with ForwardFile(spliced(file, [Span(0, size)])) as sound:
             while count := len(sound.read(BLOCK, dtype="float32", always_2d=True)):
                 frames += count
     except soundfile.LibsndfileError:
