@@ -4,6 +4,7 @@ import errno
 import re
 import struct
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -137,11 +138,29 @@ def _read_pickle(path: Path) -> TensorFile:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: `state_dict` holds {type(state).__name__}, not tensors")
     tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    if tensors and state is not content:
+        _refuse_others(state, content, path)
     if not tensors:
         raise CheckpointError(f"{path}: found no tensors")
     if not all(isinstance(name, str) for name in (*tensors, *content)):
         raise CheckpointError(f"{path}: found names that are not text; allowed: named tensors")
     return TensorFile(tensors, {k: v for k, v in content.items() if not isinstance(v, Tensor)})
+
+
+def _refuse_others(state: Mapping[Any, Any], content: Mapping[Any, Any], path: Path) -> None:
+    """Refuse what stands in the place of a tensor, or a tensor outside of the `state_dict`."""
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: {str(name)[:100]!r} in `state_dict` is {type(value).__name__}, not a "
+                "tensor; save the weights again without it"
+            )
+    for name, value in content.items():
+        if isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: holds the tensor {str(name)[:100]!r} beside `state_dict`, where no "
+                "weights are looked for; save the weights again, all in one place"
+            )
 
 
 def _refusal(path: Path, error: UnpicklingError) -> str:

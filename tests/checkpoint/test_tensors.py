@@ -131,6 +131,15 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
         ([torch.zeros(1)], "found list; allowed: named tensors"),
         ({"epoch": 1}, "found no tensors"),
         ({"state_dict": [1]}, "`state_dict` holds list, not tensors"),
+        (
+            {"state_dict": {"a": torch.zeros(1), "b": [1.0]}},
+            "'b' in `state_dict` is list, not a tensor; save the weights again without it",
+        ),
+        (
+            {"state_dict": {"a": torch.zeros(1)}, "b": torch.zeros(1)},
+            "holds the tensor 'b' beside `state_dict`, where no weights are looked for; save the "
+            "weights again, all in one place",
+        ),
     ],
 )
 def test_a_checkpoint_without_tensors_is_refused(
