@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from stable_audio_open.audio.containers.flac import last_sample
+from stable_audio_open.audio.containers.flac import crc, last_sample
 from stable_audio_open.audio.files import AudioFileError, audio_blocks, audio_info, read_audio
 
 FRAMES = 20_000
@@ -285,3 +285,23 @@ def test_empty_chunks_without_end_are_passed_over(tmp_path: Path) -> None:
     for magic in (b"RIFF\0\0\0\0WAVE", b"FORM\0\0\0\0AIFF", b"caff\0\1\0\0", b"riff" + bytes(36)):
         with pytest.raises(AudioFileError, match=r"a.bin: the file is truncated"):
             audio_info(saved(tmp_path, magic + bytes(4_000_000)))
+
+
+def test_a_flac_of_false_headers_takes_no_long_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers with right checksums, of frames without: each cost a sum over the rest."""
+    header = bytes([0xFF, 0xF8, 0xC9, 0x18, 0x00])
+    header += bytes([crc(header, 0x07, 8)])
+    summed = 0
+
+    def counting(content: bytes, polynomial: int, bits: int) -> int:
+        nonlocal summed
+        summed += len(content)
+        return crc(content, polynomial, bits)
+
+    monkeypatch.setattr("stable_audio_open.audio.containers.flac.crc", counting)
+    tail = header * 2000
+    assert last_sample(tail, fixed=4096) is None
+    assert summed < 30 * len(tail)
+    assert audio_info(saved(tmp_path, written("FLAC") + tail)).frames == FRAMES
