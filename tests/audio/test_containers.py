@@ -305,3 +305,47 @@ def test_a_flac_of_false_headers_takes_no_long_time(
     assert last_sample(tail, fixed=4096) is None
     assert summed < 30 * len(tail)
     assert audio_info(saved(tmp_path, written("FLAC") + tail)).frames == FRAMES
+
+
+def ape(length: int, *, header: bool) -> bytes:
+    """A tag of so many bytes of items."""
+
+    def part(flags: int) -> bytes:
+        return b"APETAGEX" + struct.pack("<IIII", 2000, length + 32, 1, flags) + bytes(8)
+
+    both = 0x8000_0000 if header else 0
+    return part(both | 0x2000_0000) * header + b"x" * length + part(both)
+
+
+ID3V1 = b"TAG" + bytes(125)
+ID3 = b"ID3\4\0\0\0\0\0\x0a" + bytes(10)
+
+
+@pytest.mark.parametrize("before", [b"", ID3, ID3 * 2, ID3 + bytes(100)])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"", ID3V1, ape(100, header=True), ape(0, header=False), ape(200_000, header=True),
+        ape(9, header=True) + ID3V1, ID3V1 + ape(9, header=False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("total", [0, 5000, FRAMES, FRAMES + 1])
+def test_a_flac_between_tags_is_read_whole_or_refused(
+    tmp_path: Path, before: bytes, behind: bytes, total: int
+) -> None:
+    content = bytearray(written("FLAC"))
+    whole = read_audio(saved(tmp_path, bytes(content), "whole.flac")).samples
+    content[21:26] = bytes([content[21] & 0xF0]) + total.to_bytes(4, "big")
+    path = saved(tmp_path, before + bytes(content) + behind)
+    if total > FRAMES:
+        with pytest.raises(AudioFileError, match="is truncated"):
+            read_audio(path)
+    else:
+        assert audio_info(path).frames == FRAMES
+        assert torch.equal(read_audio(path).samples, whole)
+
+
+@pytest.mark.parametrize("length", [0, 31, 10**6, 2**32 - 1])
+def test_the_size_of_an_ape_tag_may_lie(tmp_path: Path, length: int) -> None:
+    foot = b"APETAGEX" + struct.pack("<IIII", 2000, length, 1, 0x8000_0000) + bytes(8)
+    assert audio_info(saved(tmp_path, written("FLAC") + foot)).frames == FRAMES
