@@ -68,6 +68,8 @@ def read_tensors(path: Path, *, compared: bool = True) -> TensorFile:
         CheckpointError: When the file is missing, damaged, or needs to run code to be read.
     """
     refuse_what_is_no_file(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder, not a file of weights; move it elsewhere")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     if path.suffix == ".safetensors":

@@ -7,7 +7,13 @@ import pytest
 import soundfile
 import torch
 
-from stable_audio_open.audio.files import AudioFileError, AudioInfo, audio_info, read_audio
+from stable_audio_open.audio.files import (
+    AudioFileError,
+    AudioInfo,
+    audio_blocks,
+    audio_info,
+    read_audio,
+)
 
 pytestmark = pytest.mark.numerical
 
@@ -176,3 +182,15 @@ def test_a_flac_from_a_pipe_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(AudioFileError, match="the file is damaged: its length was never"):
         audio_info(path)
+
+
+def test_samples_that_are_no_sound_are_refused(tmp_path: Path) -> None:
+    """They ended in a message that blamed the checkpoint for NaN."""
+    path = write(tmp_path / "a.wav", noise() * 1e38, subtype="FLOAT")
+    told = r"a.wav: peaks at \S+e\+37, and full scale is 1: its samples are no sound; export"
+    with pytest.raises(AudioFileError, match=told):
+        read_audio(path)
+    with pytest.raises(AudioFileError, match=told):
+        list(audio_blocks(path))
+    loud = write(tmp_path / "b.wav", noise() * 1e5, subtype="FLOAT")
+    assert read_audio(loud).samples.abs().max() > 4e4

@@ -117,6 +117,13 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "model.ckpt") == "model.ckpt: no such file"
 
 
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "00000099.ckpt").mkdir()
+    assert refusal(tmp_path / "00000099.ckpt") == (
+        "00000099.ckpt: is a folder, not a file of weights; move it elsewhere"
+    )
+
+
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.touch()
