@@ -132,13 +132,15 @@ def open_recording(path: Path) -> Iterator[OpenRecording]:
             raise AudioFileError(f"{path}: {found.fault}")
         raw.seek(0)
         given = spliced(raw, found.parts) if found.parts else raw
-        # libsndfile reads what it can by itself, which spares it calls into Python; not by the
-        # name, which may be no UTF-8, or end in .raw, which stands for samples alone.
-        is_plain = given is raw and tar_of(path) is None
-        if is_plain:
+        # libsndfile opens what it can by itself, which spares it calls into Python.
+        source: Path | int | BufferedReader = (
+            path if given is raw and tar_of(path) is None else given
+        )
+        if source is path and not _is_plain_name(path):
             os.lseek(raw.fileno(), 0, os.SEEK_SET)  # the buffer alone went there
+            source = raw.fileno()
         try:
-            file = ForwardFile(raw.fileno(), closefd=False) if is_plain else ForwardFile(given)
+            file = ForwardFile(source, closefd=False)
         except soundfile.LibsndfileError as error:
             raise AudioFileError(
                 f"{path}: not a readable audio file ({error.error_string.rstrip('.')}); use WAV, "
@@ -146,6 +148,18 @@ def open_recording(path: Path) -> Iterator[OpenRecording]:
             ) from error
         with file:
             yield OpenRecording(path, file, _frames(path, file, found))
+
+
+def _is_plain_name(path: Path) -> bool:
+    """Say whether soundfile takes a name as it is.
+
+    One in .raw stands for samples without a header there, and all are UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return path.suffix.lower() != ".raw"
 
 
 def _frames(path: Path, file: soundfile.SoundFile, found: Layout) -> int:
