@@ -166,9 +166,6 @@ JOINT_EMBEDDERS: Role[JointEmbedder] = Role(
 )
 """Audio and text to vectors of one space, for the CLAP score."""
 
-CLIP_TAGGERS: Role[ClipTagger] = Role("tagger of clips", {"passt": _PASST, "panns": _PANNS})
-"""Audio to logits of classes for whole windows."""
-
 TAGGERS: Role[Tagger | ClipTagger] = Role(
     "tagger", {"passt": _PASST, "panns": _PANNS, "musicnn": _MUSICNN}
 )

@@ -21,7 +21,7 @@ ENTRY = "posterior"
 
 
 @runtime_checkable
-class Distribution(Protocol):
+class LatentDistribution(Protocol):
     """A diagonal Gaussian over the (unscaled) latents."""
 
     @property
@@ -54,7 +54,7 @@ class LatentEncoder(Protocol):
 
     def posterior(
         self, audio: Float[Tensor, "batch channels time"], *, chunked: bool
-    ) -> Distribution:
+    ) -> LatentDistribution:
         """Audio to the distribution of its latents, which `scale` has not divided yet."""
 
 
