@@ -20,7 +20,7 @@ from stable_audio_open.data.encoding import (
     Encoded,
     LatentEncoder,
     encode_recording,
-    fingerprint,
+    encoder_fingerprint,
 )
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.manifest import Recording
@@ -95,7 +95,7 @@ def encode_recordings(
     for recording in recordings:
         if not is_inside(recording.file):
             raise ValueError(f"file is {recording.file!r}; give a path inside {folder}")
-    weights = fingerprint(autoencoder)
+    weights = encoder_fingerprint(autoencoder)
     target = Path(cache) / weights[:16]
     cached: list[CachedLatents | None] = []
     encoded = older = 0

@@ -67,7 +67,7 @@ class Encoded(NamedTuple):
     """Its length, without the silence after it."""
 
 
-def fingerprint(encoder: LatentEncoder) -> str:
+def encoder_fingerprint(encoder: LatentEncoder) -> str:
     """Return a name of all that decides the latents: the weights, without the decoder's.
 
     It is the same on any device, and stays when the decoder alone is trained further.

@@ -16,7 +16,7 @@ from torch.nn import functional
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.autoencoder.bottleneck import Posterior
 from stable_audio_open.data.cache import CachedLatents, encode_recordings, read_header
-from stable_audio_open.data.encoding import fingerprint
+from stable_audio_open.data.encoding import encoder_fingerprint
 from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.latents import LatentDataset, spread_of
 from stable_audio_open.data.manifest import Recording
@@ -128,11 +128,11 @@ def test_other_weights_have_their_own_files(tmp_path: Path) -> None:
 def test_the_fingerprint_is_that_of_the_encoder() -> None:
     one, other = Averages(), Averages()
     nn.init.zeros_(other.decoder.weight)
-    assert fingerprint(one) == fingerprint(other)
+    assert encoder_fingerprint(one) == encoder_fingerprint(other)
     other.scale = 2.0
-    assert fingerprint(one) != fingerprint(other)
-    assert fingerprint(one) != fingerprint(Averages(1.5))
-    assert fingerprint(one) != fingerprint(Averages().to(torch.bfloat16))
+    assert encoder_fingerprint(one) != encoder_fingerprint(other)
+    assert encoder_fingerprint(one) != encoder_fingerprint(Averages(1.5))
+    assert encoder_fingerprint(one) != encoder_fingerprint(Averages().to(torch.bfloat16))
 
 
 def test_a_damaged_file_is_encoded_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -24,7 +24,7 @@ class RunCheckpoint(NamedTuple):
     path: Path
 
 
-def checkpoint_path(folder: Path, step: int) -> Path:
+def step_path(folder: Path, step: int) -> Path:
     """Return where the checkpoint of a step lies in the folder of a run's checkpoints."""
     return folder / f"{step:08d}.ckpt"
 
