@@ -160,7 +160,8 @@ def _likely_frames(block: bytes) -> list[int]:
 
 def _codes(content: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the second and third byte of headers, as in `TABLE`."""
-    return content[places + 1].astype(np.int64) << 8 | content[places + 2]
+    codes: NDArray[np.int64] = content[places + 1].astype(np.int64) << 8 | content[places + 2]
+    return codes
 
 
 def behind_tags(file: BufferedReader, position: int, size: int) -> int:
