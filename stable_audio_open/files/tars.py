@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stable_audio_open.files.inside import is_inside
+from stable_audio_open.files.joined_parts import Span, spliced
 from stable_audio_open.files.special import refuse_special
-from stable_audio_open.files.spliced import Span, spliced
 
 BLOCK = 512
 

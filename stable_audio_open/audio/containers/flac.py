@@ -13,7 +13,7 @@ import soundfile
 
 from stable_audio_open.audio.containers.layout import AS_IT_IS, TRUNCATED, Layout
 from stable_audio_open.audio.containers.mpeg import read_at
-from stable_audio_open.files.spliced import Span, spliced
+from stable_audio_open.files.joined_parts import Span, spliced
 
 HEAD = 26
 """Bytes up to the number of samples."""
