@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import soundfile
 
 from stable_audio_open.files.atomic import replace_bytes
-from stable_audio_open.files.special import refuse_special
+from stable_audio_open.files.pipes_and_devices import refuse_special
 
 Tags: TypeAlias = Mapping[str, object]
 """Names and values of JSON; `MARK` is among the names."""

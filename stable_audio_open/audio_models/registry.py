@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from stable_audio_open.audio_models.clip_tagger import ClipTagger
 from stable_audio_open.audio_models.embedder import Embedder, JointEmbedder
 from stable_audio_open.audio_models.tagger import Tagger
-from stable_audio_open.files.special import refuse_special_inside
+from stable_audio_open.files.pipes_and_devices import refuse_special_inside
 from stable_audio_open.nn.device import find_device
 
 Model = TypeVar("Model", covariant=True)

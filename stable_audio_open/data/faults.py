@@ -11,7 +11,7 @@ from torch.utils.data import default_collate
 
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.files.atomic import appending, replace_bytes, write_whole
-from stable_audio_open.files.special import refuse_special
+from stable_audio_open.files.pipes_and_devices import refuse_special
 from stable_audio_open.files.tables import harmless, original
 from stable_audio_open.files.text import MARK, not_utf8
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.joined_parts import Span, spliced
-from stable_audio_open.files.special import refuse_special
+from stable_audio_open.files.pipes_and_devices import refuse_special
 
 BLOCK = 512
 
