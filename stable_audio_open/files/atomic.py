@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
+from stable_audio_open.files.error_paths import errors_named
 from stable_audio_open.files.lock import is_open_file, wait_for_lock
-from stable_audio_open.files.named import errors_named
 
 
 @contextmanager

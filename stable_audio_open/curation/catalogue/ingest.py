@@ -9,8 +9,8 @@ import msgspec
 
 from stable_audio_open.curation.catalogue.parquet import RECORDS, write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
+from stable_audio_open.files.error_paths import errors_named
 from stable_audio_open.files.lock import locked_folder, scratch_folder
-from stable_audio_open.files.named import errors_named
 from stable_audio_open.files.replaced import replace_folder, restore_folder
 
 REJECTS = "rejects.jsonl"
