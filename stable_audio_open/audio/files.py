@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.channels import to_channels
-from stable_audio_open.audio.opened import AudioFileError, OpenRecording, open_recording
+from stable_audio_open.audio.open_recording import AudioFileError, OpenRecording, open_recording
 from stable_audio_open.audio.resample import resample, resampled_length
 
 __all__ = ["AudioFileError", "AudioInfo", "audio_blocks", "audio_info", "read_audio"]
