@@ -87,6 +87,10 @@ GivenScale: TypeAlias = float | Sequence[float] | Sequence[tuple[float, float]]
 """A guidance scale, one per item, or points (sigma, scale) between which it is interpolated."""
 
 
+LOWEST_SIGMA, HIGHEST_SIGMA = 1e-12, 1e6
+"""Noise levels that single precision can tell from silence and from noise alone."""
+
+
 class SamplingOptions(TypedDict, total=False):
     """How to sample, as `generate` takes it; what is None or missing is the model's default."""
 
@@ -143,6 +147,12 @@ class Sampling:
                 f"guidance_rescale {self.guidance_rescale:g} acts on the velocity and "
                 "guidance_parallel, guidance_norm and guidance_momentum on x0; give one of them"
             )
+        for name, sigma in (("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max)):
+            # Infinity is pure noise, and what is no level at all is refused by the schedule.
+            if not (LOWEST_SIGMA <= sigma <= HIGHEST_SIGMA or sigma == math.inf or not sigma > 0):
+                raise ValueError(
+                    f"{name} must be between {LOWEST_SIGMA:g} and {HIGHEST_SIGMA:g}, got {sigma:g}"
+                )
         assert self.sigmas
 
     def _scales(self) -> list[float]:
@@ -412,6 +422,13 @@ def check_texts(value: str | Sequence[str], name: str) -> list[str]:
     for text in texts:
         if not text.strip():
             raise ValueError(f"{name} is empty; describe the sound in a few words")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{name} holds what is no character at place {error.start + 1} (bytes that are not "
+                "UTF-8, or half of a pair); type that part again"
+            ) from error
         if len(text) > MAX_PROMPT_CHARACTERS:
             raise ValueError(
                 f"{name} has {len(text)} characters, at most {MAX_PROMPT_CHARACTERS} are allowed; "

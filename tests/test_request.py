@@ -136,6 +136,20 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
             "init_audio holds NaN or infinite samples; repair the recording",
         ),
         (
+            ["kick", "ki\udcffck"],
+            {},
+            "prompt holds what is no character at place 3 (bytes that are not UTF-8, or half of a "
+            "pair); type that part again",
+        ),
+        ("kick", {"sigma_max": 1e308}, "sigma_max must be between 1e-12 and 1e+06, got 1e+308"),
+        ("kick", {"sigma_max": 1e200}, "sigma_max must be between 1e-12 and 1e+06, got 1e+200"),
+        ("kick", {"sigma_min": 1e-200}, "sigma_min must be between 1e-12 and 1e+06, got 1e-200"),
+        (
+            "kick",
+            {"sigma_max": 1e40, "schedule": "log-snr"},
+            "sigma_max must be between 1e-12 and 1e+06, got 1e+40",
+        ),
+        (
             "kick",
             {"init_audio": sound(channels=6)},
             "init_audio: cannot turn audio of 6 channels into 2; only 1 to 2 and 2 to 1 are "

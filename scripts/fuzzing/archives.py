@@ -19,7 +19,7 @@ from fuzzing.json_damage import damage_json
 from fuzzing.models import TEXT_ENCODER, Layout, autoencoder_config, encoding_run
 from fuzzing.pickles import CANARY, hostile
 from fuzzing.references import draw_reference
-from stable_audio_open.audio_models.pickles import read_pickle
+from stable_audio_open.audio_models.pickles import read_pickled_weights
 from stable_audio_open.builders.data import encoding_of
 from stable_audio_open.curation.catalogue.parquet import write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
@@ -285,7 +285,7 @@ def read_network(folder: Path, *, name: str) -> None:
     """Read a pickle as those of audio models are read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        read_pickle(folder / name)
+        read_pickled_weights(folder / name)
 
 
 def load_source(folder: Path, *, source: str, text_encoder: Path | None) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.channels import to_channels
-from stable_audio_open.audio.opened import AudioFileError, OpenRecording, open_recording
+from stable_audio_open.audio.open_recording import AudioFileError, OpenRecording, open_recording
 from stable_audio_open.audio.resample import resample, resampled_length
 
 __all__ = ["AudioFileError", "AudioInfo", "audio_blocks", "audio_info", "read_audio"]
@@ -36,6 +36,10 @@ class AudioInfo:
     def duration(self) -> float:
         """Seconds."""
         return self.frames / self.sample_rate
+
+
+LOUDEST = 1e6
+"""Samples above it, 120 dB over full scale, are none of a sound: networks overflow at them."""
 
 
 def audio_info(path: str | Path) -> AudioInfo:
@@ -86,7 +90,7 @@ def read_audio(
             raise ValueError(f"{path}: start must lie within 0..{total:.3f} s, got {start} s")
         rate = file.sample_rate if sample_rate is None else sample_rate
         samples = _read_excerpt(file, rate=rate, start=start, duration=duration)
-    _refuse_nan(samples, path)
+    _refuse_no_sound(samples, path)
     if channels is not None:
         try:
             samples = to_channels(samples, channels)
@@ -105,14 +109,20 @@ def audio_blocks(path: str | Path, *, frames: int = 1 << 20) -> Iterator[Audio]:
     with open_recording(path) as file:
         for first in range(0, file.frames, frames):
             samples = file.read(first, min(first + frames, file.frames))
-            _refuse_nan(samples, path)
+            _refuse_no_sound(samples, path)
             yield Audio(samples, file.sample_rate)
 
 
-def _refuse_nan(samples: Float[Tensor, "1 channels time"], path: Path) -> None:
+def _refuse_no_sound(samples: Float[Tensor, "1 channels time"], path: Path) -> None:
     if not torch.isfinite(samples).all():
         raise AudioFileError(
             f"{path}: holds NaN or infinite samples; export the recording again or leave it out"
+        )
+    peak = float(samples.abs().max()) if samples.numel() else 0.0
+    if peak > LOUDEST:
+        raise AudioFileError(
+            f"{path}: peaks at {peak:g}, and full scale is 1: its samples are no sound; export the "
+            "recording again or leave it out"
         )
 
 

@@ -55,7 +55,7 @@ def _sound_address(samples: Float[Tensor, "channels time"], sample_rate: int) ->
 def _picture_address(samples: Float[Tensor, "channels time"], sample_rate: int) -> str:
     try:
         from stable_audio_open.audio.spectrogram import draw_spectrogram
-        from stable_audio_open.pages.look import png
+        from stable_audio_open.pages.figure_style import png
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stable_audio_open.nn.mel import FLOOR_DB, mel_decibels, mel_filters
 from stable_audio_open.nn.spectrum import magnitude, short_time_spectrum
-from stable_audio_open.pages.look import house_style, new_figure
+from stable_audio_open.pages.figure_style import house_style, new_figure
 
 FFT_SIZE = 2048
 TICKS = (0, 500, 1000, 2000, 4000, 8000, 16000)

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import soundfile
 
 from stable_audio_open.files.atomic import replace_bytes
-from stable_audio_open.files.special import refuse_special
+from stable_audio_open.files.pipes_and_devices import refuse_special
 
 Tags: TypeAlias = Mapping[str, object]
 """Names and values of JSON; `MARK` is among the names."""
@@ -130,7 +130,8 @@ def _comment(path: Path) -> str:
     refuse_special(path)
     with path.open("rb") as file:
         try:
-            with soundfile.SoundFile(file) as sound:
+            # By its number: a name in .raw stands for samples alone.
+            with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
                 return str(sound.comment)
         except soundfile.LibsndfileError:
             return ""

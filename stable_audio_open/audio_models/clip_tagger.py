@@ -24,11 +24,3 @@ class ClipTagger(Protocol):
 
     def logits(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "windows classes"]:
         """Return at least one row; audio of any length but 0 within -1..1."""
-
-
-def class_distribution(tagger: ClipTagger, mono: Float[Tensor, "time"]) -> Float[Tensor, "classes"]:
-    """Return probabilities that add up to 1: the logits' mean over the windows, then softmax.
-
-    This order is that of the paper's KL_passt; others average after a softmax of each window.
-    """
-    return tagger.logits(mono).mean(dim=0).softmax(dim=0)

@@ -1,6 +1,6 @@
 """What curation and evaluation ask of an embedder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -42,25 +42,6 @@ class FusingEmbedder(JointEmbedder, Protocol):
 
     def embed_once(self, mono: Float[Tensor, "time"], *, seed: int) -> Float[Tensor, "width"]:
         """Return one vector for a recording of any length."""
-
-
-class FunctionEmbedder:
-    """Any function as an embedder."""
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        sample_rate: int,
-        function: Callable[[Float[Tensor, "time"]], Float[Tensor, "windows width"]],
-    ) -> None:
-        self.name = name
-        self.sample_rate = sample_rate
-        self.function = function
-
-    def __call__(self, mono: Float[Tensor, "time"]) -> Float[Tensor, "windows width"]:
-        """Return what the function returns."""
-        return self.function(mono)
 
 
 def recording_vector(embedder: Embedder, mono: Float[Tensor, "time"]) -> Float[Tensor, "width"]:

@@ -14,7 +14,7 @@ UNREADABLE = (
 """What torch raises for files that are damaged or of another kind."""
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickled_weights(path: Path) -> Any:
     """Return what a file holds.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from stable_audio_open.audio_models.clip_tagger import ClipTagger
 from stable_audio_open.audio_models.embedder import Embedder, JointEmbedder
 from stable_audio_open.audio_models.tagger import Tagger
-from stable_audio_open.files.special import refuse_special_inside
+from stable_audio_open.files.pipes_and_devices import refuse_special_inside
 from stable_audio_open.nn.device import find_device
 
 Model = TypeVar("Model", covariant=True)
@@ -165,9 +165,6 @@ JOINT_EMBEDDERS: Role[JointEmbedder] = Role(
     "embedder of audio and text", {"clap": _CLAP}, lacking="has no text side"
 )
 """Audio and text to vectors of one space, for the CLAP score."""
-
-CLIP_TAGGERS: Role[ClipTagger] = Role("tagger of clips", {"passt": _PASST, "panns": _PANNS})
-"""Audio to logits of classes for whole windows."""
 
 TAGGERS: Role[Tagger | ClipTagger] = Role(
     "tagger", {"passt": _PASST, "panns": _PANNS, "musicnn": _MUSICNN}

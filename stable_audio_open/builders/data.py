@@ -14,7 +14,7 @@ from stable_audio_open.config.training import DiffusionTrainingConfig
 from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import AudioDataModule, EpochDataset, ValidatedDataModule
 from stable_audio_open.data.dataset import CropDataset
-from stable_audio_open.data.encoding import fingerprint
+from stable_audio_open.data.encoding import encoder_fingerprint
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.latent_shards.reading import Encoding, open_shards, read_index
 from stable_audio_open.data.latents import EncodedSet, LatentDataset, Spread, spread_of
@@ -121,7 +121,7 @@ def _data_module(
 def encoding_of(config: DiffusionModelConfig, autoencoder: AudioAutoencoder) -> Encoding:
     """Return what the latents of a model are made with."""
     return Encoding(
-        encoder=fingerprint(autoencoder),
+        encoder=encoder_fingerprint(autoencoder),
         sample_rate=config.sample_rate,
         audio_channels=config.audio_channels,
         downsampling=config.autoencoder.downsampling,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,7 +10,12 @@ import torch
 
 from stable_audio_open.builders.model import TextEncoder
 from stable_audio_open.checkpoint.tensors import refuse_what_is_no_file
-from stable_audio_open.checkpoint.text_encoder import check_all_used, read_text_encoder
+from stable_audio_open.checkpoint.text_encoder import (
+    check_all_used,
+    check_sizes,
+    check_token_ids,
+    read_text_encoder,
+)
 
 T5_VOCABULARY = 32128
 
@@ -40,8 +45,8 @@ def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None
         refuse_what_is_no_file(Path(place))
     try:
         file = read_text_encoder(folder) if folder.is_dir() else None
-        tokens: Any = AutoTokenizer.from_pretrained(source if tokenizer is None else tokenizer)
-        with _quiet() if folder.is_dir() else nullcontext():
+        with _quiet(bars=not folder.is_dir()):
+            tokens: Any = AutoTokenizer.from_pretrained(source if tokenizer is None else tokenizer)
             loaded: Any = T5EncoderModel.from_pretrained(
                 source,
                 dtype=torch.float32,
@@ -57,6 +62,7 @@ def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None
         raise ValueError(_refusal(name, fault))
     try:
         check_all_used(file or read_text_encoder(_downloaded(name)), encoder)
+        check_token_ids(tokens, encoder.config.vocab_size)
     except ValueError as error:
         raise ValueError(_refusal(name, str(error))) from error
     return TextEncoder(tokens, encoder.eval(), encoder.config.d_model)
@@ -77,6 +83,7 @@ def text_encoder_skeleton(name: str | Path) -> TextEncoder:
     if size is not None:
         config = T5Config(vocab_size=T5_VOCABULARY, **size)
     elif (Path(name) / "config.json").is_file():
+        check_sizes(Path(name) / "config.json")
         config = T5Config.from_pretrained(name)
     else:
         raise ValueError(
@@ -98,16 +105,23 @@ def _downloaded(name: str) -> Path:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the progress bars of transformers, which are of use for downloads alone."""
+def _quiet(*, bars: bool) -> Iterator[None]:
+    """Hide what transformers reports of a file, which quotes its names as they are.
+
+    Args:
+        bars: Show progress, which is of use for downloads alone.
+    """
     from transformers.utils import logging
 
     switch: Any = logging
-    shown = switch.is_progress_bar_enabled()
-    switch.disable_progress_bar()
+    shown, level = switch.is_progress_bar_enabled(), switch.get_verbosity()
+    switch.set_verbosity(switch.CRITICAL)
+    if not bars:
+        switch.disable_progress_bar()
     try:
         yield
     finally:
+        switch.set_verbosity(level)
         if shown:
             switch.enable_progress_bar()
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stable_audio_open.checkpoint import stable_audio_tools as sat
 from stable_audio_open.checkpoint.diffusers import layout as diffusers
 from stable_audio_open.checkpoint.diffusers.config import pipeline_files
-from stable_audio_open.checkpoint.folder import write_tensors, written_beside
+from stable_audio_open.checkpoint.folder import write_tensors, written_folder
 from stable_audio_open.checkpoint.native import stored, stored_tensors, write_text_encoder
 from stable_audio_open.checkpoint.source import TEXT_ENCODER
 from stable_audio_open.config.conditioning import T5Config
@@ -61,7 +61,7 @@ def save_stable_audio_tools(
             if name.startswith(TEXT_ENCODER)
         }
     keys = sat.model_keys(config).select(tensors)
-    with written_beside(folder) as scratch:
+    with written_folder(folder) as scratch:
         (scratch / sat.CONFIG).write_text(json.dumps(file, indent=4) + "\n")
         write_tensors(
             _contiguous(keys.to_foreign(tensors)),
@@ -108,7 +108,7 @@ def save_diffusers(
         "text_encoder": ["transformers", type(encoder).__name__],
         "tokenizer": ["transformers", type(text_conditioner.tokenizer).__name__],
     }
-    with written_beside(folder) as scratch:
+    with written_folder(folder) as scratch:
         for name, value in files.items():
             path = scratch / name
             path.parent.mkdir(parents=True, exist_ok=True)

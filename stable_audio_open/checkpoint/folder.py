@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +10,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stable_audio_open.checkpoint.tensors import CheckpointError
-from stable_audio_open.files.named import errors_named
+from stable_audio_open.files.error_paths import errors_named
+from stable_audio_open.files.lock import scratch_folder
+from stable_audio_open.files.replaced import replace_folder, restore_folder
 
 
 @contextmanager
-def written_beside(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a scratch folder, and move what was written there into `folder` in the end.
+def written_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a scratch folder, and put what was written there into `folder` in the end.
 
-    A failure leaves an older checkpoint there whole; a new folder appears with all that is in it.
+    The folder is replaced as a whole: neither a failure nor a kill leaves files of two checkpoints
+    in it.
 
     Args:
         folder: Created where it does not exist; files of other names in it stay.
@@ -26,22 +28,39 @@ def written_beside(folder: str | os.PathLike[str]) -> Iterator[Path]:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder}: found a file; allowed: a folder, existing or new")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    target = folder.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    restore_folder(target)
+    with (
+        scratch_folder(target.parent, target.name) as scratch,
+        errors_named(folder, inside=scratch, reads=True),
+    ):
+        written = scratch / "written"
+        written.mkdir()
+        yield written
+        if target.exists():
+            shutil.copymode(target, written)
+            _take_others(target, written)
+        replace_folder(target, written)
+
+
+def _take_others(old: Path, new: Path) -> None:
+    """Give a folder the files of another one that it has not."""
+    for name, folders, files in os.walk(old):
+        there = new / Path(name).relative_to(old)
+        links = [found for found in folders if Path(name, found).is_symlink()]
+        for found in {*folders} - {*links}:
+            (there / found).mkdir(exist_ok=True)
+        for found in (*files, *links):
+            if not os.path.lexists(there / found):
+                _link(Path(name, found), there / found)
+
+
+def _link(old: Path, new: Path) -> None:
     try:
-        with errors_named(folder, inside=scratch, reads=True):
-            written = scratch / "written"
-            written.mkdir()
-            yield written
-            if not folder.exists():
-                written.rename(folder)
-                return
-            for path in sorted(p for p in written.rglob("*") if p.is_file()):
-                target = folder / path.relative_to(written)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                path.replace(target)
-    finally:
-        shutil.rmtree(scratch)
+        os.link(old, new, follow_symlinks=False)
+    except OSError:  # not every file system has links
+        shutil.copy2(old, new, follow_symlinks=False)
 
 
 def write_tensors(

@@ -4,15 +4,17 @@ The folder holds `config.json`, `model.safetensors` (with the configuration in i
 and, for a whole model, `text_encoder/` in the layout of transformers.
 """
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.checkpoint.folder import write_tensors, written_beside
+from stable_audio_open.checkpoint.folder import write_tensors, written_folder
 from stable_audio_open.checkpoint.lora.adapter import merged_state_dict
 from stable_audio_open.checkpoint.precision import check_range, precise_names
 from stable_audio_open.checkpoint.source import (
@@ -23,12 +25,15 @@ from stable_audio_open.checkpoint.source import (
 )
 from stable_audio_open.checkpoint.tensors import (
     CheckpointError,
-    check_undamaged,
     read_header,
     read_tensors,
 )
+from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, ModelConfig
 from stable_audio_open.config.read import decode_config, encode_config, model_part, read_config
+from stable_audio_open.config.values.describe import found
+
+logger = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -61,6 +66,7 @@ def read_native(source: Path) -> Checkpoint:
     file = read_tensors(path)
     if source.is_dir():
         config = read_config(folder / CONFIG)
+        _warn_of_other_config(config, file.header, folder)
     else:
         config = decode_config(_metadata_config(file.header, path), source=str(path))
     text_encoder = folder / TEXT_ENCODER_FOLDER
@@ -80,7 +86,6 @@ def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
     description = training_header(file.header, path)
     if description is None:
         raise CheckpointError(f"{path}: not a checkpoint of this library's training")
-    check_undamaged(path)
     config = decode_config(description.config, source=str(path))
     averaged = "" if isinstance(config, AutoencoderModelConfig) else "transformer."
     tensors: dict[str, Tensor] = {}
@@ -136,7 +141,7 @@ def save_native(
         folder: Created where it does not exist; files of other names in it stay.
         dtype: Type to store the weights in, None for their own; frequencies stay in float32.
     """
-    with written_beside(folder) as scratch:
+    with written_folder(folder) as scratch:
         _write(model, model_part(config), scratch, dtype)
 
 
@@ -221,6 +226,45 @@ def stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     """
     check_range(name, tensor, dtype)
     return tensor.detach().to("cpu", dtype).contiguous()
+
+
+def _warn_of_other_config(config: ModelConfig, header: Mapping[str, Any], folder: Path) -> None:
+    """Say where a configuration is not the one that the weights were saved with.
+
+    It may have been changed by hand, or the file of another model copied over it.
+    """
+    inside = header.get("config")
+    if not isinstance(inside, str):
+        return
+    try:
+        saved = decode_config(inside, source=str(folder / WEIGHTS))
+    except ConfigError as error:
+        logger.warning("%s; the one in %s is used", error, CONFIG)
+        return
+    if other := list(_differences(_plain(saved), _plain(config))):
+        rest = f" and {len(other) - 3} more" if other[3:] else ""
+        logger.warning(
+            "%s: is not the configuration that %s was saved with (%s%s); it is used; unless it was "
+            "changed on purpose, take both from one place",
+            folder / CONFIG,
+            WEIGHTS,
+            ", ".join(other[:3]),
+            rest,
+        )
+
+
+def _plain(config: ModelConfig) -> Any:
+    """Return the description of a model as plain values."""
+    return msgspec.to_builtins(model_part(config))
+
+
+def _differences(one: Any, other: Any, path: str = "$") -> Iterator[str]:
+    """Yield paths, with both values, where two configurations differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in dict.fromkeys((*one, *other)):
+            yield from _differences(one.get(key), other.get(key), f"{path}.{key}")
+    elif one != other:
+        yield f"{path}: {found(one)} there and {found(other)} here"
 
 
 def _metadata_config(header: Mapping[str, Any], path: Path) -> str:

@@ -73,7 +73,7 @@ def read_weights(folder: Path, names: Sequence[str]) -> tuple[Path, dict[str, Te
     if path.suffix != ".json":
         return path, read_tensors(path).tensors
     tensors: dict[str, Tensor] = {}
-    for shard, expected in read_index(path).items():
+    for shard, expected in read_weight_index(path).items():
         part = read_tensors(folder / shard).tensors
         different = sorted(part.keys() ^ expected)
         if different:
@@ -85,7 +85,7 @@ def read_weights(folder: Path, names: Sequence[str]) -> tuple[Path, dict[str, Te
     return path, tensors
 
 
-def read_index(path: Path) -> dict[str, set[str]]:
+def read_weight_index(path: Path) -> dict[str, set[str]]:
     """Return the tensors of each shard, by the name of its file.
 
     Raises:

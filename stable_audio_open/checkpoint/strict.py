@@ -48,7 +48,7 @@ def load_strictly(
     check_fit(keys.to_foreign(state), tensors, source=source)
     if fault := value_fault(tensors):
         raise CheckpointError(f"{source}: {fault}")
-    for name, tensor in keys.to_native(tensors).items():
+    for name, tensor in _apart(keys.to_native(tensors), state).items():
         _set(module, name, tensor)
 
 
@@ -110,6 +110,31 @@ def _without_absent(
         or rule in there
         or (part and state[rule.native].data_ptr() not in stored)
     )
+
+
+@torch.no_grad()
+def _apart(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors that share no memory with each other, nor within themselves.
+
+    What shares it in a file would be changed together in training.
+
+    Args:
+        tensors: Tensors by name.
+        state: The module's own, which are given the numbers where they are not on the meta device.
+    """
+    whole = {
+        name: tensor if not state[name].is_meta else tensor.contiguous()
+        for name, tensor in tensors.items()
+    }
+    end = 0
+    for name in sorted(whole, key=lambda name: whole[name].data_ptr()):
+        tensor = whole[name]
+        if not state[name].is_meta or not tensor.numel():
+            continue
+        if tensor.data_ptr() < end:
+            whole[name] = tensor.clone()
+        end = max(end, tensor.data_ptr() + tensor.numel() * tensor.element_size())
+    return whole
 
 
 @torch.no_grad()

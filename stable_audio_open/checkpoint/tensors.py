@@ -4,6 +4,7 @@ import errno
 import re
 import struct
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from stable_audio_open.files.special import SpecialFileError, refuse_special_inside
+from stable_audio_open.files.pipes_and_devices import SpecialFileError, refuse_special_inside
 from stable_audio_open.files.zips import damaged_part
 
 TENSOR_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -53,22 +54,31 @@ class TensorFile(NamedTuple):
     header: dict[str, Any]
 
 
-def read_tensors(path: Path) -> TensorFile:
+def read_tensors(path: Path, *, compared: bool = True) -> TensorFile:
     """Read every tensor of a file onto the CPU.
 
     The header is the metadata of a safetensors file; of another file, it is everything beside the
     `state_dict`.
 
+    Args:
+        path: The file.
+        compared: Compare what `torch.save` wrote with the checksums inside, at about 1 GB a second.
+
     Raises:
         CheckpointError: When the file is missing, damaged, or needs to run code to be read.
     """
     refuse_what_is_no_file(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder, not a file of weights; move it elsewhere")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in TENSOR_SUFFIXES:
-        return _read_pickle(path)
+        file = _read_pickle(path)
+        if compared and zipfile.is_zipfile(path):
+            check_undamaged(path)
+        return file
     raise CheckpointError(
         f"{path}: found the suffix {path.suffix!r}; allowed: {', '.join(TENSOR_SUFFIXES)}"
     )
@@ -77,7 +87,7 @@ def read_tensors(path: Path) -> TensorFile:
 def read_header(path: Path) -> dict[str, Any]:
     """Read what a file says about itself, and for safetensors no tensor at all."""
     if path.suffix != ".safetensors":
-        return read_tensors(path).header
+        return read_tensors(path, compared=False).header
     refuse_what_is_no_file(path)
     return _safetensors_header(path)
 
@@ -130,11 +140,29 @@ def _read_pickle(path: Path) -> TensorFile:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: `state_dict` holds {type(state).__name__}, not tensors")
     tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    if tensors and state is not content:
+        _refuse_others(state, content, path)
     if not tensors:
         raise CheckpointError(f"{path}: found no tensors")
     if not all(isinstance(name, str) for name in (*tensors, *content)):
         raise CheckpointError(f"{path}: found names that are not text; allowed: named tensors")
     return TensorFile(tensors, {k: v for k, v in content.items() if not isinstance(v, Tensor)})
+
+
+def _refuse_others(state: Mapping[Any, Any], content: Mapping[Any, Any], path: Path) -> None:
+    """Refuse what stands in the place of a tensor, or a tensor outside of the `state_dict`."""
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: {str(name)[:100]!r} in `state_dict` is {type(value).__name__}, not a "
+                "tensor; save the weights again without it"
+            )
+    for name, value in content.items():
+        if isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: holds the tensor {str(name)[:100]!r} beside `state_dict`, where no "
+                "weights are looked for; save the weights again, all in one place"
+            )
 
 
 def _refusal(path: Path, error: UnpicklingError) -> str:

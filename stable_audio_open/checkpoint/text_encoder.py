@@ -29,6 +29,18 @@ TIED = ("shared.weight", "encoder.embed_tokens.weight")
 """T5's embedding under its two names."""
 
 
+MOST = {
+    "num_layers": 256,
+    "d_model": 1 << 16,
+    "d_ff": 1 << 20,
+    "d_kv": 1 << 14,
+    "num_heads": 1 << 12,
+    "vocab_size": 1 << 24,
+    "relative_attention_num_buckets": 1 << 16,
+}
+"""Sizes of a T5, far above those of the largest (24, 1024, 65536, 128, 128, 32128 and 32)."""
+
+
 class TextEncoderFile(NamedTuple):
     """Weights of a T5 encoder."""
 
@@ -54,6 +66,7 @@ def read_text_encoder(folder: Path) -> TextEncoderFile:
         path = folder / name
         if path.is_file() and not isinstance(parse_json(path.read_bytes(), source=str(path)), dict):
             raise CheckpointError(f"{path}: found other JSON than an object")
+    check_sizes(folder / "config.json")
     path, found = read_weights(folder, WEIGHTS)
     tensors = {name.removeprefix(PREFIX): tensor for name, tensor in found.items()}
     used = {name: tensor for name, tensor in tensors.items() if not name.startswith(OTHER_HALF)}
@@ -65,6 +78,45 @@ def read_text_encoder(folder: Path) -> TextEncoderFile:
     chosen = find_weights((file.name for file in folder.iterdir()), WEIGHTS)
     variant = None if chosen is None else chosen.variant
     return TextEncoderFile(path, tuple(used), variant, untied=untied)
+
+
+def check_sizes(path: Path) -> None:
+    """Refuse a configuration of a T5 that takes minutes or more memory than there is to build.
+
+    Raises:
+        CheckpointError: Naming the size and its limit.
+        ConfigError: It is no JSON.
+    """
+    if not path.is_file():
+        return
+    settings = parse_json(path.read_bytes(), source=str(path))
+    for name, most in MOST.items():
+        value = settings.get(name) if isinstance(settings, dict) else None
+        if isinstance(value, int | float) and not 0 < value <= most:
+            raise CheckpointError(f"{path}: {name} is {value:.6g}; allowed: 1 to {most}")
+
+
+def check_token_ids(tokenizer: Any, embedding: int) -> None:
+    """Refuse a tokenizer that gives numbers of which the encoder has no embedding.
+
+    Args:
+        tokenizer: One of transformers'.
+        embedding: Tokens that the encoder knows.
+
+    Raises:
+        CheckpointError: Naming such a token.
+    """
+    known = tokenizer.get_vocab()
+    # What is put around each text need not be of the vocabulary.
+    around = {
+        f"around {text!r}": max(tokenizer(text)["input_ids"], default=0) for text in ("", "a")
+    }
+    token, highest = max((known | around).items(), key=lambda pair: pair[1], default=("", 0))
+    if not 0 <= highest < embedding:
+        raise CheckpointError(
+            f"its tokenizer has the number {highest} (for {token[:100]!r}), and the encoder "
+            f"embeds {embedding} tokens; take both from one folder"
+        )
 
 
 def check_all_used(file: TextEncoderFile, encoder: Any) -> None:

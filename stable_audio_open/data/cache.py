@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from stable_audio_open.data.encoding import (
     Encoded,
     LatentEncoder,
     encode_recording,
-    fingerprint,
+    encoder_fingerprint,
 )
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.manifest import Recording
@@ -28,6 +29,9 @@ from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.tars import open_bytes
 
 logger = logging.getLogger(__name__)
+
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 
 class CachedLatents(NamedTuple):
@@ -42,9 +46,17 @@ class CachedLatents(NamedTuple):
     """What they were made from."""
 
     def read(self, start: int, length: int) -> Float[Tensor, "2 channels length"]:
-        """Read means and standard deviations of `length` latents from `start` on."""
+        """Read means and standard deviations of `length` latents from `start` on.
+
+        Raises:
+            ValueError: The file is another one by now, or holds fewer.
+        """
         with safe_open(self.path, framework="pt") as file:
+            if (file.metadata() or {}).get("key") != self.key:
+                raise ValueError("they are of another recording or window than at the start")
             posterior: Tensor = file.get_slice(ENTRY)[:, :, start : start + length]
+        if posterior.shape[-1] != length:
+            raise ValueError(f"{posterior.shape[-1]} of {length} are there")
         return posterior.clone()
 
 
@@ -61,9 +73,10 @@ def encode_recordings(
 ) -> list[CachedLatents | None]:
     """Encode each recording into a safetensors file below `cache`, in their order.
 
-    Files made with other weights lie in another sub-folder; a recording
-    is encoded again only when its own bytes, or these arguments, have changed, or where an earlier
-    version kept means alone. An interrupted run goes on where it stopped.
+    Files made with other weights lie in another sub-folder, and all that decides a file names it:
+    runs of other windows or folders may share a cache, at the same time too. A recording is encoded
+    again only when its own bytes, or these arguments, have changed, where its file is damaged, or
+    where an earlier version kept means alone. An interrupted run goes on where it stopped.
 
     Args:
         autoencoder: it decides the sample rate; audio is moved to the device of its weights.
@@ -82,20 +95,20 @@ def encode_recordings(
     for recording in recordings:
         if not is_inside(recording.file):
             raise ValueError(f"file is {recording.file!r}; give a path inside {folder}")
-    weights = fingerprint(autoencoder)
+    weights = encoder_fingerprint(autoencoder)
     target = Path(cache) / weights[:16]
     cached: list[CachedLatents | None] = []
     encoded = older = 0
     for number, recording in enumerate(recordings, start=1):
         source = Path(folder) / recording.file
-        path = target / f"{recording.file}.safetensors"
         try:
             audio_info(source)  # says in one line what is wrong with a file that cannot be used
             with open_bytes(source) as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             key = f"{content} {weights} {autoencoder.sample_rate} {channels} {window_samples}"
-            if _stored_key(path) != key:
-                older += _is_older(path)
+            path = _path(target, recording.file, key)
+            if not _is_whole(path, key):
+                older += _is_older(target / f"{recording.file}.safetensors")
                 made = encode_recording(
                     autoencoder, source, channels=channels, window_samples=window_samples
                 )
@@ -112,7 +125,7 @@ def encode_recordings(
     if older:
         logger.warning(
             "%s: %d recordings had been encoded by an earlier version, which kept no standard "
-            "deviations; they were encoded again",
+            "deviations; they were encoded again, and the older files are needed no more",
             target,
             older,
         )
@@ -141,14 +154,32 @@ def read_header(path: Path) -> CachedLatents:
         ) from error
 
 
-def _stored_key(path: Path) -> str | None:
-    if not path.is_file() or _is_older(path):
-        return None
+def _path(target: Path, file: str, key: str) -> Path:
+    """Return where the latents of a recording go."""
+    named, short = target / file, hashlib.sha256(key.encode()).hexdigest()[:16]
+    path = named.with_name(f"{named.name}.{short}.safetensors")
+    # What file systems take; the key alone would do, and the name is for readers.
+    return path if len(os.fsencode(path.name)) <= LONGEST_NAME else named.with_name(path.name[-28:])
+
+
+def _is_whole(path: Path, key: str) -> bool:
+    """Return whether a file holds what was written, made from this; its bytes are read."""
+    if not path.is_file():
+        return False
     try:
-        return read_header(path).key
-    except ValueError as error:
+        found = read_header(path)
+        with safe_open(path, framework="pt") as file:
+            stored = (file.metadata() or {}).get("sha256")
+        if stored != _checksum(found.read(0, found.frames)):
+            raise ValueError(f"{path}: is damaged; its recording is encoded again")
+    except (ValueError, OSError, SafetensorError) as error:
         logger.warning("%s", error)
-        return None
+        return False
+    return found.key == key
+
+
+def _checksum(posterior: Tensor) -> str:
+    return hashlib.sha256(posterior.contiguous().numpy().data).hexdigest()
 
 
 def _is_older(path: Path) -> bool:
@@ -167,5 +198,6 @@ def _write(path: Path, encoded: Encoded, *, file: str, key: str) -> None:
         "file": file,
         "seconds": json.dumps(encoded.seconds),
         "key": key,
+        "sha256": _checksum(encoded.posterior),
     }
     replace_bytes(path, save({ENTRY: encoded.posterior}, metadata))

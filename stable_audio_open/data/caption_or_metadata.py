@@ -10,7 +10,7 @@ CASES: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.capita
 """Cases of a prompt: as written, lower, upper, first letter upper."""
 
 
-def draw_prompt(
+def draw_caption_or_metadata(
     recording: Recording,
     rng: random.Random,
     *,

@@ -21,7 +21,7 @@ ENTRY = "posterior"
 
 
 @runtime_checkable
-class Distribution(Protocol):
+class LatentDistribution(Protocol):
     """A diagonal Gaussian over the (unscaled) latents."""
 
     @property
@@ -54,7 +54,7 @@ class LatentEncoder(Protocol):
 
     def posterior(
         self, audio: Float[Tensor, "batch channels time"], *, chunked: bool
-    ) -> Distribution:
+    ) -> LatentDistribution:
         """Audio to the distribution of its latents, which `scale` has not divided yet."""
 
 
@@ -67,7 +67,7 @@ class Encoded(NamedTuple):
     """Its length, without the silence after it."""
 
 
-def fingerprint(encoder: LatentEncoder) -> str:
+def encoder_fingerprint(encoder: LatentEncoder) -> str:
     """Return a name of all that decides the latents: the weights, without the decoder's.
 
     It is the same on any device, and stays when the decoder alone is trained further.

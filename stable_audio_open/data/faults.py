@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from torch.utils.data import default_collate
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.files.atomic import append_bytes, replace_bytes
+from stable_audio_open.files.atomic import appending, replace_bytes, write_whole
+from stable_audio_open.files.pipes_and_devices import refuse_special
 from stable_audio_open.files.tables import harmless, original
-from stable_audio_open.files.text import open_table
+from stable_audio_open.files.text import MARK, not_utf8
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,7 @@ class Faults:
         self.reasons: dict[str, str] = {}
         """Why, by file."""
         if report.is_file():
-            with open_table(report) as file:
-                self.reasons = {
-                    original(row["file"]): original(row["reason"])
-                    for row in csv.DictReader(file)
-                    if row["reason"] is not None  # a line that was cut off by a kill
-                }
+            self.reasons = _read_report(report)
 
     def add(self, file: str, reason: str) -> None:
         """Note a recording, once.
@@ -75,14 +71,15 @@ class Faults:
     def _note(self, file: str, reason: str) -> None:
         self.reasons[file] = reason
         self.report.parent.mkdir(parents=True, exist_ok=True)
-        out = StringIO()
-        rows = csv.writer(out)
-        if not self.report.is_file():
-            rows.writerow(Fault._fields)
-        elif not self.report.read_bytes().endswith(b"\n"):
-            out.write("\r\n")
-        rows.writerow((harmless(file), harmless(reason)))
-        append_bytes(self.report, out.getvalue().encode())
+        with appending(self.report) as report:
+            report.seek(0)
+            known = report.read()
+            whole = _whole_rows(known)
+            if len(whole) < len(known):
+                logger.warning("%s: the last row was cut off; it is removed", self.report)
+                report.truncate(len(whole))
+            heading = b"" if whole else _row(*Fault._fields)
+            write_whole(report, heading + _row(file, reason))
         logger.warning("recording left out: %s", reason)
 
 
@@ -98,17 +95,59 @@ def refuse_too_many(
         )
 
 
+def _row(*cells: str) -> bytes:
+    out = StringIO()
+    csv.writer(out).writerow([harmless(cell) for cell in cells])
+    return out.getvalue().encode()
+
+
+def _whole_rows(content: bytes) -> bytes:
+    """Return a table without a last row that was cut off, by a kill or a full disk.
+
+    An end of a line inside of quotes is a part of a cell.
+    """
+    end = content.rfind(b"\n") + 1
+    while end and content.count(b'"', 0, end) % 2:
+        end = content.rfind(b"\n", 0, end - 1) + 1
+    return content[:end]
+
+
+def _read_report(path: Path) -> dict[str, str]:
+    """Return files and reasons.
+
+    Raises:
+        ValueError: It is no CSV in UTF-8, or not of these columns.
+    """
+    refuse_special(path)
+    content = _whole_rows(path.read_bytes()).removeprefix(MARK)
+    if fault := not_utf8(content):
+        raise ValueError(f"{path}: {fault}")
+    try:
+        rows = list(csv.reader(StringIO(content.decode(), newline="")))
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a CSV file ({error})") from error
+    if rows and rows[0] != [*Fault._fields]:
+        raise ValueError(
+            f"{path}: its columns are not {', '.join(Fault._fields)}; put it aside, and the run "
+            "notes its recordings anew"
+        )
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != len(Fault._fields):
+            raise ValueError(
+                f"{path}: row {number} has {len(row)} cells instead of {len(Fault._fields)}; "
+                "correct it, or put the file aside, and the run notes its recordings anew"
+            )
+    return {original(file): original(reason) for file, reason in rows[1:]}
+
+
 def write_report(path: Path, faults: Iterable[Fault]) -> None:
     """List recordings in a CSV file, which is there only if there are any."""
     listed = list(faults)
     if not listed:
         path.unlink(missing_ok=True)
         return
-    out = StringIO()
-    rows = csv.writer(out)
-    rows.writerow(Fault._fields)
-    rows.writerows((harmless(one.file), harmless(one.reason)) for one in listed)
-    replace_bytes(path, out.getvalue().encode())
+    rows = [_row(one.file, one.reason) for one in listed]
+    replace_bytes(path, b"".join([_row(*Fault._fields), *rows]))
 
 
 class EmptyBatch(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stable_audio_open.conditions import SECONDS
-from stable_audio_open.data.caption_or_metadata import draw_prompt
+from stable_audio_open.data.caption_or_metadata import draw_caption_or_metadata
 from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.manifest import Recording, check_numbers, numbers_of
 from stable_audio_open.prompts import PromptSettings
@@ -138,7 +138,7 @@ class LatentDataset(Dataset[LatentWindow | Fault]):
         trailing_silence: up to so many seconds of the silence behind a recording that is shorter
             than the window count as part of it: a set of very short ones then teaches every length.
         caption_share: share of the prompts that are whole captions.
-        metadata: how the others are drawn, see `draw_prompt`.
+        metadata: how the others are drawn, see `draw_caption_or_metadata`.
         whole_seconds: start windows at whole seconds, all that `seconds_start` can tell apart.
         numbers: names of the numbers that the model is conditioned on: but for the seconds, fields
             of the manifest.
@@ -222,7 +222,7 @@ class LatentDataset(Dataset[LatentWindow | Fault]):
         window: LatentWindow = {
             "latents": mean,
             "std": std,
-            "prompt": draw_prompt(
+            "prompt": draw_caption_or_metadata(
                 recording, rng, caption_share=self.caption_share, metadata=self.metadata
             ),
             "seconds_start": float(offset * self.downsampling // self.sample_rate),

@@ -4,9 +4,11 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
-from stable_audio_open.files.named import errors_named
+from stable_audio_open.files.error_paths import errors_named
+from stable_audio_open.files.lock import is_open_file, wait_for_lock
 
 
 @contextmanager
@@ -43,15 +45,48 @@ def append_bytes(path: Path, content: bytes) -> None:
     """Append to a file, which is made where it is missing, all or nothing as far as the disk lets.
 
     Raises:
-        OSError: Naming the file, which then is as long as before.
+        OSError: Naming the file, which then is as it was, or not there.
     """
-    with errors_named(path), path.open("ab", buffering=0) as file:
-        start = file.tell()
+    with appending(path) as file:
+        write_whole(file, content)
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[FileIO]:
+    """Open a file to append to, which no other process appends to meanwhile.
+
+    An error, Ctrl-C included, leaves it as long as it was, and removes a file that was made. Other
+    processes that append wait until this one is done.
+
+    Raises:
+        OSError: Naming the file.
+    """
+    with errors_named(path), _opened_alone(path) as file:
+        start = file.seek(0, os.SEEK_END)
         try:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[file.write(rest) :]
+            yield file
             os.fsync(file.fileno())
-        except OSError:
-            file.truncate(start)
+        except BaseException:
+            if start:
+                file.truncate(start)
+            else:
+                path.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def _opened_alone(path: Path) -> Iterator[FileIO]:
+    while True:
+        with path.open("a+b", buffering=0) as file:
+            wait_for_lock(file.fileno(), path)
+            # Who held it before may have removed or replaced it meanwhile.
+            if is_open_file(path, file.fileno()):
+                yield file
+                return
+
+
+def write_whole(file: FileIO, content: bytes) -> None:
+    """Write all bytes to a file without a buffer, which may take a part of them at once."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]

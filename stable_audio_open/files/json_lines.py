@@ -3,13 +3,13 @@
 import logging
 import os
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from stable_audio_open.files.atomic import append_bytes
-from stable_audio_open.files.named import errors_named
+from stable_audio_open.files.atomic import appending, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -24,17 +24,17 @@ def append_json_lines(path: Path, lines: Sequence[msgspec.Struct]) -> None:
     """Append to a file, which is made where it is missing, all or nothing as far as the disk lets.
 
     A last line that was cut off, since the process that wrote it was killed, is removed first.
+    Processes that append at once wait for each other.
 
     Raises:
         OSError: Naming the file, which then is as it was.
     """
-    with errors_named(path), path.open("a+b") as file:
-        missing = _mend_end(file, path)
     content = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
-    append_bytes(path, missing + content)
+    with appending(path) as file:
+        write_whole(file, _mend_end(file, path) + content)
 
 
-def _mend_end(file: BinaryIO, path: Path) -> bytes:
+def _mend_end(file: FileIO, path: Path) -> bytes:
     """Remove a last line that was cut off; return what is missing behind a whole one."""
     size = file.seek(0, os.SEEK_END)
     end, tail = size, b""

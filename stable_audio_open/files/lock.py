@@ -11,6 +11,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,34 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         if held is not None:
             _close(held)
+
+
+def wait_for_lock(descriptor: int, path: Path) -> None:
+    """Lock an open file, after whoever holds it; closing it ends the lock.
+
+    Where the file system has no locks, a warning says so once.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        _warn_of_no_locks(path.parent, error.strerror)
+
+
+def is_open_file(path: Path, descriptor: int) -> bool:
+    """Return whether an open file is the one that lies at a path now."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+@cache
+def _warn_of_no_locks(folder: Path, reason: str) -> None:
+    logger.warning(
+        "%s: this file system has no locks (%s); write to its files from one process at a time",
+        folder,
+        reason,
+    )
 
 
 def _lock_file(path: Path) -> int | None:

@@ -2,22 +2,31 @@
 
 import re
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a cell begins with that a spreadsheet runs; the last four are full-width."""
+SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with; the last four are full-width."""
+FORMULA = (*SIGNS, "\t", "\r", "\n")
+"""What a cell begins with that a spreadsheet runs."""
+_BEHIND, _AHEAD = r"(?<=[;|\t\r\n])", f"(?=['\"\\t\\r\\n;|]*[{re.escape(''.join(SIGNS))}])"
+_PART, _MARKED_PART = re.compile(_BEHIND + _AHEAD), re.compile(f"{_BEHIND}'{_AHEAD}")
+"""Where an apostrophe is missing or stands; quotes may come before the sign of a formula."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def harmless(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: an apostrophe comes first.
+    """Return a cell of which no spreadsheet takes a part for a formula: an apostrophe comes first.
 
-    Numbers stay as they are. `original` takes the apostrophe away again, and no other.
+    Parts are what stands behind separators and line ends too: where `;` separates by the locale,
+    or somebody says so on opening, a cell is cut there. Numbers stay as they are. `original` takes
+    the apostrophes away again, and no others.
     """
-    return f"'{cell}" if _is_run(cell.lstrip("'")) else cell
+    inside = _PART.sub("'", cell)
+    return f"'{inside}" if _is_run(cell.lstrip("'")) else inside
 
 
 def original(cell: str) -> str:
     """Return what `harmless` was given; a cell that it would have left alone stays as it is."""
-    return cell[1:] if cell.startswith("'") and _is_run(cell.lstrip("'")) else cell
+    whole = cell[1:] if cell.startswith("'") and _is_run(cell.lstrip("'")) else cell
+    return _MARKED_PART.sub("", whole)
 
 
 def _is_run(cell: str) -> bool:

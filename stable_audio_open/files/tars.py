@@ -4,16 +4,21 @@ A tar that is not compressed holds its files as they are. What lies where in it 
 process; each file that is opened has a handle of its own, so that workers share none.
 """
 
+import errno
 import io
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from stable_audio_open.files.inside import is_inside
-from stable_audio_open.files.special import refuse_special
-from stable_audio_open.files.spliced import Span, spliced
+from stable_audio_open.files.joined_parts import Span, spliced
+from stable_audio_open.files.pipes_and_devices import refuse_special
 
 BLOCK = 512
+
+UNREADABLE = (tarfile.TarError, ValueError, LookupError, OverflowError, EOFError, OSError)
+"""What the standard library raises for tars whose headers are damaged: places before the start,
+sizes and extended headers (pax) that are no numbers or not of a length that they say."""
 
 
 class ArchiveError(ValueError):
@@ -117,7 +122,9 @@ def _read_headers(tar: Path) -> dict[str, Span]:
                     if header.isreg() and not header.issparse()
                 }
                 end = headers.offset
-        except tarfile.TarError as error:
+        except UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # of a disk or network, which says nothing of the bytes
             if file.tell() > BLOCK:
                 raise ArchiveError(f"{tar}: the tar is truncated ({error}); {again}") from error
             raise ArchiveError(f"{tar}: not an uncompressed tar ({error}); {again}") from error

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from stable_audio_open.files.special import refuse_special
+from stable_audio_open.files.pipes_and_devices import refuse_special
 
 MARK = b"\xef\xbb\xbf"
 """Byte order mark, which Windows' editors and PowerShell put before UTF-8."""

@@ -1,5 +1,6 @@
 """The recordings of a diffusion training, encoded ahead of it."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from stable_audio_open.data.latent_shards.writing import Plan, encode_shards, wr
 from stable_audio_open.data.manifest import check_numbers
 from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.data.recordings import holds_recordings, read_recordings
+from stable_audio_open.files.lock import locked_folder
 
 
 def run_encoding(
@@ -37,6 +39,7 @@ def run_encoding(
     Raises:
         ConfigError: When the configuration is of no diffusion training on a folder.
         AudioFileError: When too many recordings cannot be read.
+        FolderInUseError: When another process encodes into the output.
         ValueError: When a checkpoint cannot be read, a checksum is wrong, or the output holds
             recordings.
     """
@@ -50,7 +53,11 @@ def run_encoding(
         )
     recordings = read_recordings(Path(data.path), data.manifest)
     check_numbers(recordings, [n for n in config.conditioning.numbers if n not in SECONDS])
-    with joined_processes() as processes:
+    remedy = "wait until it ends, or give another folder as --output"
+    with joined_processes() as processes, ExitStack() as held:
+        if processes.rank == 0:
+            held.enter_context(locked_folder(output, remedy=remedy))
+        processes.wait()  # nobody writes before it is held
         autoencoder = trained_autoencoder(config, training).to(_device(training, processes))
         plan = Plan(
             recordings=recordings,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from stable_audio_open.pages.look import COLOURS, house_style, new_figure
+from stable_audio_open.pages.figure_style import COLOURS, house_style, new_figure
 from stable_audio_open.pages.text import shortened, visible
 
 LONGEST = 38

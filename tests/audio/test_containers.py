@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from stable_audio_open.audio.containers.flac import last_sample
+from stable_audio_open.audio.containers.flac import crc, last_sample
 from stable_audio_open.audio.files import AudioFileError, audio_blocks, audio_info, read_audio
 
 FRAMES = 20_000
@@ -192,6 +192,37 @@ def ogg_checksum(page: bytes) -> int:
     return found
 
 
+def ogg_pages(content: bytes) -> list[bytes]:
+    return [b"OggS" + page for page in content.split(b"OggS")[1:]]
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("page", [1, 3, -1])
+def test_a_flipped_bit_in_an_ogg_is_found(tmp_path: Path, subtype: str, page: int) -> None:
+    """libsndfile leaves the page out: the last one shortens the file, another splices crops."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noise(48000 * 3), 48000, format="OGG", subtype=subtype)
+    pages = ogg_pages(buffer.getvalue())
+    assert len(pages) > 4
+    assert audio_info(saved(tmp_path, b"".join(pages))).frames == 48000 * 3
+    start = sum(map(len, pages[:page] if page > 0 else pages[:-1]))
+    content = bytearray(b"".join(pages))
+    content[start + len(pages[page]) - 20] ^= 1
+    told = rf"a.bin: the file is damaged \(the page at byte {start} is not as it was written\); do"
+    with pytest.raises(AudioFileError, match=told):
+        audio_info(saved(tmp_path, bytes(content)))
+
+
+def test_a_page_that_is_missing_in_an_ogg_is_found(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, noise(48000 * 3), 48000, format="OGG", subtype="VORBIS")
+    pages = ogg_pages(buffer.getvalue())
+    path = saved(tmp_path, b"".join([*pages[:-3], *pages[-2:]]))
+    told = r"a.bin: the file is damaged \(pages are missing at byte \d+\); download or"
+    with pytest.raises(AudioFileError, match=told):
+        read_audio(path, start=0.0, duration=0.1)
+
+
 def test_a_chained_ogg_is_refused(tmp_path: Path) -> None:
     """libsndfile reads the first of them alone."""
     one = written("OGG")
@@ -254,3 +285,67 @@ def test_empty_chunks_without_end_are_passed_over(tmp_path: Path) -> None:
     for magic in (b"RIFF\0\0\0\0WAVE", b"FORM\0\0\0\0AIFF", b"caff\0\1\0\0", b"riff" + bytes(36)):
         with pytest.raises(AudioFileError, match=r"a.bin: the file is truncated"):
             audio_info(saved(tmp_path, magic + bytes(4_000_000)))
+
+
+def test_a_flac_of_false_headers_takes_no_long_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers with right checksums, of frames without: each cost a sum over the rest."""
+    header = bytes([0xFF, 0xF8, 0xC9, 0x18, 0x00])
+    header += bytes([crc(header, 0x07, 8)])
+    summed = 0
+
+    def counting(content: bytes, polynomial: int, bits: int) -> int:
+        nonlocal summed
+        summed += len(content)
+        return crc(content, polynomial, bits)
+
+    monkeypatch.setattr("stable_audio_open.audio.containers.flac.crc", counting)
+    tail = header * 2000
+    assert last_sample(tail, fixed=4096) is None
+    assert summed < 30 * len(tail)
+    assert audio_info(saved(tmp_path, written("FLAC") + tail)).frames == FRAMES
+
+
+def ape(length: int, *, header: bool) -> bytes:
+    """A tag of so many bytes of items."""
+
+    def part(flags: int) -> bytes:
+        return b"APETAGEX" + struct.pack("<IIII", 2000, length + 32, 1, flags) + bytes(8)
+
+    both = 0x8000_0000 if header else 0
+    return part(both | 0x2000_0000) * header + b"x" * length + part(both)
+
+
+ID3V1 = b"TAG" + bytes(125)
+ID3 = b"ID3\4\0\0\0\0\0\x0a" + bytes(10)
+
+
+@pytest.mark.parametrize("before", [b"", ID3, ID3 * 2, ID3 + bytes(100)])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"", ID3V1, ape(100, header=True), ape(0, header=False), ape(200_000, header=True),
+        ape(9, header=True) + ID3V1, ID3V1 + ape(9, header=False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("total", [0, 5000, FRAMES, FRAMES + 1])
+def test_a_flac_between_tags_is_read_whole_or_refused(
+    tmp_path: Path, before: bytes, behind: bytes, total: int
+) -> None:
+    content = bytearray(written("FLAC"))
+    whole = read_audio(saved(tmp_path, bytes(content), "whole.flac")).samples
+    content[21:26] = bytes([content[21] & 0xF0]) + total.to_bytes(4, "big")
+    path = saved(tmp_path, before + bytes(content) + behind)
+    if total > FRAMES:
+        with pytest.raises(AudioFileError, match="is truncated"):
+            read_audio(path)
+    else:
+        assert audio_info(path).frames == FRAMES
+        assert torch.equal(read_audio(path).samples, whole)
+
+
+@pytest.mark.parametrize("length", [0, 31, 10**6, 2**32 - 1])
+def test_the_size_of_an_ape_tag_may_lie(tmp_path: Path, length: int) -> None:
+    foot = b"APETAGEX" + struct.pack("<IIII", 2000, length, 1, 0x8000_0000) + bytes(8)
+    assert audio_info(saved(tmp_path, written("FLAC") + foot)).frames == FRAMES

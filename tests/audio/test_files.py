@@ -1,4 +1,5 @@
 import math
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,13 @@ import pytest
 import soundfile
 import torch
 
-from stable_audio_open.audio.files import AudioFileError, AudioInfo, audio_info, read_audio
+from stable_audio_open.audio.files import (
+    AudioFileError,
+    AudioInfo,
+    audio_blocks,
+    audio_info,
+    read_audio,
+)
 
 pytestmark = pytest.mark.numerical
 
@@ -141,3 +148,49 @@ def test_start_and_duration_have_limits(tmp_path: Path) -> None:
             read_audio(path, start=start)
     with pytest.raises(ValueError, match="duration must be positive, got 0"):
         read_audio(path, duration=0.0)
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.RAW", "\udcff\udcfe.wav", "\udcffa.raw", "no suffix"])
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF"])
+def test_a_recording_is_known_by_what_is_in_it(tmp_path: Path, name: str, kind: str) -> None:
+    """soundfile takes a name in .raw for samples without a header, and names for UTF-8."""
+    plain, odd = tmp_path / "plain", tmp_path / name
+    soundfile.write(plain, np.linspace(-0.5, 0.5, 4000), 8000, format=kind)
+    odd.write_bytes(plain.read_bytes())
+    assert audio_info(odd) == audio_info(plain)
+    assert torch.equal(read_audio(odd).samples, read_audio(plain).samples)
+    odd.write_bytes(b"samples without a header")
+    with pytest.raises(AudioFileError, match="not a readable audio file"):
+        audio_info(odd)
+
+
+def test_a_recording_in_a_tar_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    soundfile.write(plain, np.linspace(-0.5, 0.5, 4000), 8000, format="WAV")
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.add(plain, "a.raw")
+    assert audio_info(tmp_path / "set.tar" / "a.raw") == audio_info(plain)
+
+
+def test_a_flac_from_a_pipe_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    soundfile.write(path, np.linspace(-0.5, 0.5, 20_000), 8000, format="FLAC")
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)  # the number of samples
+    content += b"something behind the last frame"
+    path.write_bytes(content)
+    with pytest.raises(AudioFileError, match="the file is damaged: its length was never"):
+        audio_info(path)
+
+
+def test_samples_that_are_no_sound_are_refused(tmp_path: Path) -> None:
+    """They ended in a message that blamed the checkpoint for NaN."""
+    path = write(tmp_path / "a.wav", noise() * 1e38, subtype="FLOAT")
+    told = r"a.wav: peaks at \S+e\+37, and full scale is 1: its samples are no sound; export"
+    with pytest.raises(AudioFileError, match=told):
+        read_audio(path)
+    with pytest.raises(AudioFileError, match=told):
+        list(audio_blocks(path))
+    loud = write(tmp_path / "b.wav", noise() * 1e5, subtype="FLOAT")
+    assert read_audio(loud).samples.abs().max() > 4e4

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from torch.testing import assert_close
 
-from stable_audio_open.audio.containers.mpeg import TABLE
+from stable_audio_open.audio.containers.mpeg import TABLE, find_frames
 from stable_audio_open.audio.files import AudioFileError, audio_blocks, audio_info, read_audio
 
 pytestmark = pytest.mark.numerical
@@ -214,3 +214,48 @@ def test_a_file_that_was_changed_is_looked_at_again(tmp_path: Path) -> None:
     before = samples(tmp_path, content)
     assert samples(tmp_path, bare).shape != before.shape
     assert_close(samples(tmp_path, content), before)
+
+
+class Counting(io.FileIO):
+    """Counts the bytes that are read."""
+
+    count = 0
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        found = super().readinto(buffer)
+        self.count += found
+        return found
+
+
+def opened(folder: Path, content: bytes) -> io.BufferedReader:
+    return io.BufferedReader(Counting(saved(folder, content)))
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\xff\xfb\x90\x64" * 100_000,
+        b"\xff" * 400_000,
+        (b"\xff\xfb\x90\x64" + bytes(413) + b"\xff\xfb\x90\x64" + bytes(400)) * 500,
+    ],
+)
+def test_headers_without_frames_are_read_a_few_times_at_most(tmp_path: Path, junk: bytes) -> None:
+    """Each cost a reading of the frames that may follow it."""
+    with opened(tmp_path, junk) as file:
+        found = find_frames(file, 0, len(junk))
+        count = file.raw.count  # type: ignore[attr-defined]
+    assert found is None or junk[417:421] == b"\xff\xfb\x90\x64"
+    assert count < 3 * len(junk)
+
+
+@pytest.mark.parametrize(
+    "before", [0, 1, 8190, 8191, 8193, 16_382, 16_383, 16_384, 20_000, 3_000_000]
+)
+def test_frames_are_found_wherever_they_begin(tmp_path: Path, before: int) -> None:
+    frames = (b"\xff\xfb\x90\x64" + bytes(413)) * 4
+    content = b"\xff\xfb\xff" * (before // 3) + bytes(before % 3) + frames
+    with opened(tmp_path, content) as file:
+        assert find_frames(file, 0, len(content)) == before
+    # Of the last frames there need not be three.
+    with opened(tmp_path, content[: before + 417]) as file:
+        assert find_frames(file, 0, before + 417) == before

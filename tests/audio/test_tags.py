@@ -152,3 +152,8 @@ def test_a_warning_of_level_comes_with_tags_too(
     with caplog.at_level(logging.WARNING):
         loud.save(tmp_path / "a.wav")
     assert "turned down by" in caplog.text
+
+
+def test_a_name_in_raw_is_no_matter(tmp_path: Path) -> None:
+    (path,) = tagged(prompt="kick").save(tmp_path / "a.flac")
+    assert read_tags(path.rename(tmp_path / "a.raw"))["prompt"] == "kick"

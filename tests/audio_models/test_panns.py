@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stable_audio_open.audio_models.clip_tagger import class_distribution
 from stable_audio_open.audio_models.panns.checkpoint import (
     load_panns,
     load_panns_clip,
@@ -133,7 +132,6 @@ def test_a_clip_is_heard_as_its_transcription(random_panns: Path) -> None:
     torch.testing.assert_close(found, logits[None], rtol=1e-3, atol=1e-3)  # float32, 14 layers
     vectors = PannsEmbedder(tagger)(audio)
     torch.testing.assert_close(vectors, hidden[None], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(class_distribution(tagger, audio), found[0].softmax(dim=0))
     digest = hashlib.sha256(random_panns.read_bytes()).hexdigest()[:12]
     assert PannsEmbedder(tagger).name == tagger.name == f"PANNs small.pth sha256:{digest}"
 
@@ -144,8 +142,6 @@ def test_a_long_recording_is_heard_in_windows_that_cover_it(random_panns: Path) 
     rows = [tagger.logits(audio[start:][:320_000])[0] for start in (0, 190_000, 380_000)]
     found = tagger.logits(audio)
     torch.testing.assert_close(found, torch.stack(rows))
-    mean = torch.stack(rows).mean(dim=0)
-    torch.testing.assert_close(class_distribution(tagger, audio), mean.softmax(dim=0))
     assert PannsEmbedder(tagger)(audio).shape == (3, 8)
     assert tagger.logits(torch.zeros(1)).isfinite().all()
 

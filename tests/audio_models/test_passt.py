@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.audio_models.clip_tagger import class_distribution
 from stable_audio_open.audio_models.passt.checkpoint import load_network, load_passt
 from stable_audio_open.audio_models.passt.network import (
     PasstEmbedder,
@@ -100,10 +99,7 @@ def test_a_checkpoint_is_heard_as_by_the_package(checkpoint: Path) -> None:
 def test_windows_of_ten_seconds_every_five(checkpoint: Path) -> None:
     tagger = load_passt(checkpoint)
     assert [len(tagger.logits(noise(s))) for s in (0.1, 10, 10.1, 17)] == [1, 1, 2, 3]
-    mean = tagger.logits(noise(17)).mean(dim=0)
-    found = class_distribution(tagger, noise(17))
-    torch.testing.assert_close(found, mean.exp() / mean.exp().sum())
-    assert found.std() > 1e-3
+    assert tagger.logits(noise(17)).mean(dim=0).softmax(dim=0).std() > 1e-3
 
 
 def test_nothing_is_printed_and_nothing_drawn(

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from stable_audio_open.audio_models.registry import (
-    CLIP_TAGGERS,
     EMBEDDERS,
     JOINT_EMBEDDERS,
     MUSIC_TAGGERS,
@@ -51,7 +50,7 @@ def test_what_is_missing_is_named_with_its_download(name: str, message: str) -> 
         EMBEDDERS.load(name)
     if name.startswith("pa"):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-            CLIP_TAGGERS.load(name)
+            TAGGERS.load(name)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +74,10 @@ def test_files_of_another_kind_are_refused(name: str, content: bytes, tmp_path: 
         ("cuda:99", "device 'cuda:99' is not here (found "),
     ],
 )
-@pytest.mark.parametrize("role", [EMBEDDERS, TAGGERS, CLIP_TAGGERS])
+@pytest.mark.parametrize("role", [EMBEDDERS, TAGGERS])
 def test_devices_that_are_not_here(role: Role[object], device: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         role.load("panns:none.pth", device=device)
-
-
-def test_taggers_of_clips() -> None:
-    with pytest.raises(ValueError, match=r"no tagger of clips 'musicnn'; allowed: passt:FILE\.pt"):
-        CLIP_TAGGERS.load("musicnn")
 
 
 @pytest.mark.parametrize(

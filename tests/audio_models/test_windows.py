@@ -1,9 +1,3 @@
-import pytest
-import torch
-from torch import Tensor
-
-from stable_audio_open.audio_models.embedder import FunctionEmbedder
-from stable_audio_open.audio_models.stereo import StereoEmbedder
 from stable_audio_open.audio_models.windows import covering, striding
 
 
@@ -21,20 +15,3 @@ def test_the_fewest_windows_that_cover() -> None:
         starts = covering(length, 100)
         heard = {sample for start in starts for sample in range(start, start + 100)}
         assert heard >= set(range(length))
-
-
-def loudest(mono: Tensor) -> Tensor:
-    windows = mono.unfold(0, 2, 2)
-    return torch.stack([windows.amax(dim=1), windows.sum(dim=1)], dim=1)
-
-
-def test_left_and_right_are_embedded_apart() -> None:
-    embedder = FunctionEmbedder(name="loudest", sample_rate=4, function=loudest)
-    stereo = StereoEmbedder(embedder)
-    assert (stereo.name, stereo.sample_rate) == ("loudest left and right", 4)
-    left, right = torch.tensor([[0.1, 0.3, 0.2, 0.0], [0.4, 0.5, 0.0, 0.9]])
-    found = stereo(torch.stack([left, right]))
-    torch.testing.assert_close(found, torch.tensor([[0.3, 0.4, 0.5, 0.9], [0.2, 0.2, 0.9, 0.9]]))
-    torch.testing.assert_close(stereo(left[None]), stereo(torch.stack([left, left])))
-    with pytest.raises(ValueError, match="audio has 3 channels; allowed: 1, 2"):
-        stereo(torch.zeros(3, 4))

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import stat
@@ -16,6 +17,7 @@ from stable_audio_open.checkpoint.native import save_native
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.read import decode_config, model_part, read_config
 from stable_audio_open.pretrained import StableAudio, load
+from stable_audio_open.pretrained_autoencoder import load_autoencoder
 
 
 def whole(source: Path, **settings: object) -> StableAudio:
@@ -137,6 +139,27 @@ def test_a_failed_save_leaves_the_old_checkpoint(
     save_native(build_autoencoder(tiny_autoencoder_config), tiny_autoencoder_config, folder)
     assert (folder / "README.md").read_text() == "a card"
     assert (folder / native.WEIGHTS).read_bytes() != before[native.WEIGHTS]
+
+
+def test_a_configuration_of_another_model_is_told(
+    tmp_path: Path, tiny_autoencoder_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may fit the weights, and their sounds are others: a scale, a sample rate."""
+    for path in tiny_autoencoder_folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    load_autoencoder(tmp_path)
+    assert caplog.messages == []
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").unlink()
+    config = json.loads(text)
+    config["sample_rate"] = 22050
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_autoencoder(tmp_path).sample_rate == 22050
+    assert caplog.messages == [
+        f"{tmp_path / 'config.json'}: is not the configuration that model.safetensors was saved "
+        "with ($.sample_rate: found 16000 there and found 22050 here); it is used; "
+        "unless it was changed on purpose, take both from one place"
+    ]
 
 
 def test_saving_over_a_file_is_refused(

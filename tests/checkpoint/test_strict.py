@@ -29,6 +29,32 @@ def test_a_module_on_the_meta_device_takes_the_tensors_themselves() -> None:
     assert layer.weight.requires_grad
 
 
+def test_tensors_that_share_memory_in_a_file_are_apart() -> None:
+    """Training would change them together, or refuse a tensor that is one number many times."""
+    with torch.device("meta"):
+        layers = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)])
+    long = torch.arange(20.0)
+    given = {
+        "0.weight": long[:9].view(3, 3),
+        "1.weight": long[:9].view(3, 3),
+        "2.weight": long[4:13].view(3, 3).T,
+        "0.bias": torch.ones(1).expand(3),
+        "1.bias": long[13:16],
+        "2.bias": long[16:19],
+    }
+    wanted = {name: tensor.clone() for name, tensor in given.items()}
+    load_strictly(layers, given, source="file")
+    for name, parameter in layers.named_parameters():
+        assert torch.equal(parameter, wanted[name])
+        assert parameter.is_contiguous()
+        with torch.no_grad():
+            parameter.fill_(-1.0)
+        wanted[name] = torch.full_like(parameter, -1.0)
+        assert all(torch.equal(own, wanted[other]) for other, own in layers.named_parameters())
+    # What shares nothing is taken as it is.
+    assert layers[1].bias.data_ptr() == given["1.bias"].data_ptr()
+
+
 def test_a_module_elsewhere_takes_the_numbers_and_keeps_its_type() -> None:
     layer = nn.Linear(3, 2, dtype=torch.float64)
     parameter, given = layer.weight, tensors()

@@ -92,6 +92,19 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, kept: int) -> No
     assert refusal(path).startswith(f"{name} {CUT_SHORT}")
 
 
+@pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".pth", ".bin"])
+def test_a_flipped_bit_is_found_by_the_checksums_inside(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"model{suffix}"
+    numbers = torch.full((1000,), 0.123)
+    torch.save({"state_dict": {"a": torch.zeros(10), "b": numbers}}, path)
+    assert read_tensors(path).tensors["b"].equal(numbers)
+    content = bytearray(path.read_bytes())
+    content[content.index(numbers.numpy().tobytes()) + 2000] ^= 1
+    path.write_bytes(content)
+    assert refusal(path) == f"{path.name}: is damaged, model/data/1 is not as it was written"
+    assert read_tensors(path, compared=False).tensors["b"].shape == (1000,)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
 @pytest.mark.parametrize("garbage", [b"<html>404</html>" * 20, b"rubbish", b"weights"])
 def test_garbage_is_refused(tmp_path: Path, name: str, garbage: bytes) -> None:
@@ -102,6 +115,13 @@ def test_garbage_is_refused(tmp_path: Path, name: str, garbage: bytes) -> None:
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "model.ckpt") == "model.ckpt: no such file"
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "00000099.ckpt").mkdir()
+    assert refusal(tmp_path / "00000099.ckpt") == (
+        "00000099.ckpt: is a folder, not a file of weights; move it elsewhere"
+    )
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
@@ -118,6 +138,15 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
         ([torch.zeros(1)], "found list; allowed: named tensors"),
         ({"epoch": 1}, "found no tensors"),
         ({"state_dict": [1]}, "`state_dict` holds list, not tensors"),
+        (
+            {"state_dict": {"a": torch.zeros(1), "b": [1.0]}},
+            "'b' in `state_dict` is list, not a tensor; save the weights again without it",
+        ),
+        (
+            {"state_dict": {"a": torch.zeros(1)}, "b": torch.zeros(1)},
+            "holds the tensor 'b' beside `state_dict`, where no weights are looked for; save the "
+            "weights again, all in one place",
+        ),
     ],
 )
 def test_a_checkpoint_without_tensors_is_refused(

@@ -1,6 +1,7 @@
 """Files of text encoders: every tensor is used, of a type that weights have, and finite."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration
+from transformers.utils import logging as transformers_logging
 
-from stable_audio_open.builders.text_encoder import load_text_encoder
+from stable_audio_open.builders.text_encoder import load_text_encoder, text_encoder_skeleton
 
 NORM = "encoder.final_layer_norm.weight"
 
@@ -115,3 +117,69 @@ def test_a_whole_t5_with_decoder_and_head_is_read(folder: Path, tied: bool, way:
 def test_settings_of_any_json_type_give_one_line(folder: Path, name: str, value: object) -> None:
     (folder / name).write_text(json.dumps(value))
     assert f"FOLDER/{name}: found other JSON than an object;" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"\x1b[31mred\x1b]0;title\x07": torch.ones(2)},
+        {NORM: torch.ones(25)},
+        {f"encoder.block.{number}.x": torch.ones(2) for number in range(20)},
+    ],
+)
+def test_transformers_tells_nothing_of_its_own(
+    folder: Path, changes: dict[str, Tensor], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its report has a line for each tensor, and their names as they are."""
+    put(folder, changes)
+    refusal(folder)
+    assert capfd.readouterr() == ("", "")
+    assert transformers_logging.get_verbosity() == transformers_logging.WARNING
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("num_layers", 1_000_000, "num_layers is 1e+06; allowed: 1 to 256"),
+        ("num_layers", 10**30, "num_layers is 1e+30; allowed: 1 to 256"),
+        ("num_layers", 0, "num_layers is 0; allowed: 1 to 256"),
+        ("d_model", 2**40, "d_model is 1.09951e+12; allowed: 1 to 65536"),
+        ("d_ff", 2**40, "d_ff is 1.09951e+12; allowed: 1 to 1048576"),
+        ("vocab_size", 2**40, "vocab_size is 1.09951e+12; allowed: 1 to 16777216"),
+        ("num_heads", -1, "num_heads is -1; allowed: 1 to 4096"),
+    ],
+)
+def test_sizes_have_limits(folder: Path, name: str, value: int, told: str) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {name: value}))
+    assert f"FOLDER/config.json: {told};" in refusal(folder)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        text_encoder_skeleton(folder)
+
+
+@pytest.mark.parametrize("place", ["vocabulary", "added", "around"])
+def test_tokens_without_an_embedding_are_refused(folder: Path, place: str) -> None:
+    """They would end a generation with an IndexError."""
+    path = folder / "tokenizer.json"
+    file = json.loads(path.read_text())
+    match place:
+        case "vocabulary":
+            number = len(file["model"]["vocab"])
+            file["model"]["vocab"] += [[f"new{i}", 0.0] for i in range(100_000 - number)]
+            number, token = 99_999, "new"
+        case "added":
+            number, token = 100_000, "<new>"
+            flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
+            entry = {"id": number, "content": token, **dict.fromkeys(flags, False)}
+            file["added_tokens"].append(entry)
+            file["model"]["vocab"] += [
+                [f"new{i}", 0.0] for i in range(number - len(file["model"]["vocab"]))
+            ]
+        case _:
+            number, token = 100_000, "around"
+            [special] = file["post_processor"]["special_tokens"].values()
+            special["ids"] = [number]
+    path.write_text(json.dumps(file))
+    told = refusal(folder)
+    assert f"its tokenizer has the number {number} (for {token!r}"[:-1] in told.replace('"', "'")
+    assert "tokens; take both from one folder;" in told

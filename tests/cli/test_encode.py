@@ -8,6 +8,7 @@ import pytest
 
 from stable_audio_open.config.data import ShardsConfig
 from stable_audio_open.config.read import read_config
+from stable_audio_open.files.lock import locked_folder
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -80,6 +81,18 @@ def test_mistakes(run: Run, config: Path):
     assert line("data.most_unusable=0", code=1).startswith("1 of 3 recordings cannot be used")
     Path("file").write_text("")
     assert run("encode", "--config", config, "--output", "file").returncode == 1
+
+
+def test_two_into_one_folder(run: Run, config: Path, tmp_path: Path):
+    output = tmp_path / "shards"
+    with locked_folder(output, remedy="wait"):
+        result = run("encode", "--config", str(config), "-o", str(output))
+    assert result.returncode == 2
+    assert result.stderr.strip().endswith(
+        f"{output}: another process works in this folder; wait until it ends, or give another "
+        "folder as --output"
+    )
+    assert not output.exists()
 
 
 def test_missing_options(refuse: Refuse):

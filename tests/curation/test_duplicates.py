@@ -7,7 +7,6 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stable_audio_open.audio_models.embedder import FunctionEmbedder
 from stable_audio_open.curation.catalogue.decisions import (
     add_decisions,
     final_decisions,
@@ -23,6 +22,7 @@ from stable_audio_open.curation.duplicates.copies import (
 )
 from stable_audio_open.curation.duplicates.stage import calibrate_duplicates, decide_duplicates
 from stable_audio_open.similarity.embeddings import EmbeddingCache
+from tests.function_embedder import FunctionEmbedder
 
 RATE = 16000
 

@@ -17,6 +17,7 @@ from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.sources.fma import Genre, genre_names, read_fma
 from stable_audio_open.curation.sources.freesound_json import read_freesound
+from stable_audio_open.files.lock import FolderInUseError
 
 SOUND = {
     "id": 4832,
@@ -183,6 +184,24 @@ def test_a_catalogue_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [record.id for record in read_catalogue(tmp_path)] == ["fma:3"]
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["decisions.jsonl", "records", "rejects.jsonl"]
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_two_at_once_do_not_take_each_other_s_catalogue(tmp_path: Path, replace: bool) -> None:
+    folder = tmp_path / "cat"
+
+    def rows() -> Iterator[SourceRow]:
+        with pytest.raises(FolderInUseError) as caught:
+            ingest([], folder, replace=replace)
+        assert str(caught.value) == (
+            f"{folder}: another process works in this folder; wait until it ends, or give another "
+            "folder"
+        )
+        yield SourceRow(source="s", position=1, raw="", record=CatalogueRecord(id="fma:1"))
+
+    ingest(rows(), folder)
+    assert [record.id for record in read_catalogue(folder)] == ["fma:1"]
+    assert sorted(path.name for path in folder.iterdir()) == ["records", "rejects.jsonl"]
 
 
 def test_what_is_odd_about_a_good_row_is_noted(tmp_path: Path) -> None:
@@ -365,7 +384,7 @@ def rows():
 ingest(rows(), Path({str(folder)!r}))
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
-    [left] = folder.iterdir()
+    [left] = folder.glob(".ingest-*")
     (folder / ".ingest-1").mkdir()  # as version 0.1.0 left them
     monkeypatch.setattr(os, "getpid", lambda: 1)
     row = SourceRow(source="s", position=1, raw="", record=CatalogueRecord(id="x:1"))

@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from stable_audio_open.data.caption_or_metadata import draw_prompt
+from stable_audio_open.data.caption_or_metadata import draw_caption_or_metadata
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.prompts import PromptSettings
 
@@ -14,7 +14,7 @@ PLAIN = PromptSettings(cases=("as written",), inclusion=1.0)
 
 def draw(recording: Recording, count: int = 2000) -> Counter[str]:
     rng = random.Random(0)
-    return Counter(draw_prompt(recording, rng) for _ in range(count))
+    return Counter(draw_caption_or_metadata(recording, rng) for _ in range(count))
 
 
 def test_half_are_the_caption() -> None:
@@ -61,19 +61,25 @@ def test_metadata_is_drawn_of_as_in_the_paper() -> None:
         genres=("Metal", "Punk"),
     )
     rng = random.Random(0)
-    found = {draw_prompt(song, rng, caption_share=0, metadata=PLAIN) for _ in range(2000)}
+    found = {
+        draw_caption_or_metadata(song, rng, caption_share=0, metadata=PLAIN) for _ in range(2000)
+    }
     assert "year: 2021, artist: dadabots, title: pizza hangover, genres: Punk, Metal" in found
     assert "dadabots, Metal, Punk, pizza hangover, 2021" in found
     assert len(found) == 2 * 24 * 2
     assert "A song" not in found
-    captions = [draw_prompt(song, rng, caption_share=0.5, metadata=PLAIN) for _ in range(2000)]
+    captions = [
+        draw_caption_or_metadata(song, rng, caption_share=0.5, metadata=PLAIN) for _ in range(2000)
+    ]
     assert abs(sum("song" in prompt.lower() for prompt in captions) - 1000) < 112
 
 
 def test_the_caption_serves_where_no_metadata_is_known() -> None:
     rng = random.Random(0)
     found = {
-        draw_prompt(KICK, rng, caption_share=0, metadata=PromptSettings(fields=("artist",)))
+        draw_caption_or_metadata(
+            KICK, rng, caption_share=0, metadata=PromptSettings(fields=("artist",))
+        )
         for _ in range(50)
     }
     assert {prompt.lower() for prompt in found} == {"kick drum haus"}

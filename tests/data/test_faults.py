@@ -86,3 +86,47 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     again.add("c.wav", "third")
     known = Faults(report, recordings=9, most=1.0).reasons
     assert known == {"a.wav": "first", "c.wav": "third"}
+
+
+@pytest.mark.parametrize(
+    "left", [b"", b"\xef\xbb\xbf", b"file", b"file,reason", b"file,reason\r\n"]
+)
+def test_a_report_that_was_hardly_begun_is_none(left: bytes, tmp_path: Path) -> None:
+    """A full disk left an empty file."""
+    report = tmp_path / "unusable.csv"
+    report.write_bytes(left)
+    faults = Faults(report, recordings=9, most=1.0)
+    assert faults.reasons == {}
+    faults.add("a.wav", "first")
+    assert Faults(report, recordings=9, most=1.0).reasons == {"a.wav": "first"}
+
+
+def test_a_row_may_be_cut_anywhere(tmp_path: Path) -> None:
+    """Inside of a quoted reason of two lines too, which does not swallow the next row."""
+    report = tmp_path / "unusable.csv"
+    Faults(report, recordings=9, most=1.0).add("a.wav", 'first, "quoted"\nof two lines')
+    known = report.read_bytes()
+    Faults(report, recordings=9, most=1.0).add("b,\n.wav", 'second, "é"\r\nof two')
+    whole = report.read_bytes()
+    for size in range(len(known), len(whole)):
+        report.write_bytes(whole[:size])
+        again = Faults(report, recordings=9, most=1.0)
+        assert list(again.reasons) == ["a.wav"]
+        again.add("c.wav", "third")
+        found = Faults(report, recordings=9, most=1.0).reasons
+        assert found == {"a.wav": 'first, "quoted"\nof two lines', "c.wav": "third"}
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"name,why\r\n", "its columns are not file, reason; put it aside, and"),
+        (b"file,reason\r\na.wav\r\n", "row 2 has 1 cells instead of 2; correct it, or put"),
+        (b"file,reason\r\na,b\r\na,b,c\r\n", "row 3 has 3 cells instead of 2; correct it, or"),
+    ],
+)
+def test_a_report_of_another_kind_is_named(content: bytes, fault: str, tmp_path: Path) -> None:
+    report = tmp_path / "unusable.csv"
+    report.write_bytes(content)
+    with pytest.raises(ValueError, match=f"unusable.csv: {fault}"):
+        Faults(report, recordings=9, most=1.0)

@@ -16,7 +16,8 @@ from torch.nn import functional
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.autoencoder.bottleneck import Posterior
 from stable_audio_open.data.cache import CachedLatents, encode_recordings, read_header
-from stable_audio_open.data.encoding import fingerprint
+from stable_audio_open.data.encoding import encoder_fingerprint
+from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.latents import LatentDataset, spread_of
 from stable_audio_open.data.manifest import Recording
 
@@ -127,11 +128,11 @@ def test_other_weights_have_their_own_files(tmp_path: Path) -> None:
 def test_the_fingerprint_is_that_of_the_encoder() -> None:
     one, other = Averages(), Averages()
     nn.init.zeros_(other.decoder.weight)
-    assert fingerprint(one) == fingerprint(other)
+    assert encoder_fingerprint(one) == encoder_fingerprint(other)
     other.scale = 2.0
-    assert fingerprint(one) != fingerprint(other)
-    assert fingerprint(one) != fingerprint(Averages(1.5))
-    assert fingerprint(one) != fingerprint(Averages().to(torch.bfloat16))
+    assert encoder_fingerprint(one) != encoder_fingerprint(other)
+    assert encoder_fingerprint(one) != encoder_fingerprint(Averages(1.5))
+    assert encoder_fingerprint(one) != encoder_fingerprint(Averages().to(torch.bfloat16))
 
 
 def test_a_damaged_file_is_encoded_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -157,9 +158,11 @@ def test_files_of_means_alone_are_encoded_again_with_a_word(
             mean, _ = file.get_tensor("posterior")
             metadata = file.metadata()
         del metadata["format"]
-        save_file({"latents": mean.contiguous()}, one.path, metadata)
+        one.path.unlink()
+        older = one.path.with_name(f"{metadata['file']}.safetensors")
+        save_file({"latents": mean.contiguous()}, older, metadata)
     with pytest.raises(ValueError, match=r"cached latents \(its format is 1, not 2\); delete it"):
-        read_header(made[0].path)
+        read_header(older)
     with caplog.at_level(logging.WARNING):
         assert encode(tmp_path, recordings, autoencoder) == made
     assert len(autoencoder.encoded) == 3 + 2
@@ -169,6 +172,65 @@ def test_files_of_means_alone_are_encoded_again_with_a_word(
     encode(tmp_path, recordings, autoencoder)
     assert len(autoencoder.encoded) == 3 + 2
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("place", [-1, -300, -2000])
+def test_damage_inside_of_a_whole_file_is_encoded_again(
+    place: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A flipped bit changes a number, and nothing that safetensors checks."""
+    recordings = [record(tmp_path, "a.wav", 0.5)]
+    autoencoder = Averages()
+    [made] = encode(tmp_path, recordings, autoencoder)
+    before = made.read(0, 125)
+    flipped = bytearray(made.path.read_bytes())
+    flipped[place] ^= 1
+    made.path.write_bytes(flipped)
+    assert encode(tmp_path, recordings, autoencoder) == [made]
+    assert caplog.messages == [f"{made.path}: is damaged; its recording is encoded again"]
+    assert torch.equal(made.read(0, 125), before)
+
+
+def test_runs_that_share_a_cache_take_nothing_from_each_other(tmp_path: Path) -> None:
+    """One with another window, and one of another folder with a recording of the same name."""
+    recordings = [record(tmp_path, "a.wav", 1.4)]
+    other = tmp_path / "other"
+    other.mkdir()
+    record(other, "a.wav", 2.0)
+    settings = {"autoencoder": Averages(), "recordings": recordings, "cache": tmp_path / "cache"}
+    [first] = encode_recordings(**settings, folder=tmp_path, channels=2, window_samples=1000)
+    posterior = first.read(0, first.frames)
+    for folder, window in ((tmp_path, 2000), (other, 1000)):
+        [second] = encode_recordings(**settings, folder=folder, channels=2, window_samples=window)
+        assert second.frames == 250
+        assert first.frames == 175
+        assert torch.equal(first.read(0, first.frames), posterior)
+        assert not torch.equal(second.read(0, 175), posterior) or window == 2000
+    encoded = settings["autoencoder"].encoded
+    assert len(encoded) == 3
+    encode_recordings(**settings, folder=tmp_path, channels=2, window_samples=1000)
+    assert len(encoded) == 3
+
+
+def test_a_file_that_is_another_by_now_is_a_fault(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, "a.wav", 0.5), record(tmp_path, "b.wav", 0.6)]
+    latents = encode(tmp_path, recordings, Averages())
+    data = dataset(recordings, latents)
+    latents[0].path.write_bytes(latents[1].path.read_bytes())
+    assert data[0] == Fault(
+        "a.wav",
+        f"{latents[0].path}: latents cannot be read (they are of another recording or window than "
+        "at the start)",
+    )
+    with pytest.raises(ValueError, match=r"^25 of 50 are there$"):
+        latents[1].read(100, 50)
+
+
+def test_long_names_have_latents_too(tmp_path: Path) -> None:
+    recordings = [record(tmp_path, f"{'é' * 120}{number}.wav", 0.5 + number) for number in range(2)]
+    one, two = encode(tmp_path, recordings, Averages())
+    assert one.path != two.path
+    assert one.path.is_file()
 
 
 def test_progress_and_half_precision(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import EpochSampler, ResumableLoader
-from stable_audio_open.data.encoding import encode_recording, fingerprint
+from stable_audio_open.data.encoding import encode_recording, encoder_fingerprint
 from stable_audio_open.data.latent_shards.reading import (
     Encoding,
     open_shards,
@@ -70,7 +70,7 @@ def recordings(tmp_path: Path) -> list[Recording]:
 def plan(tmp_path: Path, recordings: list[Recording], autoencoder: AudioAutoencoder) -> Plan:
     """Shards of 2, 2 and 1."""
     encoding = Encoding(
-        encoder=fingerprint(autoencoder),
+        encoder=encoder_fingerprint(autoencoder),
         sample_rate=RATE,
         audio_channels=2,
         downsampling=HOP,

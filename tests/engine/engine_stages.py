@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from stable_audio_open.audio_models.embedder import FunctionEmbedder
+from tests.function_embedder import FunctionEmbedder
 
 LAST = 60
 

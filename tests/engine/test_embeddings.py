@@ -8,9 +8,9 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.audio_models.embedder import FunctionEmbedder
 from stable_audio_open.engine.processes import SeveralProcesses
 from stable_audio_open.similarity.embeddings import EmbeddingCache, embed_files
+from tests.function_embedder import FunctionEmbedder
 
 pytestmark = pytest.mark.numerical
 

@@ -7,7 +7,7 @@ import pytest
 
 from stable_audio_open.engine.engine import Engine, Serial, Stage
 from stable_audio_open.engine.processes import ATTEMPTS, SeveralProcesses
-from stable_audio_open.engine.shown import Shown
+from stable_audio_open.engine.progress import Shown
 
 
 def begun(folder: Path) -> dict[int, int]:

@@ -10,7 +10,7 @@ from stable_audio_open.evaluation.memorisation.chunks import (
     ChunkVectors,
     chunk_starts,
     embed_chunks,
-    nearest,
+    nearest_chunks,
     similarity,
 )
 from stable_audio_open.similarity.embeddings import EmbeddingCache
@@ -36,7 +36,7 @@ def test_chunks_cover_a_recording(duration: float, starts: list[float]) -> None:
 @pytest.mark.parametrize("block", [1, 3, 100])
 def test_nearest_is_the_largest_of_all_pairs_of_chunks(block: int) -> None:
     queries, library = (random_vectors(c, seed=i) for i, c in enumerate([(1, 3, 2), (2, 2, 1, 4)]))
-    found = nearest(queries, library, block=block)
+    found = nearest_chunks(queries, library, block=block)
     for query in range(3):
         all_pairs = [similarity(queries, query, library, place) for place in range(4)]
         torch.testing.assert_close(float(found.similarity[query]), max(all_pairs))
@@ -52,7 +52,7 @@ def test_a_copy_has_a_cosine_of_1_whatever_float32_rounds() -> None:
     values = torch.full((3, 6016), 6016**-0.5) * torch.tensor([[1.0], [1 - 1e-6], [1 + 1e-6]])
     copies = ChunkVectors(values, torch.arange(3), torch.zeros(3))
     exact = torch.ones(3, dtype=torch.float64)
-    torch.testing.assert_close(nearest(copies, copies).similarity, exact, rtol=1e-12, atol=0)
+    torch.testing.assert_close(nearest_chunks(copies, copies).similarity, exact, rtol=1e-12, atol=0)
     for place in range(3):
         assert similarity(copies, place, copies, place) == pytest.approx(1, rel=1e-12)
 
@@ -60,14 +60,14 @@ def test_a_copy_has_a_cosine_of_1_whatever_float32_rounds() -> None:
 @pytest.mark.parametrize("block", [2, 100])
 def test_a_recording_is_no_neighbour_of_itself(block: int) -> None:
     library = random_vectors((2, 3, 1), seed=0)
-    found = nearest(library, library, same_set=True, block=block)
+    found = nearest_chunks(library, library, same_set=True, block=block)
     for place in range(3):
         others = [similarity(library, place, library, other) for other in range(3)]
         others[place] = -1
         assert int(library.owners[found.other[place]]) == others.index(max(others))
     one = random_vectors((3,), seed=0)
     with pytest.raises(ValueError, match="a set of one recording has no neighbours"):
-        nearest(one, one, same_set=True)
+        nearest_chunks(one, one, same_set=True)
 
 
 def test_silence_is_left_out(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_silence_is_left_out(tmp_path: Path) -> None:
         assert found.vectors.starts.tolist() == [1, 0]
         assert found.vectors.recordings == len(cache) == 2
     none = embed_chunks(["silent.wav"], hashes, tmp_path, embedder, cache=cache, chunk=1.0).vectors
-    assert none.recordings == len(nearest(none, found.vectors).similarity) == 0
+    assert none.recordings == len(nearest_chunks(none, found.vectors).similarity) == 0
 
 
 def test_vectors_cached_with_those_of_silence_are_not_taken(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_copied_part_of_a_long_recording_is_found(tmp_path: Path) -> None:
         ]
         again = EmbeddingCache(tmp_path / f"{chunk}", embedder.name)
         assert len(again) == len(cache)
-        found = nearest(made[1], made[0])
+        found = nearest_chunks(made[1], made[0])
         return float(found.similarity[0]), float(made[0].starts[found.other[0]])
 
     value, start = cosine(2.0)

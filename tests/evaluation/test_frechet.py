@@ -6,9 +6,9 @@ import pytest
 import soundfile
 import torch
 
-from stable_audio_open.audio_models.embedder import FunctionEmbedder
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.result import UnmeasurableError
+from tests.function_embedder import FunctionEmbedder
 
 pytestmark = pytest.mark.numerical
 

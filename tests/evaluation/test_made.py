@@ -15,9 +15,9 @@ from stable_audio_open.evaluation.generations.sets import (
     ReconstructionSettings,
     SetFile,
     open_set,
-    read_manifest,
+    read_set_files,
     read_settings,
-    write_manifest,
+    write_set_files,
 )
 
 SETTINGS = GenerationSettings(
@@ -71,7 +71,7 @@ def test_other_settings_are_refused(change: dict[str, object], message: str, tmp
 def test_settings_without_files_give_way(tmp_path: Path):
     """A run that failed before its first file must not keep its mistake."""
     open_set(tmp_path, SETTINGS)
-    write_manifest(tmp_path, [])
+    write_set_files(tmp_path, [])
     (tmp_path / "results" / "all").mkdir(parents=True)
     other = msgspec.structs.replace(SETTINGS, guidance=3.0)
     open_set(tmp_path, other)
@@ -154,7 +154,7 @@ def test_processes_share_the_items(tmp_path: Path):
         make_missing(tmp_path, ITEMS, make, batch=2, rank=rank, processes=3)
         shares.append(mine)
     assert shares == [["0", "3", "6"], ["1", "4"], ["2", "5"]]
-    assert write_manifest(tmp_path, ITEMS) == ITEMS
+    assert write_set_files(tmp_path, ITEMS) == ITEMS
 
 
 def test_a_failure_leaves_whole_files_and_no_manifest(tmp_path: Path):
@@ -167,18 +167,18 @@ def test_a_failure_leaves_whole_files_and_no_manifest(tmp_path: Path):
         make_missing(tmp_path, ITEMS, make, batch=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.flac", "1.flac"]
     with pytest.raises(ValueError, match=r"holds no manifest.jsonl; run the command that made it"):
-        read_manifest(tmp_path)
+        read_set_files(tmp_path)
 
 
 def test_the_manifest_lists_what_is_there(tmp_path: Path):
     make_missing(tmp_path, ITEMS[1:3], tones, batch=4)
-    assert write_manifest(tmp_path, ITEMS) == ITEMS[1:3] == read_manifest(tmp_path)
+    assert write_set_files(tmp_path, ITEMS) == ITEMS[1:3] == read_set_files(tmp_path)
     (tmp_path / "2.flac").unlink()
     with pytest.raises(ValueError, match=r"manifest.jsonl:2: 2.flac is gone; run the command"):
-        read_manifest(tmp_path)
+        read_set_files(tmp_path)
     (tmp_path / "manifest.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match=r"manifest.jsonl:1: not an item of a set \(.*id"):
-        read_manifest(tmp_path)
+        read_set_files(tmp_path)
 
 
 def test_damaged_settings(tmp_path: Path):
@@ -202,10 +202,10 @@ def test_a_folder_of_an_earlier_version_goes_on(tmp_path: Path):
     (tmp_path / "manifest.jsonl").write_text(line)
     make_missing(tmp_path, ITEMS[:1], tones, batch=1)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    assert read_manifest(tmp_path) == ITEMS[:1]
+    assert read_set_files(tmp_path) == ITEMS[:1]
     open_set(tmp_path, SETTINGS)
     assert make_missing(tmp_path, ITEMS[:1], tones, batch=1) == 0
-    write_manifest(tmp_path, ITEMS[:1])
+    write_set_files(tmp_path, ITEMS[:1])
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     open_set(tmp_path / "new", SETTINGS)
     written = (tmp_path / "new" / "settings.json").read_bytes()

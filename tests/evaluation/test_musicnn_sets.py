@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from stable_audio_open.audio_models.embedder import FunctionEmbedder
 from stable_audio_open.audio_models.musicnn.network import (
     MusicnnEmbedder,
     MusicnnTagger,
@@ -18,6 +17,7 @@ from stable_audio_open.evaluation.frechet.distance import FrechetResult, evaluat
 from stable_audio_open.evaluation.kl import DEFINITIONS, KlResult, evaluate_kl
 from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import weights_hash
+from tests.function_embedder import FunctionEmbedder
 from tests.needs import needs_musicnn
 
 pytestmark = [pytest.mark.numerical, pytest.mark.slow, needs_musicnn]

@@ -13,9 +13,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stable_audio_open.audio_models.embedder import FunctionEmbedder
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.kl import DEFINITIONS, evaluate_kl
+from tests.function_embedder import FunctionEmbedder
 
 pytestmark = pytest.mark.numerical
 

@@ -14,7 +14,7 @@ from stable_audio_open.evaluation.generations.sets import (
     ReconstructionSettings,
     SetFile,
     open_set,
-    write_manifest,
+    write_set_files,
 )
 from stable_audio_open.evaluation.report.page import spread
 from stable_audio_open.evaluation.report.published import TABLES
@@ -67,7 +67,7 @@ def generations(tmp_path: Path) -> Path:
     ]
     for item in items:
         (folder / item.file).touch()
-    write_manifest(folder, items)
+    write_set_files(folder, items)
     return folder
 
 
@@ -86,7 +86,7 @@ def reconstructions(tmp_path: Path) -> Path:
     )
     open_set(folder, settings)
     (folder / "5.flac").touch()
-    write_manifest(folder, [SetFile(id="5", file="5.flac", clip="5")])
+    write_set_files(folder, [SetFile(id="5", file="5.flac", clip="5")])
     return folder
 
 
@@ -187,7 +187,7 @@ def test_the_content_that_openl3_was_trained_on_is_the_protocols(reconstructions
     settings = replace(SETTINGS, protocol="song-describer")
     folder = reconstructions.with_name("songs")
     open_set(folder, settings)
-    write_manifest(folder, [])
+    write_set_files(folder, [])
     env, music = "OpenL3 openl3_audio_mel256_env.h5", "OpenL3 openl3_audio_mel256_music.h5"
     for checkpoint, value in ((env, None), (music, 88.125)):
         put(folder, "no-singing", "frechet", FRECHET | {"checkpoint": checkpoint})
@@ -272,7 +272,7 @@ def test_page_of_hostile_names(generations: Path, tmp_path: Path):
     (generations / "settings.json").write_text(json.dumps(settings | {"model": HOSTILE}))
     hostile = SetFile(id="0", file='"><script>.flac', clip="c", prompt=HOSTILE, seed=0)
     (generations / hostile.file).touch()
-    write_manifest(generations, [hostile])
+    write_set_files(generations, [hostile])
     put(generations, "all", "frechet", FRECHET | {"checkpoint": HOSTILE, "caution": HOSTILE})
     write_report(tmp_path / "report", read_runs([generations]), players=1)
     page = ParsedPage(tmp_path / "report" / "report.html")

@@ -1,4 +1,5 @@
 import io
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.files import AudioFileError, audio_blocks, audio_info, read_audio
-from stable_audio_open.files.tars import is_there, open_bytes, size_and_time, tar_of
+from stable_audio_open.files.tars import ArchiveError, is_there, open_bytes, size_and_time, tar_of
 
 SUFFIXES = ("wav", "flac", "ogg", "mp3")
 RATE = 44100
@@ -119,6 +120,62 @@ def test_tars_that_are_none(tar: Path, change: Callable[[bytes], bytes], message
     for _ in range(2):
         with pytest.raises(AudioFileError, match=rf"^\S*{message}[^\n]*$"):
             read_audio(tar / "0.wav")
+
+
+def with_header(content: bytes, place: int, field: bytes) -> bytes:
+    """A tar whose first header has other bytes at a place, and its checksum again."""
+    head = bytearray(content[:512])
+    head[place : place + len(field)] = field
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    return bytes(head) + content[512:]
+
+
+def refusal_of(path: Path) -> str:
+    """What is wrong with the tar; empty where it is read."""
+    try:
+        is_there(path)
+    except ArchiveError as error:
+        return str(error)
+    return ""
+
+
+PAX = [b"5 a=b\n", b"99 path=x\n", b"x path=y\n", b"-5 path=y\n", b"9" * 5000 + b" path=y\n"]
+PAX += [
+    b"15 size=12345\n",
+    b"9 size=x\n",
+    b"11 size=-9\n",
+    b"9 path=\xff\n",
+    b"5 =b\n",
+    b"12345678\n",
+]
+PAX += [b"22 GNU.sparse.size=1\n", b"22 GNU.sparse.map=1,x\n", b"17 mtime=nan=inf\n"]
+
+
+@pytest.mark.parametrize("record", PAX)
+@pytest.mark.parametrize("kind", [b"x", b"g"])
+def test_extended_headers_of_any_content(tmp_path: Path, record: bytes, kind: bytes) -> None:
+    """Read, or refused in one line with the name of the tar."""
+    tar = write_tar(tmp_path / "set.tar", {"head": record, "0.wav": b"sound"})
+    tar.write_bytes(with_header(tar.read_bytes(), 156, kind))
+    assert re.fullmatch(rf"({re.escape(str(tar))}: [^\n]+)?", refusal_of(tar / "0.wav"))
+
+
+@pytest.mark.parametrize("place", [100, 108, 116, 124, 136, 156, 257, 329, 345])
+@pytest.mark.parametrize(
+    "field", [b"\xff" * 12, b"\x80" + b"\xff" * 11, b"-1", b"nine", b"9" * 12, b"\0", b"S", b"L"]
+)
+def test_headers_of_any_content(tmp_path: Path, place: int, field: bytes) -> None:
+    tar = write_tar(tmp_path / "set.tar", {"head": b"some", "0.wav": b"sound"})
+    tar.write_bytes(with_header(tar.read_bytes(), place, field))
+    assert re.fullmatch(rf"({re.escape(str(tar))}: [^\n]+)?", refusal_of(tar / "0.wav"))
+
+
+def test_a_size_that_is_negative_or_no_number_is_named(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "set.tar", {"head": b"11 size=-9\n", "0.wav": b"sound"})
+    tar.write_bytes(with_header(tar.read_bytes(), 156, b"x"))
+    with pytest.raises(ArchiveError, match=r"set\.tar: [^\n]*; copy or build it again$"):
+        is_there(tar / "0.wav")
 
 
 def test_a_compressed_tar(audio: Path, tmp_path: Path) -> None:

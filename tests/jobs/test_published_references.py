@@ -11,7 +11,6 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stable_audio_open.audio_models.embedder import FunctionEmbedder
 from stable_audio_open.evaluation.protocols.protocol import ALL
 from stable_audio_open.evaluation.protocols.song_describer import NO_SINGING
 from stable_audio_open.jobs.protocol.generations import generation_files
@@ -19,6 +18,7 @@ from stable_audio_open.jobs.protocol.make import MadeSet
 from stable_audio_open.jobs.protocol.measure import MeasuredFolders, measure_sets
 from stable_audio_open.jobs.protocol.metrics import PublishedReferences, metrics_by
 from stable_audio_open.jobs.protocol.request import Asked, ProtocolRequest, check_protocol
+from tests.function_embedder import FunctionEmbedder
 
 RATE = 8000
 CAPTIONS = [("11", "1", "A piano"), ("12", "1", "A choir"), ("21", "2", "Drums")]

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import StepPatch
 
+from stable_audio_open.pages.figure_style import png, svg_address
 from stable_audio_open.pages.figures import LONGEST, bars, curve, steps
-from stable_audio_open.pages.look import png, svg_address
 
 HOSTILE = "<script>&\"' $a_{$ %s \N{HIRAGANA LETTER A}\x1b\udc80"
 SHOWN = "<script>&\"' $a_{$ %s \N{HIRAGANA LETTER A}\\x1b\\udc80"
@@ -153,7 +153,7 @@ def test_the_same_data_give_the_same_bytes() -> None:
     assert png(drawn()) == png(drawn())
     code = (
         "import sys\nfrom stable_audio_open.pages.figures import curve\n"
-        "from stable_audio_open.pages.look import svg_address\n"
+        "from stable_audio_open.pages.figure_style import svg_address\n"
         "print(svg_address(curve('loss', [(0, 3.0), (100, 1.0)], marked=1)))\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )

@@ -84,6 +84,22 @@ def test_a_copy_of_the_newest_is_not_counted_twice(
     assert steps(line) == [20, 10]
 
 
+def test_a_copy_under_a_higher_name_is_not_the_newest(
+    line: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = run_line(line)
+    copy = line / "00000099.ckpt"
+    shutil.copyfile(before[-1].path, copy)
+    assert run_line(line) == before
+    step = before[-1].step
+    assert caplog.messages == [f"{copy}: is a checkpoint of step {step}, and is taken for that"]
+    caplog.clear()
+    before[-1].path.unlink()
+    assert [(one.step, one.path) for one in run_line(line)][-1] == (step, copy)
+    write(before[0].path, 1)
+    assert run_line(line)[-1] == (1, before[0].path)
+
+
 def test_newer_ones_are_put_aside_with_what_is_about_them(line: Path) -> None:
     (line / "00000030.ckpt.sha256").write_text("sum")
     (line / "best.ckpt").write_bytes(b"best")
@@ -145,6 +161,7 @@ def test_a_run_goes_on_along_its_own_line(
     )
     assert steps(folder) == [3, 2, 1]
     # An interrupted write, or another run's: the highest step counts.
+    (folder / "last.ckpt").unlink()  # or the copy would go into 00000003.ckpt, its other name
     shutil.copyfile(folder / "00000001.ckpt", folder / "last.ckpt")
     again = run_training(config)
     assert f"resuming from {folder / '00000003.ckpt'}" in caplog.messages

@@ -10,7 +10,7 @@ from io import BufferedReader
 from typing import NamedTuple
 
 from stable_audio_open.audio.containers.layout import AS_IT_IS, TRUNCATED, Layout
-from stable_audio_open.files.spliced import Span
+from stable_audio_open.files.joined_parts import Span
 
 SLACK = 4096
 """Programs add or subtract headers, and round to whole frames, the lengths below."""

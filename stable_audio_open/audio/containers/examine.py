@@ -13,7 +13,7 @@ from stable_audio_open.audio.containers.chunks import (
 from stable_audio_open.audio.containers.flac import flac_layout
 from stable_audio_open.audio.containers.layout import AS_IT_IS, Layout
 from stable_audio_open.audio.containers.mp3 import mp3_layout
-from stable_audio_open.audio.containers.mpeg import starts_as_mp3
+from stable_audio_open.audio.containers.mpeg import behind_tags, read_at, starts_as_mp3
 from stable_audio_open.audio.containers.ogg import ogg_layout
 
 LONGEST_FRAME = 1 << 13
@@ -42,6 +42,10 @@ def examine(file: BufferedReader) -> Layout:
         return look(file, size)
     if head[:4] == b"FORM":
         return aiff_layout(file, size) if head[8:12] in (b"AIFF", b"AIFC") else AS_IT_IS
+    if head[:3] == b"ID3":
+        behind = behind_tags(file, 0, size)
+        if read_at(file, behind, 4) == b"fLaC":
+            return flac_layout(file, size, start=behind)
     if starts_as_mp3(head):
         return mp3_layout(file, size) or AS_IT_IS
     # A recorder of streams may begin amid a frame.

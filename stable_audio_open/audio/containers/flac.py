@@ -4,13 +4,16 @@ An encoder that writes to a pipe leaves the number of samples open, and libsndfi
 that is too small.
 """
 
+import re
+import struct
 from functools import cache
 from io import BufferedReader
 
 import soundfile
 
 from stable_audio_open.audio.containers.layout import AS_IT_IS, TRUNCATED, Layout
-from stable_audio_open.files.spliced import Span
+from stable_audio_open.audio.containers.mpeg import read_at
+from stable_audio_open.files.joined_parts import Span, spliced
 
 HEAD = 26
 """Bytes up to the number of samples."""
@@ -19,7 +22,13 @@ TOTAL = 18
 BITS = 36
 TAIL = 1 << 17
 """Bytes at the end, in which the last frame begins."""
+SYNC = re.compile(rb"\xff[\xf8\xf9]")
+MOST_HEADERS = 16
+"""Right headers of wrong frames that are looked at; chance makes one in a hundred files."""
 BLOCK = 1 << 18
+ID3V1, APE = 128, 32
+"""Bytes of a tag, and of the foot of one."""
+MOST_TAGS = 8
 NEVER_WRITTEN = (
     "the file is damaged: its length was never written, and it cannot be decoded to the end; "
     "download or export it again"
@@ -34,44 +43,74 @@ class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile is no
         return False
 
 
-def flac_layout(file: BufferedReader, size: int) -> Layout:
-    """Compare the number of samples with the end of the last frame, or count where it is open."""
-    file.seek(0)
+def flac_layout(file: BufferedReader, size: int, *, start: int = 0) -> Layout:
+    """Compare the number of samples with the end of the last frame, or count where it is open.
+
+    Args:
+        file: The file.
+        size: Its bytes.
+        start: Where the FLAC begins, behind tags of another kind.
+    """
+    file.seek(start)
     head = file.read(HEAD)
     if len(head) < HEAD:
         return Layout(TRUNCATED)
     field = int.from_bytes(head[TOTAL:], "big")
     total = field % (1 << BITS)
-    file.seek(max(0, size - TAIL))
-    end = last_sample(file.read(), fixed=_fixed_block(head))
+    sound_end = _before_tags(file, start, size)
+    first = max(start, sound_end - TAIL)
+    file.seek(first)
+    end = last_sample(file.read(sound_end - first), fixed=_fixed_block(head))
     if total and end is not None and end < total:
         return Layout(TRUNCATED)
-    frames = (total if end is None else end) or _decoded(file)
+    frames = (total if end is None else end) or _decoded(file, start)
     if not frames:
         return Layout(NEVER_WRITTEN)
     if frames == total:
-        return AS_IT_IS
+        return AS_IT_IS if start == 0 else Layout(parts=(Span(start, size - start),))
     known = (field - total | frames).to_bytes(HEAD - TOTAL, "big")
-    return Layout(parts=(Span(0, TOTAL), known, Span(HEAD, size - HEAD)))
+    rest = Span(start + HEAD, size - start - HEAD)
+    return Layout(parts=(Span(start, TOTAL), known, rest))
+
+
+def _before_tags(file: BufferedReader, start: int, size: int) -> int:
+    """Return where the sound ends: before the ID3v1 and APE tags that players put behind it."""
+    end = size
+    for _ in range(MOST_TAGS):
+        if end - start >= ID3V1 and read_at(file, end - ID3V1, 3) == b"TAG":
+            end -= ID3V1
+            continue
+        foot = read_at(file, max(start, end - APE), APE)
+        if foot[:8] != b"APETAGEX" or len(foot) < APE:
+            break
+        length, _, flags = struct.unpack("<III", foot[12:24])
+        end -= length + (APE if flags >> 31 else 0)
+        if length < APE or end < start:
+            return size
+    return end
 
 
 def last_sample(tail: bytes, *, fixed: int | None) -> int | None:
     """Return the number of samples up to the end of the frame that ends a file.
 
     Args:
-        tail: The end of the file.
+        tail: The end of the file, without the tags behind it.
         fixed: Samples of every frame but the last; None where they vary.
 
     Returns:
         None where no frame with a right checksum ends there.
     """
-    if tail[-128:-125] == b"TAG":
-        tail = tail[:-128]
-    place = len(tail)
-    while (place := max(tail.rfind(b"\xff\xf8", 0, place), tail.rfind(b"\xff\xf9", 0, place))) >= 0:
+    headers = 0
+    for sync in reversed([*SYNC.finditer(tail)]):
+        place = sync.start()
         end = _frame_end(tail[place : place + 16], fixed)
-        if end is not None and crc(tail[place:], 0x8005, 16) == 0:
+        if end is None:
+            continue
+        if crc(tail[place:], 0x8005, 16) == 0:
             return end
+        headers += 1
+        if headers == MOST_HEADERS:
+            break
     return None
 
 
@@ -116,12 +155,12 @@ def _fixed_block(head: bytes) -> int | None:
     return least if least == most else None
 
 
-def _decoded(file: BufferedReader) -> int:
+def _decoded(file: BufferedReader, start: int) -> int:
     """Count the samples; 0 where the file cannot be decoded."""
-    frames = 0
-    file.seek(0)
+    frames, size = 0, file.seek(0, 2)
     try:
-        with ForwardFile(file) as sound:
+        # Without its name, which may end in .raw.
+        with ForwardFile(spliced(file, [Span(start, size - start)])) as sound:
             while count := len(sound.read(BLOCK, dtype="float32", always_2d=True)):
                 frames += count
     except soundfile.LibsndfileError:

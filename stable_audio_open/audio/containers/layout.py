@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from stable_audio_open.files.spliced import Span
+from stable_audio_open.files.joined_parts import Span
 
 TRUNCATED = "the file is truncated (it ends before its header says); download or export it again"
 

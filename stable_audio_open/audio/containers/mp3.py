@@ -23,7 +23,7 @@ from stable_audio_open.audio.containers.mpeg import (
     read_at,
     side_end,
 )
-from stable_audio_open.files.spliced import Span
+from stable_audio_open.files.joined_parts import Span
 
 FIELDS = {1: 4, 2: 4, 4: 100, 8: 4}
 """Bytes of the fields that stand in the first frame, by their flags."""

@@ -4,9 +4,16 @@ import struct
 from io import BufferedReader
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 BLOCK = 1 << 20
+FIRST_BLOCK = 1 << 14
+"""Bytes that are searched first, since the next frame is rarely far."""
 CHAIN = 3
 """Frames in a row that are no coincidence."""
+CHAIN_BYTES = 1 << 13
+"""More than those have."""
 KBITS = {
     (1, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -69,6 +76,11 @@ def _fill() -> None:
 
 
 _fill()
+_LENGTHS = np.zeros(1 << 16, np.int64)
+_KINDS = np.full(1 << 16, -1)
+_NUMBERS = {kind: number for number, kind in enumerate({kind for _, kind in TABLE.values()})}
+for _code, (_length, _kind) in TABLE.items():
+    _LENGTHS[_code], _KINDS[_code] = _length, _NUMBERS[_kind]
 
 
 def starts_as_mp3(head: bytes) -> bool:
@@ -107,19 +119,49 @@ def frame_run(file: BufferedReader, position: int, size: int, kind: Kind) -> Run
 
 def find_frames(file: BufferedReader, position: int, size: int) -> int | None:
     """Return the first place from which frames follow each other, or where the last ones are."""
+    length = FIRST_BLOCK
     while position + 4 <= size:
-        block = read_at(file, position, BLOCK)
-        at = block.find(0xFF)
-        while 0 <= at <= len(block) - 4:
-            if (entry := entry_of(block[at : at + 4])) is not None:
-                run = frame_run(file, position + at, min(size, position + at + 8192), entry[1])
-                if run.frames >= CHAIN or (run.frames and run.end == size):
-                    return position + at
-            at = block.find(0xFF, at + 1)
-        if len(block) < BLOCK:
+        block = read_at(file, position, length)
+        is_last = len(block) < length
+        # Near the end of a block nothing tells what follows: those are looked at in the next one.
+        settled = len(block) if is_last else len(block) - CHAIN_BYTES
+        for at in _likely_frames(block):
+            if at >= settled:
+                break
+            kind = kind_of(block[at : at + 3])
+            assert kind is not None
+            run = frame_run(file, position + at, min(size, position + at + CHAIN_BYTES), kind)
+            if run.frames >= CHAIN or (run.frames and run.end == size):
+                return position + at
+        if is_last:
             return None
-        position += len(block) - 3
+        position += settled
+        length = min(2 * length, BLOCK)
     return None
+
+
+def _likely_frames(block: bytes) -> list[int]:
+    """Return the places of headers that others of their kind follow, as far as a block tells."""
+    content = np.frombuffer(block, np.uint8)
+    places = np.flatnonzero(content[:-3] == 0xFF)
+    places = places[_KINDS[_codes(content, places)] >= 0]
+    kinds = _KINDS[_codes(content, places)]
+    at, is_open = places, np.zeros(len(places), dtype=bool)
+    for _ in range(CHAIN - 1):
+        at = at + np.where(is_open, 0, _LENGTHS[_codes(content, at)])
+        # What leads out of the block is left to the reader of the file.
+        is_open |= at > len(content) - 3
+        at = np.where(is_open, 0, at)
+        follows = (content[at] == 0xFF) & (_KINDS[_codes(content, at)] == kinds)
+        kept = is_open | follows
+        places, kinds, at, is_open = places[kept], kinds[kept], at[kept], is_open[kept]
+    return places.tolist()  # type: ignore[no-any-return]
+
+
+def _codes(content: NDArray[np.uint8], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the second and third byte of headers, as in `TABLE`."""
+    codes: NDArray[np.int64] = content[places + 1].astype(np.int64) << 8 | content[places + 2]
+    return codes
 
 
 def behind_tags(file: BufferedReader, position: int, size: int) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from stable_audio_open.audio_models.checkpoint_hash import checkpoint_hash
 from stable_audio_open.audio_models.clap.laion import read_laion
 from stable_audio_open.audio_models.clap.network import ClapEmbedder
-from stable_audio_open.audio_models.pickles import read_pickle
+from stable_audio_open.audio_models.pickles import read_pickled_weights
 from stable_audio_open.files.inside import is_name
 from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.nn.weights import type_fault, value_fault
@@ -123,7 +123,7 @@ def _check_numbers(weights: Sequence[Path], own: Mapping[str, Tensor]) -> None:
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:
     if path.suffix != ".safetensors":
-        content: Mapping[str, Tensor] = read_pickle(path)
+        content: Mapping[str, Tensor] = read_pickled_weights(path)
         return content
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

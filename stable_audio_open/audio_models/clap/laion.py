@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.audio_models.log_mel import MelSpectrogram
-from stable_audio_open.audio_models.pickles import read_pickle
+from stable_audio_open.audio_models.pickles import read_pickled_weights
 from stable_audio_open.audio_models.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
 from stable_audio_open.audio_models.tensors import check_tensors
 from stable_audio_open.nn.weights import type_fault
@@ -192,7 +192,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     numbers = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
     kinds = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8")]
     with torch.serialization.safe_globals([*numbers, np.dtype, *kinds]):
-        content = read_pickle(path)
+        content = read_pickled_weights(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f"{path}: holds no dictionary of tensors as LAION-CLAP saves it")

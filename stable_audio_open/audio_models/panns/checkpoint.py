@@ -16,7 +16,7 @@ from stable_audio_open.audio_models.panns.network import (
     PannsTagger,
     panns_spectrogram,
 )
-from stable_audio_open.audio_models.pickles import read_pickle
+from stable_audio_open.audio_models.pickles import read_pickled_weights
 from stable_audio_open.audio_models.stft_weights import FILTERS, IMAGINARY, REAL, check_front_end
 from stable_audio_open.audio_models.tensors import check_tensors
 
@@ -154,7 +154,7 @@ def _read(path: Path, published: str) -> dict[str, Tensor]:
         raise ValueError(
             f"{path}: no such file; download {published} of PANNs from {ZENODO} and give its path"
         )
-    content = read_pickle(path)
+    content = read_pickled_weights(path)
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f'{path}: holds no "model" with tensors; give {published} of PANNs')

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.audio_models.checkpoint_hash import checkpoint_hash
 from stable_audio_open.audio_models.passt.network import BANDS, FRAMES, PasstTagger
-from stable_audio_open.audio_models.pickles import read_pickle
+from stable_audio_open.audio_models.pickles import read_pickled_weights
 from stable_audio_open.audio_models.tensors import check_tensors
 
 DOWNLOAD = (
@@ -97,7 +97,7 @@ def _package(where: object) -> Any:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    state = read_pickle(path)
+    state = read_pickled_weights(path)
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f"{path}: holds no dictionary of tensors; {DOWNLOAD}")
     return state

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.checkpoint.folder import write_tensors, written_beside
+from stable_audio_open.checkpoint.folder import write_tensors, written_folder
 from stable_audio_open.checkpoint.lora.settings import adapter_settings
 from stable_audio_open.checkpoint.source import training_header
-from stable_audio_open.checkpoint.tensors import CheckpointError, check_undamaged, read_tensors
+from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
 from stable_audio_open.config.values.json_text import parse_json
 from stable_audio_open.nn.weights import type_fault, value_fault
 
@@ -83,7 +83,6 @@ def read_trained_adapter(path: Path, *, use_ema: bool = True) -> Adapter:
     description = training_header(header, path)
     if description is None or description.lora is None:
         raise CheckpointError(f"{path}: holds no adapter; it was not trained with training.lora")
-    check_undamaged(path)
     prefix = "ema." if use_ema and any(k.startswith("ema.") for k in tensors) else _TRANSFORMER
     own = {
         name.removeprefix(prefix): tensor
@@ -97,7 +96,7 @@ def save_adapter(adapter: Adapter, folder: str | os.PathLike[str]) -> None:
     """Write an adapter in peft's format."""
     tensors = {f"{PREFIX}{k}{DOWN}weight": v for k, v in adapter.down.items()}
     tensors |= {f"{PREFIX}{k}{UP}weight": v for k, v in adapter.up.items()}
-    with written_beside(folder) as scratch:
+    with written_folder(folder) as scratch:
         (scratch / CONFIG).write_text(json.dumps(adapter.settings, indent=2) + "\n")
         write_tensors(
             {name: tensor.contiguous() for name, tensor in tensors.items()},

@@ -83,7 +83,7 @@ def make_engine(
     engine = _make(name, workers, address, gpus or 0.0)
     if not sys.stderr.isatty():
         return engine
-    from stable_audio_open.engine.shown import Shown
+    from stable_audio_open.engine.progress import Shown
 
     return Shown(engine)
 

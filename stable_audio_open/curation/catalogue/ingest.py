@@ -9,8 +9,8 @@ import msgspec
 
 from stable_audio_open.curation.catalogue.parquet import RECORDS, write_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
-from stable_audio_open.files.lock import scratch_folder
-from stable_audio_open.files.named import errors_named
+from stable_audio_open.files.error_paths import errors_named
+from stable_audio_open.files.lock import locked_folder, scratch_folder
 from stable_audio_open.files.replaced import replace_folder, restore_folder
 
 REJECTS = "rejects.jsonl"
@@ -64,32 +64,33 @@ def ingest(rows: Iterable[SourceRow], folder: Path, *, replace: bool = False) ->
         replace: Take the place of a catalogue that is there.
 
     Raises:
+        FolderInUseError: another process works in the folder.
         ValueError: a catalogue is there and `replace` is False.
         OSError: the folder cannot be written; what was there before stays.
     """
-    restore_folder(folder / RECORDS)
-    if (folder / RECORDS).exists() and not replace:
-        raise ValueError(
-            f"{folder}: holds a catalogue; give another folder, or --replace to read it anew"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    with locked_folder(folder, remedy="wait until it ends, or give another folder"):
+        restore_folder(folder / RECORDS)
+        if (folder / RECORDS).exists() and not replace:
+            raise ValueError(
+                f"{folder}: holds a catalogue; give another folder, or --replace to read it anew"
+            )
+        return _ingest_alone(rows, folder)
+
+
+def _ingest_alone(rows: Iterable[SourceRow], folder: Path) -> Ingested:
     counts = Ingested()
-    try:
-        with (
-            scratch_folder(folder, "ingest") as beside,
-            errors_named(folder, inside=beside, reads=True),
-        ):
-            with (beside / REJECTS).open("wb") as rejects, (beside / NOTES).open("wb") as notes:
-                write_catalogue(beside, _sort_out(rows, rejects, notes, counts=counts))
-            replace_folder(folder / RECORDS, beside / RECORDS)
-            (beside / REJECTS).replace(folder / REJECTS)
-            if counts.notes:
-                (beside / NOTES).replace(folder / NOTES)
-            else:
-                (folder / NOTES).unlink(missing_ok=True)
-    finally:
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    with (
+        scratch_folder(folder, "ingest") as beside,
+        errors_named(folder, inside=beside, reads=True),
+    ):
+        with (beside / REJECTS).open("wb") as rejects, (beside / NOTES).open("wb") as notes:
+            write_catalogue(beside, _sort_out(rows, rejects, notes, counts=counts))
+        replace_folder(folder / RECORDS, beside / RECORDS)
+        (beside / REJECTS).replace(folder / REJECTS)
+        if counts.notes:
+            (beside / NOTES).replace(folder / NOTES)
+        else:
+            (folder / NOTES).unlink(missing_ok=True)
     return counts
 
 

@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 from jaxtyping import UInt32
 
+from stable_audio_open.files.error_paths import errors_named
 from stable_audio_open.files.json_lines import NOT_JSON
-from stable_audio_open.files.named import errors_named
 from stable_audio_open.similarity.pairs import Pairs
 
 COMMAND = "fpcalc"

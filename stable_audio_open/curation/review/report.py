@@ -15,8 +15,8 @@ from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.training_set.select import top_tags
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.json_lines import read_json_lines
+from stable_audio_open.pages.figure_style import svg_address
 from stable_audio_open.pages.figures import bars
-from stable_audio_open.pages.look import svg_address
 from stable_audio_open.pages.rendering import Plot, Table, render
 from stable_audio_open.pages.text import visible
 

@@ -58,7 +58,7 @@ def read_folder(root: Path, *, engine: Engine | None = None) -> Iterator[SourceR
         yield SourceRow(source=str(root), position=position, raw=name, reason=LOOP)
 
 
-class Described(NamedTuple):
+class DescribedFile(NamedTuple):
     """A recording, or why it is none."""
 
     record: CatalogueRecord | None = None
@@ -67,19 +67,21 @@ class Described(NamedTuple):
     """What is odd about one that counts."""
 
 
-def _describer(root: Path) -> Callable[[str], Described]:
+def _describer(root: Path) -> Callable[[str], DescribedFile]:
     """Return what reads a recording, or says why it cannot."""
 
-    def described(name: str) -> Described:
+    def described(name: str) -> DescribedFile:
         try:
             return _record(root / name, name)
         except (ValueError, OSError) as error:
-            return Described(reason=str(error) if isinstance(error, ValueError) else _reason(error))
+            return DescribedFile(
+                reason=str(error) if isinstance(error, ValueError) else _reason(error)
+            )
 
     return described
 
 
-def _record(path: Path, name: str) -> Described:
+def _record(path: Path, name: str) -> DescribedFile:
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -95,7 +97,7 @@ def _record(path: Path, name: str) -> Described:
     except ValueError as error:
         # The sound is what counts; who made it and under which licence is asked later.
         note = str(error)
-    return Described(_merged(name, said, tags, info), note=note)
+    return DescribedFile(_merged(name, said, tags, info), note=note)
 
 
 def checked_info(path: Path) -> AudioInfo:

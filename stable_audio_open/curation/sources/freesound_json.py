@@ -8,7 +8,7 @@ import msgspec
 from stable_audio_open.curation.catalogue.ingest import SourceRow
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.files.json_lines import NOT_JSON
-from stable_audio_open.files.special import refuse_special
+from stable_audio_open.files.pipes_and_devices import refuse_special
 from stable_audio_open.files.text import MARK, text_lines
 
 SITE = "https://freesound.org"

@@ -9,9 +9,9 @@ import msgspec
 
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.training_set.select import SUMMARY
+from stable_audio_open.files.error_paths import errors_named
 from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.lock import scratch_folder
-from stable_audio_open.files.named import errors_named
 from stable_audio_open.files.replaced import replace_folder, restore_folder
 
 INPUTS = "inputs.sha256"

@@ -117,15 +117,15 @@ def open_set(folder: Path, settings: Settings) -> None:
         changes = ", ".join(
             f"{name} {_short(old)}, now {_short(new)}" for name, (old, new) in changed.items()
         )
-        if "weights" in changed and model_name(found) != model_name(settings):
-            changes = f"{model_name(found)}, now {model_name(settings)} ({changes})"
+        if "weights" in changed and model_label(found) != model_label(settings):
+            changes = f"{model_label(found)}, now {model_label(settings)} ({changes})"
         raise ValueError(
             f"{folder}: its files were made with {changes}; give another folder, or the same "
             "settings"
         )
 
 
-def model_name(settings: Settings) -> str:
+def model_label(settings: Settings) -> str:
     """Return the model by name, with its adapters: `tiny + FOLDER:0.5`."""
     lora = settings.lora if isinstance(settings, GenerationSettings) else ()
     return " + ".join((settings.model, *lora))
@@ -150,14 +150,14 @@ def read_settings(folder: Path) -> Settings:
     return settings
 
 
-def write_manifest(folder: Path, files: Sequence[SetFile]) -> list[SetFile]:
+def write_set_files(folder: Path, files: Sequence[SetFile]) -> list[SetFile]:
     """List those files that are there, in order, and return them."""
     made = [one for one in files if (folder / one.file).is_file()]
     write_list(folder / MANIFEST, made)
     return made
 
 
-def read_manifest(folder: Path) -> list[SetFile]:
+def read_set_files(folder: Path) -> list[SetFile]:
     """Return the files in a folder.
 
     Raises:

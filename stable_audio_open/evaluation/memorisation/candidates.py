@@ -11,7 +11,7 @@ from torch import Tensor
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.evaluation.generations.folder import is_whole
 from stable_audio_open.evaluation.generations.prompted import PromptedSound
-from stable_audio_open.evaluation.memorisation.chunks import Neighbours, nearest, similarity
+from stable_audio_open.evaluation.memorisation.chunks import Neighbours, nearest_chunks, similarity
 from stable_audio_open.evaluation.memorisation.result import (
     Candidate,
     NearestSection,
@@ -48,7 +48,7 @@ class RecordingComparison:
 
     def section(self, sounds: Sounds) -> tuple[NearestSection, Float[Tensor, "sounds"]]:
         """Return the section of some sounds, and how near each is that is not silent."""
-        near = nearest(sounds.embedded.vectors, self.library.vectors)
+        near = nearest_chunks(sounds.embedded.vectors, self.library.vectors)
         files = sounds.embedded.files
         places = [place for place, file in enumerate(files) if file in sounds.files]
         ranked = sorted(places, key=lambda place: (-float(near.similarity[place]), files[place]))

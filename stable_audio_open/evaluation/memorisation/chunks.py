@@ -128,7 +128,7 @@ def embed_chunks(
     return EmbeddedChunks(vectors, tuple(heard), tuple(silent), silent_chunks)
 
 
-def nearest(
+def nearest_chunks(
     queries: ChunkVectors, library: ChunkVectors, *, same_set: bool = False, block: int = BLOCK
 ) -> Neighbours:
     """Return for each recording the chunk of another set that is nearest to one of its chunks.

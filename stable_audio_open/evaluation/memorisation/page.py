@@ -1,8 +1,8 @@
 """The page on which a person listens to the memorisation candidates."""
 
 from stable_audio_open.evaluation.memorisation.result import Memorisation
+from stable_audio_open.pages.figure_style import svg_address
 from stable_audio_open.pages.figures import steps
-from stable_audio_open.pages.look import svg_address
 from stable_audio_open.pages.rendering import Plot, Table, render
 
 

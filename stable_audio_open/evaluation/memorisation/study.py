@@ -32,7 +32,7 @@ from stable_audio_open.evaluation.generations.prompted import (
     wanted_sound,
 )
 from stable_audio_open.evaluation.memorisation.candidates import RecordingComparison, Sounds
-from stable_audio_open.evaluation.memorisation.chunks import nearest
+from stable_audio_open.evaluation.memorisation.chunks import nearest_chunks
 from stable_audio_open.evaluation.memorisation.result import (
     Memorisation,
     StudiedSet,
@@ -130,14 +130,14 @@ def study_memorisation(
     library = embed("training", training.folder, training.captions)
     library.refuse_empty()
     embedded = [library]
-    near = nearest(library.vectors, library.vectors, same_set=True)
+    near = nearest_chunks(library.vectors, library.vectors, same_set=True)
     similarities: dict[str, Tensor] = {"training set against itself": near.similarity}
     if held_out is not None:
         unseen = embed("held_out", held_out.folder, held_out.captions)
         unseen.refuse_empty()
         embedded.append(unseen)
         refuse_shared(unseen, library)
-        near = nearest(unseen.vectors, library.vectors)
+        near = nearest_chunks(unseen.vectors, library.vectors)
         similarities["held-out against training set"] = near.similarity
     others = None
     if given is not None:

@@ -10,8 +10,8 @@ from stable_audio_open.evaluation.generations.sets import (
     GenerationSettings,
     SetFile,
     Settings,
-    model_name,
-    read_manifest,
+    model_label,
+    read_set_files,
     read_settings,
 )
 from stable_audio_open.evaluation.report.published import (
@@ -43,7 +43,7 @@ class ReportedRun(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def model(self) -> str:
         """What made them, adapters included."""
-        return model_name(self.settings)
+        return model_label(self.settings)
 
     @property
     def kind(self) -> Kind:
@@ -90,7 +90,7 @@ def read_runs(folders: Sequence[Path]) -> list[ReportedRun]:
                 ReportedRun(
                     folder=str(path),
                     settings=settings,
-                    items=tuple(read_manifest(path)),
+                    items=tuple(read_set_files(path)),
                     measurements=tuple(read_results(path, settings.protocol)),
                 )
             )

@@ -36,7 +36,7 @@ class MadeSet(NamedTuple):
     """File of each clip that has one."""
 
 
-def make_generations(
+def make_protocol_generations(
     model: StableAudio, asked: Asked, folder: Path, processes: JoinedProcesses
 ) -> list[SetFile]:
     """Generate what is missing of the chosen captions.

@@ -10,7 +10,7 @@ from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.jobs.protocol.generations import seconds_of
-from stable_audio_open.jobs.protocol.make import device_of, make_generations, make_sets
+from stable_audio_open.jobs.protocol.make import device_of, make_protocol_generations, make_sets
 from stable_audio_open.jobs.protocol.measure import MeasuredFolders, measure_sets
 from stable_audio_open.jobs.protocol.metrics import PublishedReferences, load_metrics
 from stable_audio_open.jobs.protocol.request import (
@@ -50,7 +50,7 @@ def run_generations(request: GenerationsRequest, *, tell: Tell = _silent) -> Non
     asked = check_generations(request)
     with joined_processes() as processes:
         model = _load(StableAudio.from_pretrained, request, processes)
-        made = make_generations(model, asked, request.output, processes)
+        made = make_protocol_generations(model, asked, request.output, processes)
     if processes.rank != 0:
         return
     seconds, wanted = seconds_of(asked, model), asked.protocol.seconds

@@ -11,7 +11,7 @@ from stable_audio_open.evaluation.generations.sets import (
     SetFile,
     Settings,
     open_set,
-    write_manifest,
+    write_set_files,
 )
 from stable_audio_open.evaluation.generations.sources import follow_sources
 
@@ -69,7 +69,7 @@ class Work:
         processes.wait()
         if processes.rank != 0 or self.settings is None:
             return []
-        return write_manifest(self.folder, self.table)
+        return write_set_files(self.folder, self.table)
 
 
 def clip_files(clips: Sequence[str], suffix: str = SUFFIX) -> list[SetFile]:

@@ -14,8 +14,8 @@ from stable_audio_open.audio.files import audio_info
 from stable_audio_open.audio.saving import check_folder, make_folder
 from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.diffusion.samplers import MAX_SEED
+from stable_audio_open.files.error_paths import OF_WRITING
 from stable_audio_open.files.lock import locked_folder
-from stable_audio_open.files.named import OF_WRITING
 from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.jobs.protocol.make import device_of
 from stable_audio_open.jobs.sounds.columns import NAME, SoundSettings, check_columns, settings_of

@@ -22,11 +22,11 @@ from stable_audio_open.training.callbacks.preemption import StopOnSignal
 from stable_audio_open.training.checkpoints.run_line import (
     BEST,
     LAST,
-    checkpoint_path,
     delete,
     point,
     put_aside,
     run_line,
+    step_path,
 )
 from stable_audio_open.training.diffusion import DiffusionTraining
 
@@ -202,7 +202,7 @@ class Checkpoints(pl.Callback):
         # Where gradients accumulate, several batches end at the same step.
         if step == self._saved:
             return
-        path = checkpoint_path(self.folder, step)
+        path = step_path(self.folder, step)
         self.amid_saving = True
         _save(trainer, path)
         self._saved = step

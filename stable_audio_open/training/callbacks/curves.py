@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.pages.figure_style import svg_address
 from stable_audio_open.pages.figures import curve
-from stable_audio_open.pages.look import svg_address
 from stable_audio_open.pages.rendering import Plot, Table, render
 
 

@@ -20,7 +20,7 @@ from stable_audio_open.conditions import SECONDS
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.pages.look import png
+from stable_audio_open.pages.figure_style import png
 from stable_audio_open.training.callbacks.demo_page import DemoRecord, write_page, write_record
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.failures import failure_logged

@@ -24,7 +24,7 @@ class RunCheckpoint(NamedTuple):
     path: Path
 
 
-def checkpoint_path(folder: Path, step: int) -> Path:
+def step_path(folder: Path, step: int) -> Path:
     """Return where the checkpoint of a step lies in the folder of a run's checkpoints."""
     return folder / f"{step:08d}.ckpt"
 
@@ -40,7 +40,7 @@ def run_line(folder: Path) -> list[RunCheckpoint]:
         folder: Folder of the checkpoints, which may be missing.
 
     Returns:
-        Steps and files; nothing is read of files named by their step.
+        Steps and files; of those named by their step, the first alone is opened, to compare it.
     """
     found = [RunCheckpoint(step, path) for step, path in _numbered(folder)]
     last = folder / LAST
@@ -51,7 +51,22 @@ def run_line(folder: Path) -> list[RunCheckpoint]:
             step = 0
         if step is not None and step not in {one.step for one in found}:
             found.append(RunCheckpoint(step, last))
-    return sorted(found, reverse=True)
+    return _by_step_inside(sorted(found, reverse=True))
+
+
+def _by_step_inside(line: list[RunCheckpoint]) -> list[RunCheckpoint]:
+    """Put a checkpoint that is another step than its name says where it belongs."""
+    told: set[Path] = set()
+    while line and line[0].path not in told:
+        first, *rest = line
+        told.add(first.path)
+        step = _step_inside(first.path)
+        if step is None or step == first.step:
+            continue
+        logger.warning("%s: is a checkpoint of step %d, and is taken for that", first.path, step)
+        known = step in {one.step for one in rest}
+        line = rest if known else sorted([*rest, RunCheckpoint(step, first.path)], reverse=True)
+    return line
 
 
 def put_aside(folder: Path, start: Path, *, step: int) -> list[Path]:

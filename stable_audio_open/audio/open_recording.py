@@ -1,5 +1,6 @@
 """A recording that is open: checked whole as far as its structure tells, and read by samples."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from stable_audio_open.audio.containers.examine import examine
 from stable_audio_open.audio.containers.flac import ForwardFile
 from stable_audio_open.audio.containers.layout import Layout
 from stable_audio_open.audio.resample import HIGHEST_RATE, LOWEST_RATE
-from stable_audio_open.files.special import SpecialFileError
-from stable_audio_open.files.spliced import spliced
+from stable_audio_open.files.joined_parts import spliced
+from stable_audio_open.files.pipes_and_devices import SpecialFileError
 from stable_audio_open.files.tars import ArchiveError, open_bytes, size_and_time, tar_of
 
 CONTAINERS = ("AIFF", "AU", "CAF", "FLAC", "MP3", "OGG", "RF64", "W64", "WAV", "WAVEX")
@@ -132,9 +133,14 @@ def open_recording(path: Path) -> Iterator[OpenRecording]:
         raw.seek(0)
         given = spliced(raw, found.parts) if found.parts else raw
         # libsndfile opens what it can by itself, which spares it calls into Python.
-        source = path if given is raw and tar_of(path) is None else given
+        source: Path | int | BufferedReader = (
+            path if given is raw and tar_of(path) is None else given
+        )
+        if source is path and not _is_plain_name(path):
+            os.lseek(raw.fileno(), 0, os.SEEK_SET)  # the buffer alone went there
+            source = raw.fileno()
         try:
-            file = ForwardFile(source)
+            file = ForwardFile(source, closefd=False)
         except soundfile.LibsndfileError as error:
             raise AudioFileError(
                 f"{path}: not a readable audio file ({error.error_string.rstrip('.')}); use WAV, "
@@ -142,6 +148,18 @@ def open_recording(path: Path) -> Iterator[OpenRecording]:
             ) from error
         with file:
             yield OpenRecording(path, file, _frames(path, file, found))
+
+
+def _is_plain_name(path: Path) -> bool:
+    """Say whether soundfile takes a name as it is.
+
+    One in .raw stands for samples without a header there, and all are UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return path.suffix.lower() != ".raw"
 
 
 def _frames(path: Path, file: soundfile.SoundFile, found: Layout) -> int:

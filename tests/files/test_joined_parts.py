@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from stable_audio_open.files.spliced import Span, Spliced, spliced
+from stable_audio_open.files.joined_parts import Span, Spliced, spliced
 
 CONTENT = bytes(range(100))
 PARTS = (b"head", Span(10, 30), b"", Span(5, 0), b"x", Span(90, 10))

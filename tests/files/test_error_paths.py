@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stable_audio_open.files.atomic import append_bytes, replace_bytes, written_beside
-from stable_audio_open.files.named import errors_named
+from stable_audio_open.files.error_paths import errors_named
 from tests.full_disk import full_disk
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

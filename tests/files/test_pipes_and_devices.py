@@ -6,7 +6,7 @@ import pytest
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
 from stable_audio_open.audio.saving import check_target
-from stable_audio_open.files.special import (
+from stable_audio_open.files.pipes_and_devices import (
     SpecialFileError,
     refuse_special,
     refuse_special_inside,
