@@ -7,6 +7,7 @@ from typing import Literal, overload
 import torch
 from torch import nn
 
+from stable_audio_open import prompted
 from stable_audio_open.builders.model import (
     TextEncoder,
     build_conditioner,
@@ -27,7 +28,8 @@ from stable_audio_open.conditioning.text import TextConditioner, Tokenizer
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.editing import generate as any_length
-from stable_audio_open.editing import inpainting
+from stable_audio_open.editing import inpainting, interpolation
+from stable_audio_open.editing import stream as streaming
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.attention import check_backend
 from stable_audio_open.nn.device import find_device
@@ -127,6 +129,11 @@ class StableAudio(LatentDiffusion):
     generate = recorded(any_length.generate)
     inpaint = recorded(inpainting.inpaint)
     extend = recorded(inpainting.extend)
+    interpolate = recorded(interpolation.interpolate)
+    stream = streaming.stream
+    denoiser = prompted.denoiser
+    sigmas = prompted.sigmas
+    noise = prompted.noise
 
 
 @overload

@@ -16,7 +16,7 @@ from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.guidance import GuidedVelocity, Scale, scale_curve
 from stable_audio_open.diffusion.objective import Process, process
 from stable_audio_open.diffusion.projected_guidance import ProjectedGuidance, Projection
-from stable_audio_open.diffusion.samplers import StepNoise, get_sampler
+from stable_audio_open.diffusion.samplers import Noise, StepNoise, get_sampler
 from stable_audio_open.diffusion.samplers.resampling import Resampling, resampled
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.progress import step_progress
@@ -103,6 +103,7 @@ def run_sampler(
     progress: bool,
     callback: StepCallback | None,
     resampling: Resampling = ONCE,
+    noise: Noise | None = None,
 ) -> Float[Tensor, "batch latent_channels frames"]:
     """Take latents from the first noise level to 0.
 
@@ -115,6 +116,7 @@ def run_sampler(
         progress: Show a progress bar.
         callback: Called after each step.
         resampling: How often each piece of the steps is gone through.
+        noise: Fresh noise of the steps; that of the seeds when None.
 
     Raises:
         StoppedError: When the callback returns False.
@@ -133,9 +135,9 @@ def run_sampler(
         def preview(latents: Tensor) -> Audio:
             return decode_audio(model, latents, samples=None, seeds=seeds)
 
-        noise = StepNoise(seeds, (x.shape[1], x.shape[2]), x.device)
+        fresh = noise or StepNoise(seeds, (x.shape[1], x.shape[2]), x.device)
         sampler = resampled(get_sampler(sampling.sampler), resampling)
-        return sampler(denoiser, x, sampling.sigmas, noise=noise, callback=after_step)
+        return sampler(denoiser, x, sampling.sigmas, noise=fresh, callback=after_step)
 
 
 def _scale(

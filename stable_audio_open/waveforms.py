@@ -68,17 +68,26 @@ def decode_audio(
         frames = math.ceil(most / autoencoder.downsampling)
         latents = latents[..., : frames + autoencoder.decoder_margin]
     decoded = autoencoder.decode(latents.to(autoencoder.dtype))[..., :most].float().cpu()
-    if not decoded.isfinite().all():
-        raise FloatingPointError(
-            f"the model gave NaN or infinite samples in {model.transformer.dtype}; load it with "
-            "dtype='float32', or check the checkpoint"
-        )
+    check_decoded(model, decoded)
     decoded = usable(decoded)
     lengths = tuple(samples or ())
     for item, length in zip(decoded, lengths, strict=False):
         item[..., length:] = 0
     faded = fade if any(length < window for length in lengths) else 0.0
     return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths, fade=faded)
+
+
+def check_decoded(model: LatentDiffusion, samples: Float[Tensor, "batch channels time"]) -> None:
+    """Refuse what a model gives where its numbers overflow.
+
+    Raises:
+        FloatingPointError: Samples are NaN or infinite.
+    """
+    if not samples.isfinite().all():
+        raise FloatingPointError(
+            f"the model gave NaN or infinite samples in {model.transformer.dtype}; load it with "
+            "dtype='float32', or check the checkpoint"
+        )
 
 
 def usable(x: Tensor) -> Tensor:

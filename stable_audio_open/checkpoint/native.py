@@ -254,8 +254,10 @@ def _warn_of_other_config(config: ModelConfig, header: Mapping[str, Any], folder
 
 
 def _plain(config: ModelConfig) -> Any:
-    """Return the description of a model as plain values."""
-    return msgspec.to_builtins(model_part(config))
+    """Return the description of a model as plain values, but for what it is called."""
+    plain: dict[str, Any] = msgspec.to_builtins(model_part(config))
+    del plain["name"]
+    return plain
 
 
 def _differences(one: Any, other: Any, path: str = "$") -> Iterator[str]:

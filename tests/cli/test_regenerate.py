@@ -311,3 +311,15 @@ def test_every_length_is_made_again(run: Run, tiny_model_folder: Path, options: 
     result = run("regenerate", "x.wav", "--output", "y.wav")
     assert (result.returncode, result.stderr) == (0, "")
     assert Path("x.wav").read_bytes() == Path("y.wav").read_bytes()
+
+
+@pytest.mark.parametrize("seed", [3, (3, 9)])
+def test_a_sound_on_the_way_between_two(run: Run, tiny_model_folder: Path, seed: Any):
+    model = StableAudio.from_pretrained(tiny_model_folder, device="cpu")
+    way = model.interpolate(
+        ("deep kick", "bell"), count=3, seed=seed, steps=2, duration=0.3, progress=False
+    )
+    way[1].save("way.wav")
+    result = run("regenerate", "way.wav", "--output", "again.wav")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert np.array_equal(samples("way.wav"), samples("again.wav"))

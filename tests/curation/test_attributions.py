@@ -88,7 +88,7 @@ def test_no_cell_of_the_table_is_a_formula(tmp_path: Path) -> None:
     write_attributions(lambda: [record], tmp_path, changes="=HYPERLINK(1)")
     with (tmp_path / "attributions.csv").open(encoding="utf-8", newline="") as file:
         _, row = csv.reader(file)
-    assert row == ["'=1", "'@SUM(A1)", "-3", "'\t=2", "'+x", "", "'=HYPERLINK(1)"]
+    assert row == ["'=1", "'@SUM(A1)", "-3", "'\t'=2", "'+x", "", "'=HYPERLINK(1)"]
 
 
 def test_only_what_is_kept_or_undecided_stands() -> None:

@@ -221,7 +221,9 @@ def test_a_demo_is_what_the_averaged_model_generates_from_the_seed_of_the_run(
                 guidance_scale=4.0,
                 seed=seed,
                 progress=False,
-            ).samples
+            )
+            .finish()
+            .samples
             for seed in (5, 0)
         ]
         found = read_audio(folder / record["audio"]).samples

@@ -105,7 +105,7 @@ def test_the_metrics_are_those_of_the_averaged_model(
             steps=2,
             seed=3 + place,
             progress=False,
-        ).save(made / path.name)
+        ).finish(fade=0).save(made / path.name)
     tagger = load_musicnn()
     values = measured(last)[1].values
     frechet = evaluate_frechet(made, references, MusicnnEmbedder(tagger), points=0)
