@@ -8,7 +8,8 @@ what is new is to be within 3 dB of the rest. The same measures are taken of wha
 recording put in without a crossfade, silence, fades at the joints, and (by adherence to the other
 prompt) the untouched recording. "pasted" is a plain generation, put in like what is inpainted, and
 "reconstruction" the removed part itself through the autoencoder: what the best transformer could
-reach with it.
+reach with it. Loops of three lengths are measured where their end meets their start, and sounds
+longer than the window where windows meet, both from the captions of the recordings.
 """
 
 from __future__ import annotations
@@ -16,14 +17,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from measuring_editing import inpainting
+from measuring_editing import inpainting, lengths
 from measuring_editing.cases import draw_cases
 
 from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.pretrained import StableAudio
+
+PARTS = ("inpainting", "loops", "long")
+LOOPS = (1.5, 2.0, 4.5)
+"""Seconds of loops."""
+LONG = 8.0
+"""Seconds of long sounds."""
 
 
 def main() -> None:
@@ -36,6 +44,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--resampling", type=int, default=2, help="as of `inpaint`")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--only", choices=PARTS, action="append", help="measure this part; may be given again"
+    )
     options = parser.parse_args()
     try:
         recordings = read_manifest(options.data, "manifest.jsonl")
@@ -50,19 +61,21 @@ def main() -> None:
         )
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    measured: dict[str, Any] = {
+    common: dict[str, Any] = {
         "steps": options.steps,
-        "resampling": options.resampling,
         "seed": options.seed,
-        "inpainting": inpainting.measure(
-            model,
-            cases,
-            steps=options.steps,
-            resampling=options.resampling,
-            seed=options.seed,
-            told=lambda line: print(line, file=sys.stderr),
-        ),
+        "told": lambda line: print(line, file=sys.stderr),
     }
+    captions = [case.caption for case in cases]
+    measures: dict[str, Callable[[], Any]] = {
+        "inpainting": lambda: inpainting.measure(
+            model, cases, resampling=options.resampling, **common
+        ),
+        "loops": lambda: lengths.measure_loops(model, captions, durations=LOOPS, **common),
+        "long": lambda: lengths.measure_long(model, captions, duration=LONG, **common),
+    }
+    measured = {name: getattr(options, name) for name in ("steps", "resampling", "seed")}
+    measured |= {name: measures[name]() for name in options.only or PARTS}
     text = json.dumps(measured, indent=2)
     print(text)
     if options.output:

@@ -13,17 +13,11 @@ from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import initial_noise
+from stable_audio_open.given_prompts import GivenNegatives, GivenPrompts
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import (
-    GivenNegatives,
-    GivenPrompts,
-    GivenScale,
-    SamplingOptions,
-    check_request,
-    check_start,
-    resolve_sampling,
-)
+from stable_audio_open.request import check_request, check_start
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling_settings import GivenScale, SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio, encode_audio
 
 

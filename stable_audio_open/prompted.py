@@ -9,16 +9,11 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers import initial_noise
+from stable_audio_open.given_prompts import GivenNegatives, GivenPrompts
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import (
-    GivenNegatives,
-    GivenPrompts,
-    SamplingOptions,
-    check_request,
-    check_seeds,
-    resolve_sampling,
-)
+from stable_audio_open.request import check_request, check_seeds
 from stable_audio_open.sampling import prompted_denoiser
+from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 
 
 class PromptedDenoiser:

@@ -32,7 +32,7 @@ from stable_audio_open.audio.tags import MARK, TagError, Tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import SamplingOptions, resolve_sampling
+from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 
 P = ParamSpec("P")
 Model = TypeVar("Model", bound=LatentDiffusion)

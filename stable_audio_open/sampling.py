@@ -18,9 +18,11 @@ from stable_audio_open.diffusion.objective import Process, process
 from stable_audio_open.diffusion.projected_guidance import ProjectedGuidance, Projection
 from stable_audio_open.diffusion.samplers import Noise, StepNoise, get_sampler
 from stable_audio_open.diffusion.samplers.resampling import Resampling, resampled
+from stable_audio_open.given_prompts import Weighted
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.progress import step_progress
-from stable_audio_open.request import Item, Sampling, Weighted
+from stable_audio_open.request import Item
+from stable_audio_open.sampling_settings import Sampling
 from stable_audio_open.waveforms import decode_audio, usable
 
 

@@ -66,7 +66,7 @@ def inpaint(
     Outside of the spans the sound stays as it is, at the model's sample rate. In a folder, the
     file is named by the recording and the seed.
     """
-    from stable_audio_open.request import check_texts
+    from stable_audio_open.given_prompts import check_texts
     from stable_audio_open.settings import check_steps
 
     if steps is not None:
@@ -130,7 +130,7 @@ def extend(
     threads: options.Threads = None,
 ) -> None:
     """Make a sound longer: `extend kick.wav "deep kick drum" --seconds 1 --output longer.wav`."""
-    from stable_audio_open.request import check_texts
+    from stable_audio_open.given_prompts import check_texts
     from stable_audio_open.settings import check_steps
 
     if steps is not None:

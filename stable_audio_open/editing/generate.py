@@ -11,9 +11,10 @@ from stable_audio_open.audio.given import GivenAudio
 from stable_audio_open.editing.long import LONGEST, generate_long
 from stable_audio_open.editing.loops import bars_duration, generate_loop, with_tempo
 from stable_audio_open.editing.timeline import PromptsOverTime, has_timeline
+from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import GivenNegatives, GivenScale, SamplingOptions
 from stable_audio_open.sampling import StepCallback
+from stable_audio_open.sampling_settings import GivenScale, SamplingOptions
 
 
 class _Everywhere(TypedDict):

@@ -20,20 +20,17 @@ from stable_audio_open.diffusion.samplers.resampling import Resampling
 from stable_audio_open.editing.joining import LOOKAHEAD, joined, mirrored, recovered
 from stable_audio_open.editing.kept import KeptDenoiser
 from stable_audio_open.editing.spans import Span, Spans, check_spans, kept_frames, place_window
-from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import (
+from stable_audio_open.given_prompts import (
     GivenNegatives,
     GivenPrompts,
-    Item,
     Prompt,
-    SamplingOptions,
-    check_conditions,
     check_negatives,
     check_prompts,
-    check_seeds,
-    resolve_sampling,
 )
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request import Item, check_conditions, check_seeds
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio
 
 Edges = Literal["mirrored", "muted", "generated", "released"]

@@ -11,16 +11,11 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import StepNoise, initial_noise
+from stable_audio_open.given_prompts import GivenNegatives, check_texts
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import (
-    GivenNegatives,
-    SamplingOptions,
-    check_request,
-    check_seeds,
-    check_texts,
-    resolve_sampling,
-)
+from stable_audio_open.request import check_request, check_seeds
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio
 
 MOST_SOUNDS = 1000

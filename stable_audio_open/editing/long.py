@@ -20,17 +20,11 @@ from stable_audio_open.editing.timeline import (
     prompts_at,
 )
 from stable_audio_open.editing.windows import Window, least_overlap, starts_on_a_line, windowed
+from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import (
-    GivenNegatives,
-    Item,
-    Sampling,
-    SamplingOptions,
-    check_request,
-    check_start,
-    resolve_sampling,
-)
+from stable_audio_open.request import Item, check_request, check_start
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling_settings import Sampling, SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio, encode_audio
 
 LONGEST = 3600.0

@@ -30,16 +30,11 @@ from stable_audio_open.editing.windows import (
     starts_on_a_ring,
     windowed,
 )
+from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import (
-    GivenNegatives,
-    Item,
-    Sampling,
-    SamplingOptions,
-    check_request,
-    resolve_sampling,
-)
+from stable_audio_open.request import Item, check_request
 from stable_audio_open.sampling import Step, StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling_settings import Sampling, SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio
 
 BEATS_PER_BAR = 4

@@ -7,8 +7,8 @@ from typing import Unpack
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.generate import Generated, GenerateOptions, generate_latents
+from stable_audio_open.given_prompts import GivenPrompts
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import GivenPrompts
 from stable_audio_open.waveforms import check_decoded, usable
 
 FIRST_FRAMES = 22

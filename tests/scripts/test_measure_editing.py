@@ -88,7 +88,9 @@ def test_the_script_measures_all_ways(recordings: Path, tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "out.json").read_text())["inpainting"]
+    measured = json.loads((tmp_path / "out.json").read_text())
+    assert (measured["loops"]["cases"], measured["long"]["cases"]) == (2, 2)
+    found = measured["inpainting"]
     assert found["cases"] == 2
     assert found["passed"]["untouched"] == 2
     for name in ("butt joints", "silence", "fades"):

@@ -5,7 +5,9 @@ from typing import Any
 
 from stable_audio_open.audio.files import audio_info
 from stable_audio_open.editing.generate import check_length, check_loop
-from stable_audio_open.request import check_options, check_seeds, check_start, check_texts
+from stable_audio_open.given_prompts import check_texts
+from stable_audio_open.request import check_seeds, check_start
+from stable_audio_open.sampling_settings import check_options
 
 
 def check_before_loading(given: Mapping[str, Any], prompts: Sequence[str] = ()) -> None:
