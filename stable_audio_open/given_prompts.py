@@ -29,8 +29,14 @@ def check_prompts(value: GivenPrompts, name: str) -> list[Prompt]:
     """Return what each item is conditioned on, with weights that add up to 1.
 
     Raises:
+        TypeError: When it is no text and no list.
         ValueError: When a text is empty or too long, or a weight is not above 0.
     """
+    if not isinstance(value, str | list | tuple):
+        raise TypeError(
+            f"{name} must be a text, a list of texts, or texts with weights, got {value!r:.60} "
+            f"({type(value).__name__})"
+        )
     given: list[object] = [value] if isinstance(value, str) else list(value)
     if not given:
         raise ValueError(f"{name} is an empty list; give at least one text")
@@ -41,7 +47,7 @@ def check_prompts(value: GivenPrompts, name: str) -> list[Prompt]:
 
 def check_negatives(value: GivenNegatives) -> list[Prompt | None]:
     """Return what guidance leads each item away from, as `check_prompts` does."""
-    if isinstance(value, str) or None not in value:
+    if not isinstance(value, list | tuple) or None not in value:
         return [*check_prompts(value, "negative_prompt")]  # type: ignore[arg-type]  # without None
     return [None if one is None else _check_prompt(one, "negative_prompt") for one in value]
 
@@ -74,6 +80,8 @@ def check_texts(value: str | Sequence[str], name: str) -> list[str]:
     if not texts:
         raise ValueError(f"{name} is an empty list; give at least one text")
     for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be texts, got {text!r:.60} ({type(text).__name__})")
         if not text.strip():
             raise ValueError(f"{name} is empty; describe the sound in a few words")
         try:

@@ -4,10 +4,11 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
+from stable_audio_open.arguments import check_integer, check_number
 from stable_audio_open.conditions import SECONDS
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.given_prompts import (
@@ -74,6 +75,9 @@ def check_request(
         ValueError: When one is out of its range.
     """
     longest = model.window_seconds
+    for name, value in (("window", window), ("seconds_start", seconds_start)):
+        if value is not None:
+            check_number(value, name)
     if window is None:
         window = longest
     elif not 0 < window <= longest:
@@ -141,6 +145,7 @@ def check_durations(
     else:
         durations = [window if duration is None else duration] * count
     for seconds in durations:
+        check_number(seconds, "duration")
         if not 0 < seconds <= window:
             raise ValueError(
                 f"duration must be above 0 and at most the window of {window:.2f} seconds, "
@@ -157,20 +162,25 @@ def check_seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
     """Return one seed per item: the given ones, or counted up from the first.
 
     Raises:
+        TypeError: One is no integer.
         ValueError: One is out of range, or there are not as many as items.
     """
     if seed is None:
         # From the operating system: torch's global random state is neither used nor changed.
         random = torch.Generator()
         seed = random.seed() % MAX_SEED
-    if isinstance(seed, int):
-        seed = [seed, *((seed + i) % (MAX_SEED + 1) for i in range(1, count))]
-    if len(seed) != count:
-        raise ValueError(f"give one seed or one per prompt, got {len(seed)} for {count} prompts")
-    for one in seed:
+    given: list[Any] = list(seed) if isinstance(seed, list | tuple) else [seed]
+    for one in given:
+        check_integer(one, "seed")
+    seeds = [int(one) for one in given]
+    if not isinstance(seed, list | tuple):
+        seeds += [(seeds[0] + i) % (MAX_SEED + 1) for i in range(1, count)]
+    if len(seeds) != count:
+        raise ValueError(f"give one seed or one per prompt, got {len(seeds)} for {count} prompts")
+    for one in seeds:
         if not 0 <= one <= MAX_SEED:
             raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {one}")
-    return list(seed)
+    return seeds
 
 
 def check_conditions(
@@ -226,6 +236,9 @@ def check_start(strength: float, level: float | None) -> None:
     Raises:
         ValueError: When a number is out of its range.
     """
+    check_number(strength, "init_strength")
+    if level is not None:
+        check_number(level, "init_noise_level")
     if not 0 <= strength <= 1:
         raise ValueError(f"init_strength must be between 0 and 1, got {strength}")
     if level is not None and not 0 < level < math.inf:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TypeAlias, TypedDict
 
+from stable_audio_open.arguments import check_number
 from stable_audio_open.diffusion.guidance import check_guidance
 from stable_audio_open.diffusion.objective import Objective, process
 from stable_audio_open.diffusion.projected_guidance import Projection
@@ -26,6 +27,13 @@ GivenScale: TypeAlias = float | Sequence[float] | Sequence[tuple[float, float]]
 
 LOWEST_SIGMA, HIGHEST_SIGMA = 1e-12, 1e6
 """Noise levels that single precision can tell from silence and from noise alone."""
+
+
+NUMBERS = (
+    *("sigma_min", "sigma_max", "guidance_rescale"),
+    *("guidance_parallel", "guidance_norm", "guidance_momentum"),
+)
+"""Settings that are a number."""
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -76,6 +84,10 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Check all of it."""
+        for name in NUMBERS:
+            check_number(getattr(self, name), name)
+        for low_or_high in self.guidance_interval:
+            check_number(low_or_high, "guidance_interval")
         check_options(sampler=self.sampler, schedule=self.schedule, steps=self.steps)
         for scale in self._scales():
             check_guidance(scale, self.guidance_rescale, self.guidance_interval)
@@ -95,12 +107,15 @@ class Sampling:
     def _scales(self) -> list[float]:
         given = self.guidance_scale
         if not isinstance(given, tuple):
+            check_number(given, "guidance_scale")
             return [given]
         if not given:
             raise ValueError("guidance_scale is an empty list; give at least one number")
         scales = []
         for one in given:
             sigma, scale = one if isinstance(one, tuple) else (1.0, one)
+            check_number(sigma, "guidance_scale")
+            check_number(scale, "guidance_scale")
             if not 0 < sigma < math.inf:
                 raise ValueError(f"guidance_scale has a point at sigma {sigma}; it must be above 0")
             scales.append(scale)
@@ -218,6 +233,9 @@ def check_options(*, sampler: str | None, schedule: str | None, steps: int | Non
     Raises:
         ValueError: When there is no such sampler or schedule, or the steps are out of their range.
     """
+    for name, value in (("sampler", sampler), ("schedule", schedule)):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{name} must be a name, got {value!r:.60} ({type(value).__name__})")
     if sampler is not None:
         get_sampler(sampler)
     if schedule is not None and schedule not in SCHEDULES:

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
+from stable_audio_open.arguments import check_integer
+
 STEPS = 100
 """Sampling steps (section 4.2)."""
 MOST_STEPS = 10_000
@@ -52,8 +54,10 @@ def check_steps(steps: int) -> None:
     """Check a number of sampling steps.
 
     Raises:
+        TypeError: It is no integer.
         ValueError: It is not 1 to `MOST_STEPS`.
     """
+    check_integer(steps, "steps")
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if steps > MOST_STEPS:

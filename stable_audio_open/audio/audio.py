@@ -13,14 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_integer, check_number, type_name
 from stable_audio_open.audio.finishing import Finishing, finish, with_finishing
-from stable_audio_open.audio.samples import (
-    check_integer,
-    check_number,
-    check_samples,
-    silent_behind,
-    type_name,
-)
+from stable_audio_open.audio.samples import check_samples, silent_behind
 from stable_audio_open.audio.saving import (
     FORMATS,
     LOSSY,

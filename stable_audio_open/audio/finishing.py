@@ -9,10 +9,10 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from torch import Tensor
 
+from stable_audio_open.arguments import check_integer, check_number
 from stable_audio_open.audio.channels import to_channels
 from stable_audio_open.audio.loudness import integrated_loudness
 from stable_audio_open.audio.resample import HIGHEST_RATE, LOWEST_RATE, resample
-from stable_audio_open.audio.samples import check_integer, check_number
 from stable_audio_open.audio.tags import Tags
 
 FADE = 0.005

@@ -1,11 +1,11 @@
 """What a batch of audio is made of, checked."""
 
-from numbers import Real
-
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from stable_audio_open.arguments import type_name
 
 
 def silent_behind(
@@ -41,28 +41,3 @@ def check_samples(samples: object) -> None:
         raise ValueError(
             f"samples must be {wanted}, got {samples.dtype} of shape {list(samples.shape)}"
         )
-
-
-def check_integer(value: object, name: str) -> None:
-    """Check that an argument is an integer.
-
-    Raises:
-        TypeError: It is not.
-    """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r} ({type_name(value)})")
-
-
-def check_number(value: object, name: str) -> None:
-    """Check that an argument is a number.
-
-    Raises:
-        TypeError: It is not.
-    """
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r} ({type_name(value)})")
-
-
-def type_name(value: object) -> str:
-    """Return the name of a value's type."""
-    return type(value).__name__

@@ -91,6 +91,11 @@ class AudioAutoencoder(nn.Module):
             raise ValueError(
                 f"audio must be [batch, {self.audio_channels}, time], got {list(audio.shape)}"
             )
+        if audio.dtype != self.dtype:
+            raise TypeError(
+                f"audio is {audio.dtype} and the weights are {self.dtype}; pass "
+                "audio.to(autoencoder.dtype)"
+            )
         if audio.shape[-1] == 0:
             raise ValueError("audio must have at least one sample, got none")
         if not chunked:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
 from typing import TypedDict
 
 from stable_audio_open import generate as story
+from stable_audio_open.arguments import check_integer, check_number
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio
 from stable_audio_open.editing.long import LONGEST, generate_long
@@ -226,9 +226,8 @@ def check_length(
         ("bars", bars),
         ("bpm", bpm),
     ):
-        kind, wanted = (Integral, "an integer") if name == "samples" else (Real, "a number")
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
-            raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
+        if value is not None:
+            (check_integer if name == "samples" else check_number)(value, name)
     lengths = {"duration": duration, "samples": samples, "bars": bars}
     given = [
         f"{name} {value if isinstance(value, list | tuple) else format(value, 'g')}"
