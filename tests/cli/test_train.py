@@ -38,7 +38,9 @@ def test_checkpoint_can_be_used_and_exported(run: Run, config: Path):
     assert result.stdout.splitlines()[-1] == f"last checkpoint: {checkpoint}"
     assert run("export", checkpoint, "--output", "trained").returncode == 0
     for model in (checkpoint, "trained"):
-        result = run("reconstruct", "good.wav", "--model", model, "--output", "x.wav")
+        result = run(
+            "reconstruct", "good.wav", "--model", model, "--overwrite", "--output", "x.wav"
+        )
         assert result.returncode == 0, result.stderr
     again = run("train", "--config", config, "training.trainer.name=first", "--resume", "none")
     assert again.returncode == 2
