@@ -70,8 +70,8 @@ def decode_audio(
     decoded = autoencoder.decode(latents.to(autoencoder.dtype))[..., :most].float().cpu()
     check_decoded(model, decoded)
     decoded = usable(decoded)
-    lengths = tuple(samples or ())
-    for item, length in zip(decoded, lengths, strict=False):
+    lengths = (decoded.shape[-1],) * len(decoded) if samples is None else tuple(samples)
+    for item, length in zip(decoded, lengths, strict=True):
         item[..., length:] = 0
     faded = fade if any(length < window for length in lengths) else 0.0
     return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths, fade=faded)

@@ -12,8 +12,9 @@ from torchaudio.functional import melscale_fbanks
 
 from measuring_editing.cases import Case, Verdict, controls, judge
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.editing.inpainting import CROSSFADE, Edges
+from stable_audio_open.editing.inpainting import CROSSFADE
 from stable_audio_open.editing.joining import LOOKAHEAD, joined, recovered
+from stable_audio_open.editing.span_generation import Edges
 from stable_audio_open.pretrained import StableAudio
 
 EDGE = 0.1

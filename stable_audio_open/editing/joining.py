@@ -132,7 +132,8 @@ def recovered(
 def _with_surroundings(spans: Sequence[Span], samples: int) -> list[tuple[Span, Span, Span]]:
     """Return each span with what is kept before and behind it."""
     parts = kept_parts(spans, samples=samples)
-    return list(zip(spans, parts, parts[1:], strict=False))
+    around = zip(spans, pairwise(parts), strict=True)
+    return [(span, before, behind) for span, (before, behind) in around]
 
 
 def _fade(length: int, like: Tensor) -> Float[Tensor, "length"]:
