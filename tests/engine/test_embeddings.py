@@ -8,9 +8,9 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.files import AudioFileError
+from stable_audio_open.audio_models.embedder import Embedder
 from stable_audio_open.engine.processes import SeveralProcesses
 from stable_audio_open.similarity.embeddings import EmbeddingCache, embed_files
-from tests.function_embedder import FunctionEmbedder
 
 pytestmark = pytest.mark.numerical
 
@@ -31,7 +31,7 @@ def test_workers_embed_as_one_does(
     stages: ModuleType, tmp_path: Path, files: list[str], loaded: bool
 ) -> None:
     embedder = stages.spectrum_embedder()
-    load: Callable[[], FunctionEmbedder] | None = stages.spectrum_embedder if loaded else None
+    load: Callable[[], Embedder] | None = stages.spectrum_embedder if loaded else None
     hashes = {file: f"hash of {file}" for file in files}
     caches = [EmbeddingCache(tmp_path / f"cache{number}", "spectrum") for number in range(2)]
     alone = embed_files(files, hashes, tmp_path, embedder, cache=caches[0])

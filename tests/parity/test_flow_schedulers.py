@@ -11,7 +11,13 @@ from stable_audio_open.diffusion.schedule import flow_time_from_sigma, log_snr
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
 
 diffusers = pytest.importorskip("diffusers")
-pytestmark = pytest.mark.numerical
+pytestmark = [
+    pytest.mark.numerical,
+    # A tensor that diffusers hands to NumPy 2, which PyTorch has not learnt yet.
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+    ),
+]
 
 
 def velocity(x_t: Tensor, t: float) -> Tensor:
