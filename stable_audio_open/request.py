@@ -1,6 +1,5 @@
 """What is asked of a generation, checked before any work is done."""
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from stable_audio_open.given_prompts import (
     check_prompts,
 )
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nearest import did_you_mean
 
 
 class Item(NamedTuple):
@@ -204,10 +204,9 @@ def check_conditions(
                 "out there"
             )
         if name not in wanted:
-            near = difflib.get_close_matches(name, wanted, n=1)
             raise ValueError(
                 f'conditions give "{name}", on which the model is not conditioned; it takes '
-                f"{', '.join(wanted) or 'none'}" + (f'; did you mean "{near[0]}"?' if near else "")
+                f"{', '.join(wanted) or 'none'}{did_you_mean(name, wanted)}"
             )
     if missing := [name for name in wanted if name not in given]:
         example = ", ".join(f'"{name}": ...' for name in missing)

@@ -8,13 +8,13 @@ from typing import TypeAlias, TypedDict
 
 from stable_audio_open.arguments import check_number
 from stable_audio_open.diffusion.guidance import check_guidance
-from stable_audio_open.diffusion.objective import Objective, process
+from stable_audio_open.diffusion.objective import process
 from stable_audio_open.diffusion.projected_guidance import Projection
 from stable_audio_open.diffusion.samplers import get_sampler
 from stable_audio_open.diffusion.schedule import karras, linear, log_snr, polyexponential
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.settings import FLOW_LEVELS, SAMPLING, check_steps
+from stable_audio_open.settings import FLOW_LEVELS, SAMPLING, Objective, check_steps
 
 BETWEEN_LEVELS = {"polyexponential": polyexponential, "karras": karras}
 FROM_NOISE = ("log-snr", "linear")

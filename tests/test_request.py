@@ -94,6 +94,12 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
         ),
         (
             "kick",
+            {"sampler": "chorus"},
+            'unknown sampler "chorus"; allowed: dpmpp-2m, dpmpp-2m-sde, dpmpp-3m-sde, euler, heun, '
+            "rk4, ddim, ping-pong, or k-diffusion:NAME with the k-diffusion extra",
+        ),
+        (
+            "kick",
             {"sampler": "dpmpp2m"},
             'unknown sampler "dpmpp2m"; did you mean "dpmpp-2m"? Allowed: dpmpp-2m, dpmpp-2m-sde, '
             "dpmpp-3m-sde, euler, heun, rk4, ddim, ping-pong, or k-diffusion:NAME with the "

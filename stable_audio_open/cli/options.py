@@ -173,10 +173,10 @@ def conditions(values: list[str] | None) -> dict[str, float] | None:
             if not (name and equals):
                 raise ValueError
             given = float(number)
-        except ValueError:
+        except ValueError as error:
             raise ValueError(
                 f"--condition {value}: give a name and a number, such as bpm=120"
-            ) from None
+            ) from error
         if name in found:
             raise ValueError(f"--condition {value}: {name} is given twice")
         found[name] = given
@@ -213,11 +213,11 @@ def changes(values: list[str] | None) -> list[tuple[float, str]]:
         seconds, _, prompt = value.partition(":")
         try:
             pairs.append((float(seconds), prompt))
-        except ValueError:
+        except ValueError as error:
             raise ValueError(
                 f"--prompt-at {value!r}: give the second at which the prompt begins, a colon and "
                 "the prompt, such as 30:storm"
-            ) from None
+            ) from error
     return pairs
 
 

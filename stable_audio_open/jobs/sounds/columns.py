@@ -8,9 +8,9 @@ import msgspec
 
 from stable_audio_open.audio.finishing import Finishing
 from stable_audio_open.audio.saving import Subtype, check_target
-from stable_audio_open.config.values.nearest import did_you_mean
 from stable_audio_open.files.patterns import NamePattern
 from stable_audio_open.jobs.target import name_pattern
+from stable_audio_open.nearest import did_you_mean
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded import arguments_of
 
