@@ -11,6 +11,7 @@ from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
+from stable_audio_open.editing.places import placed
 from stable_audio_open.editing.timeline import (
     Checked,
     PromptsOverTime,
@@ -144,8 +145,7 @@ def long_denoiser(
 ) -> Denoiser:
     """Return the guided denoiser of sounds of any length.
 
-    Each window is told its place in the whole; a model that is not conditioned on `seconds_start`
-    is told that the window is all there is.
+    Each window is told its place in the whole, see `placed`.
 
     Args:
         model: The system.
@@ -165,51 +165,17 @@ def long_denoiser(
     )
     windows: list[Window] = []
     for start in starts_on_a_line(frames, window=window):
-        placed = [
-            _placed(model, item, start * frame_seconds, window * frame_seconds) for item in items
+        here = [
+            placed(model, item, offset=start * frame_seconds, window=window * frame_seconds)
+            for item in items
         ]
-        if windows and sampling.guidance_scale == 1:  # which the first one has warned of
-            placed = [item._replace(negative=None) for item in placed]
         for number, share in enumerate(shares):
             if share is not None and not share[..., start : start + window].any():
                 continue
+            if windows and sampling.guidance_scale == 1:  # which the first one has warned of
+                here = [item._replace(negative=None) for item in here]
             texts = prompts_at(timelines, number)
-            told = [item._replace(prompt=text) for item, text in zip(placed, texts, strict=True)]
+            told = [item._replace(prompt=text) for item, text in zip(here, texts, strict=True)]
             denoiser = prompted_denoiser(model, told, sampling, frames=window, keep=False)
             windows.append(Window(start, denoiser, share))
     return windowed(windows, frames=frames, window=window)
-
-
-def _placed(model: LatentDiffusion, item: Item, offset: float, window: float) -> Item:
-    """Return an item as a window of it is conditioned."""
-    numbers = model.conditioner.numbers
-    if "seconds_start" not in numbers:
-        return item._replace(seconds_total=min(window, item.seconds_total))
-    most = min(
-        (float(numbers[name].maximum) for name in ("seconds_start", "seconds_total")  # type: ignore[arg-type]
-         if name in numbers),
-    )  # fmt: skip
-    start, total = seconds_in_range(
-        item.seconds_start + offset, item.seconds_total, window=window, most=most
-    )
-    return item._replace(seconds_start=start, seconds_total=total)
-
-
-def seconds_in_range(
-    start: float, total: float, *, window: float, most: float
-) -> tuple[float, float]:
-    """Return `seconds_start` and `seconds_total` of a window as a model of limited range is told.
-
-    Of a sound that is longer than `most`, the beginning is at its distance from the start and the
-    end at its distance from the end; all between is in the middle of a sound of `most` seconds.
-
-    Args:
-        start: Seconds at which the window begins.
-        total: Seconds of the whole.
-        window: Seconds of the window.
-        most: Largest number that the model knows.
-    """
-    if total <= most:
-        return start, total
-    middle = max(0.0, (most - window) / 2)
-    return max(min(start, middle), start - (total - most)), most

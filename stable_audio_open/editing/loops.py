@@ -196,6 +196,8 @@ def ring_denoiser(
     starts = starts_on_a_ring(frames, window=window)
     windows = []
     for number, share in enumerate(shares):
+        if windows and sampling.guidance_scale == 1:  # which the first one has warned of
+            items = [item._replace(negative=None) for item in items]
         texts = prompts_at(timelines, number)
         told = [item._replace(prompt=text) for item, text in zip(items, texts, strict=True)]
         denoiser = prompted_denoiser(model, told, sampling, frames=window)
