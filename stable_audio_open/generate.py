@@ -13,11 +13,12 @@ from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import initial_noise
+from stable_audio_open.given_guidance import GivenScale
 from stable_audio_open.given_prompts import GivenNegatives, GivenPrompts
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import check_request, check_start
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
-from stable_audio_open.sampling_settings import GivenScale, SamplingOptions, resolve_sampling
+from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio, encode_audio
 
 
@@ -186,8 +187,11 @@ def generate_latents(
             "sigma_max": sigma_max,
         },
         frames=request.frames,
+        items=len(request.items),
     )
-    check_start(init_strength, init_noise_level)
+    init_strength, init_noise_level = check_start(
+        init_strength, init_noise_level, audio=init_audio is not None
+    )
     shape, seeds = (model.autoencoder.latent_channels, request.frames), request.seeds
     samples = [item.samples for item in request.items]
     clean = torch.zeros((len(seeds), *shape), device=model.device)

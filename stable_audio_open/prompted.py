@@ -86,7 +86,7 @@ def denoiser(
         negative_prompt=negative_prompt,
         seed=0,
     )
-    sampling = resolve_sampling(model, options, frames=request.frames)
+    sampling = resolve_sampling(model, options, frames=request.frames, items=len(request.items))
     found = prompted_denoiser(model, request.items, sampling, frames=request.frames)
     return PromptedDenoiser(found, items=len(request.items))
 

@@ -137,7 +137,7 @@ def interpolate(
         negative_prompt=negative_prompt,
         seed=[first, *[last] * (count - 1)],
     )
-    sampling = resolve_sampling(model, options, frames=request.frames)
+    sampling = resolve_sampling(model, options, frames=request.frames, items=count)
     shape = (model.autoencoder.latent_channels, request.frames)
     noise = NoiseOnTheWay((first, last), count, shape, model.device)
     start = noise.initial()

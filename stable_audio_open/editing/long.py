@@ -11,6 +11,7 @@ from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
+from stable_audio_open.editing.lengths import LONGEST
 from stable_audio_open.editing.places import placed
 from stable_audio_open.editing.timeline import (
     Checked,
@@ -24,12 +25,14 @@ from stable_audio_open.editing.windows import Window, least_overlap, starts_on_a
 from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import Item, check_request, check_start
-from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling import (
+    StepCallback,
+    prompted_denoiser,
+    run_sampler,
+    without_idle_negatives,
+)
 from stable_audio_open.sampling_settings import Sampling, SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio, encode_audio
-
-LONGEST = 3600.0
-"""Seconds of the longest sound."""
 
 
 @torch.inference_mode()
@@ -98,8 +101,10 @@ def generate_long(
         negative_prompt=negative_prompt,
         seed=seed,
     )
-    sampling = resolve_sampling(model, options, frames=request.frames)
-    check_start(init_strength, init_noise_level)
+    sampling = resolve_sampling(model, options, frames=request.frames, items=len(request.items))
+    init_strength, init_noise_level = check_start(
+        init_strength, init_noise_level, audio=init_audio is not None
+    )
     samples = round(duration * model.sample_rate)
     if samples < 1:
         raise ValueError(
@@ -163,6 +168,7 @@ def long_denoiser(
         crossfade=least_overlap(window),
         ring=False,
     )
+    items = without_idle_negatives(items, sampling)
     windows: list[Window] = []
     for start in starts_on_a_line(frames, window=window):
         here = [
@@ -172,8 +178,6 @@ def long_denoiser(
         for number, share in enumerate(shares):
             if share is not None and not share[..., start : start + window].any():
                 continue
-            if windows and sampling.guidance_scale == 1:  # which the first one has warned of
-                here = [item._replace(negative=None) for item in here]
             texts = prompts_at(timelines, number)
             told = [item._replace(prompt=text) for item, text in zip(here, texts, strict=True)]
             denoiser = prompted_denoiser(model, told, sampling, frames=window, keep=False)

@@ -134,7 +134,6 @@ def generate_spans(
     if not 0 <= crossfade < math.inf:
         raise ValueError(f"crossfade must be at least 0 seconds, got {crossfade}")
     repeated = Resampling(times=resampling)
-    sampling = resolve_sampling(model, options)
     items = _items(
         model,
         prompt,
@@ -144,6 +143,7 @@ def generate_spans(
         lengths=sound.lengths,
     )
     seeds = [item.seed for item in items]
+    sampling = resolve_sampling(model, options, items=len(items))
     excerpts = _excerpts(model, sound, spans)
     rate, frame = model.sample_rate, model.autoencoder.downsampling / model.sample_rate
     told = [

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stable_audio_open.audio.files import audio_info
-from stable_audio_open.editing.generate import check_length, check_loop
+from stable_audio_open.editing.generate import check_loop
+from stable_audio_open.editing.lengths import check_length
 from stable_audio_open.given_prompts import check_texts
 from stable_audio_open.request import check_seeds, check_start
 from stable_audio_open.sampling_settings import check_options
