@@ -29,6 +29,8 @@ from stable_audio_open.builders.training import (
 )
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
+from stable_audio_open.config.post_training import PostTrainingConfig, WarmUpConfig
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.training import trainer as trainer_module
@@ -50,6 +52,7 @@ from stable_audio_open.training.ema import EmaSchedule, OffloadedAverage
 from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
+from stable_audio_open.training.post_training import AdversarialPostTraining, NoiseLevels, WarmUp
 
 
 @pytest.fixture
@@ -178,6 +181,52 @@ def test_diffusion_task(diffusion: DiffusionTraining) -> None:
     assert {part.p for part in dropouts} == {0.35}
     assert task.header["lora"]["r"] == 3
     assert task.header["lora"]["lora_alpha"] == 7.5
+
+
+def test_post_training_task(diffusion_run: DiffusionRun, tiny_text_encoder: TextEncoder) -> None:
+    trainer = replace(diffusion_run.trainer, accumulate=1)
+    training = replace(
+        diffusion_run.training,
+        trainer=trainer,
+        lora=None,
+        guidance_dropout=0.0,
+        timesteps="log_snr",
+        adversarial=PostTrainingConfig(
+            optimizer=AdamWConfig(lr=4e-3, betas=(0.6, 0.9), weight_decay=0.03),
+            schedule=InverseLRConfig(inv_gamma=50, power=0.35, warmup=0.65),
+            warm_up=WarmUpConfig(steps=9, teacher_steps=7, guidance_scale=2.5),
+            blocks=2,
+            channels=11,
+            contrastive=0.65,
+            noise_mean=-0.15,
+            noise_std=1.45,
+        ),
+    )
+    config = replace(diffusion_run.config, objective="rf_denoiser", training=training)
+    model = build_model(config, text_encoder=copy.deepcopy(tiny_text_encoder))
+    teacher = copy.deepcopy(model.transformer.state_dict())
+    task = diffusion_task(config, training, model)
+    assert isinstance(task, AdversarialPostTraining)
+    assert task.discriminator_optimisation == OptimizerSettings(
+        lr=4e-3, betas=(0.6, 0.9), weight_decay=0.03, inv_gamma=50, power=0.35, warmup=0.65
+    )
+    assert task.optimisation.lr == 5e-3
+    assert task.warm_up == WarmUp(steps=9, teacher_steps=7, guidance_scale=2.5)
+    assert task.noise_levels == NoiseLevels(mean=-0.15, std=1.45)
+    assert (task.contrastive, task.gradient_clip, task.distribution) == (0.65, 0.625, "log_snr")
+    discriminator: Any = task.discriminator
+    assert [head.output.in_channels for head in discriminator.heads] == [11, 11]
+    assert len(discriminator.backbone.blocks) == 2
+    assert task.teacher is not None
+    for part, names in ((task.teacher, set(teacher)), (discriminator.backbone, None)):
+        found = part.state_dict()
+        assert names is None or set(found) == names
+        assert all(torch.equal(found[name], teacher[name]) for name in found)
+    default = replace(training.adversarial, blocks=None, warm_up=None)
+    task = diffusion_task(config, replace(training, adversarial=default), model)
+    assert isinstance(task, AdversarialPostTraining)
+    assert len(task.discriminator.heads) == 3  # three quarters of 3, rounded up
+    assert (task.teacher, task.warm_up.steps) == (None, 0)
 
 
 class LearningRates(pl.Callback):
