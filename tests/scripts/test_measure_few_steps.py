@@ -25,13 +25,13 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_captions_count_alike_and_seeds_are_told_apart(script: ModuleType) -> None:
     measures = script.Measures(
         vectors=torch.arange(8.0)[:, None],
-        log_mel=torch.tensor([1.0, 2, 3, 4, 5, 6, 7, 8], dtype=torch.float64),
+        log_mel=torch.tensor([[9.0, n] for n in range(1, 9)], dtype=torch.float64),
         captions=torch.tensor([0, 1, 0, 1, 0, 1, 0, 1]),
         seeds=torch.tensor([0, 0, 1, 1, 2, 2, 0, 0]),
     )
-    assert measures.log_mel_of_captions().tolist() == [4.0, 5.0]
+    assert measures.log_mel_of_captions(1).tolist() == [4.0, 5.0]
     assert measures.of([1]).vectors[:, 0].tolist() == [2.0, 3.0]
-    assert measures.of([0]).log_mel_of_captions().tolist() == [4.0, 5.0]
+    assert measures.of([0]).log_mel_of_captions(1).tolist() == [4.0, 5.0]
     sample = measures.of([0, 2]).sample()
     assert sample.values[:, 0].tolist() == [0.0, 4.0, 6.0, 1.0, 5.0, 7.0]
     assert sample.units.tolist() == [0, 0, 0, 1, 1, 1]
@@ -56,13 +56,13 @@ def test_what_is_nearer_is_found(script: ModuleType) -> None:
     def measures(off: float) -> object:
         return script.Measures(
             reference.repeat(2, 1) + off + 0.1 * torch.randn(60, 4, generator=generator),
-            torch.full((60,), off, dtype=torch.float64),
+            torch.full((60, 1), off, dtype=torch.float64),
             captions,
             torch.zeros(60, dtype=torch.int64),
         )
 
     sample = script.make_sample(reference, torch.arange(30))
-    found = script.compared(measures(0.1), measures(1.5), sample)
+    found = script.compared(measures(0.1), measures(1.5), sample, kind=0)
     assert found["students_kad_less_this"]["high"] < 0 < found["kad"]["low"]
     assert found["students_log_mel_db_less_this"]["value"] == pytest.approx(-1.4)
 
@@ -94,7 +94,8 @@ def test_it_runs(tiny_model_folder: Path, tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert (found["sounds"], found["captions"]) == (12, 3)
     assert set(found) == {"sounds", "captions", "seeds [4, 5]", "seeds [4]", "seeds [5]"}
-    ways = found["seeds [4, 5]"]
+    assert set(found["seeds [5]"]) == {"recordings", "reconstructions"}
+    ways = found["seeds [4, 5]"]["recordings"]
     assert len(ways) == 4
     # Student and teacher are the same model here, but for the name.
     same = ways["teacher, 2 steps"]
