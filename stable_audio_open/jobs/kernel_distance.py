@@ -32,7 +32,8 @@ class KernelDistanceRequest(msgspec.Struct, frozen=True, kw_only=True):
     against: Path | None = None
     """Folder of another set, to say which of both is nearer to the reference."""
     groups: Path | None = None
-    """CSV with the columns id and group: recordings of one group are resampled together."""
+    """CSV with the columns id and group: generations of one group are resampled together. The id
+    of a reference is its group."""
     channels: Literal["stereo", "mono"] = "stereo"
     """Join the embeddings of left and right, or mix them."""
     allow_missing: bool = False

@@ -42,8 +42,9 @@ def kad(
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="Columns id and group: recordings of one group, such as the sounds of a caption, "
-            "are resampled together and not compared with each other.",
+            help="Columns id and group: generations of one group, such as those of a caption, are "
+            "resampled together and not compared with each other. The id of a reference is its "
+            "group.",
         ),
     ] = None,
     channels: Annotated[
@@ -109,6 +110,9 @@ def _tell_other(result: "KernelDistanceResult", other: "OtherSet") -> None:
     nearer = result.audio if other.difference.value < 0 else other.audio
     verdict = f"leaves out 0: {nearer} is nearer" if other.leaves_out_0 else "holds 0"
     echo(f"difference {_told(other.difference)}, which {verdict}")
+    for word, ids in (("missing", other.missing), ("extra", other.extra)):
+        if ids:
+            echo(f"{word} of {other.audio}: {len(ids)} ids, {ids[0]!r} first")
     if other.silent:
         echo(
             f"warning: {len(other.silent)} of {other.files} recordings of {other.audio} are "

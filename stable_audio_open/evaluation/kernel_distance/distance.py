@@ -118,9 +118,8 @@ def evaluate_kad(
             bandwidth.
         embedder: Judges.
         against: Folder of another set, to say which of both is nearer.
-        groups: Group of each generation by its id, such as its caption where there are several
-            seeds: groups are then the units. A reference is of the group of its own id unless it
-            has one here.
+        groups: Group of each generation by its id, of both sets, such as its caption where there
+            are several seeds: groups are then the units. The id of a reference is its group.
         channels: See `embed_recordings`.
         allow_missing: The sets may have different ids (groups, where there are some).
         resamples: Resamples of the units, at least 100.
@@ -136,8 +135,8 @@ def evaluate_kad(
     """
     check_resampling(resamples=resamples, confidence=confidence)
     sets = [
-        _find(folder, groups or {}, named=named and groups is not None)
-        for folder, named in ((reference, False), (generated, True), (against, True))
+        _find(folder, grouped)
+        for folder, grouped in ((reference, None), (generated, groups), (against, groups))
         if folder is not None
     ]
     theirs, *judged = sets
@@ -221,17 +220,18 @@ class _Found(NamedTuple):
     """Group of each file, in order."""
 
 
-def _find(folder: Path, groups: Mapping[str, str], *, named: bool) -> _Found:
-    """Return the recordings of a folder; where `named`, each must have a group."""
+def _find(folder: Path, groups: Mapping[str, str] | None) -> _Found:
+    """Return the recordings of a folder; where there are groups, each must have one."""
     files = recordings_by_id(folder)
-    if named:
-        lacking = [name for name in files if name not in groups]
-        if lacking:
-            raise ValueError(
-                f"{folder}: {lacking[0]!r} is in no group, as {len(lacking)} of {len(files)} "
-                "recordings; name the group of each"
-            )
-    groups_of = tuple(groups.get(name, name) for name in files)
+    if groups is None:
+        groups = {name: name for name in files}
+    lacking = [name for name in files if name not in groups]
+    if lacking:
+        raise ValueError(
+            f"{folder}: {lacking[0]!r} is in no group, as {len(lacking)} of {len(files)} "
+            "recordings; name the group of each"
+        )
+    groups_of = tuple(groups[name] for name in files)
     grouped: dict[str, str] = {}
     for name, group in zip(files, groups_of, strict=True):
         grouped.setdefault(group, name)

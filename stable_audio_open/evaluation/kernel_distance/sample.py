@@ -40,8 +40,10 @@ def make_sample(
     """
     if units is None:
         units = torch.arange(len(values))
-    order = units.argsort(stable=True)
-    sample = Sample(values[order], units[order])
+    if bool((units.diff() < 0).any()):
+        order = units.argsort(stable=True)
+        values, units = values[order], units[order]
+    sample = Sample(values, units)
     if sample.recordings < 2:
         raise UnmeasurableError(
             f"a kernel distance needs at least 2 recordings in a set, there is {sample.recordings};"
