@@ -52,7 +52,7 @@ def kad(
         typer.Option(help="Join the embeddings of left and right, or mix."),
     ] = "stereo",
     resamples: Annotated[
-        int, typer.Option(max=1_000_000, help="Resamples of the recordings, at least 100.")
+        int, typer.Option(help="Resamples of the recordings, 100 to 100,000.")
     ] = 1000,
     confidence: Annotated[
         float, typer.Option(help="Share of the intervals that hold the true distance.")

@@ -122,7 +122,7 @@ def evaluate_kad(
             are several seeds: groups are then the units. The id of a reference is its group.
         channels: See `embed_recordings`.
         allow_missing: The sets may have different ids (groups, where there are some).
-        resamples: Resamples of the units, at least 100.
+        resamples: Resamples of the units, 100 to 100,000.
         confidence: Share of the intervals that shall hold the true distance.
         seed: Seed of the resamples, and of the bandwidth's windows where these are drawn.
         memory: Results that were computed before, for sets that share recordings.
