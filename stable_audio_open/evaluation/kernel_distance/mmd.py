@@ -133,11 +133,15 @@ def compare(
     if against is None:
         return Comparison(distance, of_all, None, None)
     other = [(1.0, pairs(against)), (-2.0, pairs(against, reference))]
-    less = [(-factor, part) for factor, part in other]
+    # What both have in common cancels to the bit, and so do the reference's own pairs.
+    less = [
+        part
+        for (factor, one), (_, two) in zip(own, other, strict=True)
+        for part in ((factor, one), (-factor, two))
+    ]
     return Comparison(
         distance,
         of_all,
         other=estimate([*other, theirs], changes, confidence=confidence),
-        # The reference's own pairs cancel.
-        difference=estimate([*own, *less], changes, confidence=confidence),
+        difference=estimate(less, changes, confidence=confidence),
     )

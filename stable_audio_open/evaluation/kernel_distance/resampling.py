@@ -33,6 +33,8 @@ from stable_audio_open.evaluation.kernel_distance.sample import Sample
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+ROUNDING = 1e-12
+"""Of sums of kernels, which are 0 to 1."""
 DRAWN = 1 << 20
 """Units that are drawn at once."""
 
@@ -46,8 +48,8 @@ class Estimate(NamedTuple):
 
     @property
     def leaves_out_0(self) -> bool:
-        """Whether 0 is outside of the interval."""
-        return not self.low <= 0 <= self.high
+        """Whether 0 is outside of the interval, by more than rounding."""
+        return self.low > ROUNDING or self.high < -ROUNDING
 
 
 def draw_changes(

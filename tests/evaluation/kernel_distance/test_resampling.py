@@ -5,7 +5,11 @@ import torch
 
 from stable_audio_open.evaluation.kernel_distance.mmd import compare, squared_mmd
 from stable_audio_open.evaluation.kernel_distance.pairs import sum_pairs
-from stable_audio_open.evaluation.kernel_distance.resampling import draw_changes, estimate
+from stable_audio_open.evaluation.kernel_distance.resampling import (
+    Estimate,
+    draw_changes,
+    estimate,
+)
 from stable_audio_open.evaluation.kernel_distance.sample import Sample, make_sample
 from tests.gaussian_sets import normal
 
@@ -134,3 +138,13 @@ def test_two_recordings_have_an_interval_too() -> None:
     for reference in (theirs, Sample(theirs.values, ours.units)):
         found = compare(ours, reference, 2.0).distance
         assert found.low <= found.value <= found.high
+
+
+def test_a_set_does_not_differ_from_itself() -> None:
+    """Nor does what differs by rounding, as the sums of another order do."""
+    ours, theirs = sample(30, mean=0.5), sample(40, first=100, seed=1)
+    same = compare(ours, theirs, 2.0, against=ours).difference
+    assert same == (0.0, 0.0, 0.0)
+    for first in (0.0, 1e-15, -1e-15):
+        assert not Estimate(first, first, first).leaves_out_0
+    assert Estimate(1e-9, 1e-10, 1e-8).leaves_out_0
