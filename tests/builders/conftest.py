@@ -209,6 +209,7 @@ def diffusion_config(
                 seconds=0.0625,
                 every=10,
                 frechet="log-mel",
+                kad="mean-log-mel",
                 listen_on_cpu=True,
                 steps=14,
                 guidance_scale=2.5,

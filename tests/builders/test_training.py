@@ -1,9 +1,11 @@
 import copy
+import hashlib
 import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -33,6 +35,7 @@ from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
 from stable_audio_open.config.post_training import PostTrainingConfig, WarmUpConfig
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.diffusion.dit import DiffusionTransformer
+from stable_audio_open.evaluation.fixed_set import fixed_set_hash
 from stable_audio_open.training import trainer as trainer_module
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.callbacks.checkpoints import Checkpoints
@@ -394,7 +397,7 @@ def test_evaluation_of_generations(diffusion_run: DiffusionRun) -> None:
     assert isinstance(evaluation, GenerationEvaluation)
     assert (evaluation.steps, evaluation.guidance_scale, evaluation.seed) == (14, 2.5, 37)
     assert evaluation.keep_sounds
-    assert evaluation.metrics == ["frechet"]
+    assert evaluation.metrics == ["frechet", "kad"]
     assert evaluation.fixed.seconds == 0.0625
     assert len(evaluation.fixed.recordings) == 3
 
@@ -485,15 +488,43 @@ def test_every_setting_of_the_trainer(diffusion_run: DiffusionRun) -> None:
     }
 
 
-@pytest.mark.parametrize("metric", ["frechet", "kl", "clap"])
+@pytest.mark.parametrize("metric", ["frechet", "kad", "kl", "clap"])
 def test_networks_measure_their_metric(diffusion_run: DiffusionRun, metric: str) -> None:
-    others = dict.fromkeys(("frechet", "kl", "clap"))
+    others = dict.fromkeys(("frechet", "kad", "kl", "clap"))
     wanted = replace(diffusion_run.training.evaluation, **(others | {metric: "nosuch"}))  # type: ignore[type-var]
     roles = {"frechet": "embedder", "kl": "tagger", "clap": "embedder of audio and text"}
+    roles["kad"] = "embedder"
     with pytest.raises(
         ValueError, match=rf"^training\.evaluation\.{metric}: no {roles[metric]} 'nosuch'"
     ):
         load_listeners(wanted, torch.device("cpu"))
+
+
+def test_values_without_the_kernel_distance_are_those_of_before_it(
+    diffusion_run: DiffusionRun,
+) -> None:
+    """A run that began before the setting came is resumed with the values that it has."""
+    run = with_trainer(
+        diffusion_run, checkpoint=replace(diffusion_run.trainer.checkpoint, best=None)
+    )
+    found = evaluations(run, Measurements(run.folder, {}), torch.device("cpu"))
+    assert found is not None
+    fixed = found.evaluation.fixed  # type: ignore[attr-defined]
+    wanted: Any = run.training.evaluation
+    how = replace(wanted, kad=None, every=1, at_start=False, listen_on_cpu=False, keep_sounds=False)
+    before = {name: value for name, value in msgspec.to_builtins(how).items() if name != "kad"}
+    digest = hashlib.sha256()
+    for part in (msgspec.json.encode(before), fixed_set_hash(fixed.recordings).encode()):
+        digest.update(hashlib.sha256(part).digest())
+
+    def words(kad: str | None) -> str:
+        training = replace(run.training, evaluation=replace(wanted, kad=kad))
+        return measured(training_run(replace(run.config, training=training)))["evaluation"]
+
+    assert words(None).endswith(f"({digest.hexdigest()[:16]})")
+    assert "kad" not in words(None)
+    assert "frechet by log-mel, kad by mean-log-mel; " in words("mean-log-mel")
+    assert words("mean-log-mel")[-18:] != words(None)[-18:]
 
 
 def test_validations_of_another_kind_are_not_compared(

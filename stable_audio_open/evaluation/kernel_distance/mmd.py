@@ -4,6 +4,10 @@ MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y), with k(x, y) = exp(-|x - y|^2 / (
 means over pairs of different units are unbiased estimates of these (Gretton et al., "A kernel
 two-sample test", 2012, lemma 6; their equation 4 where both sets have the same units). It is
 between 0 and 2; an estimate can be below 0.
+
+Windows of one recording are alike: of 165 recordings of 1 to 4 windows, two sets of 55 drawn at
+random are 0.0001 apart on average (200 draws, musicnn), and 0.005 where pairs of one recording
+count.
 """
 
 from typing import NamedTuple
@@ -12,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_integer, check_number
 from stable_audio_open.evaluation.kernel_distance.bandwidth import median_distance
 from stable_audio_open.evaluation.kernel_distance.pairs import BLOCK, Pairs, sum_pairs
 from stable_audio_open.evaluation.kernel_distance.resampling import (
@@ -23,7 +28,8 @@ from stable_audio_open.evaluation.kernel_distance.resampling import (
 )
 from stable_audio_open.evaluation.kernel_distance.sample import Sample, make_sample
 
-FEWEST_RESAMPLES = 100
+FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 100_000
+"""The most take 4 bytes for each unit."""
 
 
 class Comparison(NamedTuple):
@@ -68,12 +74,18 @@ def check_resampling(*, resamples: int, confidence: float) -> None:
     """Check how an interval is asked for, before the recordings are embedded.
 
     Raises:
-        ValueError: There are fewer than 100 resamples, or the confidence is not within 0.5..1.
+        TypeError: One is no number, or the resamples are no integer.
+        ValueError: There are fewer than 100 resamples, more than 100,000, or the confidence is not
+            within 0.5..1.
     """
+    check_integer(resamples, "resamples")
+    check_number(confidence, "confidence")
     if resamples < FEWEST_RESAMPLES:
         raise ValueError(
             f"{resamples} resamples make no interval; give at least {FEWEST_RESAMPLES}"
         )
+    if resamples > MOST_RESAMPLES:
+        raise ValueError(f"resamples must be at most {MOST_RESAMPLES:,}, got {resamples:,}")
     if not 0.5 <= confidence < 1:
         raise ValueError(
             f"confidence must be at least 0.5 and below 1, got {confidence:g}; 0.95 is usual"
@@ -99,7 +111,7 @@ def compare(
         bandwidth: Of the kernel, above 0.
         against: The other set. Units that it shares with the first are resampled for both at once,
             so that what they have in common cancels in the difference.
-        resamples: Resamples of the units, at least 100.
+        resamples: Resamples of the units, 100 to 100,000.
         confidence: Share of the intervals that hold the true value.
         seed: Seed of the resamples.
         block: Vectors on a side of what is computed at once.
@@ -121,11 +133,15 @@ def compare(
     if against is None:
         return Comparison(distance, of_all, None, None)
     other = [(1.0, pairs(against)), (-2.0, pairs(against, reference))]
-    less = [(-factor, part) for factor, part in other]
+    # What both have in common cancels to the bit, and so do the reference's own pairs.
+    less = [
+        part
+        for (factor, one), (_, two) in zip(own, other, strict=True)
+        for part in ((factor, one), (-factor, two))
+    ]
     return Comparison(
         distance,
         of_all,
         other=estimate([*other, theirs], changes, confidence=confidence),
-        # The reference's own pairs cancel.
-        difference=estimate([*own, *less], changes, confidence=confidence),
+        difference=estimate(less, changes, confidence=confidence),
     )

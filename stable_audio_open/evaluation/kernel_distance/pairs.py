@@ -26,7 +26,7 @@ class Pairs(NamedTuple):
     mean_of_all: float
     """Over all pairs but a vector with itself, those within a unit too."""
     pull: Float[Tensor, "units"]
-    """Derivative of `mean` by the weight of each unit, at weights of 1."""
+    """By how much `mean` would be lower without each unit."""
     curvature: Float[Tensor, "resamples"]
     """What the changes of two weights together add to `mean`, for each resample."""
 
@@ -81,8 +81,11 @@ def sum_pairs(
         left, right = (changes[:, part].double() for part in (tile.rows, tile.columns))
         curvature += (left @ sums * right).sum(dim=1)
     mean = rows.sum() / apart
-    # The derivative of a quotient: of the sum over pairs by their number.
-    pull = rows + columns - mean * (own * (other.sum() - other) + other * (own.sum() - own))
+    # Pairs of a unit and any other, in either place.
+    touched = own * (other.sum() - other) + other * (own.sum() - own)
+    left = apart - touched
+    # Of two units, no pair is left: there the derivative by the unit's weight has to do.
+    pull = (rows + columns - mean * touched) / torch.where(left > 0, left, apart)
     for start in range(0, len(changes), block):
         part = changes[start : start + block].double()
         pairs = (part @ own) * (part @ other) - part.square() @ (own * other)
@@ -91,7 +94,7 @@ def sum_pairs(
     return Pairs(
         mean=float(mean),
         mean_of_all=float((rows.sum() + same) / (apart + within - alone)),
-        pull=pull / apart,
+        pull=pull,
         curvature=curvature / apart,
     )
 

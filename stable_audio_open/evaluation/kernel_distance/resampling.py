@@ -6,14 +6,14 @@ unit never count, and what is resampled is weights: with v = (times drawn) - 1, 
 
     T + sum_g v_g L_g + sum_(g,h) v_g v_h H_gh,
 
-the estimate, its first derivative by the weights, and what pairs of units add (the parts of a
-U-statistic, after Hoeffding). The second sum has the variance that it should have (Arcones and
-Gine, "On the bootstrap of U and V statistics", 1992), V2. The first is too wide, since each L_g is
-itself a mean with noise: its variance V1 is 2 V2 too large on average, so that the resamples of
-equal distributions would have 3 times the variance of their distance. It is scaled by
-sqrt(1 - V2 / V1), so that the resamples have the variance V1 of the jackknife, which on average is
-not too small (Efron and Stein, "The jackknife estimate of variance", 1981). Far from 0 V2 is next
-to nothing, and so is the change.
+the estimate, by how much each unit raises it (it less the estimate without the unit), and what
+pairs of units add (the parts of a U-statistic, after Hoeffding). The second sum has the variance
+that it should have (Arcones and Gine, "On the bootstrap of U and V statistics", 1992), V2. The
+first is too wide, since each L_g is itself a mean with noise: its variance V1 is 2 V2 too large on
+average, so that the resamples of equal distributions would have 3 times the variance of their
+distance. It is scaled by sqrt(1 - V2 / V1), so that the resamples have the variance V1 of the
+jackknife, which on average is not too small (Efron and Stein, "The jackknife estimate of
+variance", 1981). Far from 0 V2 is next to nothing, and so is the change.
 
 The interval lies between quantiles of the resamples ("percentile"). A distance that came out low by
 chance has resamples that are close together too, so that it is above it that the true one would be
@@ -33,6 +33,8 @@ from stable_audio_open.evaluation.kernel_distance.sample import Sample
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+ROUNDING = 1e-12
+"""Of sums of kernels, which are 0 to 1."""
 DRAWN = 1 << 20
 """Units that are drawn at once."""
 
@@ -46,8 +48,8 @@ class Estimate(NamedTuple):
 
     @property
     def leaves_out_0(self) -> bool:
-        """Whether 0 is outside of the interval."""
-        return not self.low <= 0 <= self.high
+        """Whether 0 is outside of the interval, by more than rounding."""
+        return self.low > ROUNDING or self.high < -ROUNDING
 
 
 def draw_changes(
@@ -57,8 +59,8 @@ def draw_changes(
 
     Units are drawn with replacement, as many as there are, apart for those that are in other sets:
     so the sizes of all sets stay, and where two sets have the same units these are drawn for both
-    at once, which makes a difference of theirs as sure as pairs allow. Changes are scaled by
-    sqrt(n / (n - 1)) to a variance of 1; those of a unit that is the only one of its kind are 0.
+    at once, which makes a difference of theirs as sure as pairs allow. A unit that is the only one
+    of its kind is drawn in every resample.
 
     Args:
         samples: The sets that are compared, one or more.
@@ -73,11 +75,10 @@ def draw_changes(
         count = len(places)
         if kind == 0 or count == 1:
             continue
-        scale = (count / (count - 1)) ** 0.5
         for some in changes.split(max(1, DRAWN // count)):
             drawn = torch.randint(count, (len(some), count), generator=generator)
             times = torch.zeros(drawn.shape).scatter_add_(1, drawn, torch.ones(drawn.shape))
-            some[:, places] = scale * (times - 1)
+            some[:, places] = times - 1
     return changes
 
 

@@ -36,18 +36,20 @@ def make_sample(
 
     Raises:
         UnmeasurableError: There are fewer than two units.
-        ValueError: A number is not finite.
+        ValueError: A number is not finite, or not in float32.
     """
     if units is None:
         units = torch.arange(len(values))
-    order = units.argsort(stable=True)
-    sample = Sample(values[order], units[order])
+    if bool((units.diff() < 0).any()):
+        order = units.argsort(stable=True)
+        values, units = values[order], units[order]
+    sample = Sample(values, units)
     if sample.recordings < 2:
         raise UnmeasurableError(
             f"a kernel distance needs at least 2 recordings in a set, there is {sample.recordings};"
             " add recordings"
         )
-    if not values.isfinite().all():
+    if not values.float().isfinite().all():
         raise ValueError("vectors must be finite, got NaN or infinity; check the embedder")
     return sample
 

@@ -3,6 +3,7 @@
 import math
 import re
 from itertools import combinations
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from stable_audio_open.evaluation.kernel_distance.mmd import compare, squared_mm
 from stable_audio_open.evaluation.kernel_distance.sample import Sample, make_sample
 from stable_audio_open.evaluation.result import UnmeasurableError
 from tests.gaussian_sets import normal, true_distance
+from tests.unchecked import unchecked
 
 pytestmark = pytest.mark.numerical
 
@@ -170,9 +172,10 @@ def test_sets_that_give_no_figure_are_refused(
         squared_mmd(generated, reference)
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e200])
 def test_numbers_that_are_not_finite_are_refused(number: float) -> None:
-    vectors = torch.rand(4, 3)
+    """The square of the last would be none in float64."""
+    vectors = torch.rand(4, 3, dtype=torch.float64)
     vectors[2, 1] = number
     message = "^vectors must be finite, got NaN or infinity; check the embedder$"
     for sets in ((vectors, torch.rand(4, 3)), (torch.rand(4, 3), vectors)):
@@ -194,6 +197,7 @@ def test_vectors_of_other_widths_are_refused() -> None:
     [
         ({"resamples": 0}, "0 resamples make no interval; give at least 100"),
         ({"resamples": 99}, "99 resamples make no interval; give at least 100"),
+        ({"resamples": 100_001}, "resamples must be at most 100,000, got 100,001"),
         ({"confidence": 1.0}, "confidence must be at least 0.5 and below 1, got 1; 0.95 is usual"),
         ({"confidence": 95.0}, "confidence must be at least 0.5 and below 1, got 95; 0.95 is us"),
         ({"confidence": math.nan}, "confidence must be at least 0.5 and below 1, got nan; 0.95 is"),
@@ -203,3 +207,17 @@ def test_intervals_that_make_no_sense_are_refused(asked: dict[str, float], messa
     sample: Sample = make_sample(torch.rand(4, 3))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         compare(sample, sample, 1.0, **asked)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"resamples": 1e3}, "resamples must be an integer, got 1000.0 (float)"),
+        ({"resamples": "1000"}, "resamples must be an integer, got '1000' (str)"),
+        ({"confidence": "0.95"}, "confidence must be a number, got '0.95' (str)"),
+    ],
+)
+def test_arguments_of_another_type_are_told(asked: dict[str, Any], message: str) -> None:
+    check = unchecked("stable_audio_open.evaluation.kernel_distance.mmd").check_resampling
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        check(**({"resamples": 100, "confidence": 0.5} | asked))
