@@ -1,4 +1,4 @@
-"""README's "Train" and "Fine-tune", command by command, at the printed sizes, with fewer steps and not compiled."""
+"""README's "Train" and "Fine-tune", command by command, at the printed sizes, in fewer steps, eager."""
 
 import math
 import os
@@ -57,7 +57,7 @@ def shorter(command: str, package: Path) -> str:
         steps = 4 if re.search("max_steps=[0-9]{4}", command) else 2
         steps = 3 if "flow_few_steps" in command else steps
         command = re.sub(r" training\.trainer\.max_steps=\d+", "", command)
-        # test_shipped_configs.py compiles each of these configurations; it takes five times as long.
+        # Compiled, it takes five times as long: test_shipped_configs.py does that.
         return f"{command} training.trainer.max_steps={steps} training.trainer.compile=false"
     if "measure_tiny" in command:
         command = re.sub(r" --prompts \d+", "", command)
