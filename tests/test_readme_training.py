@@ -1,4 +1,4 @@
-"""README's "Train" and "Fine-tune", command by command, at the printed sizes, in fewer steps, eager."""
+"""README's "Train" and "Fine-tune", command by command, at the printed sizes, fewer steps, eager."""
 
 import math
 import os
