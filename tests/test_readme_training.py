@@ -1,4 +1,4 @@
-"""README's "Train" and "Fine-tune", command by command, at the printed sizes, fewer steps, eager."""
+"""README's "Train" and "Fine-tune", command by command, as printed, in few steps and eager."""
 
 import math
 import os
