@@ -25,7 +25,8 @@ from stable_audio_open.audio.saving import (
     save_audio,
 )
 from stable_audio_open.audio.silence import sound_end
-from stable_audio_open.audio.tags import Tags
+from stable_audio_open.audio.tags import Tags, is_sound_there
+from stable_audio_open.files.lock import one_at_a_time
 from stable_audio_open.files.names import free_path
 
 logger = logging.getLogger(__name__)
@@ -322,26 +323,31 @@ class Audio:
                 f"{path}: {len(self)} items do not fit into one file; pass item=, loop over the "
                 "audio, or give a folder (a name that ends with a slash)"
             )
+        if not is_folder:
+            return [self[chosen[0]]._save(path, subtype, tags=tags)]
         saved = []
         for index in chosen:
-            target = free_path(path / f"{self._stem(index)}.wav") if is_folder else path
-            sound = self[index].finish() if self.fade else self[index]
-            if self.loop and target.suffix.lower() in LOSSY:
-                logger.warning(
-                    "%s: %s puts silence around a sound, which a loop does not want; use .wav or "
-                    ".flac",
-                    target,
-                    target.suffix,
-                )
-            save_audio(
-                target,
-                sound.samples[0],
-                sound.sample_rate,
-                subtype=subtype,
-                tags=sound.tags[0] if tags and sound.tags else None,
-            )
-            saved.append(target)
+            with one_at_a_time(path):
+                free = free_path(path / f"{self._stem(index)}.wav", is_sound_there)
+                saved.append(self[index]._save(free, subtype, tags=tags))
         return saved
+
+    def _save(self, path: Path, subtype: Subtype, *, tags: bool) -> Path:
+        """Save the one item."""
+        sound = self.finish() if self.fade else self
+        if self.loop and path.suffix.lower() in LOSSY:
+            logger.warning(
+                "%s: %s puts silence around a sound, which a loop does not want; use .wav or .flac",
+                path,
+                path.suffix,
+            )
+        return save_audio(
+            path,
+            sound.samples[0],
+            sound.sample_rate,
+            subtype=subtype,
+            tags=sound.tags[0] if tags and sound.tags else None,
+        )
 
     def _chosen(self, items: Sequence[int]) -> "Audio":
         """Return some items, as long as the longest of them."""

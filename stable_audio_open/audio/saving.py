@@ -18,10 +18,10 @@ from stable_audio_open.audio.tags import (
     Tags,
     check_beside,
     remove_beside,
-    write_beside,
+    tags_beside,
     write_out,
 )
-from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.atomic import replace_together
 
 logger = logging.getLogger(__name__)
 
@@ -183,11 +183,11 @@ def save_audio(
             f"({error.error_string}); use .wav"
         ) from error
     try:
-        if beside is not None:
-            write_beside(path, beside)
-        replace_bytes(path, content)
         if beside is None:
+            replace_together({path: content})
             remove_beside(path)
+        else:
+            replace_together({path: content, tags_beside(path): beside})
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise AudioSaveError(

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 import soundfile
 
-from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.names import is_taken
 from stable_audio_open.files.pipes_and_devices import refuse_special
 
 Tags: TypeAlias = Mapping[str, object]
@@ -71,21 +71,22 @@ def check_beside(path: Path) -> None:
     Raises:
         TagError: It belongs to somebody else.
     """
-    beside = tags_beside(path)
-    if beside.exists() and not _is_ours(beside):
+    if is_beside_of_others(path):
         raise TagError(
-            f"{beside}: holds no tags of stable-audio-open, and those of {path.name} are too long "
-            "for the file itself; move it, or save without tags"
+            f"{tags_beside(path)}: stands where tags of {path.name} go that are too long for the "
+            "file itself, and holds none of stable-audio-open; move it, or save without tags"
         )
 
 
-def write_beside(path: Path, content: bytes) -> None:
-    """Write the file beside `path`.
+def is_beside_of_others(path: Path) -> bool:
+    """Return whether somebody else's file stands where the tags of a sound may have to."""
+    beside = tags_beside(path)
+    return is_taken(beside) and not _is_ours(beside)
 
-    Raises:
-        OSError: It cannot be written.
-    """
-    replace_bytes(tags_beside(path), content)
+
+def is_sound_there(path: Path) -> bool:
+    """Return whether a sound is at a path, or the tags of one that was there."""
+    return is_taken(path) or is_taken(tags_beside(path))
 
 
 def remove_beside(path: Path) -> None:

@@ -260,7 +260,12 @@ def generate(
         _make_table(request)
         return
     target = plan(
-        output, sounds=len(texts), subtype=subtype, overwrite=overwrite, suffix=pattern.suffix
+        output,
+        sounds=len(texts),
+        subtype=subtype,
+        overwrite=overwrite,
+        suffix=pattern.suffix,
+        tags=tags,
     )
 
     begin = perf_counter()

@@ -41,7 +41,7 @@ def reconstruct(
     path = output / f"{file.stem}.wav" if output.is_dir() else output
     if path.exists() and file.exists() and path.samefile(file):
         raise ValueError(f"{path}: is the recording itself; choose another output")
-    target = plan(output, sounds=1, subtype=subtype, overwrite=overwrite)
+    target = plan(output, sounds=1, subtype=subtype, overwrite=overwrite, tags=False)
     audio_info(file)
     options.use_threads(threads)
 

@@ -2,8 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -31,14 +31,22 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 def replace_bytes(path: Path, content: bytes) -> None:
     """Make `content` the content of `path`, atomically; an OSError leaves the old file."""
-    with (
-        written_beside(path) as temporary,
-        errors_named(path, inside=temporary),
-        temporary.open("xb") as file,
-    ):
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    replace_together({path: content})
+
+
+def replace_together(contents: Mapping[Path, bytes]) -> None:
+    """Replace several files, of which none is before all are written; an OSError leaves the old.
+
+    Args:
+        contents: By path; the first one is renamed last.
+    """
+    with ExitStack() as renamed:
+        for path, content in contents.items():
+            temporary = renamed.enter_context(written_beside(path))
+            with errors_named(path, inside=temporary), temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def append_bytes(path: Path, content: bytes) -> None:

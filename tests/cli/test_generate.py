@@ -11,6 +11,8 @@ import pytest
 import soundfile
 import torch
 
+from stable_audio_open.audio.tags import read_tags
+
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
 
@@ -350,6 +352,46 @@ def test_in_folders_a_number_is_appended(run: Run, request_words: list[object]):
     ]
     run(*request_words, "--seed", 5, "--output", "sounds", "--overwrite")
     assert len(list(Path("sounds").iterdir())) == 2
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_sounds_of_a_run_never_replace_each_other(
+    run: Run, request_words: list[object], overwrite: list[str]
+):
+    """Names are the same by the pattern, or by what is left of a prompt."""
+    words = [*request_words[:2], *request_words[2:], "--duration", 0.1, "--seed", 5]
+    words = ["generate", "x" * 70, "x" * 60 + "y", "X" * 60 + "?", *words[2:]]
+    for _ in range(2):
+        result = run(*words, "--name", "{prompt}", "--output", "sounds", *overwrite)
+        assert result.returncode == 0
+    names = [f"{'x' * 60}{end}.wav" for end in ("", *(f"_{n}" for n in range(2, 7)))]
+    found = sorted(Path("sounds").iterdir(), key=lambda path: (len(path.name), path.name))
+    assert [path.name for path in found] == names[: 3 if overwrite else 6]
+    printed = [line.split(":")[0] for line in result.stdout.splitlines()[:3]]
+    assert printed == [f"sounds/{name}" for name in (names[:3] if overwrite else names[3:])]
+    assert len({path.read_bytes() for path in found}) == 3
+    seeds = {read_tags(path)["seed"] for path in found}
+    assert seeds == {5, 6, 7}
+
+
+def test_files_of_others_beside_a_sound_are_told_before_the_work(
+    run: Run, refuse: Refuse, request_words: list[object]
+):
+    """In a folder, another name is taken."""
+    Path("x.wav.json").write_text("{}")
+    refuse(
+        *("generate", "kick", "--model", "no such model", "--output", "x.wav"),
+        code=2,
+        message="x.wav.json: stands where tags of x.wav go that are too long for the file itself, "
+        "and holds none of stable-audio-open; move it, or save without tags",
+    )
+    assert run(*request_words, "--output", "x.wav", "--no-tags").returncode == 0
+    Path("sounds/x.wav").mkdir(parents=True)
+    Path("sounds/x_2.wav.json").write_text("{}")
+    for flags, name in (([], "x_3.wav"), (["--overwrite"], "x_3.wav")):
+        result = run(*request_words, "--output", "sounds", "--name", "x", *flags)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.startswith(f"sounds/{name}: ")
 
 
 def test_files_are_named_by_a_pattern(run: Run, request_words: list[object]):

@@ -169,6 +169,37 @@ def test_recordings_are_beside_the_table(run: Run, request_words: list[object], 
     assert settings["init_audio"]["file"] == "lists/good.wav"
 
 
+def test_rows_never_replace_each_others_files(run: Run, request_words: list[object]):
+    """With --overwrite, what is replaced belongs to no row of the table."""
+    words = [*request_words, "--overwrite", "--name", "{prompt}"]
+    write("prompt,seed\nkick,1\nkick,2\n")
+    Path("sounds").mkdir()
+    Path("sounds/kick.wav").write_bytes(b"mine")
+    assert run(*words).returncode == 0
+    assert [line["files"] for line in results()] == [["kick.wav"], ["kick_2.wav"]]
+    assert [read_tags(f"sounds/{name}")["seed"] for name in sorted(sounds())] == [1, 2]
+    before = sounds()
+    write("prompt,seed\nkick,1\nkick,3\nkick,2\n")
+    assert "1 rows made, 2 were there" in run(*words).stdout
+    assert [line["files"] for line in results()] == [["kick.wav"], ["kick_3.wav"], ["kick_2.wav"]]
+    assert {name: sounds()[name] for name in before} == before
+
+
+def test_a_file_that_another_table_has_replaced_is_made_again(
+    run: Run, request_words: list[object]
+):
+    words = [*request_words, "--overwrite", "--name", "{prompt}"]
+    write("prompt,seed\nkick,1\n")
+    run(*words)
+    first = sounds()
+    write("prompt,seed\nkick,2\n", "other.csv")
+    others = ["other.csv" if word == "t.csv" else word for word in words]
+    assert "1 rows made, 0 were there" in run(*others).stdout
+    assert [line["seeds"] for line in results()] == [[2]]
+    assert "1 rows made, 0 were there" in run(*words).stdout
+    assert sounds() == first
+
+
 def test_a_failed_row_is_tried_again(run: Run, request_words: list[object], recordings: Path):
     write("prompt,seed,init_audio\nkick,5,later.wav\n")
     assert run(*request_words).returncode == 1

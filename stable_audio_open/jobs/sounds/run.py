@@ -118,8 +118,10 @@ def run_sounds(request: SoundsRequest, *, tell: Tell = _silent) -> Counts | None
         done = done_rows(hashes, read_results(request.output), request.output)
         processes.wait()  # until all have read what they add to from here on
         wanted = [job for job in jobs if job.row.index not in done]
+        kept = {request.output / name for line in done.values() for name in line.files}
         for job in wanted[processes.rank :: processes.total]:
-            result = _result(job, hashes[job.row.index], model=model, request=request)
+            digest = hashes[job.row.index]
+            result = _result(job, digest, model=model, request=request, kept=kept)
             append_result(part_of(request.output, processes.rank), result)
             _tell(result, request, tell)
         processes.wait()
@@ -164,10 +166,10 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
             audio_info(values[name])
             hashed[name] = file_hash(values[name])
         settings = settings_of(values)
-        if processes.total > 1 and "{index" not in settings.pattern.pattern:
+        if processes.total > 1 and not settings.pattern.begins_with_index:
             raise ValueError(
-                f"name {settings.pattern.pattern!r}: several processes share the folder; put "
-                "{index} into it"
+                f"name {settings.pattern.pattern!r}: several processes share the folder; begin it "
+                "with {index} and a character that is no digit, such as {index}_{prompt}"
             )
     except FAULTS as error:
         return Job(row, values, None, _line(error))
@@ -186,8 +188,18 @@ def _hash(job: Job, model: StableAudio | None) -> str:
     return settings_hash(job.values, made_by)
 
 
-def _result(job: Job, digest: str, *, model: StableAudio | None, request: SoundsRequest) -> Result:
-    """Make a row's sounds and save them, or say why not."""
+def _result(
+    job: Job, digest: str, *, model: StableAudio | None, request: SoundsRequest, kept: set[Path]
+) -> Result:
+    """Make a row's sounds and save them, or say why not.
+
+    Args:
+        job: The row.
+        digest: Hash of its settings.
+        model: None where no row can be made.
+        request: What all rows share.
+        kept: Files of rows that are done, which are not replaced; this row's are added.
+    """
     said = job.values.get("prompt", "")
     prompt = said if isinstance(said, str) else json.dumps(said)
     failed = Result(
@@ -196,7 +208,7 @@ def _result(job: Job, digest: str, *, model: StableAudio | None, request: Sounds
     if job.settings is None or model is None:
         return replace(failed, error=job.fault)
     try:
-        audio, files = _make(job.row, job.settings, model=model, request=request)
+        audio, files = _make(job.row, job.settings, model=model, request=request, kept=kept)
     except FAULTS as error:
         if _of_disk(error):
             raise
@@ -211,7 +223,12 @@ def _result(job: Job, digest: str, *, model: StableAudio | None, request: Sounds
 
 
 def _make(
-    row: Row, settings: SoundSettings, *, model: StableAudio, request: SoundsRequest
+    row: Row,
+    settings: SoundSettings,
+    *,
+    model: StableAudio,
+    request: SoundsRequest,
+    kept: set[Path],
 ) -> tuple[Audio, list[Path]]:
     arguments = {name: from_json(value) for name, value in settings.generate.items()}
     prompt = arguments.pop("prompt")
@@ -224,7 +241,7 @@ def _make(
         )
         for item in audio
     ]
-    target = Target(request.output, True, settings.subtype, request.overwrite)
+    target = Target(request.output, True, settings.subtype, request.overwrite, kept)
     return audio, target.save(audio, names, tags=request.tags)
 
 
