@@ -40,8 +40,8 @@ from stable_audio_open.pretrained_autoencoder import (
     read_autoencoder,
     save_model,
 )
-from stable_audio_open.recorded import Source as ModelSource
-from stable_audio_open.recorded import recorded
+from stable_audio_open.recorded.making import Source as ModelSource
+from stable_audio_open.recorded.recorded import recorded
 
 TextEncoderSource = Source | tuple[Tokenizer, nn.Module]
 

@@ -12,7 +12,7 @@ from stable_audio_open.config.values.nearest import did_you_mean
 from stable_audio_open.files.patterns import NamePattern
 from stable_audio_open.jobs.target import name_pattern
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded import arguments_of
+from stable_audio_open.recorded.recorded import arguments_of
 
 NAME, SUBTYPE, VARIATIONS = "name", "subtype", "variations"
 MOST_VARIATIONS = 10_000

@@ -18,19 +18,9 @@ from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.checkpoint.lora.adapter import adapter_hash
 from stable_audio_open.jobs.target import plan
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded import (
-    METHODS,
-    Making,
-    arguments_of,
-    config_hash,
-    file_hash,
-    from_json,
-    making_of,
-    sound_arguments,
-    sound_hash,
-    version,
-    weights_of,
-)
+from stable_audio_open.recorded.hashes import config_hash, file_hash, sound_hash, weights_of
+from stable_audio_open.recorded.making import Making, from_json, making_of
+from stable_audio_open.recorded.recorded import METHODS, arguments_of, sound_arguments, version
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,9 @@ from stable_audio_open.jobs.sounds.results import (
 from stable_audio_open.jobs.sounds.table import Row, read_table
 from stable_audio_open.jobs.target import Target
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded import file_hash, from_json, sound_arguments, weights_of
+from stable_audio_open.recorded.hashes import file_hash, weights_of
+from stable_audio_open.recorded.making import from_json
+from stable_audio_open.recorded.recorded import sound_arguments
 
 logger = logging.getLogger(__name__)
 

@@ -16,17 +16,9 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.tags import TagError
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded import (
-    Making,
-    arguments_of,
-    file_hash,
-    from_json,
-    making_of,
-    recorded,
-    sound_arguments,
-    sound_hash,
-    weights_of,
-)
+from stable_audio_open.recorded.hashes import file_hash, sound_hash, weights_of
+from stable_audio_open.recorded.making import Making, from_json, making_of
+from stable_audio_open.recorded.recorded import arguments_of, recorded, sound_arguments
 
 
 @pytest.fixture(scope="module")
