@@ -129,7 +129,7 @@ class StableAudio(LatentDiffusion):
     generate = recorded(any_length.generate)
     inpaint = recorded(inpainting.inpaint)
     extend = recorded(inpainting.extend)
-    interpolate = recorded(interpolation.interpolate)
+    interpolate = recorded(interpolation.interpolate, prompts=interpolation.prompts_on_the_way)
     stream = streaming.stream
     denoiser = prompted.denoiser
     sigmas = prompted.sigmas

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,11 +103,17 @@ def as_json(value: object) -> Any:
             return {"number": str(value)}
         case None | bool() | int() | float() | str():
             return value
+        case Integral():  # NumPy's numbers
+            return int(value)
+        case Real():
+            return as_json(float(value))
         case list() | tuple():
             return [as_json(part) for part in value]
         case Mapping():
             return {str(name): as_json(part) for name, part in value.items()}
         case os.PathLike():
             return os.fspath(value)
+        case _ if hasattr(value, "tolist"):  # arrays and tensors
+            return as_json(value.tolist())
         case _:
             return {"type": type(value).__name__}

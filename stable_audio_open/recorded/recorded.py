@@ -1,13 +1,12 @@
 """Methods whose sounds carry how they were made."""
 
-import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from importlib import import_module
 from inspect import Parameter, signature
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_args, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, get_args, get_type_hints
 
 import msgspec
 import torch
@@ -20,6 +19,7 @@ from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.recorded.hashes import config_hash, file_hash, sound_hash, weights_of
 from stable_audio_open.recorded.making import Making, Source, as_json
+from stable_audio_open.recorded.prompts import in_words, prompts_of_items
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 
 P = ParamSpec("P")
@@ -31,10 +31,19 @@ METHODS: set[str] = set()
 """Names of the methods whose sounds carry how they were made."""
 
 
+PromptsOfItems: TypeAlias = Callable[[Any, int], Sequence[object]]
+"""From the argument `prompt` and the number of items to what each was made from."""
+
+
 def recorded(
-    method: Callable[Concatenate[Model, P], Audio],
+    method: Callable[Concatenate[Model, P], Audio], *, prompts: PromptsOfItems = prompts_of_items
 ) -> Callable[Concatenate[Model, P], Audio]:
-    """Have the sounds of a method carry how they were made."""
+    """Have the sounds of a method carry how they were made.
+
+    Args:
+        method: Its arguments may end with options of sampling, whose defaults are the model's.
+        prompts: What each item is made from.
+    """
     METHODS.add(method.__name__)
 
     @wraps(method)
@@ -46,7 +55,8 @@ def recorded(
         for parameter in signature(method).parameters.values():
             if parameter.kind is Parameter.VAR_KEYWORD:
                 given |= given.pop(parameter.name)
-        return replace(audio, tags=_tags(model, method, given, audio))
+        of_items = prompts(given.get("prompt"), len(audio))
+        return replace(audio, tags=_tags(model, method, given, audio=audio, prompts=of_items))
 
     return call
 
@@ -78,13 +88,18 @@ def sound_arguments(method: Callable[..., Audio]) -> frozenset[str]:
 
 
 def _tags(
-    model: LatentDiffusion, method: Callable[..., Audio], given: dict[str, Any], audio: Audio
+    model: LatentDiffusion,
+    method: Callable[..., Audio],
+    given: dict[str, Any],
+    *,
+    audio: Audio,
+    prompts: Sequence[object],
 ) -> tuple[Tags, ...]:
     """Return how each item was made."""
-    sounds = sound_arguments(method)
-    left_open = {name: given[name] for name in SamplingOptions.__annotations__ if name in given}
-    resolved = resolve_sampling(model, left_open) if left_open else None  # type: ignore[arg-type]
-    known = {name: getattr(resolved, name) for name in left_open}
+    sounds, taken = sound_arguments(method), arguments_of(method)
+    sampling = {name: given.get(name) for name in SamplingOptions.__annotations__ if name in taken}
+    resolved = resolve_sampling(model, sampling)  # type: ignore[arg-type]
+    known = {name: getattr(resolved, name) for name in sampling}
     settings = {
         name: _sound(value) if name in sounds else as_json(value)
         for name, value in {**given, **known, "seed": audio.seeds}.items()
@@ -107,20 +122,10 @@ def _tags(
         matmul=torch.get_float32_matmul_precision(),
         config=config_hash(model),
     )
-    prompts = [
-        _prompt(given.get("prompt"), item=item, items=len(audio)) for item in range(len(audio))
-    ]
     return tuple(
-        msgspec.to_builtins(replace_fields(making, prompt=prompt, seed=seed, item=item))
+        msgspec.to_builtins(replace_fields(making, prompt=in_words(prompt), seed=seed, item=item))
         for item, (prompt, seed) in enumerate(zip(prompts, audio.seeds, strict=True))
     )
-
-
-def _prompt(value: object, *, item: int, items: int) -> str:
-    """Return what one item was made from, in words."""
-    if isinstance(value, list | tuple) and len(value) == items:
-        value = value[item]
-    return value if isinstance(value, str) else json.dumps(as_json(value))
 
 
 def _sound(value: object) -> dict[str, str]:

@@ -7,6 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -17,8 +18,9 @@ from stable_audio_open.audio.tags import TagError
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.hashes import file_hash, sound_hash, weights_of
-from stable_audio_open.recorded.making import Making, from_json, making_of
+from stable_audio_open.recorded.making import Making, as_json, from_json, making_of
 from stable_audio_open.recorded.recorded import arguments_of, recorded, sound_arguments
+from stable_audio_open.sampling_settings import SamplingOptions
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,42 @@ def test_what_was_left_to_chance_or_the_model_is_told(model: StableAudio) -> Non
     assert settings["seed"] == list(audio.seeds)
     assert settings["sampler"] == "dpmpp-2m"
     assert "duration" not in settings
+
+
+NOISE = 0.1 * torch.randn(1, 2, 12800, generator=torch.Generator().manual_seed(0))
+METHODS: dict[str, dict[str, Any]] = {
+    "generate": {"prompt": "kick"},
+    "inpaint": {"audio": (NOISE, 16000), "prompt": "kick", "spans": [(0.1, 0.2)]},
+    "extend": {"audio": (NOISE, 16000), "prompt": "kick", "seconds": 0.1},
+    "interpolate": {"prompt": ("kick", "bell"), "count": 3},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_that_a_method_takes_is_told(model: StableAudio, method: str) -> None:
+    """Those that were left to the model as well: its defaults may be others one day."""
+    call = getattr(model, method)
+    audio = call(**METHODS[method], steps=2, seed=3, progress=False)
+    settings = made(audio).settings
+    options = {name: from_json(settings[name]) for name in SamplingOptions.__annotations__}
+    assert options == {
+        "steps": 2, "guidance_scale": 7.0, "guidance_rescale": 0.0,
+        "guidance_interval": (0.0, math.inf), "guidance_parallel": 1.0, "guidance_norm": math.inf,
+        "guidance_momentum": 0.0, "sampler": "dpmpp-2m", "schedule": "polyexponential",
+        "sigma_min": 0.3, "sigma_max": 500.0,
+    }  # fmt: skip
+    own = signature(getattr(StableAudio, method)).parameters
+    assert {
+        name: settings[name] for name in ("edges", "resampling", "crossfade") if name in own
+    } == ({"edges": "mirrored", "resampling": 2, "crossfade": 0.05} if "edges" in own else {})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    told = as_json({"a": np.int64(2), "b": [np.float32(0.5), np.float64(0.1)], "c": np.arange(2)})
+    assert json.loads(json.dumps(told)) == {"a": 2, "b": [0.5, 0.1], "c": [0, 1]}
+    assert as_json(np.float32(math.inf)) == {"number": "inf"}
+    assert as_json(torch.tensor([1.5])) == [1.5]
+    assert as_json(object()) == {"type": "object"}
 
 
 def test_tags_make_the_sound_again(model: StableAudio) -> None:

@@ -120,7 +120,7 @@ def _settings(making: Making, request: RegenerateRequest) -> dict[str, Any]:
     for name, value in making.settings.items():
         if name in sounds:
             settings[name] = _sound(name, value, request)
-        elif isinstance(value, dict) and set(value) == {"type"}:
+        elif isinstance(value, dict) and isinstance(value.get("type"), str):
             raise TagError(
                 f"{request.file}: was made with a {value['type']} as {name}, which tags cannot hold"
             )

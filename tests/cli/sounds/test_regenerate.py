@@ -15,6 +15,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.saving import save_audio
 from stable_audio_open.audio.tags import read_tags
 from stable_audio_open.pretrained import StableAudio
+from stable_audio_open.settings import SAMPLING
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -323,3 +324,43 @@ def test_a_sound_on_the_way_between_two(run: Run, tiny_model_folder: Path, seed:
     result = run("regenerate", "way.wav", "--output", "again.wav")
     assert (result.returncode, result.stderr) == (0, "")
     assert np.array_equal(samples("way.wav"), samples("again.wav"))
+
+
+EDITS: dict[str, dict[str, Any]] = {
+    "inpaint": {"audio": "good.wav", "prompt": "kick", "spans": [(0.1, 0.2), (0.5, 0.6)]},
+    "extend": {"audio": "good.wav", "prompt": ["kick", "bell"], "seconds": 0.1},
+    "interpolate": {"prompt": ("deep kick", "bell"), "count": 3, "duration": 0.3},
+    "generate": {"prompt": [("kick", 0.7), ("bell", 0.3)], "duration": [0.2]},
+}
+
+
+@pytest.mark.parametrize("method", EDITS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sampler": "dpmpp-3m-sde", "guidance_scale": [(1.0, 2.0), (100.0, 5.0)], "sigma_max": 50},
+        {"guidance_parallel": 0.0, "guidance_norm": 0.1, "negative_prompt": "hum", "steps": 3},
+    ],
+    ids=["defaults", "sde", "apg"],
+)
+def test_sounds_of_every_method_are_made_again(
+    run: Run,
+    recordings: Path,
+    tiny_model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    options: dict[str, Any],
+):
+    """Whatever the defaults are by then."""
+    model = StableAudio.from_pretrained(tiny_model_folder, device="cpu")
+    monkeypatch.setitem(SAMPLING, "v", SAMPLING["v"]._replace(steps=2, guidance_scale=3.0))
+    audio = getattr(model, method)(**EDITS[method], **options, seed=5, progress=False)
+    audio[-1].save("made.wav", subtype="float")
+    monkeypatch.undo()
+    monkeypatch.chdir(recordings)
+    result = run("regenerate", "made.wav", "--output", "again.wav")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "the same samples as made.wav" in result.stdout
+    assert np.array_equal(samples("made.wav"), samples("again.wav"))
+    assert read_tags("made.wav") == read_tags("again.wav")
