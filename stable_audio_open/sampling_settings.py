@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict, get_args
 
 from stable_audio_open.arguments import check_number
 from stable_audio_open.diffusion.guidance import check_guidance
@@ -207,7 +207,31 @@ def default_sampling(model: LatentDiffusion, *, schedule: str | None = None) -> 
         model: The system.
         schedule: The schedule that is asked for, on which the levels depend.
     """
-    own = SAMPLING[model.objective]
+    return _defaults(model.objective, schedule)
+
+
+def check_for_any_model(options: SamplingOptions) -> None:
+    """Check what can be known to be wrong before there is a model.
+
+    Raises:
+        TypeError: An option is of another type.
+        ValueError: No model of any objective can be sampled so.
+    """
+    given = {name: _frozen(value) for name, value in options.items() if value is not None}
+    refused: list[ValueError] = []
+    objectives = get_args(Objective)
+    for objective in objectives:
+        settings = {**_defaults(objective, options.get("schedule")), **given}
+        try:
+            Sampling(**settings, objective=objective)  # type: ignore[arg-type]
+        except ValueError as error:
+            refused.append(error)
+    if len(refused) == len(objectives):
+        raise refused[0]
+
+
+def _defaults(objective: Objective, schedule: str | None) -> SamplingOptions:
+    own = SAMPLING[objective]
     schedule = own.schedule if schedule is None else schedule
     levels = own.sigma_min, own.sigma_max
     if schedule in FROM_NOISE:

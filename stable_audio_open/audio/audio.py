@@ -14,7 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.arguments import check_integer, check_number, type_name
-from stable_audio_open.audio.finishing import Finishing, finish, with_finishing
+from stable_audio_open.audio.finishing import (
+    Finishing,
+    check_loop_finishing,
+    finish,
+    with_finishing,
+)
 from stable_audio_open.audio.samples import check_samples, silent_behind
 from stable_audio_open.audio.saving import (
     FORMATS,
@@ -257,8 +262,8 @@ class Audio:
             loudness=loudness,
             peak=peak,
         )
-        if self.loop and (trim_silence or settings.fade):
-            raise ValueError("a loop has no end: leave out fade and trim_silence")
+        if self.loop:
+            check_loop_finishing(settings)
         items = []
         for index, length in enumerate(self.lengths):
             samples = self.samples[index, :, :length].detach().to("cpu", torch.float32)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from torch import Tensor
 
-from stable_audio_open.arguments import check_integer, check_number
+from stable_audio_open.arguments import check_flag, check_integer, check_number
 from stable_audio_open.audio.channels import to_channels
 from stable_audio_open.audio.loudness import integrated_loudness
 from stable_audio_open.audio.resample import HIGHEST_RATE, LOWEST_RATE, resample
@@ -55,8 +55,7 @@ class Finishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Decibels of full scale that the highest sample reaches, such as -1."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.trim_silence, bool):
-            raise TypeError(f"trim_silence must be True or False, got {self.trim_silence!r}")
+        check_flag(self.trim_silence, "trim_silence")
         for check, names in (
             (check_integer, ("sample_rate", "channels")),
             (check_number, ("fade", "loudness", "peak")),
@@ -87,6 +86,16 @@ class Finishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 f"loudness {self.loudness:g} and peak {self.peak:g} are two levels for one sound; "
                 "give one of them"
             )
+
+
+def check_loop_finishing(settings: Finishing) -> None:
+    """Check that a loop keeps its end, which goes on at its start.
+
+    Raises:
+        ValueError: It is to be faded or to lose its silence.
+    """
+    if settings.trim_silence or settings.fade:
+        raise ValueError("a loop has no end: leave out fade and trim_silence")
 
 
 def with_finishing(tags: Tags, settings: Finishing) -> Tags:

@@ -6,6 +6,8 @@ import math
 import os
 import struct
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -37,9 +39,13 @@ FORMATS: dict[str, tuple[str, str]] = {
 """Suffix -> libsndfile's format and subtype."""
 
 LOSSY = frozenset({".ogg", ".mp3"})
+VORBIS_RATE, VORBIS_CHANNELS = 200_000, 255
+"""The most that Ogg files are encoded with."""
 RIFF_BYTES = 12
 """Bytes of a WAV file before its first chunk."""
 LOSSLESS_PEAK = 1.0
+ROUNDING = 1e-6
+"""By how much a sum of full scale may exceed it in single precision."""
 LOSSY_PEAK = 0.999
 BLOCK = 65536
 """Frames given to the encoder at once (libsndfile's Vorbis encoder needs stack in proportion)."""
@@ -52,10 +58,13 @@ class AudioSaveError(OSError):
 def limit_peak(
     samples: Float[Tensor, "channels time"], peak: float = LOSSLESS_PEAK
 ) -> tuple[Float[Tensor, "channels time"], float]:
-    """Scale the whole item down to `peak` if it is louder; return it and the decibels taken off."""
+    """Scale the whole item down to `peak` if it is louder; return it and the decibels taken off.
+
+    What exceeds it by rounding alone, as what a limiter gives, is brought back to it.
+    """
     found = float(samples.abs().max()) if samples.numel() else 0.0
-    if found <= peak:
-        return samples, 0.0
+    if found <= peak * (1 + ROUNDING):
+        return samples.clamp(-peak, peak), 0.0
     return (samples * (peak / found)).clamp(-peak, peak), 20 * math.log10(found / peak)
 
 
@@ -175,13 +184,8 @@ def save_audio(
     comment, beside = write_out(tags or {})
     if beside is not None:
         check_beside(path)
-    try:
+    with _refused_forms(path, sample_rate, len(samples)):
         content = encode(samples, sample_rate, suffix, subtype, comment=comment)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(
-            f"{path}: {suffix} cannot hold {samples.shape[0]} channels at {sample_rate} Hz "
-            f"({error.error_string}); use .wav"
-        ) from error
     try:
         if beside is None:
             replace_together({path: content})
@@ -195,6 +199,30 @@ def save_audio(
             "(an earlier file of this name is untouched)"
         ) from error
     return path
+
+
+def check_form(path: Path, sample_rate: int, channels: int, *, subtype: Subtype) -> None:
+    """Check that files of the suffix of `path` can hold sounds of this form.
+
+    Raises:
+        ValueError: They cannot.
+    """
+    with _refused_forms(path, sample_rate, channels):
+        encode(torch.zeros(channels, 1), sample_rate, path.suffix.lower(), subtype)
+
+
+@contextmanager
+def _refused_forms(path: Path, sample_rate: int, channels: int) -> Iterator[None]:
+    suffix = path.suffix.lower()
+    refused = f"{path}: {suffix} cannot hold {channels} channels at {sample_rate} Hz"
+    # Beyond them libsndfile does not refuse: it crashes.
+    if suffix == ".ogg" and (sample_rate > VORBIS_RATE or channels > VORBIS_CHANNELS):
+        most = f"at most {VORBIS_CHANNELS} channels and {VORBIS_RATE} Hz"
+        raise ValueError(f"{refused} ({most}); use .wav")
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{refused} ({error.error_string}); use .wav") from error
 
 
 def check_folder(output: Path) -> None:

@@ -30,6 +30,7 @@ from stable_audio_open.cli.info import info
 from stable_audio_open.cli.printing import echo, one_line, printable
 from stable_audio_open.cli.sounds.edit import extend, inpaint, pair_spans
 from stable_audio_open.cli.sounds.generate import generate
+from stable_audio_open.cli.sounds.interpolate import interpolate
 from stable_audio_open.cli.sounds.reconstruct import reconstruct
 from stable_audio_open.cli.sounds.regenerate import regenerate
 from stable_audio_open.cli.train import train
@@ -46,7 +47,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
 )
-COMMANDS = (generate, regenerate, inpaint, extend, reconstruct, info, encode, train, export)
+COMMANDS = (
+    *(generate, regenerate, interpolate, inpaint, extend, reconstruct),
+    *(info, encode, train, export),
+)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(curate, name="curate")

@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_integer
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import StepNoise, initial_noise
 from stable_audio_open.given_prompts import GivenNegatives, GivenPrompt, check_texts
@@ -117,9 +119,7 @@ def interpolate(
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
-    if not 2 <= count <= MOST_SOUNDS:
-        raise ValueError(f"count must be 2 to {MOST_SOUNDS} sounds, got {count}")
-    prompts = prompts_on_the_way(prompt, count)
+    prompts = prompts_on_the_way(prompt, check_count(count))
     ends = 2 if isinstance(seed, Sequence) and len(seed) != count else count
     first, *_, last = (
         check_seeds(seed, ends) if isinstance(seed, Sequence) else check_seeds(seed, 1) * 2
@@ -151,7 +151,20 @@ def interpolate(
         noise=noise,
     )
     samples = [item.samples for item in request.items]
-    return decode_audio(model, latents, samples=samples, seeds=request.seeds)
+    return decode_audio(model, latents, samples=samples, seeds=request.seeds, fade=FADE)
+
+
+def check_count(count: int) -> int:
+    """Return a number of sounds on the way.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is not 2 to `MOST_SOUNDS`.
+    """
+    check_integer(count, "count")
+    if not 2 <= count <= MOST_SOUNDS:
+        raise ValueError(f"count must be 2 to {MOST_SOUNDS} sounds, got {count}")
+    return count
 
 
 def prompts_on_the_way(prompt: str | tuple[str, str], count: int) -> list[GivenPrompt]:

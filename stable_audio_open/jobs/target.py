@@ -9,6 +9,7 @@ from stable_audio_open.audio.saving import (
     FORMATS,
     Subtype,
     check_folder,
+    check_form,
     check_target,
     check_writable,
     make_folder,
@@ -30,6 +31,20 @@ class Target:
     """Replace files of the same name in a folder; else a number is appended."""
     kept: set[Path] = field(default_factory=set)
     """Files that are never replaced: those of this run, which are added here."""
+
+    def check_form(self, sample_rate: int, channels: int, *, suffix: str) -> None:
+        """Check that sounds of this form can be saved here.
+
+        Args:
+            sample_rate: Of the sounds.
+            channels: Of the sounds.
+            suffix: Of the files in a folder.
+
+        Raises:
+            ValueError: Files of this kind cannot hold them.
+        """
+        path = self.path / f"sound{suffix}" if self.is_folder else self.path
+        check_form(path, sample_rate, channels, subtype=self.subtype)
 
     def save(self, audio: Audio, names: Sequence[str], *, tags: bool = True) -> list[Path]:
         """Save every item; in a folder (made where it does not exist) under its name.

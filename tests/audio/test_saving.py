@@ -9,7 +9,7 @@ import torch
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.audio.saving import AudioSaveError, limit_peak, save_audio
+from stable_audio_open.audio.saving import AudioSaveError, check_form, limit_peak, save_audio
 from tests.full_disk import full_disk
 
 RATE = 44100
@@ -104,6 +104,39 @@ def test_the_peak_limit_keeps_proportions() -> None:
     torch.testing.assert_close(limited, samples / 2)
     assert decibels == pytest.approx(6.0206, abs=1e-4)
     assert limit_peak(samples / 2) == (pytest.approx(samples / 2), 0.0)
+
+
+def test_rounding_is_no_peak(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    samples = torch.tensor([[1.0000001, -0.5, -1.0000005]])
+    limited, decibels = limit_peak(samples)
+    assert (limited.tolist(), decibels) == ([[1.0, -0.5, -1.0]], 0.0)
+    save_audio(tmp_path / "a.wav", samples, RATE)
+    assert caplog.text == ""
+    assert limit_peak(torch.tensor([[1.00001]]))[1] > 0
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(200_001, 2), (44_100, 256)])
+def test_what_would_crash_the_encoder_is_refused(tmp_path: Path, rate: int, channels: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"a.ogg: .ogg cannot hold {channels} channels at {rate} Hz \(at most 255"
+    ):
+        save_audio(tmp_path / "a.ogg", torch.zeros(channels, 9), rate)
+    with pytest.raises(ValueError, match=rf".ogg cannot hold {channels} channels at {rate} Hz"):
+        check_form(tmp_path / "a.ogg", rate, channels, subtype="pcm24")
+    save_audio(tmp_path / "b.ogg", torch.zeros(2, 9), 200_000)
+
+
+def test_forms_are_known_before_there_are_sounds(tmp_path: Path) -> None:
+    for name, rate, channels in (("a.mp3", 96000, 2), ("a.mp3", 44100, 3), ("a.FLAC", 700_000, 2)):
+        message = (
+            rf"{name}: .{name[2:].lower()} cannot hold {channels} channels at {rate} Hz \(.*\)"
+        )
+        with pytest.raises(ValueError, match=f"{message}; use .wav"):
+            check_form(tmp_path / name, rate, channels, subtype="pcm24")
+        with pytest.raises(ValueError, match=message):
+            save_audio(tmp_path / name, torch.zeros(channels, 9), rate)
+    check_form(tmp_path / "a.wav", 700_000, 40, subtype="float")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_quiet_item_warns_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

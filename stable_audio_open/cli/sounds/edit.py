@@ -1,109 +1,65 @@
 """`stable-audio-open inpaint` and `extend`: a part of a sound anew, and what comes behind it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from stable_audio_open.cli import options
-from stable_audio_open.cli.printing import echo
-
-if TYPE_CHECKING:
-    from stable_audio_open.audio.audio import Audio
-    from stable_audio_open.pretrained import StableAudio
+from stable_audio_open.cli import options, parsing
+from stable_audio_open.cli.grouped import grouped
+from stable_audio_open.cli.sounds.file_options import FileOptions
+from stable_audio_open.cli.sounds.groups import (
+    ItemOptions,
+    JointOptions,
+    Mix,
+    ModelOptions,
+    SamplingOptions,
+    Variations,
+)
+from stable_audio_open.cli.sounds.making import make_sounds
 
 SPAN = "--span"
 
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What to hear, of the whole sound.")]
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", metavar="FILE|DIR", help="A .wav, .flac, .ogg or .mp3 file; a folder."
-    ),
-]
-Steps = Annotated[
-    int | None, typer.Option(help="Sampling steps.", show_default="the model's, such as 100")
-]
-NegativePrompt = Annotated[str | None, typer.Option(metavar="PROMPT", help="What not to hear.")]
-Sampler = Annotated[
-    str | None, typer.Option(help="As of `generate`.", show_default="the model's, such as dpmpp-2m")
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of the noise.", show_default="random")]
-Resampling = Annotated[
-    int,
-    typer.Option(min=1, max=100, help="Times that each ten steps are gone through, to fit better."),
-]
 
 
+@grouped
 def inpaint(
     file: options.Recording,
     prompt: Prompt,
     *,
     span: Annotated[
         list[str],
-        typer.Option(metavar="START END", help="Seconds to make anew; may be given again."),
+        typer.Option(metavar="START END", help="Seconds to make anew; may be asked again."),
     ],
-    output: Output = Path(),
-    model: options.Model = "tiny",
-    steps: Steps = None,
-    guidance_scale: options.GuidanceScale = None,
-    negative_prompt: NegativePrompt = None,
-    seed: Seed = None,
-    sampler: Sampler = None,
-    resampling: Resampling = 2,
-    overwrite: options.Overwrite = False,
-    subtype: options.Subtype = "pcm24",
-    text_encoder: options.TextEncoder = None,
-    lora: options.Lora = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    attention: options.Attention = "sdpa",
-    threads: options.Threads = None,
+    mix: Mix = None,
+    variations: Variations = 1,
+    items: ItemOptions,
+    joints: JointOptions,
+    sampling: SamplingOptions,
+    files: FileOptions,
+    model: ModelOptions,
 ) -> None:
     """Make a part of a sound anew: `inpaint kick.wav "deep kick drum" --span 0.5 0.9 -o new.wav`.
 
     Outside of the spans the sound stays as it is, at the model's sample rate. In a folder, the
     file is named by the recording and the seed.
     """
-    from stable_audio_open.given_prompts import check_texts
-    from stable_audio_open.settings import check_steps
-
-    if steps is not None:
-        check_steps(steps)
-    check_texts(prompt, "prompt")
-    spans = [_seconds(one) for one in span]
-
-    def edit(system: "StableAudio", progress: bool) -> "Audio":
-        return system.inpaint(
-            file,
-            prompt,
-            spans=spans,
-            negative_prompt=negative_prompt,
-            seed=seed,
-            resampling=resampling,
-            progress=progress,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            sampler=sampler,
-        )
-
-    _edit(
-        file,
-        edit,
-        output=output,
-        overwrite=overwrite,
-        subtype=subtype,
+    asked: dict[str, Any] = {"audio": file, "spans": [parsing.span(one) for one in span]}
+    asked |= joints.arguments() | items.arguments() | sampling.arguments()
+    prompts = [parsing.mixed(prompt, mix)] * variations
+    _check(asked, prompts, files)
+    make_sounds(
+        lambda system, progress: system.inpaint(**asked, prompt=prompts, progress=progress),
         model=model,
-        text_encoder=text_encoder,
-        lora=lora,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        threads=threads,
+        files=files,
+        texts=[prompt] * variations,
+        stem=file.stem,
     )
 
 
+@grouped
 def extend(
     file: options.Recording,
     prompt: Prompt,
@@ -112,59 +68,25 @@ def extend(
     before: Annotated[
         bool, typer.Option("--before", help="Put it before the sound, not behind.")
     ] = False,
-    output: Output = Path(),
-    model: options.Model = "tiny",
-    steps: Steps = None,
-    guidance_scale: options.GuidanceScale = None,
-    negative_prompt: NegativePrompt = None,
-    seed: Seed = None,
-    sampler: Sampler = None,
-    resampling: Resampling = 2,
-    overwrite: options.Overwrite = False,
-    subtype: options.Subtype = "pcm24",
-    text_encoder: options.TextEncoder = None,
-    lora: options.Lora = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    attention: options.Attention = "sdpa",
-    threads: options.Threads = None,
+    mix: Mix = None,
+    variations: Variations = 1,
+    items: ItemOptions,
+    joints: JointOptions,
+    sampling: SamplingOptions,
+    files: FileOptions,
+    model: ModelOptions,
 ) -> None:
     """Make a sound longer: `extend kick.wav "deep kick drum" --seconds 1 --output longer.wav`."""
-    from stable_audio_open.given_prompts import check_texts
-    from stable_audio_open.settings import check_steps
-
-    if steps is not None:
-        check_steps(steps)
-    check_texts(prompt, "prompt")
-
-    def edit(system: "StableAudio", progress: bool) -> "Audio":
-        return system.extend(
-            file,
-            prompt,
-            seconds=seconds,
-            before=before,
-            negative_prompt=negative_prompt,
-            seed=seed,
-            resampling=resampling,
-            progress=progress,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            sampler=sampler,
-        )
-
-    _edit(
-        file,
-        edit,
-        output=output,
-        overwrite=overwrite,
-        subtype=subtype,
+    asked: dict[str, Any] = {"audio": file, "seconds": seconds, "before": before}
+    asked |= joints.arguments() | items.arguments() | sampling.arguments()
+    prompts = [parsing.mixed(prompt, mix)] * variations
+    _check(asked, prompts, files)
+    make_sounds(
+        lambda system, progress: system.extend(**asked, prompt=prompts, progress=progress),
         model=model,
-        text_encoder=text_encoder,
-        lora=lora,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        threads=threads,
+        files=files,
+        texts=[prompt] * variations,
+        stem=file.stem,
     )
 
 
@@ -179,54 +101,11 @@ def pair_spans(arguments: Sequence[str]) -> list[str]:
     return [*words, *arguments[end:]]
 
 
-def _seconds(span: str) -> tuple[float, float]:
-    try:
-        start, end = map(float, span.split())
-    except ValueError as error:
-        raise ValueError(
-            f"{SPAN} {span}: give two numbers of seconds, such as {SPAN} 1.2 2.0"
-        ) from error
-    return start, end
+def _check(asked: dict[str, Any], prompts: list[Any], files: FileOptions) -> None:
+    """Refuse what can be refused before the model is loaded."""
+    from stable_audio_open.jobs.sounds.check import check_edit
 
-
-def _edit(
-    file: Path,
-    edit: "Callable[[StableAudio, bool], Audio]",
-    *,
-    output: Path,
-    overwrite: bool,
-    subtype: options.Subtype,
-    model: str,
-    text_encoder: str | None,
-    lora: list[str] | None,
-    device: str | None,
-    dtype: str | None,
-    attention: options.Attention,
-    threads: int | None,
-) -> None:
-    """Load, edit, save and tell; what can be refused is refused before the model is loaded."""
-    import sys
-    from time import perf_counter
-
-    from stable_audio_open.audio.files import audio_info
-    from stable_audio_open.jobs.target import plan
-    from stable_audio_open.pretrained import StableAudio
-
-    if output.is_file() and file.exists() and output.samefile(file):
-        raise ValueError(f"{output}: is the recording itself; choose another output")
-    target = plan(output, sounds=1, subtype=subtype, overwrite=overwrite)
-    audio_info(file)
-    options.use_threads(threads)
-    system = StableAudio.from_pretrained(
-        model,
-        device=device,
-        dtype=dtype,
-        text_encoder=text_encoder,
-        attention=attention,
-        lora=options.adapters(lora),
-    )
-    begin = perf_counter()
-    audio = edit(system, sys.stderr.isatty())
-    elapsed = perf_counter() - begin
-    (saved,) = target.save(audio, [f"{file.stem}_{audio.seed}.wav"])
-    echo(f"{saved}: {audio.duration:.2f} s, seed {audio.seed}, in {elapsed:.1f} s")
+    file: Path = asked["audio"]
+    if files.output.is_file() and file.exists() and files.output.samefile(file):
+        raise ValueError(f"{files.output}: is the recording itself; choose another output")
+    check_edit(asked, prompts)

@@ -1,10 +1,5 @@
 """`stable-audio-open reconstruct`: a recording through the autoencoder."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from stable_audio_open.cli import options
 from stable_audio_open.cli.printing import echo
 
@@ -12,12 +7,7 @@ from stable_audio_open.cli.printing import echo
 def reconstruct(
     file: options.Recording,
     *,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE|DIR", help="A .wav, .flac, .ogg or .mp3 file; a folder."
-        ),
-    ],
+    output: options.Output,
     model: options.Model = "tiny",
     overwrite: options.Overwrite = False,
     subtype: options.Subtype = "pcm24",

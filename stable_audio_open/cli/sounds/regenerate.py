@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stable_audio_open.cli import options
+from stable_audio_open.cli import options, parsing
 from stable_audio_open.cli.printing import echo
 
 
@@ -14,12 +14,7 @@ def regenerate(
         Path, typer.Argument(metavar="FILE", help="A sound that generate saved with its tags.")
     ],
     *,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE|DIR", help="A .wav, .flac, .ogg or .mp3 file; a folder."
-        ),
-    ] = Path(),
+    output: options.Output = Path(),
     overwrite: options.Overwrite = False,
     model: Annotated[
         str | None,
@@ -63,7 +58,7 @@ def regenerate(
             model=model,
             text_encoder=text_encoder,
             lora=None if lora is None else tuple(lora),
-            sounds=_sounds(sound or ()),
+            sounds=parsing.sounds(sound),
             device=device,
             overwrite=overwrite,
         )
@@ -74,18 +69,3 @@ def regenerate(
         None: "",
     }
     echo(f"{made.file}: {made.seconds:.2f} s{like[made.same]}")
-
-
-def _sounds(values: list[str] | tuple[str, ...]) -> dict[str, Path]:
-    """Split NAME=FILE.
-
-    Raises:
-        ValueError: One has no name or no file.
-    """
-    found = {}
-    for value in values:
-        name, _, path = value.partition("=")
-        if not name or not path:
-            raise ValueError(f"--sound {value}: give NAME=FILE, such as init_audio=kick.wav")
-        found[name.replace("-", "_")] = Path(path)
-    return found

@@ -18,7 +18,14 @@ from stable_audio_open.files.error_paths import OF_WRITING
 from stable_audio_open.files.lock import locked_folder
 from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.jobs.protocol.make import device_of
-from stable_audio_open.jobs.sounds.columns import NAME, SoundSettings, check_columns, settings_of
+from stable_audio_open.jobs.sounds.check import check_before_loading
+from stable_audio_open.jobs.sounds.columns import (
+    NAME,
+    SoundSettings,
+    check_columns,
+    settings_of,
+    with_defaults,
+)
 from stable_audio_open.jobs.sounds.results import (
     Result,
     append_result,
@@ -154,7 +161,7 @@ def _load(request: SoundsRequest, processes: JoinedProcesses) -> StableAudio:
 
 def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
     """Fill in what a row leaves open, and check what can be checked without the model."""
-    values = {NAME: PATTERN, **request.defaults, **row.values}
+    values = {NAME: PATTERN, **with_defaults(row.values, request.defaults)}
     seed = request.defaults.get("seed")
     if isinstance(seed, int) and "seed" not in row.values:
         values["seed"] = (seed + row.index) % (MAX_SEED + 1)
@@ -168,6 +175,9 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
             audio_info(values[name])
             hashed[name] = file_hash(values[name])
         settings = settings_of(values)
+        arguments = _arguments(settings)
+        prompts = _prompts(arguments.pop("prompt"), settings.variations)
+        check_before_loading(arguments, prompts, settings.finishing)
         if processes.total > 1 and not settings.pattern.begins_with_index:
             raise ValueError(
                 f"name {settings.pattern.pattern!r}: several processes share the folder; begin it "
@@ -232,9 +242,8 @@ def _make(
     request: SoundsRequest,
     kept: set[Path],
 ) -> tuple[Audio, list[Path]]:
-    arguments = {name: from_json(value) for name, value in settings.generate.items()}
-    prompt = arguments.pop("prompt")
-    prompts = [prompt] * settings.variations if settings.variations > 1 else prompt
+    arguments = _arguments(settings)
+    prompts = _prompts(arguments.pop("prompt"), settings.variations)
     audio = model.generate(prompts, **arguments, progress=False)
     audio = audio.finish(**asdict(settings.finishing))
     names = [
@@ -245,6 +254,14 @@ def _make(
     ]
     target = Target(request.output, True, settings.subtype, request.overwrite, kept)
     return audio, target.save(audio, names, tags=request.tags)
+
+
+def _arguments(settings: SoundSettings) -> dict[str, Any]:
+    return {name: from_json(value) for name, value in settings.generate.items()}
+
+
+def _prompts(prompt: Any, variations: int) -> Any:
+    return [prompt] * variations if variations > 1 else prompt
 
 
 def _tell(result: Result, request: SoundsRequest, tell: Tell) -> None:

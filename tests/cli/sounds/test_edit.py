@@ -33,7 +33,9 @@ def test_spans_are_made_anew(run: Run, recording: str, tiny_model_folder: Path):
     request = words("inpaint", tiny_model_folder, "--span", 0.1, 0.2, "--span", 0.5, 0.6)
     result = run(*request, "--output", "new.wav", "--subtype", "float")
     assert (result.returncode, result.stderr) == (0, "")
-    assert re.fullmatch(r"new\.wav: 0\.80 s, seed 7, in [\d.]+ s\n", result.stdout)
+    first, second = result.stdout.splitlines()
+    assert re.fullmatch(r'new\.wav: 0\.80 s, sound ends at 0\.\d\d s, seed 7, "deep kick"', first)
+    assert re.fullmatch(r"model loaded in [\d.]+ s; 0\.80 s of sound in [\d.]+ s \(.*\)", second)
     before, after = (soundfile.read(name)[0] for name in (recording, "new.wav"))
     changed = (before != after).any(axis=1)
     assert changed[1600:3200].all()
@@ -106,3 +108,44 @@ def test_an_edit_is_made_again_from_its_tags(run: Run, recording: str, tiny_mode
     assert run("regenerate", "new.wav", "--output", "again.wav").returncode == 0
     first, second = (soundfile.read(name)[0] for name in ("new.wav", "again.wav"))
     assert (first == second).all()
+
+
+def test_takes_of_a_span_go_into_a_folder(run: Run, recording: str, tiny_model_folder: Path):
+    request = words("inpaint", tiny_model_folder, "--span", 0.1, 0.2, "--variations", 2)
+    assert run(*request, "--output", "takes", "--sample-rate", 8000).returncode == 0
+    names = sorted(path.name for path in Path("takes").iterdir())
+    assert names == ["rain_7.wav", "rain_8.wav"]
+    assert soundfile.info("takes/rain_8.wav").samplerate == 8000
+    run(*request, "--output", "takes", "--name", "{index}_{prompt}.flac")
+    assert {path.name for path in Path("takes").glob("*.flac")} == {
+        "0_deep-kick.flac",
+        "1_deep-kick.flac",
+    }
+    first, second = (soundfile.read(f"takes/{name}")[0] for name in names)
+    assert (first != second).any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--condition bpm=120 --guidance-scale 2",
+        "--edges generated",
+        "--crossfade 0",
+        "--resampling 1",
+        "--sigma-max 20",
+        "--schedule karras --sampler euler",
+        "--guidance-interval 1 500",
+    ],
+)
+def test_every_option_changes_the_sound(
+    run: Run, recording: str, tiny_model_folder: Path, flow_folder: Path, options: str
+):
+    model = flow_folder if "bpm" in options else tiny_model_folder
+    plain = "--condition bpm=90 --guidance-scale 2" if "bpm" in options else ""
+    contents = []
+    for given in (plain, options):
+        request = words("inpaint", model, "--span", 0.1, 0.3, *given.split(), "--overwrite")
+        result = run(*request, "--output", "x.wav", "--no-tags")
+        assert (result.returncode, result.stderr) == (0, "")
+        contents.append(Path("x.wav").read_bytes())
+    assert contents[0] != contents[1]

@@ -115,6 +115,55 @@ def test_a_bad_row_stops_no_other(run: Run, request_words: list[object]):
     assert failed[0]["error"].startswith("duration must be above 0")
 
 
+def test_rows_that_cannot_be_made_are_told_before_any_work(
+    run: Run, request_words: list[object], monkeypatch: pytest.MonkeyPatch
+):
+    write(
+        '{"prompt": "a", "loop": true, "fade": 0.1}\n'
+        '{"prompt": "b", "guidance_rescale": 0.5, "guidance_parallel": 0}\n'
+        '{"prompt": "c", "trim": "no"}\n'
+        '{"prompt": "d", "init_strength": 0.5}\n'
+        '{"prompt": [[0, "e"], [0.5, "f"]], "duration": 0.4}\n'
+        '{"prompt": "g", "samples": 900, "loudness": -16, "peak": -1}\n'
+        '{"prompt": [["h", 0.5], ["", 0.5]]}\n'
+        '{"prompt": "i", "negative_prompt": ""}\n',
+        "t.jsonl",
+    )
+    request_words[request_words.index("t.csv")] = "t.jsonl"
+    request_words[2] = "no such model"  # is not looked for
+    result = run(*request_words)
+    assert result.returncode == 1
+    assert [line.split(":", 3)[3].strip() for line in result.stderr.splitlines()] == [
+        "a loop has no end: leave out fade and trim_silence",
+        "guidance_rescale 0.5 acts on the velocity and guidance_parallel, guidance_norm and "
+        "guidance_momentum on x0; give one of them",
+        "trim must be True or False, got 'no' (str)",
+        "init_strength 0.5 says how much is left of init_audio, which is missing",
+        "a prompt begins at 0.5 seconds, and the sound ends at 0.4; give an earlier time or a "
+        "longer duration",
+        "loudness -16 and peak -1 are two levels for one sound; give one of them",
+        "prompt is empty; describe the sound in a few words",
+        "negative_prompt is empty; describe the sound in a few words",
+    ]
+
+
+def test_mixtures_and_scales_by_level_stand_in_cells(
+    run: Run, request_words: list[object], tiny_model_folder: Path
+):
+    write(
+        "prompt,seed,guidance_scale,negative_prompt\n"
+        '"[[""kick"", 0.7], [""bell"", 0.3]]",3,"[[1, 2], [100, 5]]","[[""hum"", 1], [""a"", 1]]"\n'
+    )
+    assert run(*request_words, "--subtype", "float").returncode == 0
+    words = ["generate", "kick", "--model", tiny_model_folder, "--steps", 2, "--duration", 0.25]
+    words += ["--mix", "0.3:bell", "--guidance-at", "1:2", "--guidance-at", "100:5", "--seed", 3]
+    words += ["--negative-prompt", "hum", "--negative-prompt", "a", "--subtype", "float"]
+    assert run(*words, "--output", "x.wav").returncode == 0
+    (sound,) = sounds()
+    row, alone = (soundfile.read(name)[0] for name in (f"sounds/{sound}", "x.wav"))
+    assert (row == alone).all()
+
+
 def test_a_run_goes_on_where_it_stopped(run: Run, request_words: list[object]):
     write("prompt\nkick\nbell\nsnare\n")
     assert run(*request_words).returncode == 0

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable
-from inspect import signature
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
+from stable_audio_open.audio.finishing import Finishing
 from stable_audio_open.pretrained import StableAudio
+from stable_audio_open.recorded.recorded import arguments_of
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -73,17 +74,22 @@ def test_short_names_are_hidden(run: Run, monkeypatch: pytest.MonkeyPatch, comma
     assert not shown & {"--guidance", "--rescale", "--negative"}
 
 
-def test_options_are_called_as_in_python(run: Run, monkeypatch: pytest.MonkeyPatch):
-    """All but the prompt, which is no option, the bar of a terminal, and code.
+@pytest.mark.parametrize("command", ["generate", "inpaint", "extend", "interpolate"])
+def test_options_are_called_as_in_python(run: Run, monkeypatch: pytest.MonkeyPatch, command: str):
+    """All but what is no option: prompt and sound, the bar of a terminal, and code.
 
-    Conditions are given one by one.
+    Conditions and spans are given one by one.
     """
     monkeypatch.setenv("COLUMNS", "200")
-    shown = set(re.findall(r"--[\w-]+", run("generate", "--help").stdout))
-    _model, *arguments = signature(StableAudio.generate).parameters
-    options = {"--" + name.replace("_", "-") for name in arguments}
-    assert options - shown == {"--prompt", "--progress", "--callback", "--conditions"}
-    assert "--condition" in shown
+    shown = set(re.findall(r"--[\w-]+", run(command, "--help").stdout))
+    options = {
+        "--" + name.replace("_", "-") for name in arguments_of(getattr(StableAudio, command))
+    }
+    apart = {"--prompt", "--audio", "--conditions", "--spans"}
+    assert options - shown == options & apart
+    assert {"--condition", "--guidance-at", "--steps", "--guidance-norm", "--sigma-min"} <= shown
+    assert {"--" + name.replace("_", "-") for name in Finishing.__struct_fields__} <= shown
+    assert {"--name", "--no-tags", "--subtype", "--lora", "--dtype", "--overwrite"} <= shown
     assert "--batch" not in shown
 
 
