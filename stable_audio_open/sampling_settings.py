@@ -86,6 +86,10 @@ class Sampling:
         """Check all of it."""
         for name in NUMBERS:
             check_number(getattr(self, name), name)
+        if not isinstance(self.guidance_interval, tuple) or len(self.guidance_interval) != 2:
+            raise TypeError(
+                f"guidance_interval must be (low, high), got {self.guidance_interval!r:.60}"
+            )
         for low_or_high in self.guidance_interval:
             check_number(low_or_high, "guidance_interval")
         check_options(sampler=self.sampler, schedule=self.schedule, steps=self.steps)

@@ -41,6 +41,8 @@ FORMATS: dict[str, tuple[str, str]] = {
 LOSSY = frozenset({".ogg", ".mp3"})
 VORBIS_RATE, VORBIS_CHANNELS = 200_000, 255
 """The most that Ogg files are encoded with."""
+LONGEST_NAME = 250
+"""Bytes of a name that `.json` can stand behind."""
 RIFF_BYTES = 12
 """Bytes of a WAV file before its first chunk."""
 LOSSLESS_PEAK = 1.0
@@ -115,8 +117,7 @@ def _forget_time(content: memoryview) -> None:
 def check_target(path: Path, subtype: Subtype) -> str:
     """Return the lower-case suffix of `path`, or say why nothing can be saved there."""
     suffix = path.suffix.lower()
-    if "\0" in str(path):
-        raise ValueError(f"{str(path)!r}: holds a NUL character, as no path does; choose another")
+    _check_name(path)
     if suffix not in FORMATS:
         raise ValueError(
             f"{path}: unknown audio suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"
@@ -229,8 +230,10 @@ def check_folder(output: Path) -> None:
     """Check that a folder can be written to, or made and written to.
 
     Raises:
+        ValueError: Its name is that of nothing.
         AudioSaveError: It is a file, its parent is missing, or nothing can be written there.
     """
+    _check_name(output)
     if output.is_dir():
         check_writable(output)
     elif output.exists():
@@ -241,6 +244,22 @@ def check_folder(output: Path) -> None:
         )
     else:
         check_writable(output.parent)
+
+
+def _check_name(path: Path) -> None:
+    """Check that a path can be one, and leaves room for the name of the tags beside it.
+
+    Raises:
+        ValueError: It holds a NUL character.
+        AudioSaveError: The name is too long.
+    """
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r}: holds a NUL character, as no path does; choose another")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise AudioSaveError(
+            f"{path}: its name has {len(os.fsencode(path.name))} bytes, and file systems take "
+            f"{LONGEST_NAME} and a suffix; choose a shorter one"
+        )
 
 
 def make_folder(output: Path) -> None:

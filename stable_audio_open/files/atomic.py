@@ -10,6 +10,10 @@ from pathlib import Path
 from stable_audio_open.files.error_paths import errors_named
 from stable_audio_open.files.lock import is_open_file, wait_for_lock
 
+LONGEST = 200
+"""Bytes of a name of which that of a temporary file is made: with what is added, file systems take
+255."""
+
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
@@ -20,7 +24,8 @@ def written_beside(path: Path) -> Iterator[Path]:
     Raises:
         OSError: Naming `path`, where it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    name = os.fsdecode(os.fsencode(path.name)[:LONGEST])
+    temporary = path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with errors_named(path, inside=temporary, reads=True):
             yield temporary

@@ -1,5 +1,6 @@
 """Names of files that are made of text, and that are not taken."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def shortened_name(text: str, most: int = BYTES) -> str:
     """
     most = min(most, BYTES)
     return text[:CHARACTERS].encode(errors="ignore")[:most].decode(errors="ignore")
+
+
+def stem_for_names(path: Path) -> str:
+    """Return the stem of a file for names of files that are made from it, at most 180 bytes."""
+    return os.fsencode(path.stem)[:BYTES].decode(errors="ignore") or "sound"
 
 
 def is_taken(path: Path) -> bool:

@@ -10,7 +10,7 @@ WORDS: Final = re.compile(r"(\.\d{1,3})?")
 NUMBER: Final = re.compile(r"(0?\d{1,2})?d?")
 FIELDS: Final = {"index": NUMBER, "prompt": WORDS, "seed": NUMBER}
 """What may stand in braces, and how it may be formatted."""
-REFUSED: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+REFUSED: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 """Separators of paths, and what some file systems do not take."""
 DEFAULT: Final = "{prompt}_{seed}"
 BYTES: Final = 215

@@ -139,6 +139,19 @@ def test_forms_are_known_before_there_are_sounds(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    for path in (tmp_path / "a\0.wav", tmp_path / "a\0b"):
+        with pytest.raises(ValueError, match=r"holds a NUL character, as no path does"):
+            noise().save(f"{path}/" if path.suffix != ".wav" else path)
+    long = "x" * 247 + ".wav"
+    with pytest.raises(AudioSaveError, match=r"its name has 251 bytes, and file systems take 250"):
+        noise().save(tmp_path / long)
+    assert list(tmp_path.iterdir()) == []
+    audio = Audio(noise().samples, RATE, tags=({"stable_audio_open": "1", "p": 2000 * "x"},))
+    assert audio.save(tmp_path / long[1:]) == [tmp_path / long[1:]]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_quiet_item_warns_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     noise(peak=1.0).save(tmp_path / "a.wav")
     assert caplog.text == ""

@@ -50,6 +50,13 @@ def test_other_alphabets_come_back_as_ascii(tmp_path: Path, name: str, subtype: 
         assert file.comment.isascii()
 
 
+@pytest.mark.parametrize(("name", "subtype"), FILES)
+def test_control_characters_come_back(tmp_path: Path, name: str, subtype: Subtype) -> None:
+    audio = tagged(prompt='a\0b\x01\n\r\x7f\u202e\x85\u2028\udcff"\\', seed=2**64)
+    (path,) = audio.save(tmp_path / name, subtype=subtype)
+    assert read_tags(path) == audio.tags[0]
+
+
 def test_others_read_the_comment_too(tmp_path: Path) -> None:
     audio = tagged(prompt="kick")
     (flac,), (mp3,) = audio.save(tmp_path / "a.flac"), audio.save(tmp_path / "a.mp3")

@@ -40,3 +40,9 @@ def test_files_that_belong_together_are_replaced_together(tmp_path: Path) -> Non
         assert small.exists()
         assert (sound.read_bytes(), tags.read_bytes()) == (b"1", b"2")
     assert sorted(tmp_path.iterdir()) == [sound, tags]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "音" * 85, "\udcff" * 255])
+def test_names_may_be_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    replace_bytes(tmp_path / name, b"content")
+    assert [path.name for path in tmp_path.iterdir()] == [name]

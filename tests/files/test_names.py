@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.files.names import free_path, is_taken, shortened_name
+from stable_audio_open.files.names import free_path, is_taken, shortened_name, stem_for_names
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,17 @@ def test_what_is_taken_can_be_said(tmp_path: Path) -> None:
     assert free_path(tmp_path / "b.wav", mine.__contains__) == tmp_path / "b.wav"
     assert is_taken(tmp_path / "a.wav")
     assert not is_taken(tmp_path / "b.wav")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("rain.wav", "rain"),
+        ("x" * 250 + ".wav", "x" * 180),
+        ("音" * 80 + ".wav", "音" * 60),
+        ("a\udcffb.wav", "ab"),
+        ("\udcff.wav", "sound"),
+    ],
+)
+def test_files_are_named_by_others(name: str, stem: str) -> None:
+    assert stem_for_names(Path("folder") / name) == stem

@@ -18,6 +18,7 @@ from stable_audio_open.cli.sounds.groups import (
     Variations,
 )
 from stable_audio_open.cli.sounds.making import make_sounds
+from stable_audio_open.files.names import stem_for_names
 
 SPAN = "--span"
 
@@ -55,7 +56,7 @@ def inpaint(
         model=model,
         files=files,
         texts=[prompt] * variations,
-        stem=file.stem,
+        stem=stem_for_names(file),
     )
 
 
@@ -86,7 +87,7 @@ def extend(
         model=model,
         files=files,
         texts=[prompt] * variations,
-        stem=file.stem,
+        stem=stem_for_names(file),
     )
 
 

@@ -7,7 +7,7 @@ import typer
 
 from stable_audio_open.cli import options, parsing
 from stable_audio_open.cli.grouped import grouped
-from stable_audio_open.cli.printing import echo
+from stable_audio_open.cli.printing import tell
 from stable_audio_open.cli.sounds.file_options import FileOptions
 from stable_audio_open.cli.sounds.groups import (
     ItemOptions,
@@ -173,10 +173,10 @@ def _make_table(
         **model.loading(),
     )
     logging.getLogger("stable_audio_open").setLevel(logging.INFO)
-    counts = run_sounds(request, tell=echo)
+    counts = run_sounds(request, tell=tell)
     if counts is None:  # the first process speaks for all
         return
-    echo(
+    tell(
         f"{request.output}: {counts.made} rows made, {counts.kept} were there, {counts.failed} "
         "failed; results.jsonl has a line for each"
     )

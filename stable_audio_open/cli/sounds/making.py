@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from stable_audio_open.cli import options
-from stable_audio_open.cli.printing import echo, one_line
+from stable_audio_open.cli.printing import tell
 from stable_audio_open.cli.sounds.file_options import FileOptions
 from stable_audio_open.cli.sounds.groups import ModelOptions
 
@@ -69,9 +69,9 @@ def make_sounds(
     for file, item, end in zip(saved, audio, audio.sound_end(), strict=True):
         ends = f"sound ends at {end:.2f} s" if end else "silent"
         prompt = item.tags[0]["prompt"]
-        echo(one_line(f'{file}: {item.duration:.2f} s, {ends}, seed {item.seed}, "{prompt}"'))
+        tell(f'{file}: {item.duration:.2f} s, {ends}, seed {item.seed}, "{prompt}"')
     total = sum(audio.durations)
-    echo(
+    tell(
         f"model loaded in {loaded - begin:.1f} s; {total:.2f} s of sound in {elapsed:.1f} s "
         f"({total / elapsed:.2f} times real time)"
     )

@@ -1,7 +1,8 @@
 """`stable-audio-open reconstruct`: a recording through the autoencoder."""
 
 from stable_audio_open.cli import options
-from stable_audio_open.cli.printing import echo
+from stable_audio_open.cli.printing import tell
+from stable_audio_open.files.names import stem_for_names
 
 
 def reconstruct(
@@ -28,7 +29,7 @@ def reconstruct(
     from stable_audio_open.jobs.target import plan
     from stable_audio_open.pretrained import load
 
-    path = output / f"{file.stem}.wav" if output.is_dir() else output
+    path = output / f"{stem_for_names(file)}.wav" if output.is_dir() else output
     if path.exists() and file.exists() and path.samefile(file):
         raise ValueError(f"{path}: is the recording itself; choose another output")
     target = plan(output, sounds=1, subtype=subtype, overwrite=overwrite, tags=False)
@@ -42,9 +43,9 @@ def reconstruct(
     )
     result = Audio(autoencoder.reconstruct(audio.samples), autoencoder.sample_rate)
     latents = math.ceil(audio.samples.shape[-1] / autoencoder.downsampling)
-    (saved,) = target.save(result, [f"{file.stem}.wav"])
+    (saved,) = target.save(result, [f"{stem_for_names(file)}.wav"])
     (end,) = result.sound_end()
-    echo(
+    tell(
         f"{saved}: {result.duration:.2f} s, {f'sound ends at {end:.2f} s' if end else 'silent'}, "
         f"through {latents} latents of {autoencoder.latent_channels} channels"
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stable_audio_open.cli import options, parsing
-from stable_audio_open.cli.printing import echo
+from stable_audio_open.cli.printing import tell
 
 
 def regenerate(
@@ -68,4 +68,4 @@ def regenerate(
         False: f", other samples than {file}: this machine or its versions compute otherwise",
         None: "",
     }
-    echo(f"{made.file}: {made.seconds:.2f} s{like[made.same]}")
+    tell(f"{made.file}: {made.seconds:.2f} s{like[made.same]}")

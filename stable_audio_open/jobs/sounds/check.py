@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stable_audio_open.arguments import check_flag
+from stable_audio_open.arguments import check_flag, check_number
 from stable_audio_open.audio.files import audio_info
 from stable_audio_open.audio.finishing import Finishing, check_loop_finishing
 from stable_audio_open.diffusion.samplers.k_diffusion import check_items
@@ -38,6 +38,9 @@ def check_before_loading(
     """
     for name in ("loop", "trim"):
         check_flag(given.get(name, True), name)
+    for name in ("window", "seconds_start"):
+        if given.get(name) is not None:
+            check_number(given[name], name)
     check_length(
         duration=given.get("duration"),
         samples=given.get("samples"),
@@ -97,6 +100,12 @@ def check_interpolation(given: Mapping[str, Any], prompt: str | tuple[str, str])
 
 
 def _check_sampling(given: Mapping[str, Any], items: int) -> None:
+    conditions = given.get("conditions") or {}
+    if not isinstance(conditions, Mapping):
+        raise TypeError(f"conditions must be numbers by name, got {conditions!r:.60}")
+    for name, value in conditions.items():
+        for number in value if isinstance(value, list | tuple) else [value]:
+            check_number(number, f"the condition {name}")
     check_seeds(given.get("seed"), items)
     if given.get("negative_prompt") is not None:
         check_negatives(given["negative_prompt"])

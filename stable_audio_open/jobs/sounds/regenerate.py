@@ -71,9 +71,9 @@ def regenerate(request: RegenerateRequest) -> Regenerated:
     """
     file = request.file
     making = _making(file)
-    info = soundfile.info(file)
+    before, kind = _samples(file)
     is_alike = request.output.is_dir() or request.output.suffix.lower() in ("", file.suffix.lower())
-    subtype = SUBTYPES.get(info.subtype, "pcm24") if is_alike else "pcm24"
+    subtype = SUBTYPES.get(kind, "pcm24") if is_alike else "pcm24"
     target = plan(
         request.output,
         sounds=1,
@@ -82,13 +82,19 @@ def regenerate(request: RegenerateRequest) -> Regenerated:
         suffix=file.suffix,
     )
     settings = _settings(making, request)
-    before = soundfile.read(file)[0]
     model = _load(making, request)
     _warn_of_others(making, model, file)
     audio = _called(model, making, settings, file)
     (saved,) = target.save(audio, [file.name])
-    same = bool(np.array_equal(before, soundfile.read(saved)[0])) if is_alike else None
+    same = bool(np.array_equal(before, _samples(saved)[0])) if is_alike else None
     return Regenerated(saved, audio.duration, same)
+
+
+def _samples(path: Path) -> tuple[np.ndarray[Any, np.dtype[np.float64]], str]:
+    """Return the samples of a file, and libsndfile's name of their kind."""
+    # By its number: libsndfile takes names of UTF-8 alone.
+    with path.open("rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+        return sound.read(), sound.subtype
 
 
 def _making(file: Path) -> Making:

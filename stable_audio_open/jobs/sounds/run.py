@@ -170,7 +170,9 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
     hashed = dict(values)
     try:
         for name in sound_arguments(StableAudio.generate) & row.values.keys():
-            values[name] = str(request.table.parent / str(values[name]))
+            if not isinstance(values[name], str):
+                raise TypeError(f"{name} must be the path of a sound, got {values[name]!r:.60}")
+            values[name] = str(request.table.parent / values[name])
         for name in sound_arguments(StableAudio.generate) & values.keys():
             audio_info(values[name])
             hashed[name] = file_hash(values[name])
@@ -272,7 +274,9 @@ def _tell(result: Result, request: SoundsRequest, tell: Tell) -> None:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return an error as a line of UTF-8, whatever the names of files in it are."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line.encode(errors="backslashreplace").decode()
 
 
 def _of_disk(error: BaseException | None) -> bool:

@@ -147,6 +147,58 @@ def test_rows_that_cannot_be_made_are_told_before_any_work(
     ]
 
 
+def test_names_and_prompts_of_every_kind(run: Run, request_words: list[object], recordings: Path):
+    """Folders and files need not be of UTF-8, and every line that is printed is one."""
+    Path("lists\udcff").mkdir()
+    write(
+        '{"prompt": "kick\\n\\u0000snare", "seed": 3}\n'
+        '{"prompt": "a", "init_audio": "no.wav"}\n'
+        '{"prompt": "a", "init_audio": "n\\u0000o.wav"}\n'
+        '{"prompt": "a", "init_audio": 5}\n'
+        '{"prompt": "a", "name": "x\\n{seed}"}\n'
+        '{"prompt": "a\\ud800"}\n',
+        "lists\udcff/t.jsonl",
+    )
+    request_words[request_words.index("t.csv")] = "lists\udcff/t.jsonl"
+    result = run(*request_words)
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[0].endswith(': 0.25 s, seed 3, "kick \\x00snare"')
+    table = r"WARNING: lists\udcff/t.jsonl"
+    *others, last = result.stderr.splitlines()
+    assert others == [
+        rf"{table}:2: lists\udcff/no.wav: no such file; check the path",
+        rf"{table}:3: 'lists\udcff/n\x00o.wav': holds a NUL character, as no path does; give "
+        "another path",
+        f"{table}:4: init_audio must be the path of a sound, got 5",
+        rf"{table}:5: name 'x\n{{seed}}': holds '\n'; give the name of a file, and its folder as "
+        "--output",
+    ]
+    assert last.startswith(f"{table}:6: is no JSON object")
+    assert [line["status"] for line in results()] == ["done", *["failed"] * 5]
+    assert results()[0]["prompt"] == "kick\n\0snare"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ('"conditions": {"bpm": "fast"}', "the condition bpm must be a number, got 'fast' (str)"),
+        ('"conditions": "fast"', "conditions must be numbers by name, got 'fast'"),
+        ('"guidance_interval": 3', "guidance_interval must be (low, high), got 3"),
+        ('"guidance_interval": [3]', "guidance_interval must be (low, high), got (3,)"),
+        ('"window": "x"', "window must be a number, got 'x' (str)"),
+        ('"sampler": 5', "sampler must be a name, got 5 (int)"),
+        ('"loop": 1', "loop must be True or False, got 1 (int)"),
+    ],
+)
+def test_cells_of_a_wrong_type_are_told_by_their_name(
+    run: Run, request_words: list[object], types_unchecked: None, cell: str, message: str
+):
+    write(f'{{"prompt": "a", {cell}}}\n', "t.jsonl")
+    request_words[request_words.index("t.csv")] = "t.jsonl"
+    result = run(*request_words)
+    assert (result.returncode, result.stderr) == (1, f"WARNING: t.jsonl:1: {message}\n")
+
+
 def test_mixtures_and_scales_by_level_stand_in_cells(
     run: Run, request_words: list[object], tiny_model_folder: Path
 ):

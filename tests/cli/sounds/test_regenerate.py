@@ -14,6 +14,7 @@ import torch
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.saving import save_audio
 from stable_audio_open.audio.tags import read_tags
+from stable_audio_open.cli.printing import one_line
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.settings import SAMPLING
 
@@ -364,3 +365,21 @@ def test_sounds_of_every_method_are_made_again(
     assert "the same samples as made.wav" in result.stdout
     assert np.array_equal(samples("made.wav"), samples("again.wav"))
     assert read_tags("made.wav") == read_tags("again.wav")
+
+
+@pytest.mark.parametrize("name", ["a\udcff.wav", "a\nb.flac", "a\x1b[1m.wav"])
+def test_names_and_prompts_of_every_kind(
+    run: Run, request_words: list[object], recordings: Path, name: str
+):
+    """What is printed is a line without control characters; the file is made again."""
+    request_words[1] = "kick\n\0\x01snare\u202e"
+    Path("good.wav").rename(f"init{name[1:]}.wav")
+    words = [*request_words, "--init-audio", f"init{name[1:]}.wav", "--seed", 3]
+    result = run(*words, "--output", name)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(one_line(name) + ": 0.50 s")
+    assert result.stdout.splitlines()[0].endswith('"kick \\x00\\x01snare\\u202e"')
+    assert read_tags(name)["prompt"] == request_words[1]
+    suffix = Path(name).suffix
+    result = run("regenerate", name, "--output", f"again{suffix}")
+    assert result.stdout == one_line(f"again{suffix}: 0.50 s, the same samples as {name}") + "\n"
