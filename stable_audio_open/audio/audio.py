@@ -20,8 +20,9 @@ from stable_audio_open.audio.finishing import (
     finish,
     with_finishing,
 )
+from stable_audio_open.audio.level.silence import sound_end
 from stable_audio_open.audio.samples import check_samples, silent_behind
-from stable_audio_open.audio.saving import (
+from stable_audio_open.audio.writing.saving import (
     FORMATS,
     LOSSY,
     Subtype,
@@ -29,8 +30,7 @@ from stable_audio_open.audio.saving import (
     make_folder,
     save_audio,
 )
-from stable_audio_open.audio.silence import sound_end
-from stable_audio_open.audio.tags import Tags, is_sound_there
+from stable_audio_open.audio.writing.tags import Tags, is_sound_there
 from stable_audio_open.files.lock import one_at_a_time
 from stable_audio_open.files.names import free_path
 
@@ -183,7 +183,7 @@ class Audio:
 
     def _repr_html_(self) -> str:
         """Return a player and a spectrogram of each item, for notebooks."""
-        from stable_audio_open.audio.player import player_html
+        from stable_audio_open.audio.shown.player import player_html
 
         return player_html(self)
 

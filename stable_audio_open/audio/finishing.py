@@ -11,9 +11,9 @@ from torch import Tensor
 
 from stable_audio_open.arguments import check_flag, check_integer, check_number
 from stable_audio_open.audio.channels import to_channels
-from stable_audio_open.audio.loudness import integrated_loudness
+from stable_audio_open.audio.level.loudness import integrated_loudness
 from stable_audio_open.audio.resample import HIGHEST_RATE, LOWEST_RATE, resample
-from stable_audio_open.audio.tags import Tags
+from stable_audio_open.audio.writing.tags import Tags
 
 FADE = 0.005
 """Seconds of the fade where a sound was cut: long enough that no click is heard, too short to

@@ -24,9 +24,9 @@ from stable_audio_open.data.encoding import (
 )
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.manifest import Recording
+from stable_audio_open.files.archives.tars import open_bytes
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.inside import is_inside
-from stable_audio_open.files.tars import open_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-from stable_audio_open.files.tars import open_bytes
+from stable_audio_open.files.archives.tars import open_bytes
 
 Arguments = TypeVarTuple("Arguments")
 Found = TypeVar("Found")

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.files import audio_info, read_audio
-from stable_audio_open.audio.saving import save_audio
-from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.audio.level.silence import is_silent
+from stable_audio_open.audio.writing.saving import save_audio
 from stable_audio_open.evaluation.cache import content_hash
 
 

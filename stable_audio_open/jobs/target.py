@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.saving import (
+from stable_audio_open.audio.writing.saving import (
     FORMATS,
     Subtype,
     check_folder,
@@ -14,7 +14,7 @@ from stable_audio_open.audio.saving import (
     check_writable,
     make_folder,
 )
-from stable_audio_open.audio.tags import check_beside, is_beside_of_others, is_sound_there
+from stable_audio_open.audio.writing.tags import check_beside, is_beside_of_others, is_sound_there
 from stable_audio_open.files.lock import one_at_a_time
 from stable_audio_open.files.names import free_path
 from stable_audio_open.files.patterns import DEFAULT, NamePattern

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from stable_audio_open.audio.tags import MARK, TagError, Tags
+from stable_audio_open.audio.writing.tags import MARK, TagError, Tags
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

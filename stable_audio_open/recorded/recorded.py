@@ -14,7 +14,7 @@ from msgspec.structs import replace as replace_fields
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import as_audio
-from stable_audio_open.audio.tags import Tags
+from stable_audio_open.audio.writing.tags import Tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.recorded.hashes import config_hash, file_hash, sound_hash, weights_of

@@ -13,7 +13,7 @@ from stable_audio_open.audio.finishing import (
     with_loudness,
     without_silence,
 )
-from stable_audio_open.audio.loudness import integrated_loudness
+from stable_audio_open.audio.level.loudness import integrated_loudness
 
 RATE = 48000
 

@@ -14,7 +14,7 @@ import torch
 
 from stable_audio_open import generate as story
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.tags import TagError
+from stable_audio_open.audio.writing.tags import TagError
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.hashes import file_hash, sound_hash, weights_of

@@ -34,8 +34,8 @@ from stable_audio_open.data.latent_shards.reading import (
 )
 from stable_audio_open.data.latents import Moments
 from stable_audio_open.data.manifest import Recording
+from stable_audio_open.files.archives.tars import size_and_time
 from stable_audio_open.files.atomic import replace_bytes, written_beside
-from stable_audio_open.files.tars import size_and_time
 from stable_audio_open.manifest import INDEX
 
 REPORT = "unusable_recordings.csv"

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from stable_audio_open.audio.tags import read_tags
+from stable_audio_open.audio.writing.tags import read_tags
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from stable_audio_open.audio.tags import read_tags
+from stable_audio_open.audio.writing.tags import read_tags
 from tests.full_disk import full_disk
 
 Run = Callable[..., CompletedProcess[str]]

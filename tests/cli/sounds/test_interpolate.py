@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stable_audio_open.audio.tags import read_tags
+from stable_audio_open.audio.writing.tags import read_tags
 from stable_audio_open.pretrained import StableAudio
 
 Run = Callable[..., CompletedProcess[str]]

@@ -12,8 +12,8 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.saving import save_audio
-from stable_audio_open.audio.tags import read_tags
+from stable_audio_open.audio.writing.saving import save_audio
+from stable_audio_open.audio.writing.tags import read_tags
 from stable_audio_open.cli.printing import one_line
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.settings import SAMPLING

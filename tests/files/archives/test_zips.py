@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stable_audio_open.files.zips import CONTENTS, damaged_part
+from stable_audio_open.files.archives.zips import CONTENTS, damaged_part
 
 
 @pytest.fixture

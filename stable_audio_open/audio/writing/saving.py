@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.audio.tags import (
+from stable_audio_open.audio.writing.tags import (
     Tags,
     check_beside,
     remove_beside,

@@ -9,7 +9,13 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.files import AudioFileError, audio_blocks, audio_info, read_audio
-from stable_audio_open.files.tars import ArchiveError, is_there, open_bytes, size_and_time, tar_of
+from stable_audio_open.files.archives.tars import (
+    ArchiveError,
+    is_there,
+    open_bytes,
+    size_and_time,
+    tar_of,
+)
 
 SUFFIXES = ("wav", "flac", "ogg", "mp3")
 RATE = 44100

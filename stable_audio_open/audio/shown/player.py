@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.audio.saving import encode, limit_peak
+from stable_audio_open.audio.writing.saving import encode, limit_peak
 from stable_audio_open.pages.rendering import render
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _sound_address(samples: Float[Tensor, "channels time"], sample_rate: int) ->
 
 def _picture_address(samples: Float[Tensor, "channels time"], sample_rate: int) -> str:
     try:
-        from stable_audio_open.audio.spectrogram import draw_spectrogram
+        from stable_audio_open.audio.shown.spectrogram import draw_spectrogram
         from stable_audio_open.pages.figure_style import png
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":

@@ -9,8 +9,8 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.saving import Subtype
-from stable_audio_open.audio.tags import LONGEST, TagError, read_tags, tags_beside
+from stable_audio_open.audio.writing.saving import Subtype
+from stable_audio_open.audio.writing.tags import LONGEST, TagError, read_tags, tags_beside
 
 FILES: list[tuple[str, Subtype]] = [
     ("a.wav", "pcm16"), ("a.wav", "pcm24"), ("a.wav", "float"), ("a.flac", "pcm24"),

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stable_audio_open.audio.silence import is_silent, sound_end
+from stable_audio_open.audio.level.silence import is_silent, sound_end
 
 pytestmark = pytest.mark.numerical
 
