@@ -22,14 +22,9 @@ from stable_audio_open.audio.finishing import (
 )
 from stable_audio_open.audio.level.silence import sound_end
 from stable_audio_open.audio.samples import check_samples, silent_behind
-from stable_audio_open.audio.writing.saving import (
-    FORMATS,
-    LOSSY,
-    Subtype,
-    check_target,
-    make_folder,
-    save_audio,
-)
+from stable_audio_open.audio.writing.formats import FORMATS, LOSSY, Subtype
+from stable_audio_open.audio.writing.places import check_target, make_folder
+from stable_audio_open.audio.writing.saving import save_audio
 from stable_audio_open.audio.writing.tags import Tags, is_sound_there
 from stable_audio_open.files.lock import one_at_a_time
 from stable_audio_open.files.names import free_path

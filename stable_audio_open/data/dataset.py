@@ -120,7 +120,7 @@ class CropDataset(Dataset[Crop | Fault]):
             if not is_silent(audio):
                 break
         if self.loudness is not None:
-            audio = at_loudness(audio, self.sample_rate, self.loudness)
+            audio, _ = at_loudness(audio, self.sample_rate, self.loudness)
         if rng.random() < self.polarity_flip:
             audio = -audio
         return {"audio": audio, "file": self.files[owner]}

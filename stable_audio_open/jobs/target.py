@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.writing.saving import (
-    FORMATS,
-    Subtype,
+from stable_audio_open.audio.writing.formats import FORMATS, Subtype, check_form
+from stable_audio_open.audio.writing.places import (
     check_folder,
-    check_form,
     check_target,
     check_writable,
     make_folder,

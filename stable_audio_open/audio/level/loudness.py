@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.audio.level.peaks import amplitude, decibels, peak_of
 from stable_audio_open.audio.resample import resample
 
 RATE = 48000
@@ -36,17 +37,28 @@ def integrated_loudness(samples: Float[Tensor, "channels time"], sample_rate: in
 
 
 def at_loudness(
-    samples: Float[Tensor, "channels time"], sample_rate: int, loudness: float
-) -> Float[Tensor, "channels time"]:
-    """Bring audio to an integrated loudness, or as near to it as its peak lets it: full scale is 1.
+    samples: Float[Tensor, "channels time"],
+    sample_rate: int,
+    loudness: float,
+    *,
+    peak: float | None = None,
+    ceiling: float = 1.0,
+) -> tuple[Float[Tensor, "channels time"], float]:
+    """Bring audio to an integrated loudness, or as near to it as its peak lets it.
 
     Args:
         samples: Mono or stereo; below -70 LUFS it stays as it is.
         sample_rate: Hertz.
         loudness: LUFS.
+        peak: Its highest value, such as the true peak; the highest sample when None.
+        ceiling: What the peak is at most in the end, in parts of full scale.
+
+    Returns:
+        The audio, and the decibels that are missing.
     """
     found = integrated_loudness(samples, sample_rate)
     if found is None:
-        return samples
-    gain = 10 ** ((loudness - found) / 20)
-    return samples * min(gain, 1 / float(samples.abs().max()))
+        return samples, 0.0
+    gain = amplitude(loudness - found)
+    most = ceiling / (peak_of(samples) if peak is None else peak)
+    return samples * min(gain, most), decibels(gain / most) if gain > most else 0.0

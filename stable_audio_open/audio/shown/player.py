@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.audio.writing.saving import encode, limit_peak
+from stable_audio_open.audio.level.peaks import limit_peak
+from stable_audio_open.audio.writing.formats import encode
 from stable_audio_open.pages.rendering import render
 
 if TYPE_CHECKING:

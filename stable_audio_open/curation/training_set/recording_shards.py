@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 import msgspec
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
-from stable_audio_open.audio.writing.saving import encode, limit_peak
+from stable_audio_open.audio.level.peaks import limit_peak
+from stable_audio_open.audio.writing.formats import encode
 from stable_audio_open.curation.training_set.select import SelectedRecording, manifest_line
 from stable_audio_open.files.atomic import replace_bytes, written_beside
 from stable_audio_open.manifest import INDEX, SetIndex, SetShard

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from stable_audio_open.audio.writing.saving import check_folder
+from stable_audio_open.audio.writing.places import check_folder
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.evaluation.frechet.published import read_published
 from stable_audio_open.evaluation.probabilities import read_probabilities

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 
 from stable_audio_open.audio.finishing import Finishing
-from stable_audio_open.audio.writing.saving import Subtype, check_target
+from stable_audio_open.audio.writing.formats import Subtype
+from stable_audio_open.audio.writing.places import check_target
 from stable_audio_open.config.values.nearest import did_you_mean
 from stable_audio_open.files.patterns import NamePattern
 from stable_audio_open.jobs.target import name_pattern

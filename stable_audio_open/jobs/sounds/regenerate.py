@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.writing.saving import Subtype
+from stable_audio_open.audio.writing.formats import Subtype
 from stable_audio_open.audio.writing.tags import TagError, read_tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.checkpoint.lora.adapter import adapter_hash

@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import audio_info
-from stable_audio_open.audio.writing.saving import check_folder, make_folder
+from stable_audio_open.audio.writing.places import check_folder, make_folder
 from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.files.error_paths import OF_WRITING

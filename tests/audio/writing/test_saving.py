@@ -9,12 +9,10 @@ import torch
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.audio.writing.saving import (
-    AudioSaveError,
-    check_form,
-    limit_peak,
-    save_audio,
-)
+from stable_audio_open.audio.level.peaks import limit_peak
+from stable_audio_open.audio.writing.formats import check_form
+from stable_audio_open.audio.writing.places import AudioSaveError
+from stable_audio_open.audio.writing.saving import save_audio
 from tests.full_disk import full_disk
 
 RATE = 44100

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.writing.saving import Subtype
+from stable_audio_open.audio.writing.formats import Subtype
 from stable_audio_open.audio.writing.tags import LONGEST, TagError, read_tags, tags_beside
 
 FILES: list[tuple[str, Subtype]] = [
