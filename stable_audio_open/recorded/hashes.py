@@ -1,8 +1,6 @@
 """Hashes of what goes into a sound: weights, configuration, sounds and files."""
 
 import hashlib
-import os
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -45,13 +43,3 @@ def sound_hash(audio: Audio) -> str:
     digest = hashlib.sha256(f"{audio.sample_rate} {list(audio.samples.shape)}\n".encode())
     digest.update(samples.numpy().tobytes())
     return digest.hexdigest()[:DIGITS]
-
-
-def file_hash(path: str | os.PathLike[str]) -> str:
-    """Return the hash of a file.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import wraps
 from importlib import import_module
 from inspect import Parameter, signature
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -16,8 +17,9 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import as_audio
 from stable_audio_open.audio.writing.tags import Tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.recorded.hashes import config_hash, file_hash, sound_hash, weights_of
+from stable_audio_open.recorded.hashes import DIGITS, config_hash, sound_hash, weights_of
 from stable_audio_open.recorded.making import Making, Source, as_json
 from stable_audio_open.recorded.prompts import in_words, prompts_of_items
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
@@ -132,7 +134,7 @@ def _sound(value: object) -> dict[str, str]:
     """Return the hash of a sound: of its file where it came as one, else of its samples."""
     match value:
         case str() | os.PathLike():
-            return {"file": os.fspath(value), "sha256": file_hash(value)}
+            return {"file": os.fspath(value), "sha256": file_hash(Path(value))[:DIGITS]}
         case Audio():
             return {"samples": sound_hash(value)}
         case _:

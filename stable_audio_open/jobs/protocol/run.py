@@ -9,8 +9,9 @@ from stable_audio_open.evaluation.protocols.references import missing_references
 from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.jobs.loading import device_of
 from stable_audio_open.jobs.protocol.generations import seconds_of
-from stable_audio_open.jobs.protocol.make import device_of, make_protocol_generations, make_sets
+from stable_audio_open.jobs.protocol.make import make_protocol_generations, make_sets
 from stable_audio_open.jobs.protocol.measure import MeasuredFolders, measure_sets
 from stable_audio_open.jobs.protocol.metrics import PublishedReferences, load_metrics
 from stable_audio_open.jobs.protocol.request import (

@@ -16,9 +16,11 @@ from stable_audio_open.audio.writing.formats import Subtype
 from stable_audio_open.audio.writing.tags import TagError, read_tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.checkpoint.lora.adapter import adapter_hash
+from stable_audio_open.files.archives.tars import is_there
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.jobs.target import plan
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded.hashes import config_hash, file_hash, sound_hash, weights_of
+from stable_audio_open.recorded.hashes import DIGITS, config_hash, sound_hash, weights_of
 from stable_audio_open.recorded.making import Making, from_json, making_of
 from stable_audio_open.recorded.recorded import METHODS, arguments_of, sound_arguments, version
 
@@ -122,6 +124,13 @@ def _method(making: Making) -> Callable[..., Audio]:
 def _settings(making: Making, request: RegenerateRequest) -> dict[str, Any]:
     """Return the arguments, with sounds from files of the right hashes."""
     sounds = sound_arguments(_method(making))
+    for name in request.sounds:
+        if name not in sounds & making.settings.keys():
+            known = ", ".join(sorted(sounds & making.settings.keys())) or "none"
+            raise ValueError(
+                f"--sound {name}: {request.file} was made with no sound of this name, but with "
+                f"{known}"
+            )
     settings = {}
     for name, value in making.settings.items():
         if name in sounds:
@@ -141,12 +150,12 @@ def _sound(name: str, value: Any, request: RegenerateRequest) -> str | Audio:
     if not isinstance(value, dict) or not {"sha256", "samples"} & value.keys():
         raise TagError(f"{file}: its tags do not say which sound {name} was")
     path = Path(value.get("file", "")) if given is None else given
-    if given is None and not path.is_file():
+    if given is None and not is_there(path):
         was = f"{path}, which is missing" if "file" in value else "a sound in memory"
         raise ValueError(f"{file}: {name} was {was}; give it as --sound {name}=FILE")
     found = Audio.load(path) if "samples" in value else path
     expected = value.get("samples", value.get("sha256"))
-    digest = sound_hash(found) if isinstance(found, Audio) else file_hash(found)
+    digest = sound_hash(found) if isinstance(found, Audio) else file_hash(found)[:DIGITS]
     if digest != expected:
         raise ValueError(
             f"{path}: is not the {name} that {file} was made with (its hash is {digest}, that of "

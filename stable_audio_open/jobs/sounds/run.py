@@ -15,9 +15,9 @@ from stable_audio_open.audio.writing.places import check_folder, make_folder
 from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.files.error_paths import OF_WRITING
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.files.lock import locked_folder
-from stable_audio_open.jobs.loading import ModelRequest
-from stable_audio_open.jobs.protocol.make import device_of
+from stable_audio_open.jobs.loading import ModelRequest, device_of
 from stable_audio_open.jobs.sounds.check import check_before_loading
 from stable_audio_open.jobs.sounds.columns import (
     NAME,
@@ -38,7 +38,7 @@ from stable_audio_open.jobs.sounds.results import (
 from stable_audio_open.jobs.sounds.table import Row, read_table
 from stable_audio_open.jobs.target import Target
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded.hashes import file_hash, weights_of
+from stable_audio_open.recorded.hashes import weights_of
 from stable_audio_open.recorded.making import from_json
 from stable_audio_open.recorded.recorded import sound_arguments
 
@@ -175,7 +175,7 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
             values[name] = str(request.table.parent / values[name])
         for name in sound_arguments(StableAudio.generate) & values.keys():
             audio_info(values[name])
-            hashed[name] = file_hash(values[name])
+            hashed[name] = file_hash(Path(values[name]))
         settings = settings_of(values)
         arguments = _arguments(settings)
         prompts = _prompts(arguments.pop("prompt"), settings.variations)

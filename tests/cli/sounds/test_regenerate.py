@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -215,6 +216,18 @@ def test_inputs_that_have_moved_or_changed(
         code=2,
         message="--sound moved.wav: give NAME=FILE, such as init_audio=kick.wav",
     )
+    refuse(
+        *("regenerate", "x.wav", "--sound", "audio=moved.wav"),
+        code=2,
+        message="--sound audio: x.wav was made with no sound of this name, but with init_audio",
+    )
+
+
+def test_an_input_in_a_tar(run: Run, request_words: list[object], recordings: Path):
+    with tarfile.open("set.tar", "w") as tar:
+        tar.add("good.wav")
+    run(*request_words, "--init-audio", "set.tar/good.wav", "--output", "x.wav")
+    assert "the same samples" in run("regenerate", "x.wav").stdout
 
 
 def test_a_sound_from_memory_is_given_as_a_file(
