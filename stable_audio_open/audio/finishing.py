@@ -1,6 +1,9 @@
-"""The last steps before a sound becomes a file: pure functions of one item, and their settings."""
+"""The last steps before a sound becomes a file: pure functions, and their settings."""
 
+import logging
 import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -15,6 +18,11 @@ from stable_audio_open.audio.level.peaks import amplitude, at_peak, true_peak
 from stable_audio_open.audio.level.silence import without_silence
 from stable_audio_open.audio.resample import HIGHEST_RATE, LOWEST_RATE, resample
 from stable_audio_open.audio.writing.tags import Tags
+
+if TYPE_CHECKING:
+    from stable_audio_open.audio.audio import Audio
+
+logger = logging.getLogger(__name__)
 
 FADE = 0.005
 """Seconds of the fade where a sound was cut: long enough that no click is heard, too short to
@@ -134,6 +142,41 @@ def finish(
     if settings.peak is not None:
         return at_peak(samples, amplitude(settings.peak)), ""
     return samples, ""
+
+
+def finish_items(audio: "Audio", settings: Finishing) -> "Audio":
+    """Return a batch after all steps, which its tags tell; each item is finished by itself.
+
+    Args:
+        audio: The sounds.
+        settings: What is done; the sounds' own fade is left out where its `fade` is None.
+
+    Raises:
+        ValueError: A loop is to be faded or to lose its silence, the channels cannot be converted,
+            or are too many for a loudness.
+    """
+    if audio.loop:
+        check_loop_finishing(settings)
+    items = []
+    for index, length in enumerate(audio.lengths):
+        samples = audio.samples[index, :, :length].detach().to("cpu", torch.float32)
+        item, word = finish(samples, audio.sample_rate, settings)
+        items.append(item)
+        if word:
+            logger.warning("item %d is at %s", index, word)
+    lengths = tuple(item.shape[-1] for item in items)
+    count = audio.channels if settings.channels is None else settings.channels
+    finished = audio.samples.new_zeros(len(items), count, max(lengths, default=0))
+    for row, item in zip(finished, items, strict=True):
+        row[:, : item.shape[-1]] = item
+    return replace(
+        audio,
+        samples=finished,
+        sample_rate=settings.sample_rate or audio.sample_rate,
+        lengths=lengths,
+        fade=0.0,
+        tags=tuple(with_finishing(tags, settings) for tags in audio.tags),
+    )
 
 
 def fade_out(
