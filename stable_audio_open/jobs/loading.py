@@ -1,5 +1,7 @@
 """The model of a request, and how it is loaded."""
 
+from typing import Any
+
 import msgspec
 import torch
 
@@ -17,6 +19,29 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Where to compute; a GPU where there is one and this is None."""
     dtype: str | None = None
     """Number format of the weights; float32 where None."""
+
+
+class SystemRequest(ModelRequest, frozen=True, kw_only=True):
+    """What a job with a whole system is asked: its transformer may have adapters."""
+
+    lora: tuple[tuple[str, float], ...] = ()
+    """Folders of adapters, and how much of each is merged."""
+    attention: str = "sdpa"
+    """Backend of attention, as `load` takes it."""
+
+    def loading(self, processes: JoinedProcesses) -> dict[str, Any]:
+        """Return the arguments of `load` but the model, in one of several processes.
+
+        Raises:
+            ValueError: There are more processes than GPUs.
+        """
+        return {
+            "device": device_of(self.device, processes),
+            "dtype": self.dtype,
+            "text_encoder": self.text_encoder,
+            "attention": self.attention,
+            "lora": self.lora,
+        }
 
 
 def device_of(device: str | None, processes: JoinedProcesses) -> str | None:

@@ -17,7 +17,7 @@ from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.files.error_paths import OF_WRITING
 from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.files.lock import locked_folder
-from stable_audio_open.jobs.loading import ModelRequest, device_of
+from stable_audio_open.jobs.loading import SystemRequest
 from stable_audio_open.jobs.sounds.check import check_before_loading
 from stable_audio_open.jobs.sounds.columns import (
     NAME,
@@ -53,7 +53,7 @@ Tell = Callable[[str], None]
 """Takes what was made, line by line."""
 
 
-class SoundsRequest(ModelRequest, frozen=True, kw_only=True):
+class SoundsRequest(SystemRequest, frozen=True, kw_only=True):
     """Sounds by a table."""
 
     table: Path
@@ -62,10 +62,6 @@ class SoundsRequest(ModelRequest, frozen=True, kw_only=True):
     """Folder of the files."""
     defaults: Mapping[str, Any] = {}
     """Values of columns for the rows that leave them open."""
-    lora: tuple[tuple[str, float], ...] = ()
-    """Folders of adapters, and how much of each is merged."""
-    attention: str = "sdpa"
-    """Backend of attention, as `load` takes it."""
     tags: bool = True
     """Write into each file how it was made."""
     overwrite: bool = False
@@ -122,7 +118,9 @@ def run_sounds(request: SoundsRequest, *, tell: Tell = _silent) -> Counts | None
     with joined_processes() as processes, ExitStack() as held:
         jobs = [_job(row, request, processes) for row in rows]
         processes.in_first(lambda: _take(request.output, held))
-        model = None if all(job.fault for job in jobs) else _load(request, processes)
+        model = None
+        if not all(job.fault for job in jobs):
+            model = StableAudio.from_pretrained(request.model, **request.loading(processes))
         hashes = [_hash(job, model) for job in jobs]
         done = done_rows(hashes, read_results(request.output), request.output)
         processes.wait()  # until all have read what they add to from here on
@@ -146,17 +144,6 @@ def _take(output: Path, held: ExitStack) -> None:
     """Make the folder, and keep other runs out of it."""
     make_folder(output)
     held.enter_context(locked_folder(output, remedy="wait for it, or give another --output"))
-
-
-def _load(request: SoundsRequest, processes: JoinedProcesses) -> StableAudio:
-    return StableAudio.from_pretrained(
-        request.model,
-        device=device_of(request.device, processes),
-        dtype=request.dtype,
-        text_encoder=request.text_encoder,
-        attention=request.attention,
-        lora=request.lora,
-    )
 
 
 def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
