@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 from stable_audio_open.data.processes import joined_processes
 from stable_audio_open.evaluation.protocols.references import missing_references
@@ -25,7 +24,6 @@ from stable_audio_open.pretrained_autoencoder import AudioAutoencoder
 
 MISSING = "missing_references.txt"
 
-Model = TypeVar("Model", bound=StableAudio | AudioAutoencoder)
 Tell = Callable[[str], None]
 """Takes what was found, line by line."""
 
