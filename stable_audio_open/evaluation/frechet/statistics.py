@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from stable_audio_open.evaluation.embeddings.vectors import Channels
 from stable_audio_open.evaluation.frechet.gaussian import Gaussian
-from stable_audio_open.evaluation.frechet.vectors import Channels
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.files.json_lines import NOT_JSON

@@ -14,11 +14,11 @@ from stable_audio_open.audio.level.silence import is_silent
 from stable_audio_open.audio.resample import resample
 from stable_audio_open.audio_models.embedder import Embedder
 from stable_audio_open.evaluation.cache import ResultCache
-from stable_audio_open.evaluation.levels import at_peak
+from stable_audio_open.evaluation.levels import PEAK_DB, at_peak
 
 Channels = Literal["stereo", "mono"]
 COUNTS: dict[Channels, int] = {"stereo": 2, "mono": 1}
-
+HEARD: dict[Channels, str] = {"stereo": "left and right joined", "mono": "mean of the channels"}
 
 RATE = 44_100
 """Hertz, of all recordings that the paper compares as sets."""
@@ -49,6 +49,13 @@ def through(embedder: Embedder) -> int | None:
     The paper's 44.1 kHz: what lies above, recordings at 48 kHz have and its models cannot.
     """
     return RATE if embedder.sample_rate > RATE else None
+
+
+def brought_to(embedder: Embedder, channels: Channels) -> str:
+    """Return what recordings are brought to before they are embedded, for a definition."""
+    rate = through(embedder)
+    by_way = f", through {rate / 1000:g} kHz" if rate else ""
+    return f"peak {PEAK_DB:g} dBFS, {HEARD[channels]}{by_way}"
 
 
 def embed_recordings(
