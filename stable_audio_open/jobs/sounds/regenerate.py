@@ -1,7 +1,8 @@
 """A sound again, by the tags of its file."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,14 +141,19 @@ def _settings(making: Making, request: RegenerateRequest) -> dict[str, Any]:
                 f"{request.file}: was made with a {value['type']} as {name}, which tags cannot hold"
             )
         else:
-            settings[name] = from_json(value)
+            with _refused(request.file):
+                settings[name] = from_json(value)
     return settings
 
 
 def _sound(name: str, value: Any, request: RegenerateRequest) -> str | Audio:
     """Return an argument that is a sound: its file, or what is in it."""
     file, given = request.file, request.sounds.get(name)
-    if not isinstance(value, dict) or not {"sha256", "samples"} & value.keys():
+    if (
+        not isinstance(value, dict)
+        or not {"sha256", "samples"} & value.keys()
+        or not all(isinstance(part, str) for part in value.values())
+    ):
         raise TagError(f"{file}: its tags do not say which sound {name} was")
     path = Path(value.get("file", "")) if given is None else given
     if given is None and not is_there(path):
@@ -210,7 +216,8 @@ def _called(model: StableAudio, making: Making, settings: dict[str, Any], file: 
     torch.set_num_threads(making.threads)
     torch.set_float32_matmul_precision(making.matmul)
     try:
-        batch: Audio = getattr(model, making.method)(**settings, progress=False)
+        with _refused(file):
+            batch: Audio = getattr(model, making.method)(**settings, progress=False)
     finally:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
@@ -219,11 +226,22 @@ def _called(model: StableAudio, making: Making, settings: dict[str, Any], file: 
     # The tags tell every step, a fade among them.
     audio = replace(batch[making.item], fade=0.0)
     for steps in making.finishing:
-        try:
+        with _refused(file):
             audio = audio.finish(**steps)
-        except TypeError as error:
-            raise TagError(f"{file}: its tags hold a step that is none ({error})") from error
     return audio
+
+
+@contextmanager
+def _refused(file: Path) -> Iterator[None]:
+    """Say of what the tags ask for and nobody can make whose tags these are.
+
+    Raises:
+        TagError: Something was refused.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise TagError(f"{file}: its tags ask for what cannot be made: {error}") from error
 
 
 def _warn_of_others(making: Making, model: StableAudio, file: Path) -> None:

@@ -272,13 +272,38 @@ def test_other_versions_are_warned_of(run: Run, request_words: list[object]):
         ),
         ({"settings": {"prompt": "x", "init_audio": 7}}, "its tags do not say which sound init_au"),
         ({"item": 5}, "was item 5 of a batch, which has 1"),
-        ({"finishing": [{"rm": 1}]}, "its tags hold a step that is none ("),
+        ({"finishing": [{"rm": 1}]}, "its tags ask for what cannot be made: "),
+        (
+            {"finishing": [{"peak": 5}]},
+            "its tags ask for what cannot be made: peak must be -200 to 0 decibels",
+        ),
+        (
+            {"settings": {"prompt": "x", "steps": 0}},
+            "its tags ask for what cannot be made: steps must be at least 1, got 0",
+        ),
+        (
+            {"settings": {"prompt": 7}},
+            "its tags ask for what cannot be made: prompt must be a text, a list of texts, or",
+        ),
+        (
+            {"settings": {"prompt": "x", "sigma_max": {"number": "much"}}},
+            "its tags ask for what cannot be made: could not convert string to float: 'much'",
+        ),
+        ({"settings": {}}, "its tags ask for what cannot be made: missing a required argument"),
+        (
+            {"settings": {"prompt": "x", "init_audio": {"file": 5, "sha256": "0"}}},
+            "its tags do not say which sound init_audio was",
+        ),
         ({"seed": None}, "its tags are not whole (Expected `int`, got `null` - at `$.seed`)"),
         ({"model": {"name": ""}}, "was made by a model in memory (weights "),
     ],
 )
 def test_tags_that_cannot_be_followed(
-    run: Run, request_words: list[object], changes: dict[str, object], message: str
+    run: Run,
+    request_words: list[object],
+    types_unchecked: None,
+    changes: dict[str, object],
+    message: str,
 ):
     run(*request_words, "--subtype", "float", "--output", "x.wav")
     change_tags("x.wav", **changes)
