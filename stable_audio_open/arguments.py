@@ -23,6 +23,16 @@ def check_number(value: object, name: str) -> None:
         raise TypeError(f"{name} must be a number, got {value!r:.60} ({type_name(value)})")
 
 
+def check_flag(value: object, name: str) -> None:
+    """Check that an argument is True or False.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r:.60} ({type_name(value)})")
+
+
 def type_name(value: object) -> str:
     """Return the name of a value's type."""
     return type(value).__name__

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict, get_args
 
 from stable_audio_open.arguments import check_number
 from stable_audio_open.diffusion.guidance import check_guidance
@@ -86,6 +86,10 @@ class Sampling:
         """Check all of it."""
         for name in NUMBERS:
             check_number(getattr(self, name), name)
+        if not isinstance(self.guidance_interval, tuple) or len(self.guidance_interval) != 2:
+            raise TypeError(
+                f"guidance_interval must be (low, high), got {self.guidance_interval!r:.60}"
+            )
         for low_or_high in self.guidance_interval:
             check_number(low_or_high, "guidance_interval")
         check_options(sampler=self.sampler, schedule=self.schedule, steps=self.steps)
@@ -207,7 +211,31 @@ def default_sampling(model: LatentDiffusion, *, schedule: str | None = None) -> 
         model: The system.
         schedule: The schedule that is asked for, on which the levels depend.
     """
-    own = SAMPLING[model.objective]
+    return _defaults(model.objective, schedule)
+
+
+def check_for_any_model(options: SamplingOptions) -> None:
+    """Check what can be known to be wrong before there is a model.
+
+    Raises:
+        TypeError: An option is of another type.
+        ValueError: No model of any objective can be sampled so.
+    """
+    given = {name: _frozen(value) for name, value in options.items() if value is not None}
+    refused: list[ValueError] = []
+    objectives = get_args(Objective)
+    for objective in objectives:
+        settings = {**_defaults(objective, options.get("schedule")), **given}
+        try:
+            Sampling(**settings, objective=objective)  # type: ignore[arg-type]
+        except ValueError as error:
+            refused.append(error)
+    if len(refused) == len(objectives):
+        raise refused[0]
+
+
+def _defaults(objective: Objective, schedule: str | None) -> SamplingOptions:
+    own = SAMPLING[objective]
     schedule = own.schedule if schedule is None else schedule
     levels = own.sigma_min, own.sigma_max
     if schedule in FROM_NOISE:

@@ -23,15 +23,16 @@ from typing import Annotated, TextIO
 import typer
 
 from stable_audio_open.cli.curate import curate
-from stable_audio_open.cli.edit import extend, inpaint, pair_spans
 from stable_audio_open.cli.encode import encode
 from stable_audio_open.cli.evaluate import evaluate
 from stable_audio_open.cli.export import export
-from stable_audio_open.cli.generate import generate
 from stable_audio_open.cli.info import info
 from stable_audio_open.cli.printing import echo, one_line, printable
-from stable_audio_open.cli.reconstruct import reconstruct
-from stable_audio_open.cli.regenerate import regenerate
+from stable_audio_open.cli.sounds.edit import extend, inpaint, pair_spans
+from stable_audio_open.cli.sounds.generate import generate
+from stable_audio_open.cli.sounds.interpolate import interpolate
+from stable_audio_open.cli.sounds.reconstruct import reconstruct
+from stable_audio_open.cli.sounds.regenerate import regenerate
 from stable_audio_open.cli.train import train
 from stable_audio_open.config.errors import ConfigError
 
@@ -46,7 +47,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
 )
-COMMANDS = (generate, regenerate, inpaint, extend, reconstruct, info, encode, train, export)
+COMMANDS = (
+    *(generate, regenerate, interpolate, inpaint, extend, reconstruct),
+    *(info, encode, train, export),
+)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(curate, name="curate")

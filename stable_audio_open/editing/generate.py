@@ -175,6 +175,8 @@ def generate(
         "init_noise_level": init_noise_level,
         "trim": trim,
     }
+    if window is not None:
+        check_number(window, "window")
     most = model.window_seconds if window is None else window
     durations: list[float] = []
     if duration is not None:

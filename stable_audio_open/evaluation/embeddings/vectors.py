@@ -10,8 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.level.silence import is_silent
 from stable_audio_open.audio.resample import resample
-from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.audio_models.embedder import Embedder
 from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.levels import PEAK_DB, at_peak
