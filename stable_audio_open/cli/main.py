@@ -15,12 +15,14 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import requires, version
 from typing import Annotated, TextIO
 
 import typer
+import typer.main
 
 from stable_audio_open.cli.curate import curate
 from stable_audio_open.cli.encode import encode
@@ -78,6 +80,12 @@ def overview(
     """Text to stereo audio at 44.1 kHz: generate, train, convert."""
 
 
+# Made once for all calls of `main` in a process.
+@cache
+def _commands() -> Callable[..., int | None]:
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
@@ -88,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _log_shown():
         try:
             code = (
-                app(
+                _commands()(
                     args=pair_spans(arguments) or ["--help"],
                     prog_name=PROGRAM,
                     standalone_mode=False,
