@@ -9,7 +9,8 @@ recording put in without a crossfade, silence, fades at the joints, and (by adhe
 prompt) the untouched recording. "pasted" is a plain generation, put in like what is inpainted, and
 "reconstruction" the removed part itself through the autoencoder: what the best transformer could
 reach with it. Loops of three lengths are measured where their end meets their start, and sounds
-longer than the window where windows meet, both from the captions of the recordings.
+longer than the window where windows meet, both from the captions of the recordings. Ten recordings
+are varied by five strengths, each of which should lead a tenth of the way on, at least.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from measuring_editing import inpainting, lengths
+from measuring_editing import inpainting, lengths, variations
 from measuring_editing.cases import draw_cases
 
 from stable_audio_open.data.manifest import read_manifest
 from stable_audio_open.pretrained import StableAudio
 
-PARTS = ("inpainting", "loops", "long")
+PARTS = ("inpainting", "loops", "long", "variations")
 LOOPS = (1.5, 2.0, 4.5)
 """Seconds of loops."""
 LONG = 8.0
 """Seconds of long sounds."""
+VARIED = 10
+"""Recordings that are varied, at most."""
 
 
 def main() -> None:
@@ -73,6 +76,7 @@ def main() -> None:
         ),
         "loops": lambda: lengths.measure_loops(model, captions, durations=LOOPS, **common),
         "long": lambda: lengths.measure_long(model, captions, duration=LONG, **common),
+        "variations": lambda: variations.measure_variations(model, cases[:VARIED], **common),
     }
     measured = {name: getattr(options, name) for name in ("steps", "resampling", "seed")}
     measured |= {name: measures[name]() for name in options.only or PARTS}

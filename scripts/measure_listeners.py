@@ -23,8 +23,9 @@ from torch import Tensor
 from torchaudio.functional import lowpass_biquad
 
 from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.level.peaks import limit_peak
 from stable_audio_open.audio.paths import audio_files
-from stable_audio_open.audio.saving import limit_peak, save_audio
+from stable_audio_open.audio.writing.saving import save_audio
 from stable_audio_open.audio_models.registry import EMBEDDERS, TAGGERS, Role
 from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet

@@ -201,7 +201,7 @@ def generate_latents(
             init_audio, "init_audio", channels=model.autoencoder.audio_channels, most=window
         )
         if init_strength < 1 or init_noise_level is not None:
-            clean += encode_audio(model, sound, request.frames, items=len(seeds), name="init_audio")
+            clean += encode_audio(model, sound, request.frames, items=len(seeds))
         if init_strength == 0 and init_noise_level is None:
             return Generated(clean, samples, seeds)
         sampling = sampling.varying(init_strength, init_noise_level)

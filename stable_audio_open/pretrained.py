@@ -40,8 +40,8 @@ from stable_audio_open.pretrained_autoencoder import (
     read_autoencoder,
     save_model,
 )
-from stable_audio_open.recorded import Source as ModelSource
-from stable_audio_open.recorded import recorded
+from stable_audio_open.recorded.making import Source as ModelSource
+from stable_audio_open.recorded.recorded import recorded
 
 TextEncoderSource = Source | tuple[Tokenizer, nn.Module]
 
@@ -129,7 +129,7 @@ class StableAudio(LatentDiffusion):
     generate = recorded(any_length.generate)
     inpaint = recorded(inpainting.inpaint)
     extend = recorded(inpainting.extend)
-    interpolate = recorded(interpolation.interpolate)
+    interpolate = recorded(interpolation.interpolate, prompts=interpolation.prompts_on_the_way)
     stream = streaming.stream
     denoiser = prompted.denoiser
     sigmas = prompted.sigmas

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TypedDict
+from typing import TypedDict, get_args
 
 from stable_audio_open.arguments import check_integer, check_name, check_number, check_pair
 from stable_audio_open.diffusion.guidance import check_guidance
@@ -195,27 +195,42 @@ def resolve_sampling(
         TypeError: One is of a wrong type, or there is no such option.
         ValueError: One is unknown or out of its range.
     """
+    return _resolved(
+        model.objective,
+        options,
+        timestep_shift=model.timestep_shift,
+        frames=model.window_frames if frames is None else frames,
+        items=items,
+    )
+
+
+def _resolved(
+    objective: Objective,
+    options: SamplingOptions,
+    *,
+    timestep_shift: TimestepShift | None = None,
+    frames: int = 1,
+    items: int | None = None,
+) -> Sampling:
     for name in options:
         if name not in OPTIONS:
             raise TypeError(f"unknown argument {name!r}{did_you_mean(name, OPTIONS)}")
     schedule = options.get("schedule")
     check_options(schedule=schedule)
-    default = default_sampling(model, schedule=schedule)
+    default = _defaults(objective, schedule)
     given = {
         name: OPTIONS[name](value, name)
         for name, value in options.items()
         if value is not None and name != "guidance_scale"
     }
-    scales = check_scales(
-        options.get("guidance_scale"), default=SAMPLING[model.objective].guidance_scale
-    )
+    scales = check_scales(options.get("guidance_scale"), default=SAMPLING[objective].guidance_scale)
     if items is not None:
         scales_of(scales, items=items)
     sampling = Sampling(
         **{**default, **given, "guidance_scale": scales},  # type: ignore[arg-type]
-        objective=model.objective,
-        timestep_shift=model.timestep_shift,
-        frames=model.window_frames if frames is None else frames,
+        objective=objective,
+        timestep_shift=timestep_shift,
+        frames=frames,
     )
     if sampling.schedule == "linear":
         # Which tags of earlier sounds hold as the default.
@@ -239,7 +254,29 @@ def default_sampling(model: LatentDiffusion, *, schedule: str | None = None) -> 
         model: The system.
         schedule: The schedule that is asked for, on which the levels depend.
     """
-    own = SAMPLING[model.objective]
+    return _defaults(model.objective, schedule)
+
+
+def check_for_any_model(options: SamplingOptions) -> None:
+    """Check what can be known to be wrong before there is a model.
+
+    Raises:
+        TypeError: An option is of another type.
+        ValueError: No model of any objective can be sampled so.
+    """
+    refused: list[ValueError] = []
+    objectives = get_args(Objective)
+    for objective in objectives:
+        try:
+            _resolved(objective, options)
+        except ValueError as error:
+            refused.append(error)
+    if len(refused) == len(objectives):
+        raise refused[0]
+
+
+def _defaults(objective: Objective, schedule: str | None) -> SamplingOptions:
+    own = SAMPLING[objective]
     schedule = own.schedule if schedule is None else schedule
     levels = own.sigma_min, own.sigma_max
     if schedule in FROM_NOISE:

@@ -14,7 +14,7 @@ from stable_audio_open.latent_diffusion import LatentDiffusion
 
 
 def encode_audio(
-    model: LatentDiffusion, audio: Audio, frames: int, *, items: int, name: str = "init_audio"
+    model: LatentDiffusion, audio: Audio, frames: int, *, items: int
 ) -> Float[Tensor, "batch latent_channels frames"]:
     """Encode the start of a sound, followed by silence, as latents in float32.
 
@@ -23,7 +23,6 @@ def encode_audio(
         audio: One item, or as many as `items`, of the model's channels.
         frames: Latent frames of the window.
         items: Items of the batch.
-        name: What the sound is called in errors.
 
     Returns:
         The means of the autoencoder's posterior, for one item or for `items`.
@@ -32,7 +31,7 @@ def encode_audio(
         ValueError: When the sound has another number of items.
     """
     if len(audio) not in (1, items):
-        raise ValueError(f"{name} must hold 1 or {items} items, got {len(audio)}")
+        raise ValueError(f"init_audio must hold 1 or {items} items, got {len(audio)}")
     autoencoder = model.autoencoder
     samples = resample(audio.samples, audio.sample_rate, autoencoder.sample_rate)
     length = frames * autoencoder.downsampling

@@ -26,7 +26,7 @@ COMMANDS = [
     if part.strip().startswith("stable-audio-open")
 ]
 FINETUNE_LOOP = (ROOT / "scripts" / "finetune_loop.py").read_text()
-MADE = ("generate", "inpaint", "extend")
+MADE = ("generate", "interpolate", "inpaint", "extend")
 BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and c.split()[1] in MADE]
 (TABLE,) = re.findall(r"```csv\n(.*?)```", README, flags=re.DOTALL)
 
@@ -59,6 +59,7 @@ def test_generation_commands_run_as_printed(
     assert len(list((tmp_path / "many").glob("*.wav"))) == 2
     assert audio_info(tmp_path / "again.flac").duration == 2.0
     assert audio_info(tmp_path / "longer.wav").duration == 2.9
+    assert len(list((tmp_path / "way").glob("*.wav"))) == 4
 
 
 def test_other_commands_run_as_printed(

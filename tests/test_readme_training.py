@@ -1,4 +1,4 @@
-"""README's "Train" and "Fine-tune", command by command, at the printed sizes, with fewer steps."""
+"""README's "Train" and "Fine-tune", command by command, as printed, in few steps and eager."""
 
 import math
 import os
@@ -37,6 +37,7 @@ def blocks(section: str) -> list[list[str]]:
 # The bundled model from its recordings to a sound; a loop of one's own; an adapter; inpainting.
 [TRAIN] = [block for block in blocks("Train") if "prepare_sonic_pi" in block[0]]
 [FLOW] = [block for block in blocks("Train") if "tiny/flow.json" in block[0]]
+[FEW_STEPS] = [block for block in blocks("Train") if "flow_few_steps" in block[0]]
 [LOOP] = [block for block in blocks("Fine-tune") if "finetune_loop" in block[0]]
 [INPAINTING] = [block for block in blocks("Fine-tune") if "inpainting" in block[0]]
 [ADAPTER] = [block for block in blocks("Fine-tune") if "workshop" in block[0]]
@@ -46,11 +47,18 @@ def shorter(command: str, package: Path) -> str:
     """The command with fewer steps and prompts, on recordings that are here."""
     if "prepare_sonic_pi" in command:
         return f"{command} --source {package}"
+    if "flow_few_steps" in command:
+        # One step of each loss.
+        command += " training.adversarial.warm_up.steps=1"
+    if "measure_few_steps" in command:
+        return f"{command} --seeds 0 --variations 1 --steps 1 --many 2"
     if "scripts/train.py" in command:
         # The second run of a pair, which says how long, goes on from the first.
         steps = 4 if re.search("max_steps=[0-9]{4}", command) else 2
+        steps = 3 if "flow_few_steps" in command else steps
         command = re.sub(r" training\.trainer\.max_steps=\d+", "", command)
-        return f"{command} training.trainer.max_steps={steps}"
+        # Compiled, it takes five times as long: test_shipped_configs.py does that.
+        return f"{command} training.trainer.max_steps={steps} training.trainer.compile=false"
     if "measure_tiny" in command:
         command = re.sub(r" --prompts \d+", "", command)
         return f"{command} --prompts 2 --steps 2"
@@ -84,7 +92,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)} | BUGFIX_RELEASE
-    for command in [*TRAIN, *FLOW, *LOOP, *ADAPTER, *INPAINTING]:
+    for command in [*TRAIN, *FLOW, *FEW_STEPS, *LOOP, *ADAPTER, *INPAINTING]:
         done = subprocess.run(
             ["bash", "-c", shorter(command, package)],
             cwd=folder,
@@ -98,7 +106,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
 
 
 def test_the_sounds_at_the_end_have_their_level_and_length(workplace: Path) -> None:
-    for name in ("kick.wav", "kick_flow.wav", "swash.wav"):
+    for name in ("kick.wav", "kick_flow.wav", "kick_few_steps.wav", "swash.wav"):
         samples, rate = soundfile.read(workplace / name)
         assert (rate, samples.shape) == (RATE, (2 * RATE, 2))
         level = 20 * math.log10(np.sqrt(np.square(samples).mean()))
@@ -109,7 +117,7 @@ def test_the_sounds_at_the_end_have_their_level_and_length(workplace: Path) -> N
 def test_every_run_took_its_steps(workplace: Path) -> None:
     runs = {path.name: path for path in (workplace / "runs").iterdir()}
     steps = {"tiny-autoencoder": 4, "tiny": 4, "tiny-autoencoder-decoder": 2, "workshop": 2}
-    steps |= {"tiny-flow": 2, "tiny-inpainting": 2}
+    steps |= {"tiny-flow": 2, "tiny-flow-few-steps": 3, "tiny-inpainting": 2}
     assert set(runs) == set(steps)
     for name, folder in runs.items():
         newest = max(folder.glob("checkpoints/0*.ckpt"))

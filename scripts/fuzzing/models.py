@@ -24,13 +24,12 @@ from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfi
 from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
 from stable_audio_open.config.trainer import CheckpointConfig, TrainerConfig
 from stable_audio_open.config.training import (
-    AdamWConfig,
     AutoencoderTrainingConfig,
     DiffusionTrainingConfig,
     EmaConfig,
-    InverseLRConfig,
     LoraConfig,
     ReconstructionConfig,
 )

@@ -9,7 +9,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from stable_audio_open.audio.saving import save_audio
+from stable_audio_open.audio.writing.saving import save_audio
 
 SECONDS = 0.3
 RATES = (44100, 16000, 8000)

@@ -1,34 +1,22 @@
 """A batch of audio and its sample rate."""
 
-import logging
-import math
-import operator
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.arguments import check_integer, check_number, type_name
-from stable_audio_open.audio.finishing import Finishing, finish, with_finishing
+from stable_audio_open.audio.finishing import Finishing, finish_items
+from stable_audio_open.audio.level.silence import SILENCE, sound_end
+from stable_audio_open.audio.parts import chosen_items, cut, first_seconds
 from stable_audio_open.audio.samples import check_samples, silent_behind
-from stable_audio_open.audio.saving import (
-    FORMATS,
-    LOSSY,
-    Subtype,
-    check_target,
-    make_folder,
-    save_audio,
-)
-from stable_audio_open.audio.silence import sound_end
-from stable_audio_open.audio.tags import Tags
-from stable_audio_open.files.names import free_path
-
-logger = logging.getLogger(__name__)
+from stable_audio_open.audio.writing.formats import Subtype
+from stable_audio_open.audio.writing.items import save_items
+from stable_audio_open.audio.writing.tags import Tags
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,15 +142,7 @@ class Audio:
 
     def __getitem__(self, item: int | slice) -> "Audio":
         """Return an item as a batch of one that ends with it, or a batch of several items."""
-        if isinstance(item, slice):
-            return self._chosen(range(len(self))[item])
-        try:
-            return self._chosen([range(len(self))[operator.index(item)]])
-        except TypeError as error:
-            raise TypeError(
-                f"audio[...] takes an int or a slice of items, got {type_name(item)}; "
-                "audio.cut(start, end) takes seconds"
-            ) from error
+        return chosen_items(self, item)
 
     def __iter__(self) -> Iterator["Audio"]:
         return (self[index] for index in range(len(self)))
@@ -177,16 +157,13 @@ class Audio:
 
     def _repr_html_(self) -> str:
         """Return a player and a spectrogram of each item, for notebooks."""
-        from stable_audio_open.audio.player import player_html
+        from stable_audio_open.audio.shown.player import player_html
 
         return player_html(self)
 
     def trim(self, seconds: float) -> "Audio":
         """The first `seconds`; audio that is shorter already stays as it is."""
-        check_number(seconds, "seconds")
-        if not seconds > 0:
-            raise ValueError(f"cannot trim to {seconds} s; give a positive number of seconds")
-        return self._part(0, round(seconds * self.sample_rate))
+        return first_seconds(self, seconds)
 
     def cut(self, start: float, end: float | None = None) -> "Audio":
         """The part from `start` to `end` in seconds; to the end of each item where `end` is None.
@@ -195,32 +172,14 @@ class Audio:
             ValueError: The part is empty, begins behind the end of an item, or ends behind that of
                 the longest.
         """
-        check_number(start, "start")
-        if end is not None:
-            check_number(end, "end")
-        shortest = min(self.lengths, default=0)
-        first = round(start * self.sample_rate) if 0 <= start < math.inf else -1
-        if not 0 <= first < shortest:
-            raise ValueError(
-                f"start must lie within 0 to {shortest / self.sample_rate:.3f} s, got {start} s"
-            )
-        if end is None:
-            return self._part(first, None)
-        last = round(end * self.sample_rate) if 0 <= end < math.inf else -1
-        if not first < last <= max(self.lengths):
-            raise ValueError(
-                f"end must lie behind start ({start} s) and at most at {self.duration:.3f} s, "
-                f"got {end} s"
-            )
-        return self._part(first, last)
+        return cut(self, start, end)
 
-    def sound_end(self, threshold_db: float = -60.0) -> list[float]:
+    def sound_end(self, threshold_db: float = SILENCE) -> list[float]:
         """Seconds, per item, where the sound really ends; 0.0 for silence."""
-        ends = []
-        for index, length in enumerate(self.lengths):
-            sound = self.samples[index : index + 1, :, :length]
-            ends += sound_end(sound, self.sample_rate, threshold_db)
-        return ends
+        return [
+            sound_end(sound[None, :, :length], self.sample_rate, threshold_db)[0]
+            for sound, length in zip(self.samples, self.lengths, strict=True)
+        ]
 
     def finish(
         self,
@@ -256,28 +215,7 @@ class Audio:
             loudness=loudness,
             peak=peak,
         )
-        if self.loop and (trim_silence or settings.fade):
-            raise ValueError("a loop has no end: leave out fade and trim_silence")
-        items = []
-        for index, length in enumerate(self.lengths):
-            samples = self.samples[index, :, :length].detach().to("cpu", torch.float32)
-            item, word = finish(samples, self.sample_rate, settings)
-            items.append(item)
-            if word:
-                logger.warning("item %d is at %s", index, word)
-        lengths = tuple(item.shape[-1] for item in items)
-        count = self.channels if channels is None else channels
-        finished = self.samples.new_zeros(len(items), count, max(lengths, default=0))
-        for row, item in zip(finished, items, strict=True):
-            row[:, : item.shape[-1]] = item
-        return replace(
-            self,
-            samples=finished,
-            sample_rate=sample_rate or self.sample_rate,
-            lengths=lengths,
-            fade=0.0,
-            tags=tuple(with_finishing(tags, settings) for tags in self.tags),
-        )
+        return finish_items(self, settings)
 
     def save(
         self,
@@ -308,70 +246,4 @@ class Audio:
             ValueError: unknown suffix or subtype, several items for one file, NaN samples.
             AudioSaveError: missing or unwritable folder, full disk; an earlier file stays.
         """
-        if item is not None and item not in range(-len(self), len(self)):
-            raise ValueError(f"there is no item {item} in a batch of {len(self)}")
-        chosen = list(range(len(self))) if item is None else [range(len(self))[item]]
-        ends_as_folder = str(path).endswith(("/", "\\"))
-        path = Path(path)
-        is_folder = ends_as_folder or (path.is_dir() and path.suffix.lower() not in FORMATS)
-        if is_folder:
-            make_folder(path)
-        elif len(chosen) != 1:
-            check_target(path, subtype)
-            raise ValueError(
-                f"{path}: {len(self)} items do not fit into one file; pass item=, loop over the "
-                "audio, or give a folder (a name that ends with a slash)"
-            )
-        saved = []
-        for index in chosen:
-            target = free_path(path / f"{self._stem(index)}.wav") if is_folder else path
-            sound = self[index].finish() if self.fade else self[index]
-            if self.loop and target.suffix.lower() in LOSSY:
-                logger.warning(
-                    "%s: %s puts silence around a sound, which a loop does not want; use .wav or "
-                    ".flac",
-                    target,
-                    target.suffix,
-                )
-            save_audio(
-                target,
-                sound.samples[0],
-                sound.sample_rate,
-                subtype=subtype,
-                tags=sound.tags[0] if tags and sound.tags else None,
-            )
-            saved.append(target)
-        return saved
-
-    def _chosen(self, items: Sequence[int]) -> "Audio":
-        """Return some items, as long as the longest of them."""
-        lengths = tuple(self.lengths[index] for index in items)
-        first, count = (items[0], len(items)) if items else (0, 0)
-        if list(items) == list(range(first, first + count)):
-            samples = self.samples[first : first + count]  # a view
-        else:
-            samples = self.samples[list(items)]
-        return replace(
-            self,
-            samples=samples[..., : max(lengths, default=0)],
-            seeds=tuple(self.seeds[index] for index in items) if self.seeds else (),
-            lengths=lengths,
-            tags=tuple(self.tags[index] for index in items) if self.tags else (),
-        )
-
-    def _part(self, first: int, last: int | None) -> "Audio":
-        """Return the samples `first` to `last` of each item, or to its end."""
-        ends = [length if last is None else min(last, length) for length in self.lengths]
-        lengths = tuple(end - first for end in ends)
-        samples = self.samples[..., first : max(ends, default=first)]
-        whole = lengths == self.lengths
-        return replace(
-            self,
-            samples=samples,
-            lengths=lengths,
-            loop=self.loop and whole,
-            tags=self.tags if whole else (),
-        )
-
-    def _stem(self, index: int) -> str:
-        return f"{index}_{self.seeds[index]}" if self.seeds else str(index)
+        return save_items(self, path, subtype=subtype, item=item, tags=tags)

@@ -1,19 +1,28 @@
-"""The last steps before a sound becomes a file: pure functions of one item, and their settings."""
+"""The last steps before a sound becomes a file: pure functions, and their settings."""
 
+import logging
 import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from msgspec import Struct
 from msgspec.structs import asdict
 from torch import Tensor
 
-from stable_audio_open.arguments import check_integer, check_number
+from stable_audio_open.arguments import check_flag, check_integer, check_number
 from stable_audio_open.audio.channels import to_channels
-from stable_audio_open.audio.loudness import integrated_loudness
+from stable_audio_open.audio.level.loudness import at_loudness
+from stable_audio_open.audio.level.peaks import amplitude, at_peak, true_peak
+from stable_audio_open.audio.level.silence import without_silence
 from stable_audio_open.audio.resample import HIGHEST_RATE, LOWEST_RATE, resample
-from stable_audio_open.audio.tags import Tags
+from stable_audio_open.audio.writing.tags import Tags
+
+if TYPE_CHECKING:
+    from stable_audio_open.audio.audio import Audio
+
+logger = logging.getLogger(__name__)
 
 FADE = 0.005
 """Seconds of the fade where a sound was cut: long enough that no click is heard, too short to
@@ -22,14 +31,8 @@ CEILING = -1.0
 """Decibels of full scale that the true peak reaches at most where loudness is set (EBU R 128)."""
 QUIETEST = -70.0
 """LUFS below which BS.1770 measures nothing."""
-SILENCE = -60.0
-"""Decibels of full scale that silence stays below."""
-OVERSAMPLED = 176_400
-"""Samples per second from which on the peaks between samples are known (BS.1770, annex 2)."""
 FINISHED = "finishing"
 """The name, in the tags of a sound, of all steps that it has gone through."""
-RINGING = 256
-"""Samples around a sound in which its interpolation still swings."""
 
 
 class Finishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,8 +58,7 @@ class Finishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Decibels of full scale that the highest sample reaches, such as -1."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.trim_silence, bool):
-            raise TypeError(f"trim_silence must be True or False, got {self.trim_silence!r}")
+        check_flag(self.trim_silence, "trim_silence")
         for check, names in (
             (check_integer, ("sample_rate", "channels")),
             (check_number, ("fade", "loudness", "peak")),
@@ -87,6 +89,16 @@ class Finishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 f"loudness {self.loudness:g} and peak {self.peak:g} are two levels for one sound; "
                 "give one of them"
             )
+
+
+def check_loop_finishing(settings: Finishing) -> None:
+    """Check that a loop keeps its end, which goes on at its start.
+
+    Raises:
+        ValueError: It is to be faded or to lose its silence.
+    """
+    if settings.trim_silence or settings.fade:
+        raise ValueError("a loop has no end: leave out fade and trim_silence")
 
 
 def with_finishing(tags: Tags, settings: Finishing) -> Tags:
@@ -126,10 +138,45 @@ def finish(
     if settings.fade:
         samples = fade_out(samples, rate, settings.fade)
     if settings.loudness is not None:
-        return with_loudness(samples, rate, settings.loudness)
+        return _with_loudness(samples, rate, settings.loudness)
     if settings.peak is not None:
-        return with_peak(samples, settings.peak), ""
+        return at_peak(samples, amplitude(settings.peak)), ""
     return samples, ""
+
+
+def finish_items(audio: "Audio", settings: Finishing) -> "Audio":
+    """Return a batch after all steps, which its tags tell; each item is finished by itself.
+
+    Args:
+        audio: The sounds.
+        settings: What is done; the sounds' own fade is left out where its `fade` is None.
+
+    Raises:
+        ValueError: A loop is to be faded or to lose its silence, the channels cannot be converted,
+            or are too many for a loudness.
+    """
+    if audio.loop:
+        check_loop_finishing(settings)
+    items = []
+    for index, length in enumerate(audio.lengths):
+        samples = audio.samples[index, :, :length].detach().to("cpu", torch.float32)
+        item, word = finish(samples, audio.sample_rate, settings)
+        items.append(item)
+        if word:
+            logger.warning("item %d is at %s", index, word)
+    lengths = tuple(item.shape[-1] for item in items)
+    count = audio.channels if settings.channels is None else settings.channels
+    finished = audio.samples.new_zeros(len(items), count, max(lengths, default=0))
+    for row, item in zip(finished, items, strict=True):
+        row[:, : item.shape[-1]] = item
+    return replace(
+        audio,
+        samples=finished,
+        sample_rate=settings.sample_rate or audio.sample_rate,
+        lengths=lengths,
+        fade=0.0,
+        tags=tuple(with_finishing(tags, settings) for tags in audio.tags),
+    )
 
 
 def fade_out(
@@ -144,49 +191,10 @@ def fade_out(
     return torch.cat([kept, end * falling], dim=-1)
 
 
-def without_silence(
-    samples: Float[Tensor, "channels time"], threshold_db: float = SILENCE
-) -> Float[Tensor, "channels shorter"]:
-    """Cut off what is at most `threshold_db` before and after the sound; silence stays whole."""
-    (loud,) = (samples.abs().amax(dim=0) > 10 ** (threshold_db / 20)).nonzero(as_tuple=True)
-    if not len(loud):
-        return samples
-    return samples[..., int(loud[0]) : int(loud[-1]) + 1]
-
-
-def true_peak(samples: Float[Tensor, "channels time"], sample_rate: int) -> float:
-    """Return the highest value of the wave between the samples too (BS.1770, annex 2).
-
-    The sound is oversampled four times, twice from 88.2 kHz on, and not from 176.4 kHz on.
-    """
-    if not samples.numel():
-        return 0.0
-    found = float(samples.abs().max())
-    factor = next((n for n in (1, 2, 4) if n * sample_rate >= OVERSAMPLED), 4)
-    if factor == 1:
-        return found
-    between = resample(F.pad(samples, (RINGING, RINGING)), sample_rate, factor * sample_rate)
-    return max(found, float(between.abs().max()))
-
-
-def with_peak(
-    samples: Float[Tensor, "channels time"], decibels: float
-) -> Float[Tensor, "channels time"]:
-    """Scale a sound so that its highest sample is at `decibels` of full scale; silence stays."""
-    found = float(samples.abs().max()) if samples.numel() else 0.0
-    if not found:
-        return samples
-    level = 10 ** (decibels / 20)
-    return (samples * (level / found)).clamp(-level, level)
-
-
-def with_loudness(
+def _with_loudness(
     samples: Float[Tensor, "channels time"], sample_rate: int, loudness: float
 ) -> tuple[Float[Tensor, "channels time"], str]:
-    """Scale a sound to an integrated loudness in LUFS, and say so where its peak allows less.
-
-    What is shorter than a block of 0.4 s is measured with silence behind it; what is below -70 LUFS
-    as a whole stays as it is. The true peak is at most -1 dB of full scale in the end.
+    """Scale a sound to an integrated loudness in LUFS, and say so where its true peak allows less.
 
     Raises:
         ValueError: It has more than two channels.
@@ -195,14 +203,13 @@ def with_loudness(
         raise ValueError(
             f"loudness is that of mono or stereo, got {len(samples)} channels; mix them down first"
         )
-    found = integrated_loudness(samples, sample_rate)
-    if found is None:
-        return samples, ""
-    gain = 10 ** ((loudness - found) / 20)
-    most = 10 ** (CEILING / 20) / true_peak(samples, sample_rate)
-    if gain <= most:
-        return samples * gain, ""
-    reached = found + 20 * math.log10(most)
-    return samples * most, (
-        f"{reached:.1f} LUFS instead of {loudness:g}: the true peak would exceed {CEILING:g} dB"
+    peak = true_peak(samples, sample_rate)
+    louder, missing = at_loudness(
+        samples, sample_rate, loudness, peak=peak, ceiling=amplitude(CEILING)
+    )
+    if not missing:
+        return louder, ""
+    return louder, (
+        f"{loudness - missing:.1f} LUFS instead of {loudness:g}: the true peak would exceed "
+        f"{CEILING:g} dB"
     )

@@ -20,9 +20,9 @@ from stable_audio_open.audio.containers.examine import examine
 from stable_audio_open.audio.containers.flac import ForwardFile
 from stable_audio_open.audio.containers.layout import Layout
 from stable_audio_open.audio.resample import HIGHEST_RATE, LOWEST_RATE
+from stable_audio_open.files.archives.tars import ArchiveError, open_bytes, size_and_time, tar_of
 from stable_audio_open.files.joined_parts import spliced
 from stable_audio_open.files.pipes_and_devices import SpecialFileError
-from stable_audio_open.files.tars import ArchiveError, open_bytes, size_and_time, tar_of
 
 CONTAINERS = ("AIFF", "AU", "CAF", "FLAC", "MP3", "OGG", "RF64", "W64", "WAV", "WAVEX")
 """Of what libsndfile opens: those whose structure says whether all is there."""

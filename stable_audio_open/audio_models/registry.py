@@ -131,6 +131,13 @@ def _log_mel(weights: str, device: str) -> Embedder:
     return LogMelEmbedder(device=device)
 
 
+def _mean_log_mel(weights: str, device: str) -> Embedder:
+    from stable_audio_open.audio_models.log_mel_embedder import MeanLogMelEmbedder
+
+    del weights  # as above
+    return MeanLogMelEmbedder(device=device)
+
+
 def _musicnn(weights: str, device: str) -> Tagger:
     from stable_audio_open.audio_models.musicnn.network import load_musicnn
 
@@ -156,6 +163,7 @@ EMBEDDERS: Role[Embedder] = Role(
         "passt": RegistryEntry(_passt_embedder, _PASST.forms),
         "panns": RegistryEntry(_panns_embedder, _PANNS.forms),
         "log-mel": RegistryEntry(_log_mel, ("log-mel",)),
+        "mean-log-mel": RegistryEntry(_mean_log_mel, ("mean-log-mel",)),
         "musicnn": RegistryEntry(_musicnn_embedder, _MUSICNN.forms),
     },
 )

@@ -79,13 +79,9 @@ def measured(run: TrainingRun) -> dict[str, str]:
         found["validation"] = f"{listing} ({digest})"
     wanted = run.training.evaluation
     if wanted is not None:
-        how = msgspec.structs.replace(wanted, every=1, at_start=False)
-        if isinstance(how, GenerationEvaluationConfig):
-            how = msgspec.structs.replace(
-                _spelt_out(how, run.config), listen_on_cpu=False, keep_sounds=False
-            )
         recordings = _fixed_set(run, wanted)
-        digest = _hash(msgspec.json.encode(how), fixed_set_hash(recordings).encode())
+        how = _how_evaluated(wanted, run.config)
+        digest = _hash(how, fixed_set_hash(recordings).encode())
         words = _words(wanted, len(recordings), run.config)
         found["evaluation"] = f"{words} ({digest})"
     return found
@@ -101,6 +97,22 @@ def _how_validated(run: TrainingRun) -> bytes:
     assert isinstance(run, DiffusionRun)
     flow = b"" if run.config.objective == "v" else b"flow"
     return msgspec.json.encode(latents) + flow
+
+
+def _how_evaluated(
+    wanted: GenerationEvaluationConfig | ReconstructionEvaluationConfig, config: ModelConfig
+) -> bytes:
+    """Return what the values of an evaluation depend on besides the recordings."""
+    how = msgspec.structs.replace(wanted, every=1, at_start=False)
+    if isinstance(how, GenerationEvaluationConfig):
+        how = msgspec.structs.replace(
+            _spelt_out(how, config), listen_on_cpu=False, keep_sounds=False
+        )
+    settings = msgspec.to_builtins(how)
+    # Without the kernel distance, it is what it was before there was one.
+    if settings.get("kad", "") is None:
+        del settings["kad"]
+    return msgspec.json.encode(settings)
 
 
 def evaluations(
@@ -157,17 +169,22 @@ def evaluations(
 def _generations(
     wanted: GenerationEvaluationConfig, fixed: FixedSet, device: torch.device
 ) -> GenerationEvaluation:
-    named = {"frechet": wanted.frechet, "kl": wanted.kl, "clap": wanted.clap}
     load_listeners(wanted, torch.device("cpu"))  # what is missing is said now; one process measures
     return GenerationEvaluation(
         fixed,
-        metrics=[metric for metric, listener in named.items() if listener is not None],
+        metrics=list(_named(wanted)),
         load=partial(load_listeners, wanted, device),
         steps=wanted.steps,
         guidance_scale=wanted.guidance_scale,
         seed=wanted.seed,
         keep_sounds=wanted.keep_sounds,
     )
+
+
+def _named(wanted: GenerationEvaluationConfig) -> dict[str, str]:
+    """Return the network of each metric that is taken."""
+    every = ((metric, getattr(wanted, metric)) for metric in ("frechet", "kad", "kl", "clap"))
+    return {metric: name for metric, name in every if name is not None}
 
 
 def load_listeners(wanted: GenerationEvaluationConfig, device: torch.device) -> Listeners:
@@ -180,6 +197,7 @@ def load_listeners(wanted: GenerationEvaluationConfig, device: torch.device) -> 
     with torch.random.fork_rng(devices=[]):  # weights are drawn before theirs are loaded
         return Listeners(
             frechet=_load(EMBEDDERS, "frechet", wanted.frechet, where),
+            kad=_load(EMBEDDERS, "kad", wanted.kad, where),
             kl=_load(TAGGERS, "kl", wanted.kl, where),
             clap=_load(JOINT_EMBEDDERS, "clap", wanted.clap, where),
         )
@@ -224,8 +242,7 @@ def _words(
     if isinstance(wanted, ReconstructionEvaluationConfig):
         return f"{recordings} recordings of {listing}, at most {wanted.seconds:g} s of each"
     wanted = _spelt_out(wanted, config)
-    named = {"frechet": wanted.frechet, "kl": wanted.kl, "clap": wanted.clap}
-    listeners = ", ".join(f"{metric} by {name}" for metric, name in named.items() if name)
+    listeners = ", ".join(f"{metric} by {name}" for metric, name in _named(wanted).items())
     return (
         f"{recordings} captions of {listing}; {listeners}; {wanted.steps} steps, guidance scale "
         f"{wanted.guidance_scale:g}, seed {wanted.seed}"

@@ -36,6 +36,8 @@ def initial_model(
         if training.initialize is None
         else read_checkpoint(checkpoint_path(training.initialize))
     )
+    if whole is not None and training.adversarial is not None:
+        _check_teacher(config, whole.config, training.initialize)
     # One that came with the weights may have been trained with them.
     if whole is not None and whole.text_encoder is not None:
         text_encoder = load_text_encoder(whole.text_encoder, tokenizer=whole.tokenizer)
@@ -87,6 +89,14 @@ def _check_sources(config: DiffusionModelConfig, training: DiffusionTrainingConf
         raise ConfigError(
             f"{config.name}: training.autoencoder is missing; give the checkpoint of a trained "
             "autoencoder, or a whole model as training.initialize"
+        )
+
+
+def _check_teacher(config: DiffusionModelConfig, teacher: ModelConfig, source: str | None) -> None:
+    if isinstance(teacher, DiffusionModelConfig) and teacher.objective == "v":
+        raise ConfigError(
+            f"{config.name}: `training.adversarial` trains a rectified flow on, and the objective "
+            f"of training.initialize, {source}, is v; train one with objective=rectified_flow"
         )
 
 

@@ -1,11 +1,14 @@
 """Training runs from their configuration."""
 
+import copy
+import math
 from typing import Any
 
 import torch
 from msgspec.structs import asdict
 
 from stable_audio_open.adversarial.discriminator import MultiResolutionDiscriminator
+from stable_audio_open.adversarial.latent_discriminator import LatentDiscriminator
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.run import DiffusionRun, TrainingRun
@@ -18,15 +21,16 @@ from stable_audio_open.config.model import (
     DiffusionModelConfig,
     ModelConfig,
 )
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
+from stable_audio_open.config.post_training import PostTrainingConfig
 from stable_audio_open.config.read import encode_config, model_part
 from stable_audio_open.config.training import (
-    AdamWConfig,
     AdversarialConfig,
     AutoencoderTrainingConfig,
     DiffusionTrainingConfig,
     EmaConfig,
-    InverseLRConfig,
 )
+from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
 from stable_audio_open.training.adversarial import AdversarialTraining, AdversarialWeights
@@ -42,7 +46,15 @@ from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.inpainting import InpaintingMasks
 from stable_audio_open.training.lora import add_adapter
 from stable_audio_open.training.optimisation import OptimizerSettings
+from stable_audio_open.training.post_training import (
+    AdversarialPostTraining,
+    NoiseLevels,
+    WarmUp,
+)
 from stable_audio_open.training.trainer import TrainerSettings
+
+TEACHERS_SHARE = 0.75
+"""Of its blocks, that a discriminator of latents starts from."""
 
 
 def new_autoencoder(
@@ -160,20 +172,49 @@ def diffusion_task(
             dropout=training.lora.dropout,
             seed=training.seed,
         )
-    return DiffusionTraining(
-        model=model,
-        optimisation=_optimisation(training.optimizer, training.schedule),
-        draws=training.latents == "draws",
-        timesteps=training.timesteps,
-        guidance_dropout=training.guidance_dropout,
-        ema=_ema(training.ema),
-        offload_ema=training.ema is not None and training.ema.offload,
-        log_loss_by_timestep=training.log_loss_by_timestep,
-        inpainting=(
+    common: dict[str, Any] = {
+        "model": model,
+        "optimisation": _optimisation(training.optimizer, training.schedule),
+        "draws": training.latents == "draws",
+        "timesteps": training.timesteps,
+        "guidance_dropout": training.guidance_dropout,
+        "ema": _ema(training.ema),
+        "offload_ema": training.ema is not None and training.ema.offload,
+        "log_loss_by_timestep": training.log_loss_by_timestep,
+        "inpainting": (
             None if training.inpainting is None else InpaintingMasks(**asdict(training.inpainting))
         ),
-        header=header,
-        seed=training.seed,
+        "header": header,
+        "seed": training.seed,
+    }
+    if training.adversarial is None:
+        return DiffusionTraining(**common)
+    return _post_training(training, training.adversarial, model.transformer, common)
+
+
+def _post_training(
+    training: DiffusionTrainingConfig,
+    adversarial: PostTrainingConfig,
+    teacher: DiffusionTransformer,
+    common: dict[str, Any],
+) -> AdversarialPostTraining:
+    """Return the Lightning module that trains a student; the teacher is what it starts as."""
+    blocks = adversarial.blocks or math.ceil(len(teacher.blocks) * TEACHERS_SHARE)
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        discriminator = LatentDiscriminator(teacher, blocks=blocks, channels=adversarial.channels)
+    warm_up = adversarial.warm_up
+    return AdversarialPostTraining(
+        **common,
+        discriminator=discriminator,
+        discriminator_optimisation=_optimisation(adversarial.optimizer, adversarial.schedule),
+        teacher=None if warm_up is None else copy.deepcopy(teacher),
+        warm_up=WarmUp(steps=0, teacher_steps=1, guidance_scale=1.0)
+        if warm_up is None
+        else WarmUp(**asdict(warm_up)),
+        noise_levels=NoiseLevels(mean=adversarial.noise_mean, std=adversarial.noise_std),
+        contrastive=adversarial.contrastive,
+        gradient_clip=None if training.trainer is None else training.trainer.gradient_clip,
     )
 
 

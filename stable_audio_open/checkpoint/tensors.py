@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from stable_audio_open.files.archives.zips import damaged_part
 from stable_audio_open.files.pipes_and_devices import SpecialFileError, refuse_special_inside
-from stable_audio_open.files.zips import damaged_part
 
 TENSOR_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 

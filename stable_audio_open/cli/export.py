@@ -37,7 +37,7 @@ def export(
     text_encoder: options.TextEncoder = None,
 ) -> None:
     """Write a model as a folder that `--model` takes, or as other programs read it."""
-    from stable_audio_open.audio.saving import check_folder
+    from stable_audio_open.audio.writing.places import check_folder
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
     from stable_audio_open.autoencoder.second_phase import take_decoder
     from stable_audio_open.checkpoint.export import save_diffusers, save_stable_audio_tools

@@ -15,23 +15,26 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import requires, version
 from typing import Annotated, TextIO
 
 import typer
+import typer.main
 
 from stable_audio_open.cli.curate import curate
-from stable_audio_open.cli.edit import extend, inpaint, pair_spans
 from stable_audio_open.cli.encode import encode
 from stable_audio_open.cli.evaluate import evaluate
 from stable_audio_open.cli.export import export
-from stable_audio_open.cli.generate import generate
 from stable_audio_open.cli.info import info
 from stable_audio_open.cli.printing import echo, one_line, printable
-from stable_audio_open.cli.reconstruct import reconstruct
-from stable_audio_open.cli.regenerate import regenerate
+from stable_audio_open.cli.sounds.edit import extend, inpaint, pair_spans
+from stable_audio_open.cli.sounds.generate import generate
+from stable_audio_open.cli.sounds.interpolate import interpolate
+from stable_audio_open.cli.sounds.reconstruct import reconstruct
+from stable_audio_open.cli.sounds.regenerate import regenerate
 from stable_audio_open.cli.train import train
 from stable_audio_open.config.errors import ConfigError
 
@@ -46,7 +49,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
 )
-COMMANDS = (generate, regenerate, inpaint, extend, reconstruct, info, encode, train, export)
+COMMANDS = (
+    *(generate, regenerate, interpolate, inpaint, extend, reconstruct),
+    *(info, encode, train, export),
+)
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(curate, name="curate")
@@ -74,6 +80,12 @@ def overview(
     """Text to stereo audio at 44.1 kHz: generate, train, convert."""
 
 
+# Made once for all calls of `main` in a process.
+@cache
+def _commands() -> Callable[..., int | None]:
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
@@ -84,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _log_shown():
         try:
             code = (
-                app(
+                _commands()(
                     args=pair_spans(arguments) or ["--help"],
                     prog_name=PROGRAM,
                     standalone_mode=False,

@@ -28,6 +28,11 @@ def echo(text: str = "") -> None:
     typer.echo(printable(text))
 
 
+def tell(text: str) -> None:
+    """Print one line on standard output, whatever prompts and names hold."""
+    typer.echo(one_line(text))
+
+
 def _cut(found: re.Match[str]) -> str:
     quote, value = found[1], found[2]
     return found[0] if len(value) <= LONGEST_QUOTE else f"{quote}{value[:LONGEST_QUOTE]}…{quote}"

@@ -51,6 +51,8 @@ class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unkno
     """Evaluate before the first step too."""
     frechet: Name | None = None
     """Embedder of the Frechet distance; not taken when null."""
+    kad: Name | None = None
+    """Embedder of the kernel distance (KAD); not taken when null."""
     kl: Name | None = None
     """Tagger of the KL divergence; not taken when null."""
     clap: Name | None = None
@@ -68,8 +70,8 @@ class GenerationEvaluationConfig(Struct, frozen=True, kw_only=True, forbid_unkno
 
     def __post_init__(self) -> None:
         """Check that something is measured."""
-        if self.frechet is None and self.kl is None and self.clap is None:
+        if all(name is None for name in (self.frechet, self.kad, self.kl, self.clap)):
             raise ValueError(
-                "`frechet`, `kl` and `clap` are all null; name a network for at least one, such as "
-                "`musicnn` for `frechet`"
+                "`frechet`, `kad`, `kl` and `clap` are all null; name a network for at least one, "
+                "such as `musicnn` for `frechet`"
             )

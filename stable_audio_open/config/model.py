@@ -139,6 +139,7 @@ class DiffusionModelConfig(
                 "`objective` to `rectified_flow` or `rf_denoiser`"
             )
         if self.training is not None:
+            _check_flow(self, self.training)
             _check_inpainting(self.training, inpainting=self.transformer.inpainting)
         if isinstance(self.data, FolderConfig):
             _check_untouched(self.data)
@@ -147,6 +148,28 @@ class DiffusionModelConfig(
 
 
 ModelConfig = AutoencoderModelConfig | DiffusionModelConfig
+
+
+def _check_flow(model: DiffusionModelConfig, training: DiffusionTrainingConfig) -> None:
+    """Check what is for flows alone, and that the discriminator finds its blocks."""
+    if training.timesteps == "log_snr" and model.objective == "v":
+        raise ValueError(
+            "`training.timesteps` is `log_snr`, which is of flows, but `objective` is `v`; choose "
+            "`sobol`, `uniform` or `logit_normal`"
+        )
+    if training.adversarial is None:
+        return
+    if model.objective != "rf_denoiser":
+        raise ValueError(
+            f"`training.adversarial` makes a model of few steps, but `objective` is "
+            f"`{model.objective}`; set `objective` to `rf_denoiser`"
+        )
+    blocks = training.adversarial.blocks
+    if blocks is not None and blocks > model.transformer.depth:
+        raise ValueError(
+            f"`training.adversarial.blocks` {blocks} must be at most `transformer.depth` "
+            f"{model.transformer.depth}"
+        )
 
 
 def _check_inpainting(training: DiffusionTrainingConfig, *, inpainting: bool) -> None:

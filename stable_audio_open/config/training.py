@@ -10,7 +10,6 @@ from stable_audio_open.config.evaluation import (
 )
 from stable_audio_open.config.fields import (
     Fraction,
-    LearningRate,
     Name,
     NonNegative,
     NonNegativeFloat,
@@ -22,37 +21,12 @@ from stable_audio_open.config.fields import (
     Seed,
     Size,
 )
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
+from stable_audio_open.config.post_training import PostTrainingConfig
 from stable_audio_open.config.trainer import TrainerConfig
 
 FftSize = Annotated[int, Meta(ge=4, le=2**20, multiple_of=4)]
 FftSizes = Annotated[tuple[FftSize, ...], Meta(min_length=1)]
-
-
-class AdamWConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="adamw"):
-    """AdamW."""
-
-    lr: LearningRate
-    """Base learning rate."""
-    betas: tuple[ProperFraction, ProperFraction]
-    """Decay of the running means of gradients and of their squares."""
-    weight_decay: NonNegativeFloat
-    """Decoupled decay, in units of the learning rate."""
-    offload: bool = False
-    """Keep the running means in CPU memory and take the steps there: slower, 8 bytes a weight less
-    on the GPU."""
-
-
-class InverseLRConfig(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="inverse_lr"
-):
-    """Exponential ramp-up and inverse decay: lr (1 - warmup^(n+1)) (1 + n/inv_gamma)^-power."""
-
-    inv_gamma: PositiveFloat
-    """Steps until the decay begins to tell."""
-    power: NonNegativeFloat
-    """Exponent of the decay; 0 keeps the learning rate."""
-    warmup: ProperFraction
-    """What is left of the ramp-up's gap after each step; 0 starts at the full learning rate."""
 
 
 class EmaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,6 +138,8 @@ class AutoencoderTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknow
                     f"`crop_samples` {self.crop_samples} must be at least the longest of "
                     f"`{name}`, {size}"
                 )
+        if self.adversarial is not None:
+            check_turns(self.trainer)
         if self.trainer.strategy == "fsdp":
             raise ValueError(
                 "`trainer.strategy` is `fsdp`, which splits a diffusion transformer; for an "
@@ -250,10 +226,10 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
 
     The published model was trained on draws, the bundled one on means: the deviations of its small
     autoencoder are more than half of their spread, a lot of noise for a small transformer."""
-    timesteps: Literal["sobol", "uniform", "logit_normal"] = "sobol"
-    """How timesteps are drawn: evenly over 0..1 by a Sobol sequence, each for itself over 0..1, or
-    most of them in the middle (sigmoid of a standard normal). A flow's `timestep_shift` moves what
-    is drawn."""
+    timesteps: Literal["sobol", "uniform", "logit_normal", "log_snr"] = "sobol"
+    """How timesteps are drawn: evenly over 0..1 by a Sobol sequence, each for itself over 0..1,
+    most of them in the middle (sigmoid of a standard normal), or evenly in log SNR, from -6 to 2,
+    where flows are generated. A flow's `timestep_shift` moves what is drawn."""
     guidance_dropout: Fraction = 0.1
     """Share of items whose cross-attention tokens are zeroed, for guidance."""
     ema: EmaConfig | None = EmaConfig()
@@ -263,6 +239,8 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
 
     Nothing, all but matrix products and attention, or the transformer's blocks as a whole: slower
     in this order, and with less memory."""
+    adversarial: PostTrainingConfig | None = None
+    """Train a flow on for few steps, against a discriminator; needs `initialize`, the teacher."""
     inpainting: InpaintingConfig | None = None
     """Train the channels of `transformer.inpainting`, and how; from a model without them they
     start at 0."""
@@ -285,3 +263,40 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
             )
         if self.lora is not None and self.initialize is None:
             raise ValueError("`lora` adapts a trained model; give its checkpoint as `initialize`")
+        if self.adversarial is not None:
+            self._check_adversarial()
+
+    def _check_adversarial(self) -> None:
+        """Check what two optimisers and a student need."""
+        assert self.adversarial is not None
+        if self.initialize is None:
+            raise ValueError(
+                "`adversarial` trains a flow on; give its checkpoint, the teacher, as `initialize`"
+            )
+        if self.lora is not None:
+            raise ValueError("`lora` and `adversarial` do not go together; leave one of them out")
+        if self.guidance_dropout:
+            raise ValueError(
+                f"`guidance_dropout` is {self.guidance_dropout:g}, for a guidance that students "
+                "of `adversarial` do without; set it to 0"
+            )
+        if self.trainer is not None and self.trainer.strategy == "fsdp":
+            raise ValueError(
+                "`trainer.strategy` is `fsdp`, which has one optimiser; with `adversarial` it must "
+                "be `auto` or `ddp`"
+            )
+        check_turns(self.trainer)
+        if self.adversarial.contrastive and self.batch_size < 2:
+            raise ValueError(
+                "`adversarial.contrastive` compares the prompts of a batch, and `batch_size` is 1; "
+                "give 2 or more, or set `contrastive` to 0"
+            )
+
+
+def check_turns(trainer: TrainerConfig | None) -> None:
+    """Refuse batches that are put together where two optimisers take turns."""
+    if trainer is not None and trainer.accumulate > 1:
+        raise ValueError(
+            f"`trainer.accumulate` is {trainer.accumulate}, and with `adversarial` two optimisers "
+            "take a batch each in turn; set it to 1 and `batch_size` higher"
+        )

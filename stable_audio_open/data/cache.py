@@ -25,8 +25,8 @@ from stable_audio_open.data.encoding import (
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.files.inside import is_inside
-from stable_audio_open.files.tars import open_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -103,8 +103,7 @@ def encode_recordings(
         source = Path(folder) / recording.file
         try:
             audio_info(source)  # says in one line what is wrong with a file that cannot be used
-            with open_bytes(source) as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            content = file_hash(source)
             key = f"{content} {weights} {autoencoder.sample_rate} {channels} {window_samples}"
             path = _path(target, recording.file, key)
             if not _is_whole(path, key):

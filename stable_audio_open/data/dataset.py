@@ -12,9 +12,9 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from stable_audio_open.audio.files import AudioFileError, audio_info, read_audio
-from stable_audio_open.audio.loudness import at_loudness
+from stable_audio_open.audio.level.loudness import at_loudness
+from stable_audio_open.audio.level.silence import is_silent
 from stable_audio_open.audio.resample import resampled_length
-from stable_audio_open.audio.silence import is_silent
 from stable_audio_open.data.faults import Fault, Faults
 from stable_audio_open.data.manifest import Recording
 
@@ -120,7 +120,7 @@ class CropDataset(Dataset[Crop | Fault]):
             if not is_silent(audio):
                 break
         if self.loudness is not None:
-            audio = at_loudness(audio, self.sample_rate, self.loudness)
+            audio, _ = at_loudness(audio, self.sample_rate, self.loudness)
         if rng.random() < self.polarity_flip:
             audio = -audio
         return {"audio": audio, "file": self.files[owner]}

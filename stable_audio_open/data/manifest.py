@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from stable_audio_open.files.archives.tars import is_there
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.json_lines import NOT_JSON
-from stable_audio_open.files.tars import is_there
 from stable_audio_open.files.text import not_utf8, text_lines
 from stable_audio_open.files.unicode_names import as_on_disk
 from stable_audio_open.manifest import ManifestLine, decode_line, other_fields

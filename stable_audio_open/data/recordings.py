@@ -5,10 +5,10 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from stable_audio_open.data.manifest import Recording, read_manifest
+from stable_audio_open.files.archives.tars import ArchiveError, members
 from stable_audio_open.files.inside import is_inside, is_name
 from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.pipes_and_devices import refuse_special
-from stable_audio_open.files.tars import ArchiveError, members
 from stable_audio_open.files.text import not_utf8
 from stable_audio_open.manifest import INDEX, SetIndex, SetShard
 

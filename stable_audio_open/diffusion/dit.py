@@ -192,13 +192,13 @@ class DiffusionTransformer(nn.Module):
         shape = (len(conditioning.cross), self.known_channels, frames)
         return torch.zeros(shape, dtype=self.dtype, device=conditioning.cross.device)
 
-    def predict(
+    def tokens(
         self,
         x: Float[Tensor, "batch latent_channels frames"],
         time: Float[Tensor, "batch_or_1 width"],
         projected: ProjectedConditioning,
-    ) -> Float[Tensor, "batch latent_channels frames"]:
-        """Predict the velocity from embedded times and projected conditioning.
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Return what goes into the first block, `1 + frames` tokens.
 
         The sum of timestep and global embedding is prepended as one token at position 0.
         """
@@ -207,7 +207,16 @@ class DiffusionTransformer(nn.Module):
         x = self.input_conv(x) + x
         tokens = self.input_projection(x.transpose(1, 2))
         prepended = (projected.global_ + time)[:, None]
-        tokens = torch.cat((prepended, tokens), dim=1)
+        return torch.cat((prepended, tokens), dim=1)
+
+    def predict(
+        self,
+        x: Float[Tensor, "batch latent_channels frames"],
+        time: Float[Tensor, "batch_or_1 width"],
+        projected: ProjectedConditioning,
+    ) -> Float[Tensor, "batch latent_channels frames"]:
+        """Predict the velocity from embedded times and projected conditioning."""
+        tokens = self.tokens(x, time, projected)
         for block, context in zip(self._blocks(), projected.context, strict=True):
             tokens = run_block(
                 block, tokens, context, projected.rotary, mode=self.activation_checkpointing

@@ -17,6 +17,7 @@ from torch.quasirandom import SobolEngine
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.denoiser import Denoiser, FlowDenoiser, VDenoiser, Velocity
 from stable_audio_open.diffusion.schedule import (
+    LOG_SNR,
     flow_time_from_sigma,
     sigma_from_flow_time,
     sigma_from_time,
@@ -24,7 +25,7 @@ from stable_audio_open.diffusion.schedule import (
 )
 from stable_audio_open.settings import Objective
 
-Timesteps = Literal["sobol", "uniform", "logit_normal"]
+Timesteps = Literal["sobol", "uniform", "logit_normal", "log_snr"]
 SOBOL_END = 1e-6
 """Distance that a logit-normal draw keeps from 0 and 1, where its normal deviate is infinite."""
 
@@ -96,7 +97,8 @@ class TimestepSampler:
         seed: Seed of the sequence.
         distribution: `sobol` is uniform, from a scrambled Sobol sequence, evenly spread in every
             batch; `uniform` draws each for itself; `logit_normal` is the sigmoid of a standard
-            normal (Esser et al. 2024), whose quantiles are those of the Sobol sequence.
+            normal (Esser et al. 2024), whose quantiles are those of the Sobol sequence; `log_snr`
+            is even in log SNR, between the ends of the grid by which flows are generated.
 
     Raises:
         ValueError: When the distribution is unknown.
@@ -124,6 +126,9 @@ class TimestepSampler:
             inner = even.double().clamp(SOBOL_END, 1 - SOBOL_END)
             normal: Tensor = torch.special.ndtri(inner)
             return normal.sigmoid().to(even.dtype)
+        if self.distribution == "log_snr":
+            low, high = LOG_SNR
+            return torch.sigmoid(-low - (high - low) * even)
         return even
 
     def state(self) -> int:

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_integer
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import StepNoise, initial_noise
-from stable_audio_open.given_prompts import GivenNegatives, check_texts
+from stable_audio_open.given_prompts import GivenNegatives, GivenPrompt, check_texts
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import check_request, check_seeds
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
@@ -117,16 +119,11 @@ def interpolate(
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
-    if not 2 <= count <= MOST_SOUNDS:
-        raise ValueError(f"count must be 2 to {MOST_SOUNDS} sounds, got {count}")
-    texts = check_texts(prompt, "prompt")
-    if len(texts) > 2:
-        raise ValueError(f"prompt must be a text or a pair of texts, got {len(texts)}")
+    prompts = prompts_on_the_way(prompt, check_count(count))
     ends = 2 if isinstance(seed, Sequence) and len(seed) != count else count
     first, *_, last = (
         check_seeds(seed, ends) if isinstance(seed, Sequence) else check_seeds(seed, 1) * 2
     )
-    prompts = [_on_the_way(texts, index / (count - 1)) for index in range(count)]
     request = check_request(
         model,
         prompts,
@@ -154,11 +151,33 @@ def interpolate(
         noise=noise,
     )
     samples = [item.samples for item in request.items]
-    return decode_audio(model, latents, samples=samples, seeds=request.seeds)
+    return decode_audio(model, latents, samples=samples, seeds=request.seeds, fade=FADE)
 
 
-def _on_the_way(texts: Sequence[str], share: float) -> list[tuple[str, float]]:
-    """The mixture at a share of the way; the ends are their text alone."""
+def check_count(count: int) -> int:
+    """Return a number of sounds on the way.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is not 2 to `MOST_SOUNDS`.
+    """
+    check_integer(count, "count")
+    if not 2 <= count <= MOST_SOUNDS:
+        raise ValueError(f"count must be 2 to {MOST_SOUNDS} sounds, got {count}")
+    return count
+
+
+def prompts_on_the_way(prompt: str | tuple[str, str], count: int) -> list[GivenPrompt]:
+    """Return what each sound on the way is made from; the ends are made from their text alone.
+
+    Raises:
+        ValueError: When there is no text, or there are more than two.
+    """
+    texts = check_texts(prompt, "prompt")
+    if len(texts) > 2:
+        raise ValueError(f"prompt must be a text or a pair of texts, got {len(texts)}")
     start, end = texts[0], texts[-1]
-    parts = [(start, 1 - share), (end, share)] if start != end else [(start, 1.0)]
-    return [(text, weight) for text, weight in parts if weight > 0]
+    if start == end:
+        return [start] * count
+    shares = [index / (count - 1) for index in range(1, count - 1)]
+    return [start, *([(start, 1 - share), (end, share)] for share in shares), end]

@@ -62,8 +62,8 @@ def joined(
     """Put what is new into the spans; outside of them the result equals `kept`, sample by sample.
 
     At the edges of a span, inside it, an equal-power crossfade leads from the mirror image of what
-    is kept to what is new. Where the sum would exceed full scale, or the loudest that is kept,
-    what is new is turned down.
+    is kept to what is new. Where the sum would exceed full scale, or the loudest that is kept of
+    the item, what is new is turned down.
 
     Args:
         kept: The sound.
@@ -73,10 +73,11 @@ def joined(
         lookahead: Samples in which the limiter turns down and up again.
     """
     out = kept.clone()
-    ceiling = 1.0
+    ceiling = kept.new_ones(*kept.shape[:-2], 1, 1)
     for part in kept_parts(spans, samples=kept.shape[-1]):
         if part.start < part.end:
-            ceiling = max(ceiling, float(kept[..., part.start : part.end].abs().max()))
+            loudest = kept[..., part.start : part.end].abs().amax((-2, -1), keepdim=True)
+            ceiling = torch.maximum(ceiling, loudest)
     for span, before, behind in _with_surroundings(spans, kept.shape[-1]):
         half = min(crossfade, (span.end - span.start) // 2)
         rise = min(half, before.end - before.start)
@@ -146,7 +147,7 @@ def _limiting_gain(
     image: Float[Tensor, "*lead time"],
     new: Float[Tensor, "*lead time"],
     *,
-    ceiling: float,
+    ceiling: Float[Tensor, "*lead_but_channels 1 1"],
     lookahead: int,
 ) -> Float[Tensor, "*lead_but_channels 1 time"]:
     """The gain of what is new with which the sum stays below the ceiling, the same in all channels.

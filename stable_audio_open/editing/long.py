@@ -124,7 +124,7 @@ def generate_long(
             init_audio, "init_audio", channels=model.autoencoder.audio_channels, most=most
         )
         if init_strength < 1 or init_noise_level is not None:
-            clean += encode_audio(model, sound, frames, items=len(seeds), name="init_audio")
+            clean += encode_audio(model, sound, frames, items=len(seeds))
         if init_strength == 0 and init_noise_level is None:
             return decode_audio(model, clean, samples=kept, seeds=seeds, fade=FADE)
         sampling = sampling.varying(init_strength, init_noise_level)

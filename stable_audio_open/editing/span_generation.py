@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_number
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.audio.resample import resample, resampled_length
@@ -112,6 +113,20 @@ def _items(
     ]
 
 
+def check_joints(edges: str, crossfade: float) -> None:
+    """Check how spans are joined to what is kept.
+
+    Raises:
+        TypeError: The crossfade is no number.
+        ValueError: There are no such edges, or the crossfade is below 0.
+    """
+    if edges not in get_args(Edges):
+        raise ValueError(f"edges must be one of {', '.join(get_args(Edges))}, got {edges!r}")
+    check_number(crossfade, "crossfade")
+    if not 0 <= crossfade < math.inf:
+        raise ValueError(f"crossfade must be at least 0 seconds, got {crossfade}")
+
+
 def generate_spans(
     model: LatentDiffusion,
     sound: Sounds,
@@ -129,10 +144,7 @@ def generate_spans(
     options: SamplingOptions,
 ) -> Audio:
     """Generate spans of a sound anew; the arguments are those of `inpaint`."""
-    if edges not in get_args(Edges):
-        raise ValueError(f"edges must be one of {', '.join(get_args(Edges))}, got {edges!r}")
-    if not 0 <= crossfade < math.inf:
-        raise ValueError(f"crossfade must be at least 0 seconds, got {crossfade}")
+    check_joints(edges, crossfade)
     repeated = Resampling(times=resampling)
     items = _items(
         model,

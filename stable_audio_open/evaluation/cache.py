@@ -1,11 +1,10 @@
 """What was found in recordings, so that sets which share them listen to each once."""
 
-import hashlib
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-from stable_audio_open.files.tars import open_bytes
+from stable_audio_open.files.hashes import file_hash
 
 Arguments = TypeVarTuple("Arguments")
 Found = TypeVar("Found")
@@ -39,16 +38,10 @@ class ResultCache:
         """
 
         def remembered(*arguments: *Arguments) -> Found:
-            key = (about, *(content_hash(a) if isinstance(a, Path) else a for a in arguments))
+            key = (about, *(file_hash(a) if isinstance(a, Path) else a for a in arguments))
             if key not in self._found:
                 self._found[key] = find(*arguments)
             found: Found = self._found[key]
             return found
 
         return remembered
-
-
-def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, in a tar or not."""
-    with open_bytes(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torchaudio.functional import melscale_fbanks
 
-from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.audio.level.silence import is_silent
 
 SHORTEST = 2048
 """Samples; auraloss cannot measure less than its longest window."""

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.files import audio_info, read_audio
-from stable_audio_open.audio.saving import save_audio
-from stable_audio_open.audio.silence import is_silent
-from stable_audio_open.evaluation.cache import content_hash
+from stable_audio_open.audio.level.silence import is_silent
+from stable_audio_open.audio.writing.saving import save_audio
+from stable_audio_open.files.hashes import file_hash
 
 
 class FixedRecording(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +124,7 @@ def fixed_set_hash(recordings: Sequence[FixedRecording]) -> str:
     digest = hashlib.sha256()
     for recording in recordings:
         digest.update(
-            f"{recording.id}\n{recording.caption}\n{content_hash(recording.path)}\n".encode()
+            f"{recording.id}\n{recording.caption}\n{file_hash(recording.path)}\n".encode()
         )
         if recording.numbers:
             digest.update(msgspec.json.encode(recording.numbers, order="sorted"))

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.audio.level.silence import is_silent
 from stable_audio_open.audio_models.clip_tagger import ClipTagger
 from stable_audio_open.audio_models.tagger import Tagger
 from stable_audio_open.evaluation.cache import ResultCache

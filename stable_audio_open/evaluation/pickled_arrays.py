@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from stable_audio_open.files.pickles import Constructors, PickleError, read_pickle
+from stable_audio_open.files.archives.pickles import Constructors, PickleError, read_pickle
 
 if TYPE_CHECKING:
     Numbers = np.ndarray[Any, Any]

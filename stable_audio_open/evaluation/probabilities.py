@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.evaluation.pickled_arrays import read_arrays
-from stable_audio_open.files.pickles import PickleError
+from stable_audio_open.files.archives.pickles import PickleError
 
 SUFFIXES = (".pkl", ".pickle")
 EXACT = 1e-3

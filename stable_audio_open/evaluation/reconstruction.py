@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.audio.level.silence import is_silent
 from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.distances import (
     Distances,

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.audio.loudness import integrated_loudness
-from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.audio.level.loudness import integrated_loudness
+from stable_audio_open.audio.level.silence import is_silent
 from stable_audio_open.evaluation.result import Result
 from stable_audio_open.evaluation.sets import recordings_by_id
 

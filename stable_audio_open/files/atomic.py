@@ -2,13 +2,17 @@
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
 
 from stable_audio_open.files.error_paths import errors_named
 from stable_audio_open.files.lock import is_open_file, wait_for_lock
+
+LONGEST = 200
+"""Bytes of a name of which that of a temporary file is made: with what is added, file systems take
+255."""
 
 
 @contextmanager
@@ -20,7 +24,8 @@ def written_beside(path: Path) -> Iterator[Path]:
     Raises:
         OSError: Naming `path`, where it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    name = os.fsdecode(os.fsencode(path.name)[:LONGEST])
+    temporary = path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with errors_named(path, inside=temporary, reads=True):
             yield temporary
@@ -31,14 +36,22 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 def replace_bytes(path: Path, content: bytes) -> None:
     """Make `content` the content of `path`, atomically; an OSError leaves the old file."""
-    with (
-        written_beside(path) as temporary,
-        errors_named(path, inside=temporary),
-        temporary.open("xb") as file,
-    ):
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    replace_together({path: content})
+
+
+def replace_together(contents: Mapping[Path, bytes]) -> None:
+    """Replace several files, of which none is before all are written; an OSError leaves the old.
+
+    Args:
+        contents: By path; the first one is renamed last.
+    """
+    with ExitStack() as renamed:
+        for path, content in contents.items():
+            temporary = renamed.enter_context(written_beside(path))
+            with errors_named(path, inside=temporary), temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def append_bytes(path: Path, content: bytes) -> None:

@@ -101,6 +101,25 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
             _close(held)
 
 
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process is here with this folder, and keep them waiting meanwhile.
+
+    For what takes a moment, such as to choose a free name and write the file. The folder itself is
+    locked, so that nothing is left in it.
+
+    Raises:
+        OSError: The folder cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _held.add(descriptor)
+    try:
+        wait_for_lock(descriptor, folder / LOCK)
+        yield
+    finally:
+        _close(descriptor)
+
+
 def wait_for_lock(descriptor: int, path: Path) -> None:
     """Lock an open file, after whoever holds it; closing it ends the lock.
 

@@ -10,12 +10,16 @@ WORDS: Final = re.compile(r"(\.\d{1,3})?")
 NUMBER: Final = re.compile(r"(0?\d{1,2})?d?")
 FIELDS: Final = {"index": NUMBER, "prompt": WORDS, "seed": NUMBER}
 """What may stand in braces, and how it may be formatted."""
-REFUSED: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+REFUSED: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 """Separators of paths, and what some file systems do not take."""
 DEFAULT: Final = "{prompt}_{seed}"
 BYTES: Final = 215
 """The most of a name but its suffix: file systems take 255, and a number, `.json` and what a file
 is called while it is written need some of them."""
+LONGEST: Final = {"index": 10**6 - 1, "seed": 2**32 - 1, "prompt": 8 * "x"}
+"""What a pattern has to have room for; of longer prompts, the beginning stands."""
+INDEX_FIRST: Final = re.compile(r"\{index[^}]*\}(?![0-9{]).*")
+"""Patterns by which names of two places always differ."""
 
 
 class NamePattern:
@@ -27,7 +31,7 @@ class NamePattern:
         suffixes: Those that it may end with; the first one is taken where it ends with none.
 
     Raises:
-        ValueError: Another field, format or character, or a name of nothing.
+        ValueError: Another field, format or character, or a name of nothing or too long.
     """
 
     def __init__(self, pattern: str = DEFAULT, *, suffixes: tuple[str, ...] = (".wav",)) -> None:
@@ -39,15 +43,25 @@ class NamePattern:
         self._stem = stem
         self._check()
 
+    @property
+    def begins_with_index(self) -> bool:
+        """Names begin with the place, so that those of two places always differ."""
+        return INDEX_FIRST.fullmatch(self._stem) is not None
+
     def name(self, *, index: int, prompt: str, seed: int) -> str:
         """Return the name of a file, with its suffix.
 
-        Of the prompt, letters and digits are kept, at most 60 characters of them; what makes the
-        name longer than 215 bytes is cut off.
+        Of the prompt, letters and digits are kept, at most 60 characters of them, and fewer where
+        the name would be longer than 215 bytes.
         """
-        words = shortened_name(re.sub(r"\W+", "-", prompt.lower()).strip("-")).rstrip("-")
-        stem = self._stem.format(index=index, prompt=words or "sound", seed=seed)
-        return f"{stem.encode()[:BYTES].decode(errors='ignore')}{self.suffix}"
+        words = re.sub(r"\W+", "-", prompt.lower()).strip("-") or "sound"
+        most = BYTES
+        while True:
+            shortened = shortened_name(words, most).rstrip("-")
+            stem = self._stem.format(index=index, prompt=shortened, seed=seed)
+            if len(stem.encode()) <= BYTES or not shortened:
+                return f"{stem}{self.suffix}"
+            most = len(shortened.encode()) - 1
 
     def _check(self) -> None:
         allowed = ", ".join(f"{{{name}}}" for name in FIELDS)
@@ -76,6 +90,12 @@ class NamePattern:
                     f"name {self.pattern!r}: {{{field}}} cannot be formatted so; allowed is, for "
                     f"example, {shown}"
                 )
+        longest = len(self._stem.format(**LONGEST).encode())
+        if longest > BYTES:
+            raise ValueError(
+                f"name {self.pattern!r}: makes names of {longest} bytes, at most {BYTES} are "
+                "allowed; give a shorter pattern"
+            )
         if not self._stem.strip() or self._stem.startswith("."):
             raise ValueError(
                 f"name {self.pattern!r}: is empty or begins with a dot, which hides a file; give "

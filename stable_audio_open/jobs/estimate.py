@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -36,6 +36,7 @@ from stable_audio_open.training.autoencoder import AutoencoderTraining, freeze_e
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.memory import Turn, as_on_gpu, step_memory
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
+from stable_audio_open.training.post_training import AdversarialPostTraining
 from stable_audio_open.training.randomness import BatchRandomness
 
 
@@ -134,12 +135,27 @@ def _diffusion(
     prepared, t = full_prompts(model.conditioner, items), torch.zeros(items)
     random = BatchRandomness(seed=0, step=0, batch=0, items=items, rank=0, processes=1)
 
-    def loss() -> Tensor:
-        return task.velocity_errors(latents, prepared, t=t, random=random).mean()
+    made = task.configure_optimizers()
+    if isinstance(task, AdversarialPostTraining):
+        student, discriminator = made[0]
+        given: Any = {"t": t, "random": random}
+        # The warm-up, whose teacher keeps nothing for a backward pass, stays below these.
+        turns = [
+            _turn(partial(task.student_loss, latents, prepared, **given), student, gpu=gpu),
+            _turn(
+                partial(task.discriminator_loss, latents, prepared, **given),
+                discriminator,
+                gpu=gpu,
+            ),
+        ]
+    else:
 
-    turn = _turn(loss, task.configure_optimizers()["optimizer"], gpu=gpu)
+        def loss() -> Tensor:
+            return task.velocity_errors(latents, prepared, t=t, random=random).mean()
+
+        turns = [_turn(loss, made["optimizer"], gpu=gpu)]
     average = _average(training.ema, model.transformer, gpu=gpu)
-    return _measured(task, [turn], trainer, average, gpu=gpu)
+    return _measured(task, turns, trainer, average, gpu=gpu)
 
 
 def _autoencoder(

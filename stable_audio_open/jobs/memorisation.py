@@ -10,7 +10,7 @@ from typing import NamedTuple
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import read_audio
 from stable_audio_open.audio.paths import SUFFIXES, audio_files
-from stable_audio_open.audio.saving import check_folder
+from stable_audio_open.audio.writing.places import check_folder
 from stable_audio_open.audio_models.registry import EMBEDDERS
 from stable_audio_open.checkpoint.lora.adapter import adapter_names
 from stable_audio_open.data.manifest import Recording

@@ -1,23 +1,25 @@
 """Where sounds go: checked before the work, written after it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.saving import (
-    FORMATS,
-    Subtype,
+from stable_audio_open.audio.writing.formats import FORMATS, Subtype, check_form
+from stable_audio_open.audio.writing.places import (
     check_folder,
     check_target,
     check_writable,
     make_folder,
 )
+from stable_audio_open.audio.writing.tags import check_beside, is_beside_of_others, is_sound_there
+from stable_audio_open.files.lock import one_at_a_time
 from stable_audio_open.files.names import free_path
 from stable_audio_open.files.patterns import DEFAULT, NamePattern
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True)
+class Target:
     """A file for one sound, or a folder for any number."""
 
     path: Path
@@ -25,6 +27,22 @@ class Target(NamedTuple):
     subtype: Subtype
     overwrite: bool = False
     """Replace files of the same name in a folder; else a number is appended."""
+    kept: set[Path] = field(default_factory=set)
+    """Files that are never replaced: those of this run, which are added here."""
+
+    def check_form(self, sample_rate: int, channels: int, *, suffix: str) -> None:
+        """Check that sounds of this form can be saved here.
+
+        Args:
+            sample_rate: Of the sounds.
+            channels: Of the sounds.
+            suffix: Of the files in a folder.
+
+        Raises:
+            ValueError: Files of this kind cannot hold them.
+        """
+        path = self.path / f"sound{suffix}" if self.is_folder else self.path
+        check_form(path, sample_rate, channels, subtype=self.subtype)
 
     def save(self, audio: Audio, names: Sequence[str], *, tags: bool = True) -> list[Path]:
         """Save every item; in a folder (made where it does not exist) under its name.
@@ -39,15 +57,26 @@ class Target(NamedTuple):
         make_folder(self.path)
         saved = []
         for item, name in zip(audio, names, strict=True):
-            path = self.path / name
-            saved += item.save(
-                path if self.overwrite else free_path(path), subtype=self.subtype, tags=tags
-            )
+            with one_at_a_time(self.path):
+                free = free_path(self.path / name, self._is_taken)
+                self.kept.add(free)
+                saved += item.save(free, subtype=self.subtype, tags=tags)
         return saved
+
+    def _is_taken(self, path: Path) -> bool:
+        if not self.overwrite:
+            return is_sound_there(path)
+        return path in self.kept or path.is_dir() or is_beside_of_others(path)
 
 
 def plan(
-    output: Path, *, sounds: int, subtype: Subtype, overwrite: bool = False, suffix: str = ".wav"
+    output: Path,
+    *,
+    sounds: int,
+    subtype: Subtype,
+    overwrite: bool = False,
+    suffix: str = ".wav",
+    tags: bool = True,
 ) -> Target:
     """Say where sounds will be saved, or why they cannot be, before they are made.
 
@@ -59,9 +88,11 @@ def plan(
         subtype: Of the samples.
         overwrite: Replace what exists.
         suffix: Of the files in a folder.
+        tags: They will be written, into the file or beside it.
 
     Raises:
-        ValueError: Unknown suffix, several sounds for one file, or a file that exists.
+        ValueError: Unknown suffix, several sounds for one file, a file that exists, or somebody
+            else's where its tags may have to stand.
         AudioSaveError: The folder is missing or nothing can be written there.
     """
     if output.is_dir() or not (output.suffix or output.exists()):
@@ -77,6 +108,8 @@ def plan(
         )
     if output.exists() and not overwrite:
         raise ValueError(f"{output}: exists; give another name, or --overwrite to have it replaced")
+    if tags:
+        check_beside(output)
     check_writable(output.parent)
     return Target(output, False, subtype, overwrite)
 

@@ -12,9 +12,9 @@ import msgspec
 
 from stable_audio_open.audio.files import AudioFileError, audio_blocks
 from stable_audio_open.engine.engine import Engine, Serial, Stage
+from stable_audio_open.files.archives.tars import ArchiveError, size_and_time
 from stable_audio_open.files.error_paths import errors_named
 from stable_audio_open.files.json_lines import NOT_JSON
-from stable_audio_open.files.tars import ArchiveError, size_and_time
 
 HASHES = "hashes.jsonl"
 

@@ -113,36 +113,37 @@ class DiffusionTraining(pl.LightningModule):
         if self.ema is not None:
             shard_transformer(self.ema, mesh)
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         """Take one batch of latents `[batch, latent_channels, frames]`, prompts and seconds.
 
         Where draws are trained on, `batch["latents"]` are means, and `batch["std"]` the standard
         deviations that go with them.
         """
         items = len(batch["latents"])
-        rank, processes = self.global_rank, process_count()
-        if self.timesteps is None:
-            self.timesteps = TimestepSampler(seed=self.seed, distribution=self.distribution)
-            self.timesteps.restore(self._timesteps_drawn)
-        random = BatchRandomness(
-            seed=self.seed,
-            step=self.global_step,
-            batch=batch_idx,
-            items=items,
-            rank=rank,
-            processes=processes,
-        )
-        latents = self._latents(batch, random)
-        # One even sequence for the whole batch.
-        t = self.timesteps.draw(processes * items)[rank::processes].to(latents.device)
-        if self.model.timestep_shift is not None:
-            t = self.model.timestep_shift.times(t, latents.shape[-1])
-        errors = self.velocity_errors(latents, self._prepare(batch), t=t, random=random)
+        random = self.randomness(batch, batch_idx)
+        latents = self.latents(batch, random)
+        t = self.times(latents)
+        errors = self.velocity_errors(latents, self.prepare(batch), t=t, random=random)
         loss = errors.mean()
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=items)
         if self.log_loss_by_timestep:
             self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
         return loss
+
+    def randomness(self, batch: dict[str, Any], batch_idx: int) -> BatchRandomness:
+        """Return the random numbers of this step's batch."""
+        return self._random(batch, batch_idx, step=self.global_step)
+
+    def times(self, latents: Float[Tensor, "batch latent_channels frames"]) -> Tensor:
+        """Return the next timesteps, one for each item, of one sequence for all processes."""
+        if self.timesteps is None:
+            self.timesteps = TimestepSampler(seed=self.seed, distribution=self.distribution)
+            self.timesteps.restore(self._timesteps_drawn)
+        rank, processes = self.global_rank, process_count()
+        drawn = self.timesteps.draw(processes * len(latents))[rank::processes]
+        t = drawn.to(latents.device)
+        shift = self.model.timestep_shift
+        return t if shift is None else shift.times(t, latents.shape[-1])
 
     def drawn(self) -> int:
         """Return how many timesteps were drawn so far."""
@@ -182,16 +183,24 @@ class DiffusionTraining(pl.LightningModule):
         torch.manual_seed(random.seed)
         conditioning = self.model.conditioner(prepared)
         conditioning = drop_conditions(conditioning, dropped.to(latents.device))
-        if self.inpainting is not None:
-            own = self.model.autoencoder
-            lengths = sounding_frames(
-                prepared.numbers, len(latents), rate=own.sample_rate / own.downsampling
-            )
-            kept = self.inpainting.draw(random.generators, lengths, latents.shape[-1]).to(latents)
-            conditioning = conditioning._replace(known=inpainting_channels(latents, kept))
+        conditioning = conditioning._replace(known=self.known(latents, prepared, random))
         noised = noise_latents(latents, noise, t, self.model.objective)
         velocity = self.model.transformer(noised.x, t, conditioning)
         return F.mse_loss(velocity.float(), noised.velocity.float(), reduction="none")
+
+    def known(
+        self,
+        latents: Float[Tensor, "batch latent_channels frames"],
+        prepared: Prepared,
+        random: BatchRandomness,
+    ) -> Tensor | None:
+        """Return what models with inpainting channels are given, by masks that are drawn."""
+        if self.inpainting is None:
+            return None
+        rate = self.model.autoencoder.sample_rate / self.model.autoencoder.downsampling
+        lengths = sounding_frames(prepared.numbers, len(latents), rate=rate)
+        kept = self.inpainting.draw(random.generators, lengths, latents.shape[-1]).to(latents)
+        return inpainting_channels(latents, kept)
 
     def on_validation_epoch_start(self) -> None:
         """Get the averaged model ready; split weights are gathered by all processes, once."""
@@ -203,12 +212,13 @@ class DiffusionTraining(pl.LightningModule):
         Draws, timesteps and noise are the same at every validation, so that its values can be
         compared.
         """
-        latents = self._latents(batch, self._validation_randomness(batch, batch_idx, BANDS))
+        latents = self.latents(batch, self._random(batch, batch_idx, step=-1 - BANDS))
         [model] = self._validated
-        conditioning = model.conditioner(self._prepare(batch))
+        conditioning = model.conditioner(self.prepare(batch))
         losses: dict[str, Tensor] = {}
         for band in range(BANDS):
-            random = self._validation_randomness(batch, batch_idx, band)
+            # None of training's, and the same at every validation.
+            random = self._random(batch, batch_idx, step=-1 - band)
             t = ((band + random.uniform()) / BANDS).to(latents.device)
             noise = random.normal(*latents.shape[1:]).to(latents)
             noised = noise_latents(latents, noise, t, model.objective)
@@ -226,7 +236,7 @@ class DiffusionTraining(pl.LightningModule):
         self.log("validation/loss", means.pop("validation/loss"), prog_bar=True)
         self.log_dict(means)
 
-    def _latents(self, batch: dict[str, Any], random: BatchRandomness) -> Tensor:
+    def latents(self, batch: dict[str, Any], random: BatchRandomness) -> Tensor:
         """Return the latents that are learnt: a draw of each item's posterior, or the means."""
         latents: Tensor = batch["latents"]
         if not self.draws:
@@ -240,20 +250,18 @@ class DiffusionTraining(pl.LightningModule):
         drawn: Tensor = latents + batch["std"] * noise
         return drawn
 
-    def _validation_randomness(
-        self, batch: dict[str, Any], batch_idx: int, number: int
-    ) -> BatchRandomness:
-        """Return random numbers that are none of training's, and the same at every validation."""
+    def _random(self, batch: dict[str, Any], batch_idx: int, *, step: int) -> BatchRandomness:
         return BatchRandomness(
             seed=self.seed,
-            step=-1 - number,
+            step=step,
             batch=batch_idx,
             items=len(batch["latents"]),
             rank=self.global_rank,
             processes=process_count(),
         )
 
-    def _prepare(self, batch: dict[str, Any]) -> Prepared:
+    def prepare(self, batch: dict[str, Any]) -> Prepared:
+        """Return what the items of a batch are conditioned on, as tensors."""
         conditioner = self.model.conditioner
         numbers = {name: batch[name].tolist() for name in conditioner.numbers}
         return conditioner.prepare(
@@ -306,9 +314,13 @@ class DiffusionTraining(pl.LightningModule):
         A hook after the batch would come too late: the checkpoint of this step is written first.
         """
         super().optimizer_step(*args, **kwargs)
+        self.update_average(self.global_step + 1)
+
+    def update_average(self, update: int) -> None:
+        """Move the average towards the weights; `update` counts from 1."""
         average = self.ema if self.offloaded_ema is None else self.offloaded_ema.module
         if average is not None and self.ema_schedule is not None:
-            decay = self.ema_schedule.at(self.global_step + 1)
+            decay = self.ema_schedule.at(update)
             update_average(average, self.model.transformer, decay=decay)
 
     def configure_optimizers(self) -> Any:
@@ -318,17 +330,17 @@ class DiffusionTraining(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Describe the model, and leave out a frozen text encoder (it is a download)."""
+        """Describe the model; a frozen text encoder is left out (it is a download)."""
         checkpoint["stable_audio_open"] = self.header
         checkpoint["timesteps_drawn"] = self.drawn()
-        for prefix in self._frozen_text_encoders():
+        for prefix in self.left_out():
             for key in [k for k in checkpoint["state_dict"] if k.startswith(prefix)]:
                 del checkpoint["state_dict"][key]
         if self.offloaded_ema is not None:
             self.offloaded_ema.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on in the sequence of timesteps; put the frozen text encoder's weights back.
+        """Go on in the sequence of timesteps; put back the weights that were left out.
 
         The average is fitted to what is wanted now.
 
@@ -342,7 +354,7 @@ class DiffusionTraining(pl.LightningModule):
         if self.offloaded_ema is not None:
             self.offloaded_ema.load(checkpoint)
         own, state = self.state_dict(), checkpoint["state_dict"]
-        for prefix in self._frozen_text_encoders():
+        for prefix in self.left_out():
             state |= {k: v for k, v in own.items() if k.startswith(prefix)}
         self._timesteps_drawn = checkpoint["timesteps_drawn"]
         self.timesteps = None
@@ -352,9 +364,14 @@ class DiffusionTraining(pl.LightningModule):
     def on_train_start(self) -> None:
         """Let the optimiser's settings take effect in a run that is resumed."""
         if self.trainer.ckpt_path is not None:
-            apply_settings(self.trainer, {"training.optimizer": self.optimisation})
+            apply_settings(self.trainer, self.optimisers())
 
-    def _frozen_text_encoders(self) -> list[str]:
+    def optimisers(self) -> dict[str, OptimizerSettings]:
+        """Return the settings of the optimisers in turn, by their place in the configuration."""
+        return {"training.optimizer": self.optimisation}
+
+    def left_out(self) -> list[str]:
+        """Return prefixes of what checkpoints do without, since the run brings it itself."""
         texts: nn.ModuleDict = self.model.conditioner.texts
         return [
             f"model.conditioner.texts.{name}.encoder."

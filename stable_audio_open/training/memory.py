@@ -108,7 +108,7 @@ def step_memory(
     following forward pass.
 
     Args:
-        turns: Losses that are followed one after the other.
+        turns: Losses that are followed one after the other; what the others train is frozen.
         existing: Weights, buffers and averages on the device.
         accumulate: Batches per step.
         autocast: Precision of the forward pass.
@@ -120,6 +120,9 @@ def step_memory(
         for _ in range(2):
             largest = 0
             for turn in turns:
+                for other in turns:
+                    for parameter in other.parameters:
+                        parameter.requires_grad_(other is turn)
                 gc.collect()
                 live.peak = live.live
                 own = _take(turn, live, batches=min(accumulate, 2), autocast=autocast)

@@ -32,7 +32,7 @@ def test_items_keep_their_seed() -> None:
 def test_trim() -> None:
     assert audio().trim(0.05).samples.shape == (2, 2, 2205)
     assert audio().trim(0.05).seeds == (7, 8)
-    assert audio().trim(9.0).duration == 0.1
+    assert audio().trim(9.0).duration == audio().trim(float("inf")).duration == 0.1
     with pytest.raises(ValueError, match=r"cannot trim to 0.0 s; give a positive number"):
         audio().trim(0.0)
 
@@ -173,6 +173,7 @@ def test_a_notebook_shows_eight_items_of_many() -> None:
     assert "And 3 more: show some by audio[a:b]." in page.text
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_wrong_types_are_told_in_a_line() -> None:
     samples = torch.zeros(1, 2, 3)
     mistakes = {

@@ -6,14 +6,10 @@ import pytest
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.finishing import (
-    Finishing,
-    fade_out,
-    true_peak,
-    with_loudness,
-    without_silence,
-)
-from stable_audio_open.audio.loudness import integrated_loudness
+from stable_audio_open.audio.finishing import Finishing, fade_out, finish
+from stable_audio_open.audio.level.loudness import integrated_loudness
+from stable_audio_open.audio.level.peaks import true_peak
+from stable_audio_open.audio.level.silence import without_silence
 
 RATE = 48000
 
@@ -74,7 +70,7 @@ def test_the_true_peak_at_the_ends_counts() -> None:
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
 def test_loudness_is_what_was_asked_for(rate: int) -> None:
-    louder, word = with_loudness(noise(rate=rate), rate, -20.0)
+    louder, word = finish(noise(rate=rate), rate, Finishing(loudness=-20.0))
     assert word == ""
     assert integrated_loudness(louder, rate) == pytest.approx(-20, abs=1e-3)
     # Of white noise, which has most of its power above what 44.1 and 16 kHz can hold, less exact.
@@ -84,7 +80,7 @@ def test_loudness_is_what_was_asked_for(rate: int) -> None:
 def test_loudness_ends_at_the_true_peak() -> None:
     clicks = torch.zeros(2, 2 * RATE)
     clicks[:, ::8000] = 1.0
-    louder, word = with_loudness(clicks, RATE, -5.0)
+    louder, word = finish(clicks, RATE, Finishing(loudness=-5.0))
     assert decibels(true_peak(louder, RATE)) == pytest.approx(-1, abs=0.01)
     reached = integrated_loudness(louder, RATE)
     assert reached is not None
@@ -93,7 +89,7 @@ def test_loudness_ends_at_the_true_peak() -> None:
 
 def test_a_short_sound_is_measured_with_silence_behind_it() -> None:
     short = noise(0.2)
-    louder, _ = with_loudness(short, RATE, -20.0)
+    louder, _ = finish(short, RATE, Finishing(loudness=-20.0))
     assert louder.shape == short.shape
     padded = torch.nn.functional.pad(louder, (0, RATE // 5))
     assert measured(padded) == pytest.approx(-20, abs=0.1)
@@ -102,7 +98,7 @@ def test_a_short_sound_is_measured_with_silence_behind_it() -> None:
 @pytest.mark.parametrize("level", [0.0, 1e-6])
 def test_silence_stays(level: float) -> None:
     silent = torch.full((2, RATE), level)
-    louder, word = with_loudness(silent, RATE, -16.0)
+    louder, word = finish(silent, RATE, Finishing(loudness=-16.0))
     assert torch.equal(louder, silent)
     assert word == ""
     silent = torch.zeros(1, 2, 100)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from msgspec.structs import replace
 
 from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfig, VaeConfig
 from stable_audio_open.config.conditioning import ConditioningConfig, NumberConfig, T5Config
@@ -15,15 +16,14 @@ from stable_audio_open.config.evaluation import (
     ReconstructionEvaluationConfig,
 )
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
 from stable_audio_open.config.trainer import CheckpointConfig, EarlyStoppingConfig, TrainerConfig
 from stable_audio_open.config.training import (
-    AdamWConfig,
     AdversarialConfig,
     AutoencoderTrainingConfig,
     DemoConfig,
     DiffusionTrainingConfig,
     EmaConfig,
-    InverseLRConfig,
     LoraConfig,
     ReconstructionConfig,
 )
@@ -102,7 +102,8 @@ def autoencoder_config(
             workers=2,
         ),
         training=AutoencoderTrainingConfig(
-            trainer=trainer,
+            # Two optimisers take turns, a batch each.
+            trainer=replace(trainer, accumulate=1),
             optimizer=AdamWConfig(lr=3e-3, betas=(0.7, 0.95), weight_decay=0.02, offload=True),
             schedule=InverseLRConfig(inv_gamma=40, power=0.25, warmup=0.75),
             batch_size=9,
@@ -208,6 +209,7 @@ def diffusion_config(
                 seconds=0.0625,
                 every=10,
                 frechet="log-mel",
+                kad="mean-log-mel",
                 listen_on_cpu=True,
                 steps=14,
                 guidance_scale=2.5,

@@ -1,9 +1,11 @@
 import copy
+import hashlib
 import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -29,8 +31,11 @@ from stable_audio_open.builders.training import (
 )
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
+from stable_audio_open.config.post_training import PostTrainingConfig, WarmUpConfig
 from stable_audio_open.data.faults import Faults
 from stable_audio_open.diffusion.dit import DiffusionTransformer
+from stable_audio_open.evaluation.fixed_set import fixed_set_hash
 from stable_audio_open.training import trainer as trainer_module
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.callbacks.checkpoints import Checkpoints
@@ -50,6 +55,7 @@ from stable_audio_open.training.ema import EmaSchedule, OffloadedAverage
 from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
+from stable_audio_open.training.post_training import AdversarialPostTraining, NoiseLevels, WarmUp
 
 
 @pytest.fixture
@@ -178,6 +184,52 @@ def test_diffusion_task(diffusion: DiffusionTraining) -> None:
     assert {part.p for part in dropouts} == {0.35}
     assert task.header["lora"]["r"] == 3
     assert task.header["lora"]["lora_alpha"] == 7.5
+
+
+def test_post_training_task(diffusion_run: DiffusionRun, tiny_text_encoder: TextEncoder) -> None:
+    trainer = replace(diffusion_run.trainer, accumulate=1)
+    training = replace(
+        diffusion_run.training,
+        trainer=trainer,
+        lora=None,
+        guidance_dropout=0.0,
+        timesteps="log_snr",
+        adversarial=PostTrainingConfig(
+            optimizer=AdamWConfig(lr=4e-3, betas=(0.6, 0.9), weight_decay=0.03),
+            schedule=InverseLRConfig(inv_gamma=50, power=0.35, warmup=0.65),
+            warm_up=WarmUpConfig(steps=9, teacher_steps=7, guidance_scale=2.5),
+            blocks=2,
+            channels=11,
+            contrastive=0.65,
+            noise_mean=-0.15,
+            noise_std=1.45,
+        ),
+    )
+    config = replace(diffusion_run.config, objective="rf_denoiser", training=training)
+    model = build_model(config, text_encoder=copy.deepcopy(tiny_text_encoder))
+    teacher = copy.deepcopy(model.transformer.state_dict())
+    task = diffusion_task(config, training, model)
+    assert isinstance(task, AdversarialPostTraining)
+    assert task.discriminator_optimisation == OptimizerSettings(
+        lr=4e-3, betas=(0.6, 0.9), weight_decay=0.03, inv_gamma=50, power=0.35, warmup=0.65
+    )
+    assert task.optimisation.lr == 5e-3
+    assert task.warm_up == WarmUp(steps=9, teacher_steps=7, guidance_scale=2.5)
+    assert task.noise_levels == NoiseLevels(mean=-0.15, std=1.45)
+    assert (task.contrastive, task.gradient_clip, task.distribution) == (0.65, 0.625, "log_snr")
+    discriminator: Any = task.discriminator
+    assert [head.output.in_channels for head in discriminator.heads] == [11, 11]
+    assert len(discriminator.backbone.blocks) == 2
+    assert task.teacher is not None
+    for part, names in ((task.teacher, set(teacher)), (discriminator.backbone, None)):
+        found = part.state_dict()
+        assert names is None or set(found) == names
+        assert all(torch.equal(found[name], teacher[name]) for name in found)
+    default = replace(training.adversarial, blocks=None, warm_up=None)
+    task = diffusion_task(config, replace(training, adversarial=default), model)
+    assert isinstance(task, AdversarialPostTraining)
+    assert len(task.discriminator.heads) == 3  # three quarters of 3, rounded up
+    assert (task.teacher, task.warm_up.steps) == (None, 0)
 
 
 class LearningRates(pl.Callback):
@@ -345,7 +397,7 @@ def test_evaluation_of_generations(diffusion_run: DiffusionRun) -> None:
     assert isinstance(evaluation, GenerationEvaluation)
     assert (evaluation.steps, evaluation.guidance_scale, evaluation.seed) == (14, 2.5, 37)
     assert evaluation.keep_sounds
-    assert evaluation.metrics == ["frechet"]
+    assert evaluation.metrics == ["frechet", "kad"]
     assert evaluation.fixed.seconds == 0.0625
     assert len(evaluation.fixed.recordings) == 3
 
@@ -436,15 +488,43 @@ def test_every_setting_of_the_trainer(diffusion_run: DiffusionRun) -> None:
     }
 
 
-@pytest.mark.parametrize("metric", ["frechet", "kl", "clap"])
+@pytest.mark.parametrize("metric", ["frechet", "kad", "kl", "clap"])
 def test_networks_measure_their_metric(diffusion_run: DiffusionRun, metric: str) -> None:
-    others = dict.fromkeys(("frechet", "kl", "clap"))
+    others = dict.fromkeys(("frechet", "kad", "kl", "clap"))
     wanted = replace(diffusion_run.training.evaluation, **(others | {metric: "nosuch"}))  # type: ignore[type-var]
     roles = {"frechet": "embedder", "kl": "tagger", "clap": "embedder of audio and text"}
+    roles["kad"] = "embedder"
     with pytest.raises(
         ValueError, match=rf"^training\.evaluation\.{metric}: no {roles[metric]} 'nosuch'"
     ):
         load_listeners(wanted, torch.device("cpu"))
+
+
+def test_values_without_the_kernel_distance_are_those_of_before_it(
+    diffusion_run: DiffusionRun,
+) -> None:
+    """A run that began before the setting came is resumed with the values that it has."""
+    run = with_trainer(
+        diffusion_run, checkpoint=replace(diffusion_run.trainer.checkpoint, best=None)
+    )
+    found = evaluations(run, Measurements(run.folder, {}), torch.device("cpu"))
+    assert found is not None
+    fixed = found.evaluation.fixed  # type: ignore[attr-defined]
+    wanted: Any = run.training.evaluation
+    how = replace(wanted, kad=None, every=1, at_start=False, listen_on_cpu=False, keep_sounds=False)
+    before = {name: value for name, value in msgspec.to_builtins(how).items() if name != "kad"}
+    digest = hashlib.sha256()
+    for part in (msgspec.json.encode(before), fixed_set_hash(fixed.recordings).encode()):
+        digest.update(hashlib.sha256(part).digest())
+
+    def words(kad: str | None) -> str:
+        training = replace(run.training, evaluation=replace(wanted, kad=kad))
+        return measured(training_run(replace(run.config, training=training)))["evaluation"]
+
+    assert words(None).endswith(f"({digest.hexdigest()[:16]})")
+    assert "kad" not in words(None)
+    assert "frechet by log-mel, kad by mean-log-mel; " in words("mean-log-mel")
+    assert words("mean-log-mel")[-18:] != words(None)[-18:]
 
 
 def test_validations_of_another_kind_are_not_compared(

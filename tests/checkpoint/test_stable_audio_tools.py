@@ -14,13 +14,10 @@ from stable_audio_open.builders.initial import initial_model
 from stable_audio_open.checkpoint.stable_audio_tools import model_keys, unwrap
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
 from stable_audio_open.config.read import read_config
 from stable_audio_open.config.stable_audio_tools import to_stable_audio_tools
-from stable_audio_open.config.training import (
-    AdamWConfig,
-    DiffusionTrainingConfig,
-    InverseLRConfig,
-)
+from stable_audio_open.config.training import DiffusionTrainingConfig
 from stable_audio_open.pretrained import StableAudio, load
 
 Tensors = dict[str, Tensor]

@@ -63,7 +63,7 @@ def test_no_warning_reaches_the_terminal_raw(
     def warn(*_: object, **__: object) -> None:
         logging.getLogger("stable_audio_open.data").warning("left out: %s\nx", f"{RED}.wav")
 
-    monkeypatch.setattr("stable_audio_open.cli.main.app", warn)
+    monkeypatch.setattr("stable_audio_open.cli.main._commands", lambda: warn)
     assert main(["info"]) == 0
     assert capsys.readouterr().err == "WARNING: left out: \\x1b[31m.wav x\n"
 

@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from stable_audio_open.config.conditioning import NumberConfig, T5Config
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
 from stable_audio_open.config.read import decode_config, encode_config, read_config
 from stable_audio_open.config.stable_audio_tools import (
     from_stable_audio_tools,
     to_stable_audio_tools,
 )
-from stable_audio_open.config.training import AdamWConfig, EmaConfig, InverseLRConfig
+from stable_audio_open.config.training import EmaConfig
 from stable_audio_open.config.transformer import TransformerConfig
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from stable_audio_open.audio.files import AudioFileError
-from stable_audio_open.audio.loudness import integrated_loudness
+from stable_audio_open.audio.level.loudness import integrated_loudness
 from stable_audio_open.data.dataset import CropDataset
 from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.manifest import Recording

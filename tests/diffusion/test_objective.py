@@ -61,10 +61,12 @@ def test_what_is_learnt_is_what_the_denoiser_makes_use_of(objective: str, t: flo
 
 # Timesteps.
 
-DISTRIBUTIONS: tuple[Timesteps, ...] = ("sobol", "uniform", "logit_normal")
+DISTRIBUTIONS: tuple[Timesteps, ...] = ("sobol", "uniform", "logit_normal", "log_snr")
 
 
 def quantile(distribution: Timesteps, share: float) -> float:
+    if distribution == "log_snr":
+        return 1 / (1 + math.exp(2 - 8 * share))
     if distribution != "logit_normal":
         return share
     return torch.special.ndtri(torch.tensor(share, dtype=torch.float64)).sigmoid().item()

@@ -96,6 +96,17 @@ def test_what_is_kept_is_never_turned_down() -> None:
     assert float(found.abs().max()) <= 1.5 + 1e-6
 
 
+def test_an_item_is_turned_down_by_its_own_loudest_sample() -> None:
+    """Whatever its neighbours are like."""
+    kept, new = torch.stack([noise(0), noise(2)]), torch.stack([noise(1), noise(3) * 20])
+    kept[0, :, 200] = 1.5
+    together = joined(kept, new, SPANS, crossfade=50, lookahead=10)
+    for index in range(2):
+        alone = joined(kept[index], new[index], SPANS, crossfade=50, lookahead=10)
+        torch.testing.assert_close(together[index], alone)
+    assert float(together[1].abs().max()) <= 1 + 1e-6
+
+
 def test_a_mirror_image_fills_the_edges_and_leaves_the_middle_silent() -> None:
     kept = noise(0)
     found = mirrored(kept, [Span(300, 500)], 80)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.evaluation.clap import ClapPrompt, evaluate_clap
+from stable_audio_open.evaluation.embeddings.vectors import Channels, embed_recordings
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
-from stable_audio_open.evaluation.frechet.vectors import Channels, embed_recordings
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.levels import at_peak, through_16_bits
 from tests.function_embedder import FunctionEmbedder

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.evaluation.cache import ResultCache, content_hash
+from stable_audio_open.evaluation.cache import ResultCache
+from stable_audio_open.files.hashes import file_hash
 
 
 def test_files_are_known_by_content_whatever_their_names(tmp_path: Path) -> None:
@@ -54,4 +55,4 @@ def test_no_answer_is_remembered_too_but_no_failure(tmp_path: Path) -> None:
 
 def test_the_hash_is_that_of_sha256sum(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
-    assert content_hash(tmp_path / "a").startswith("ba7816bf8f01cfea")
+    assert file_hash(tmp_path / "a").startswith("ba7816bf8f01cfea")

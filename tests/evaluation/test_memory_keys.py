@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.clap import ClapPrompt, evaluate_clap
-from stable_audio_open.evaluation.frechet.vectors import embed_recordings
+from stable_audio_open.evaluation.embeddings.vectors import embed_recordings
 from stable_audio_open.evaluation.kl import evaluate_kl
 
 pytestmark = pytest.mark.numerical

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stable_audio_open.evaluation.pickled_arrays import read_arrays
-from stable_audio_open.files.pickles import PickleError, read_pickle
+from stable_audio_open.files.archives.pickles import PickleError, read_pickle
 
 ARRAYS: dict[str, Any] = {
     "float32": np.arange(6, dtype="f4").reshape(2, 3),

@@ -8,7 +8,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from stable_audio_open.audio.loudness import integrated_loudness
+from stable_audio_open.audio.level.loudness import integrated_loudness
 from stable_audio_open.evaluation.sanity import (
     bandwidth,
     clipped_samples,

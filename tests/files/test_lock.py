@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from stable_audio_open.files.lock import FolderInUseError, locked_folder, scratch_folder
+from stable_audio_open.files.lock import (
+    FolderInUseError,
+    locked_folder,
+    one_at_a_time,
+    scratch_folder,
+)
 
 HOLD = """
 import os, sys, time
@@ -115,3 +120,27 @@ def test_what_a_killed_process_left_is_removed_and_what_lives_is_not(
     finally:
         os.kill(child, signal.SIGKILL)
         kill(process)
+
+
+APPEND = """
+import sys, time
+from pathlib import Path
+from stable_audio_open.files.lock import one_at_a_time
+
+folder = Path(sys.argv[1])
+for _ in range(20):
+    with one_at_a_time(folder):
+        number = len(list(folder.iterdir()))
+        time.sleep(0.002)
+        (folder / str(number)).open("x").close()
+"""
+
+
+def test_processes_take_turns_with_a_folder(tmp_path: Path) -> None:
+    """None of them chooses a name that another one has chosen."""
+    command = [sys.executable, "-c", APPEND, str(tmp_path)]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == list(range(60))
+    with one_at_a_time(tmp_path):
+        pass

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
-from stable_audio_open.audio.saving import check_target
+from stable_audio_open.audio.writing.places import check_target
 from stable_audio_open.files.pipes_and_devices import (
     SpecialFileError,
     refuse_special,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from stable_audio_open.audio.finishing import Finishing
-from stable_audio_open.jobs.sounds.columns import columns, settings_of
+from stable_audio_open.jobs.sounds.columns import columns, settings_of, with_defaults
 from stable_audio_open.jobs.sounds.results import (
     Result,
     append_result,
@@ -133,6 +133,29 @@ def test_settings_that_cannot_be(
     prompt = {"prompt": "x"} if values else {}
     with pytest.raises(error, match=f"^{message}"):
         settings_of({**prompt, **values})
+
+
+@pytest.mark.parametrize(
+    ("row", "defaults", "expected"),
+    [
+        ({"samples": 5}, {"duration": 2, "seed": 1}, {"samples": 5, "seed": 1}),
+        ({"duration": 1}, {"bars": 4, "bpm": 120, "loop": True}, {"duration": 1, "loop": True}),
+        ({"bars": 2}, {"bars": 4, "bpm": 120}, {"bars": 2, "bpm": 120}),
+        ({"bars": 2, "bpm": 90}, {"samples": 9}, {"bars": 2, "bpm": 90}),
+        ({"peak": -1}, {"loudness": -16, "fade": 0.1}, {"peak": -1, "fade": 0.1}),
+        ({}, {"loudness": -16}, {"loudness": -16}),
+        ({}, {"init_strength": 0.3}, {}),
+        ({"init_audio": "a.wav"}, {"init_strength": 0.3}, {"init_audio": "a.wav",
+                                                           "init_strength": 0.3}),
+        ({"init_noise_level": 3}, {"init_strength": 0.3, "init_audio": "a.wav"},
+         {"init_noise_level": 3, "init_audio": "a.wav"}),
+        ({"init_strength": 0.3}, {}, {"init_strength": 0.3}),
+    ],
+)  # fmt: skip
+def test_a_row_has_its_own_in_the_place_of_an_option(
+    row: dict[str, Any], defaults: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert with_defaults(row, defaults) == expected
 
 
 def result(row: int, settings: str, *files: str, status: str = "done") -> Result:

@@ -90,6 +90,13 @@ def test_the_script_measures_all_ways(recordings: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     measured = json.loads((tmp_path / "out.json").read_text())
     assert (measured["loops"]["cases"], measured["long"]["cases"]) == (2, 2)
+    varied = measured["variations"]
+    assert varied["cases"] == 2
+    for prompt in ("caption", "other"):
+        assert set(varied[prompt]) == {"log-mel, dB", "latents"}
+        for ways in varied[prompt].values():
+            assert list(ways["distance"]) == ["0.2", "0.4", "0.6", "0.8", "1"]
+            assert sum(ways["part_of_the_way"].values()) == pytest.approx(1, abs=0.01)
     found = measured["inpainting"]
     assert found["cases"] == 2
     assert found["passed"]["untouched"] == 2

@@ -14,14 +14,13 @@ import soundfile
 from stable_audio_open.builders.model import TextEncoder
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
 from stable_audio_open.config.trainer import CheckpointConfig, TrainerConfig
 from stable_audio_open.config.training import (
-    AdamWConfig,
     AdversarialConfig,
     AutoencoderTrainingConfig,
     DiffusionTrainingConfig,
     EmaConfig,
-    InverseLRConfig,
     ReconstructionConfig,
 )
 

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from stable_audio_open.builders.model import TextEncoder, build_model
 from stable_audio_open.builders.training import autoencoder_task, diffusion_task, new_autoencoder
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
+from stable_audio_open.config.post_training import PostTrainingConfig
 from stable_audio_open.config.training import LoraConfig
 from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.autoencoder import freeze_encoder
+from stable_audio_open.training.randomness import BatchRandomness
 from tests.needs import compiling, needs_compiler
 
 Task = Any
@@ -33,6 +35,8 @@ CASES = {
     "dit selective": (),
     "dit full": (),
     "dit lora": (),
+    "student": (),
+    "latent discriminator": (),
 }
 EAGER = [
     pytest.param(case, "aot_eager", marks=[*marks, pytest.mark.numerical])
@@ -100,6 +104,25 @@ def diffusion_loss(task: Task, dtype: torch.dtype) -> Tensor:
     return loss
 
 
+def post_training_loss(name: str) -> Loss:
+    def loss(task: Task, dtype: torch.dtype) -> Tensor:
+        prepared = task.prepare(
+            {
+                "prompt": ["deep kick drum", "soft bell", "bell", "kick"],
+                "seconds_start": torch.arange(4).double(),
+                "seconds_total": torch.full((4,), 20.0).double(),
+            }
+        )
+        t = torch.tensor([0.9, 0.7, 0.4, 0.2], dtype=dtype)
+        random = BatchRandomness(seed=0, step=0, batch=0, items=4)
+        found: Tensor = getattr(task, name)(
+            normal(4, 8, FRAMES).to(dtype), prepared, t=t, random=random
+        )
+        return found
+
+    return loss
+
+
 @pytest.fixture
 def case(
     request: pytest.FixtureRequest,
@@ -111,6 +134,8 @@ def case(
 ) -> Case:
     codec = {"model.encoder", "model.decoder"}
     name: str = request.param
+    if name in ("student", "latent discriminator"):
+        return post_training_case(name, diffusion_run, tiny_text_encoder, randomise)
     if name.startswith("dit"):
         return dit_case(name.split()[1], diffusion_run, tiny_text_encoder, randomise)
     run = autoencoder_run if name == "autoencoder" else adversarial_run
@@ -150,6 +175,37 @@ def dit_case(
     task = silent(diffusion_task(run, training, model))
     randomise(task.model.transformer)
     return Case(task.float(), diffusion_loss, task.model.transformer, {"model.transformer"})
+
+
+def post_training_case(
+    name: str,
+    run: DiffusionModelConfig,
+    text_encoder: TextEncoder,
+    randomise: Callable[..., None],
+) -> Case:
+    training = run.training
+    assert training is not None
+    optimizer, schedule = training.optimizer, training.schedule
+    training = msgspec.structs.replace(
+        training,
+        activation_checkpointing="full",
+        ema=None,
+        latents="means",
+        guidance_dropout=0.0,
+        initialize="given",
+        adversarial=PostTrainingConfig(optimizer=optimizer, schedule=schedule, channels=8),
+    )
+    run = msgspec.structs.replace(run, objective="rf_denoiser", training=training)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = build_model(run, text_encoder=text_encoder)
+    randomise(model.transformer)
+    task = silent(diffusion_task(run, training, model)).float()
+    compiled = {"model.transformer", "discriminator"}
+    if name == "student":
+        task.discriminator.requires_grad_(False)  # as in its turns
+        return Case(task, post_training_loss("student_loss"), task.model.transformer, compiled)
+    return Case(task, post_training_loss("discriminator_loss"), task.discriminator, compiled)
 
 
 def gradients(case: Case, dtype: torch.dtype, *, backend: str | None = None) -> dict[str, Tensor]:

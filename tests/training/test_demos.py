@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from stable_audio_open.audio.files import audio_info, read_audio
-from stable_audio_open.audio.spectrogram import draw_spectrogram
+from stable_audio_open.audio.shown.spectrogram import draw_spectrogram
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.training import DemoConfig
 from stable_audio_open.generate import generate

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
+from stable_audio_open.audio_models.log_mel_embedder import MeanLogMelEmbedder
 from stable_audio_open.audio_models.musicnn.network import MusicnnEmbedder, load_musicnn
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.evaluation import (
@@ -23,6 +24,7 @@ from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionMode
 from stable_audio_open.config.trainer import CheckpointConfig, EarlyStoppingConfig
 from stable_audio_open.evaluation.distances import reconstruction_distances
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
+from stable_audio_open.evaluation.kernel_distance.distance import evaluate_kad
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.generate import generate
 from stable_audio_open.jobs.train import run_training
@@ -69,7 +71,13 @@ def run(
     diffusion_run: DiffusionModelConfig, recordings: Path, clap: Path, change: Change
 ) -> tuple[DiffusionModelConfig, Path]:
     config = evaluated(
-        diffusion_run, recordings, at_start=True, kl="musicnn", clap=f"clap:{clap}", seconds=0.45
+        diffusion_run,
+        recordings,
+        at_start=True,
+        kad="mean-log-mel",
+        kl="musicnn",
+        clap=f"clap:{clap}",
+        seconds=0.45,
     )
     keep = CheckpointConfig(every=1, keep=5, best="evaluation/clap")
     config = change(config, name="evaluated", checkpoint=keep)
@@ -110,6 +118,8 @@ def test_the_metrics_are_those_of_the_averaged_model(
     values = measured(last)[1].values
     frechet = evaluate_frechet(made, references, MusicnnEmbedder(tagger), points=0)
     assert values["evaluation/frechet"] == pytest.approx(frechet.distance, rel=1e-4)
+    kad = evaluate_kad(made, references, MeanLogMelEmbedder())
+    assert values["evaluation/kad"] == pytest.approx(kad.kernel_distance.value, rel=1e-3)
     kl = evaluate_kl(made, references, tagger)
     assert values["evaluation/kl"] == pytest.approx(kl.divergence, rel=1e-4)
     assert values["evaluation/silent"] == len(kl.silent) / 3
@@ -123,7 +133,7 @@ def test_curves_are_logged_kept_and_drawn(run: tuple[DiffusionModelConfig, Path]
     _, last = run
     found = measured(last)
     assert [m.step for m in found] == [0, 2, 4]
-    names = {f"evaluation/{name}" for name in ("frechet", "kl", "clap", "silent")}
+    names = {f"evaluation/{name}" for name in ("frechet", "kad", "kl", "clap", "silent")}
     assert all(set(m.values) == names for m in found)
     for name in names:
         logged = rows(last, name)
@@ -141,7 +151,7 @@ def test_curves_are_logged_kept_and_drawn(run: tuple[DiffusionModelConfig, Path]
     assert "highest at step" in page.text
     # How it was measured stands above.
     assert "3 captions of " in page.text
-    assert "frechet by musicnn, kl by musicnn, clap by clap:" in page.text
+    assert "frechet by musicnn, kad by mean-log-mel, kl by musicnn, clap by clap:" in page.text
     assert "2 steps, guidance scale 7, seed 3" in page.text
 
 
@@ -153,6 +163,7 @@ def test_results_are_kept_with_their_origin_and_sounds_are_not(
     assert sorted(path.name for path in (folder / "step_00000004").iterdir()) == [
         "clap.json",
         "frechet.json",
+        "kad.json",
         "kl.json",
     ]
     result = json.loads((folder / "step_00000004" / "frechet.json").read_text())
@@ -339,7 +350,13 @@ def test_a_metric_may_be_added_later(
         change(config, output=str(tmp_path), max_steps=4, checkpoint=keep, early_stopping=stop)
     )
     assert [sorted(m.values) for m in measured(again)] == [
-        ["evaluation/clap", "evaluation/frechet", "evaluation/kl", "evaluation/silent"]
+        [
+            "evaluation/clap",
+            "evaluation/frechet",
+            "evaluation/kad",
+            "evaluation/kl",
+            "evaluation/silent",
+        ]
     ] * 2
 
 

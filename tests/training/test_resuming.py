@@ -14,7 +14,8 @@ from torch import Tensor
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.checkpoint.native import save_native
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig, ModelConfig
-from stable_audio_open.config.training import AdamWConfig, EmaConfig, InverseLRConfig, LoraConfig
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
+from stable_audio_open.config.training import EmaConfig, LoraConfig
 from stable_audio_open.jobs.train import run_training
 from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.optimisation import OptimizerSettings

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stable_audio_open.cli import options
+from stable_audio_open.cli import options, parsing
 from stable_audio_open.cli.evaluate import options as shared
 from stable_audio_open.cli.printing import echo
 
@@ -51,11 +51,11 @@ def generate(
         limit=limit,
         seed=seed,
         steps=steps,
-        guidance_scale=options.guidance_scale(guidance_scale, guidance),
+        guidance_scale=parsing.guidance_scale(guidance_scale, guidance),
         sampler=sampler,
         batch=batch,
         text_encoder=text_encoder,
-        lora=tuple(options.adapters(lora)),
+        lora=tuple(parsing.adapters(lora)),
         device=device,
         dtype=dtype,
         attention=attention,

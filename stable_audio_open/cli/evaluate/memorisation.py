@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stable_audio_open.cli import options
+from stable_audio_open.cli import options, parsing
 from stable_audio_open.cli.printing import echo
 from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS
 
@@ -128,10 +128,10 @@ def memorisation(
         prompts=prompts,
         duration=duration,
         steps=steps,
-        guidance_scale=options.guidance_scale(guidance_scale, guidance),
+        guidance_scale=parsing.guidance_scale(guidance_scale, guidance),
         seed=seed,
         batch=batch,
-        lora=tuple(options.adapters(lora)),
+        lora=tuple(parsing.adapters(lora)),
         text_encoder=text_encoder,
         device=device,
         dtype=dtype,

@@ -36,7 +36,7 @@ def check_output(output: Path | None) -> None:
     """
     if output is None:
         return
-    from stable_audio_open.audio.saving import check_folder
+    from stable_audio_open.audio.writing.places import check_folder
 
     if output.is_dir():
         raise ValueError(f"{output}: is a folder; name a file for the result, such as result.json")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from stable_audio_open.cli import options
+from stable_audio_open.cli import options, parsing
 from stable_audio_open.cli.evaluate import options as shared
 from stable_audio_open.cli.evaluate.report import Players
 from stable_audio_open.cli.printing import echo
@@ -117,7 +117,7 @@ def protocol(
         limit=limit,
         seed=seed,
         steps=steps,
-        guidance_scale=options.guidance_scale(guidance_scale, guidance),
+        guidance_scale=parsing.guidance_scale(guidance_scale, guidance),
         sampler=sampler,
         batch=batch,
         players=players,
@@ -126,7 +126,7 @@ def protocol(
         clap=clap,
         metrics_device=listeners_device,
         text_encoder=text_encoder,
-        lora=tuple(options.adapters(lora)),
+        lora=tuple(parsing.adapters(lora)),
         device=device,
         dtype=dtype,
         attention=attention,

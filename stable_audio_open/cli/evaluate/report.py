@@ -27,7 +27,7 @@ def report(
 
     Figures are read from FOLDER/results/SUBSET/*.json, the results of the other commands.
     """
-    from stable_audio_open.audio.saving import check_folder
+    from stable_audio_open.audio.writing.places import check_folder
     from stable_audio_open.evaluation.report.tables import read_runs
     from stable_audio_open.evaluation.report.writing import write_report
 

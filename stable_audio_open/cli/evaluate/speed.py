@@ -51,7 +51,7 @@ def speed(
 
     The figures that the paper has (section 5.4, appendix B) stand below, of other machines.
     """
-    from stable_audio_open.audio.saving import check_folder
+    from stable_audio_open.audio.writing.places import check_folder
     from stable_audio_open.evaluation.speed import speed_table, to_json
     from stable_audio_open.files.atomic import replace_bytes
     from stable_audio_open.jobs.speed import SpeedRequest, measure_speed

@@ -18,14 +18,13 @@ from stable_audio_open.config.model import (
     ModelConfig,
     TimestepShiftConfig,
 )
+from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
 from stable_audio_open.config.stable_audio_tools import layout
 from stable_audio_open.config.training import (
-    AdamWConfig,
     DemoConfig,
     DiffusionTrainingConfig,
     EmaConfig,
     InpaintingConfig,
-    InverseLRConfig,
 )
 from stable_audio_open.config.transformer import TransformerConfig
 from stable_audio_open.config.values.check import check, type_info

@@ -5,7 +5,6 @@ match to be reviewed by humans."
 """
 
 import csv
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -23,6 +22,7 @@ from stable_audio_open.curation.catalogue.decisions import (
 from stable_audio_open.curation.catalogue.parquet import read_catalogue
 from stable_audio_open.curation.catalogue.record import CatalogueRecord
 from stable_audio_open.curation.known_works.names import comparable, unordered
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.files.text import open_table
 
 STAGE = "search"
@@ -111,8 +111,7 @@ def read_works(path: Path) -> list[KnownWork]:
 
 def signature(path: Path, threshold: int) -> str:
     """Return what a decision says of its maker: the list with its checksum, and the threshold."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return f"metadata search, {path.name} sha256:{digest}, threshold {threshold}"
+    return f"metadata search, {path.name} sha256:{file_hash(path)[:12]}, threshold {threshold}"
 
 
 def artist_of(record: CatalogueRecord) -> str | None:

@@ -1,6 +1,5 @@
 """A set as WebDataset shards: FLAC and JSON, the same bytes from the same recordings."""
 
-import hashlib
 import logging
 import os
 import random
@@ -11,9 +10,11 @@ from typing import Any, BinaryIO
 import msgspec
 
 from stable_audio_open.audio.files import AudioFileError, read_audio
-from stable_audio_open.audio.saving import encode, limit_peak
+from stable_audio_open.audio.level.peaks import limit_peak
+from stable_audio_open.audio.writing.formats import encode
 from stable_audio_open.curation.training_set.select import SelectedRecording, manifest_line
 from stable_audio_open.files.atomic import replace_bytes, written_beside
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.manifest import INDEX, SetIndex, SetShard
 
 logger = logging.getLogger(__name__)
@@ -59,9 +60,7 @@ def write_shards(
                 count = _write_tar(file, chosen, audio, first=first, unusable=unusable)
                 file.flush()
                 os.fsync(file.fileno())
-            with partial.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = partial.stat().st_size
+            digest, size = file_hash(partial), partial.stat().st_size
         shards.append(SetShard(file=path.name, sha256=digest, bytes=size, recordings=count))
         logger.info("%s written, %.1f MB", path.name, size / 1e6)
     index = SetIndex(recordings=sum(shard.recordings for shard in shards), shards=tuple(shards))

@@ -19,6 +19,7 @@ from stable_audio_open.data.faults import Fault
 from stable_audio_open.data.latents import EncodedSet, Moments, Spread
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import holds_recordings
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.files.inside import is_name
 from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.manifest import INDEX
@@ -214,16 +215,10 @@ def verify_shards(folder: Path) -> None:
     for listed in read_index(folder).shards:
         tar = folder / listed.file
         _contents(tar, listed)
-        if checksum(tar) != listed.sha256:
+        if file_hash(tar) != listed.sha256:
             raise ValueError(
                 f"{tar}: its contents are not those that were written; delete it and {AGAIN}"
             )
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 Kind = TypeVar("Kind")

@@ -26,7 +26,6 @@ from stable_audio_open.data.latent_shards.reading import (
     ListedShard,
     Place,
     Shard,
-    checksum,
     read_json,
     shard_path,
     sidecar_path,
@@ -34,8 +33,9 @@ from stable_audio_open.data.latent_shards.reading import (
 )
 from stable_audio_open.data.latents import Moments
 from stable_audio_open.data.manifest import Recording
+from stable_audio_open.files.archives.tars import size_and_time
 from stable_audio_open.files.atomic import replace_bytes, written_beside
-from stable_audio_open.files.tars import size_and_time
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.manifest import INDEX
 
 REPORT = "unusable_recordings.csv"
@@ -155,7 +155,7 @@ def write_index(plan: Plan) -> LatentIndex:
                 sha256=shard.sha256,
                 bytes=shard.bytes,
                 recordings=len(shard.recordings),
-                sidecar_sha256=checksum(sidecar_path(path)),
+                sidecar_sha256=file_hash(sidecar_path(path)),
             )
         )
     plan.refuse_too_many(faults)
@@ -207,7 +207,7 @@ def _make(
             os.fsync(file.fileno())
         with tarfile.open(partial, "r:") as tar:
             spans = {member.name: (member.offset_data, member.size) for member in tar}
-        digest, size = checksum(partial), partial.stat().st_size
+        digest, size = file_hash(partial), partial.stat().st_size
     places = []
     for row in contents.rows:
         offset, length = spans[f"{row.key}.safetensors"]

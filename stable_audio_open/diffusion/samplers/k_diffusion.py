@@ -20,6 +20,8 @@ from stable_audio_open.diffusion.samplers.sampler import (
 from stable_audio_open.nearest import nearest
 
 PREFIX = "k-diffusion:"
+ADAPTIVE = "dpm_adaptive"
+"""The sampler that is told the precision, not the number of steps."""
 
 
 def k_diffusion_samplers() -> dict[str, Callable[..., Tensor]]:
@@ -44,6 +46,21 @@ def k_diffusion_samplers() -> dict[str, Callable[..., Tensor]]:
         for name, function in functions
         if name.startswith("sample_")
     }
+
+
+def check_items(sampler: str, items: int) -> None:
+    """Check that a sampler, of k-diffusion or another, makes so many items at once.
+
+    Raises:
+        ValueError: The steps of all would depend on each.
+    """
+    name = sampler.replace("-", "_").removeprefix(PREFIX.replace("-", "_"))
+    if name == ADAPTIVE and items > 1:
+        raise ValueError(
+            f'sampler "{PREFIX}{ADAPTIVE}" chooses its steps by the error of the whole batch: a '
+            f"sound would depend on its neighbours; give it one item at a time, got {items}, or "
+            "use another sampler"
+        )
 
 
 def k_diffusion_sampler(name: str) -> Sampler:
@@ -98,12 +115,7 @@ def k_diffusion_sampler(name: str) -> Sampler:
             raise ValueError(f'sampler "{PREFIX}{name}" needs at least 2 steps, got {steps}')
         if "n" in parameters:
             arguments["n"] = len(above) - 1
-        if "n" not in parameters and len(x) > 1:
-            raise ValueError(
-                f'sampler "{PREFIX}{name}" chooses its steps by the error of the whole batch: a '
-                f"sound would depend on its neighbours; give it one item at a time, got {len(x)}, "
-                "or use another sampler"
-            )
+        check_items(PREFIX + name, len(x))
         x = function(model, x, sigma_min=above[-1], sigma_max=above[0], **arguments)
         return x if sigmas[-1] > 0 else denoiser(x, above[-1])
 

@@ -7,6 +7,13 @@ from pathlib import Path
 
 from stable_audio_open.audio_models.embedder import Embedder
 from stable_audio_open.evaluation.cache import ResultCache
+from stable_audio_open.evaluation.embeddings.vectors import (
+    COUNTS,
+    Channels,
+    brought_to,
+    embed_recordings,
+    through,
+)
 from stable_audio_open.evaluation.frechet.extrapolation import (
     WINDOWS_PER_POINT,
     Extrapolation,
@@ -26,8 +33,6 @@ from stable_audio_open.evaluation.frechet.statistics import (
     read_statistics,
     write_statistics,
 )
-from stable_audio_open.evaluation.frechet.vectors import COUNTS, Channels, embed_recordings, through
-from stable_audio_open.evaluation.levels import PEAK_DB
 from stable_audio_open.evaluation.result import Result, UnmeasurableError
 from stable_audio_open.evaluation.sets import MatchedRecordings, match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
@@ -131,8 +136,8 @@ def evaluate_frechet(
     shares = contributions(own.values, own.owners, len(files), theirs.gaussian)
     return FrechetResult(
         definition=(
-            "squared Frechet distance of Gaussians over all windows of all files; peak "
-            f"{PEAK_DB:g} dBFS, {_HEARD[channels]}{_by_way(embedder)}"
+            "squared Frechet distance of Gaussians over all windows of all files; "
+            f"{brought_to(embedder, channels)}"
         ),
         audio=str(generated),
         reference=str(reference),
@@ -158,16 +163,8 @@ def evaluate_frechet(
     )
 
 
-_HEARD: dict[Channels, str] = {"stereo": "left and right joined", "mono": "mean of the channels"}
-
-
 def _unmatched(_own: Mapping[str, object], _reference: Mapping[str, object]) -> MatchedRecordings:
     return MatchedRecordings((), (), ())
-
-
-def _by_way(embedder: Embedder) -> str:
-    rate = through(embedder)
-    return f", through {rate / 1000:g} kHz" if rate else ""
 
 
 def reference_statistics(

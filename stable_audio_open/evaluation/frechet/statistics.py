@@ -9,10 +9,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from stable_audio_open.evaluation.cache import content_hash
+from stable_audio_open.evaluation.embeddings.vectors import Channels
 from stable_audio_open.evaluation.frechet.gaussian import Gaussian
-from stable_audio_open.evaluation.frechet.vectors import Channels
 from stable_audio_open.files.atomic import replace_bytes
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.files.json_lines import NOT_JSON
 
 KEY = "statistics"
@@ -40,7 +40,7 @@ class Statistics(NamedTuple):
 
 def file_hashes(files: Mapping[str, Path]) -> dict[str, str]:
     """Return the SHA-256 of each file."""
-    return {name: content_hash(path) for name, path in files.items()}
+    return {name: file_hash(path) for name, path in files.items()}
 
 
 def write_statistics(path: Path, statistics: Statistics) -> None:

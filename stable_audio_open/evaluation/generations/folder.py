@@ -10,7 +10,8 @@ import msgspec
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import AudioFileError, audio_info, read_audio
-from stable_audio_open.audio.saving import limit_peak, save_audio
+from stable_audio_open.audio.level.peaks import limit_peak
+from stable_audio_open.audio.writing.saving import save_audio
 from stable_audio_open.files.atomic import replace_bytes
 
 SETTINGS = "settings.json"

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stable_audio_open.audio.files import audio_info, read_audio
-from stable_audio_open.audio.silence import is_silent
+from stable_audio_open.audio.level.silence import is_silent
 from stable_audio_open.audio_models.embedder import Embedder, recording_vector
 from stable_audio_open.similarity.embeddings import EmbeddingCache
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.data.processes import JoinedProcesses
 from stable_audio_open.evaluation.generations.sets import SetFile
@@ -100,22 +98,3 @@ def make_sets(
         for kind, work, references in reversed(sets)
     ]
     return made[::-1]
-
-
-def device_of(device: str | None, processes: JoinedProcesses) -> str | None:
-    """Return the device of this process: of several, each has its own GPU.
-
-    Raises:
-        ValueError: There are more processes than GPUs.
-    """
-    if processes.total == 1 or device not in (None, "cuda"):
-        return device
-    gpus = torch.cuda.device_count()
-    if device is None and not gpus:
-        return "cpu"
-    if processes.local_rank >= gpus:
-        raise ValueError(
-            f"process {processes.local_rank} of this machine has no GPU, there are {gpus}; start "
-            "as many processes as GPUs, or compute on the device cpu"
-        )
-    return f"cuda:{processes.local_rank}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from stable_audio_open.audio.saving import check_folder
+from stable_audio_open.audio.writing.places import check_folder
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.evaluation.frechet.published import read_published
 from stable_audio_open.evaluation.probabilities import read_probabilities
@@ -22,7 +22,7 @@ from stable_audio_open.evaluation.protocols.references import (
     refuse_missing,
 )
 from stable_audio_open.given_prompts import check_texts
-from stable_audio_open.jobs.loading import ModelRequest
+from stable_audio_open.jobs.loading import SystemRequest
 from stable_audio_open.sampling_settings import check_options
 
 GENERATIONS, RECONSTRUCTIONS = "generations", "reconstructions"
@@ -32,7 +32,7 @@ REFERENCES, COMPARISONS = "references", "comparisons"
 Part = Literal["both", "generation", "autoencoder"]
 
 
-class GenerationsRequest(ModelRequest, frozen=True, kw_only=True):
+class GenerationsRequest(SystemRequest, frozen=True, kw_only=True):
     """Generations from the captions of a data set.
 
     Raises:
@@ -59,10 +59,6 @@ class GenerationsRequest(ModelRequest, frozen=True, kw_only=True):
     """Seed of the table's first caption; the others count up."""
     batch: int = 1
     """Sounds at once, in each process."""
-    lora: tuple[tuple[str, float], ...] = ()
-    """Folders of adapters, and how much of each is merged."""
-    attention: str = "sdpa"
-    """Backend of attention, as `load` takes it."""
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
-from stable_audio_open.data.processes import JoinedProcesses, joined_processes
+from stable_audio_open.data.processes import joined_processes
 from stable_audio_open.evaluation.protocols.references import missing_references
 from stable_audio_open.evaluation.report.tables import read_runs
 from stable_audio_open.evaluation.report.writing import write_report
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.jobs.protocol.generations import seconds_of
-from stable_audio_open.jobs.protocol.make import device_of, make_protocol_generations, make_sets
+from stable_audio_open.jobs.protocol.make import make_protocol_generations, make_sets
 from stable_audio_open.jobs.protocol.measure import MeasuredFolders, measure_sets
 from stable_audio_open.jobs.protocol.metrics import PublishedReferences, load_metrics
 from stable_audio_open.jobs.protocol.request import (
@@ -25,7 +24,6 @@ from stable_audio_open.pretrained_autoencoder import AudioAutoencoder
 
 MISSING = "missing_references.txt"
 
-Model = TypeVar("Model", bound=StableAudio | AudioAutoencoder)
 Tell = Callable[[str], None]
 """Takes what was found, line by line."""
 
@@ -49,7 +47,7 @@ def run_generations(request: GenerationsRequest, *, tell: Tell = _silent) -> Non
     """
     asked = check_generations(request)
     with joined_processes() as processes:
-        model = _load(StableAudio.from_pretrained, request, processes)
+        model = StableAudio.from_pretrained(request.model, **request.loading(processes))
         made = make_protocol_generations(model, asked, request.output, processes)
     if processes.rank != 0:
         return
@@ -88,7 +86,7 @@ def run_protocol(request: ProtocolRequest, *, tell: Tell = _silent) -> None:
                 ),
             )
         )
-        model: StableAudio | AudioAutoencoder = _load(load, request, processes)
+        model: StableAudio | AudioAutoencoder = load(request.model, **request.loading(processes))
         sets = make_sets(model, asked, request.part, processes)
         if processes.rank != 0:
             return
@@ -98,19 +96,6 @@ def run_protocol(request: ProtocolRequest, *, tell: Tell = _silent) -> None:
         runs = read_runs([made.folder for made in sets])
         for path in write_report(request.output, runs, players=request.players):
             tell(str(path))
-
-
-def _load(
-    load: Callable[..., Model], request: GenerationsRequest, processes: JoinedProcesses
-) -> Model:
-    return load(
-        request.model,
-        device=device_of(request.device, processes),
-        dtype=request.dtype,
-        text_encoder=request.text_encoder,
-        attention=request.attention,
-        lora=request.lora,
-    )
 
 
 def _list_missing(asked: Asked, tell: Tell) -> None:

@@ -7,15 +7,23 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 
 from stable_audio_open.audio.finishing import Finishing
-from stable_audio_open.audio.saving import Subtype, check_target
+from stable_audio_open.audio.writing.formats import Subtype
+from stable_audio_open.audio.writing.places import check_target
 from stable_audio_open.files.patterns import NamePattern
 from stable_audio_open.jobs.target import name_pattern
 from stable_audio_open.nearest import did_you_mean
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded import arguments_of
+from stable_audio_open.recorded.recorded import arguments_of
 
 NAME, SUBTYPE, VARIATIONS = "name", "subtype", "variations"
 MOST_VARIATIONS = 10_000
+STARTS = frozenset({"init_strength", "init_noise_level"})
+RIVALS = (
+    frozenset({"duration", "samples", "bars"}),
+    frozenset({"loudness", "peak"}),
+    STARTS,
+)
+"""Columns of which a sound has one."""
 OF_THE_MODEL = ("model", "text_encoder", "lora", "device", "dtype", "attention", "threads")
 """Options that hold for all rows."""
 
@@ -48,6 +56,26 @@ def finishing_columns() -> tuple[str, ...]:
 def columns() -> tuple[str, ...]:
     """Return every column that a table of sounds may have."""
     return (*generate_columns(), *finishing_columns(), SUBTYPE, NAME, VARIATIONS)
+
+
+def with_defaults(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a row, and those of the request for what it leaves open.
+
+    Where a row has one of two settings of which a sound has one, such as a length in samples, the
+    request's other one does not stand.
+    """
+    given = {**defaults}
+    for rivals in RIVALS:
+        if row.keys() & rivals:
+            for name in rivals:
+                given.pop(name, None)
+    if row.keys() & {"duration", "samples"}:  # of bars
+        given.pop("bpm", None)
+    values = {**given, **row}
+    if "init_audio" not in values:
+        for name in STARTS - row.keys():
+            values.pop(name, None)
+    return values
 
 
 def text_columns() -> frozenset[str]:

@@ -1,7 +1,8 @@
 """A sound again, by the tags of its file."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,25 +13,17 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.saving import Subtype
-from stable_audio_open.audio.tags import TagError, read_tags
+from stable_audio_open.audio.writing.formats import Subtype
+from stable_audio_open.audio.writing.tags import TagError, read_tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.checkpoint.lora.adapter import adapter_hash
+from stable_audio_open.files.archives.tars import is_there
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.jobs.target import plan
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded import (
-    METHODS,
-    Making,
-    arguments_of,
-    config_hash,
-    file_hash,
-    from_json,
-    making_of,
-    sound_arguments,
-    sound_hash,
-    version,
-    weights_of,
-)
+from stable_audio_open.recorded.hashes import DIGITS, config_hash, sound_hash, weights_of
+from stable_audio_open.recorded.making import Making, from_json, making_of
+from stable_audio_open.recorded.recorded import METHODS, arguments_of, sound_arguments, version
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +74,9 @@ def regenerate(request: RegenerateRequest) -> Regenerated:
     """
     file = request.file
     making = _making(file)
-    info = soundfile.info(file)
+    before, kind = _samples(file)
     is_alike = request.output.is_dir() or request.output.suffix.lower() in ("", file.suffix.lower())
-    subtype = SUBTYPES.get(info.subtype, "pcm24") if is_alike else "pcm24"
+    subtype = SUBTYPES.get(kind, "pcm24") if is_alike else "pcm24"
     target = plan(
         request.output,
         sounds=1,
@@ -92,13 +85,19 @@ def regenerate(request: RegenerateRequest) -> Regenerated:
         suffix=file.suffix,
     )
     settings = _settings(making, request)
-    before = soundfile.read(file)[0]
     model = _load(making, request)
     _warn_of_others(making, model, file)
     audio = _called(model, making, settings, file)
     (saved,) = target.save(audio, [file.name])
-    same = bool(np.array_equal(before, soundfile.read(saved)[0])) if is_alike else None
+    same = bool(np.array_equal(before, _samples(saved)[0])) if is_alike else None
     return Regenerated(saved, audio.duration, same)
+
+
+def _samples(path: Path) -> tuple[np.ndarray[Any, np.dtype[np.float64]], str]:
+    """Return the samples of a file, and libsndfile's name of their kind."""
+    # By its number: libsndfile takes names of UTF-8 alone.
+    with path.open("rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+        return sound.read(), sound.subtype
 
 
 def _making(file: Path) -> Making:
@@ -126,31 +125,43 @@ def _method(making: Making) -> Callable[..., Audio]:
 def _settings(making: Making, request: RegenerateRequest) -> dict[str, Any]:
     """Return the arguments, with sounds from files of the right hashes."""
     sounds = sound_arguments(_method(making))
+    for name in request.sounds:
+        if name not in sounds & making.settings.keys():
+            known = ", ".join(sorted(sounds & making.settings.keys())) or "none"
+            raise ValueError(
+                f"--sound {name}: {request.file} was made with no sound of this name, but with "
+                f"{known}"
+            )
     settings = {}
     for name, value in making.settings.items():
         if name in sounds:
             settings[name] = _sound(name, value, request)
-        elif isinstance(value, dict) and set(value) == {"type"}:
+        elif isinstance(value, dict) and isinstance(value.get("type"), str):
             raise TagError(
                 f"{request.file}: was made with a {value['type']} as {name}, which tags cannot hold"
             )
         else:
-            settings[name] = from_json(value)
+            with _refused(request.file):
+                settings[name] = from_json(value)
     return settings
 
 
 def _sound(name: str, value: Any, request: RegenerateRequest) -> str | Audio:
     """Return an argument that is a sound: its file, or what is in it."""
     file, given = request.file, request.sounds.get(name)
-    if not isinstance(value, dict) or not {"sha256", "samples"} & value.keys():
+    if (
+        not isinstance(value, dict)
+        or not {"sha256", "samples"} & value.keys()
+        or not all(isinstance(part, str) for part in value.values())
+    ):
         raise TagError(f"{file}: its tags do not say which sound {name} was")
     path = Path(value.get("file", "")) if given is None else given
-    if given is None and not path.is_file():
+    if given is None and not is_there(path):
         was = f"{path}, which is missing" if "file" in value else "a sound in memory"
         raise ValueError(f"{file}: {name} was {was}; give it as --sound {name}=FILE")
     found = Audio.load(path) if "samples" in value else path
     expected = value.get("samples", value.get("sha256"))
-    digest = sound_hash(found) if isinstance(found, Audio) else file_hash(found)
+    digest = sound_hash(found) if isinstance(found, Audio) else file_hash(found)[:DIGITS]
     if digest != expected:
         raise ValueError(
             f"{path}: is not the {name} that {file} was made with (its hash is {digest}, that of "
@@ -205,7 +216,8 @@ def _called(model: StableAudio, making: Making, settings: dict[str, Any], file: 
     torch.set_num_threads(making.threads)
     torch.set_float32_matmul_precision(making.matmul)
     try:
-        batch: Audio = getattr(model, making.method)(**settings, progress=False)
+        with _refused(file):
+            batch: Audio = getattr(model, making.method)(**settings, progress=False)
     finally:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
@@ -214,11 +226,22 @@ def _called(model: StableAudio, making: Making, settings: dict[str, Any], file: 
     # The tags tell every step, a fade among them.
     audio = replace(batch[making.item], fade=0.0)
     for steps in making.finishing:
-        try:
+        with _refused(file):
             audio = audio.finish(**steps)
-        except TypeError as error:
-            raise TagError(f"{file}: its tags hold a step that is none ({error})") from error
     return audio
+
+
+@contextmanager
+def _refused(file: Path) -> Iterator[None]:
+    """Say of what the tags ask for and nobody can make whose tags these are.
+
+    Raises:
+        TagError: Something was refused.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise TagError(f"{file}: its tags ask for what cannot be made: {error}") from error
 
 
 def _warn_of_others(making: Making, model: StableAudio, file: Path) -> None:

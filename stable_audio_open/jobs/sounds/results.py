@@ -63,11 +63,15 @@ def append_result(path: Path, result: Result) -> None:
 def read_results(output: Path) -> list[Result]:
     """Return all lines of a folder, those of processes that were killed too.
 
+    A line whose file a later one has replaced (`--overwrite`) is left out.
+
     Raises:
         ValueError: One is no result.
     """
     paths = [output / RESULTS, *_parts(output)]
-    return [line for path in paths for line in _read(path)]
+    lines = [line for path in paths for line in _read(path)]
+    owners = {name: line for line in lines if line.status == "done" for name in line.files}
+    return [line for line in lines if all(owners.get(name, line) is line for name in line.files)]
 
 
 def gather_results(output: Path, rows: Sequence[tuple[str, int]]) -> None:

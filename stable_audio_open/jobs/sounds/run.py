@@ -11,14 +11,21 @@ from msgspec.structs import asdict, replace
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import audio_info
-from stable_audio_open.audio.saving import check_folder, make_folder
+from stable_audio_open.audio.writing.places import check_folder, make_folder
 from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.files.error_paths import OF_WRITING
+from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.files.lock import locked_folder
-from stable_audio_open.jobs.loading import ModelRequest
-from stable_audio_open.jobs.protocol.make import device_of
-from stable_audio_open.jobs.sounds.columns import NAME, SoundSettings, check_columns, settings_of
+from stable_audio_open.jobs.loading import SystemRequest
+from stable_audio_open.jobs.sounds.check import check_before_loading
+from stable_audio_open.jobs.sounds.columns import (
+    NAME,
+    SoundSettings,
+    check_columns,
+    settings_of,
+    with_defaults,
+)
 from stable_audio_open.jobs.sounds.results import (
     Result,
     append_result,
@@ -31,7 +38,9 @@ from stable_audio_open.jobs.sounds.results import (
 from stable_audio_open.jobs.sounds.table import Row, read_table
 from stable_audio_open.jobs.target import Target
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded import file_hash, from_json, sound_arguments, weights_of
+from stable_audio_open.recorded.hashes import weights_of
+from stable_audio_open.recorded.making import from_json
+from stable_audio_open.recorded.recorded import sound_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +53,7 @@ Tell = Callable[[str], None]
 """Takes what was made, line by line."""
 
 
-class SoundsRequest(ModelRequest, frozen=True, kw_only=True):
+class SoundsRequest(SystemRequest, frozen=True, kw_only=True):
     """Sounds by a table."""
 
     table: Path
@@ -53,10 +62,6 @@ class SoundsRequest(ModelRequest, frozen=True, kw_only=True):
     """Folder of the files."""
     defaults: Mapping[str, Any] = {}
     """Values of columns for the rows that leave them open."""
-    lora: tuple[tuple[str, float], ...] = ()
-    """Folders of adapters, and how much of each is merged."""
-    attention: str = "sdpa"
-    """Backend of attention, as `load` takes it."""
     tags: bool = True
     """Write into each file how it was made."""
     overwrite: bool = False
@@ -113,13 +118,17 @@ def run_sounds(request: SoundsRequest, *, tell: Tell = _silent) -> Counts | None
     with joined_processes() as processes, ExitStack() as held:
         jobs = [_job(row, request, processes) for row in rows]
         processes.in_first(lambda: _take(request.output, held))
-        model = None if all(job.fault for job in jobs) else _load(request, processes)
+        model = None
+        if not all(job.fault for job in jobs):
+            model = StableAudio.from_pretrained(request.model, **request.loading(processes))
         hashes = [_hash(job, model) for job in jobs]
         done = done_rows(hashes, read_results(request.output), request.output)
         processes.wait()  # until all have read what they add to from here on
         wanted = [job for job in jobs if job.row.index not in done]
+        kept = {request.output / name for line in done.values() for name in line.files}
         for job in wanted[processes.rank :: processes.total]:
-            result = _result(job, hashes[job.row.index], model=model, request=request)
+            digest = hashes[job.row.index]
+            result = _result(job, digest, model=model, request=request, kept=kept)
             append_result(part_of(request.output, processes.rank), result)
             _tell(result, request, tell)
         processes.wait()
@@ -137,20 +146,9 @@ def _take(output: Path, held: ExitStack) -> None:
     held.enter_context(locked_folder(output, remedy="wait for it, or give another --output"))
 
 
-def _load(request: SoundsRequest, processes: JoinedProcesses) -> StableAudio:
-    return StableAudio.from_pretrained(
-        request.model,
-        device=device_of(request.device, processes),
-        dtype=request.dtype,
-        text_encoder=request.text_encoder,
-        attention=request.attention,
-        lora=request.lora,
-    )
-
-
 def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
     """Fill in what a row leaves open, and check what can be checked without the model."""
-    values = {NAME: PATTERN, **request.defaults, **row.values}
+    values = {NAME: PATTERN, **with_defaults(row.values, request.defaults)}
     seed = request.defaults.get("seed")
     if isinstance(seed, int) and "seed" not in row.values:
         values["seed"] = (seed + row.index) % (MAX_SEED + 1)
@@ -159,15 +157,20 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
     hashed = dict(values)
     try:
         for name in sound_arguments(StableAudio.generate) & row.values.keys():
-            values[name] = str(request.table.parent / str(values[name]))
+            if not isinstance(values[name], str):
+                raise TypeError(f"{name} must be the path of a sound, got {values[name]!r:.60}")
+            values[name] = str(request.table.parent / values[name])
         for name in sound_arguments(StableAudio.generate) & values.keys():
             audio_info(values[name])
-            hashed[name] = file_hash(values[name])
+            hashed[name] = file_hash(Path(values[name]))
         settings = settings_of(values)
-        if processes.total > 1 and "{index" not in settings.pattern.pattern:
+        arguments = _arguments(settings)
+        prompts = _prompts(arguments.pop("prompt"), settings.variations)
+        check_before_loading(arguments, prompts, settings.finishing)
+        if processes.total > 1 and not settings.pattern.begins_with_index:
             raise ValueError(
-                f"name {settings.pattern.pattern!r}: several processes share the folder; put "
-                "{index} into it"
+                f"name {settings.pattern.pattern!r}: several processes share the folder; begin it "
+                "with {index} and a character that is no digit, such as {index}_{prompt}"
             )
     except FAULTS as error:
         return Job(row, values, None, _line(error))
@@ -186,8 +189,18 @@ def _hash(job: Job, model: StableAudio | None) -> str:
     return settings_hash(job.values, made_by)
 
 
-def _result(job: Job, digest: str, *, model: StableAudio | None, request: SoundsRequest) -> Result:
-    """Make a row's sounds and save them, or say why not."""
+def _result(
+    job: Job, digest: str, *, model: StableAudio | None, request: SoundsRequest, kept: set[Path]
+) -> Result:
+    """Make a row's sounds and save them, or say why not.
+
+    Args:
+        job: The row.
+        digest: Hash of its settings.
+        model: None where no row can be made.
+        request: What all rows share.
+        kept: Files of rows that are done, which are not replaced; this row's are added.
+    """
     said = job.values.get("prompt", "")
     prompt = said if isinstance(said, str) else json.dumps(said)
     failed = Result(
@@ -196,7 +209,7 @@ def _result(job: Job, digest: str, *, model: StableAudio | None, request: Sounds
     if job.settings is None or model is None:
         return replace(failed, error=job.fault)
     try:
-        audio, files = _make(job.row, job.settings, model=model, request=request)
+        audio, files = _make(job.row, job.settings, model=model, request=request, kept=kept)
     except FAULTS as error:
         if _of_disk(error):
             raise
@@ -211,11 +224,15 @@ def _result(job: Job, digest: str, *, model: StableAudio | None, request: Sounds
 
 
 def _make(
-    row: Row, settings: SoundSettings, *, model: StableAudio, request: SoundsRequest
+    row: Row,
+    settings: SoundSettings,
+    *,
+    model: StableAudio,
+    request: SoundsRequest,
+    kept: set[Path],
 ) -> tuple[Audio, list[Path]]:
-    arguments = {name: from_json(value) for name, value in settings.generate.items()}
-    prompt = arguments.pop("prompt")
-    prompts = [prompt] * settings.variations if settings.variations > 1 else prompt
+    arguments = _arguments(settings)
+    prompts = _prompts(arguments.pop("prompt"), settings.variations)
     audio = model.generate(prompts, **arguments, progress=False)
     audio = audio.finish(**asdict(settings.finishing))
     names = [
@@ -224,8 +241,16 @@ def _make(
         )
         for item in audio
     ]
-    target = Target(request.output, True, settings.subtype, request.overwrite)
+    target = Target(request.output, True, settings.subtype, request.overwrite, kept)
     return audio, target.save(audio, names, tags=request.tags)
+
+
+def _arguments(settings: SoundSettings) -> dict[str, Any]:
+    return {name: from_json(value) for name, value in settings.generate.items()}
+
+
+def _prompts(prompt: Any, variations: int) -> Any:
+    return [prompt] * variations if variations > 1 else prompt
 
 
 def _tell(result: Result, request: SoundsRequest, tell: Tell) -> None:
@@ -236,7 +261,9 @@ def _tell(result: Result, request: SoundsRequest, tell: Tell) -> None:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return an error as a line of UTF-8, whatever the names of files in it are."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line.encode(errors="backslashreplace").decode()
 
 
 def _of_disk(error: BaseException | None) -> bool:

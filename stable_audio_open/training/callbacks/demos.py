@@ -14,8 +14,8 @@ from matplotlib.image import imread
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from stable_audio_open.audio.files import read_audio
-from stable_audio_open.audio.silence import is_silent
-from stable_audio_open.audio.spectrogram import draw_spectrogram
+from stable_audio_open.audio.level.silence import is_silent
+from stable_audio_open.audio.shown.spectrogram import draw_spectrogram
 from stable_audio_open.conditions import SECONDS
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.generate import generate

@@ -19,6 +19,7 @@ from stable_audio_open.evaluation.clap import ClapPrompt, evaluate_clap
 from stable_audio_open.evaluation.fixed_set import FixedSet
 from stable_audio_open.evaluation.frechet.distance import evaluate_frechet
 from stable_audio_open.evaluation.generations.folder import SUFFIX, make_missing
+from stable_audio_open.evaluation.kernel_distance.distance import evaluate_kad
 from stable_audio_open.evaluation.kl import evaluate_kl
 from stable_audio_open.evaluation.result import Result, to_json
 from stable_audio_open.files.atomic import replace_bytes
@@ -34,6 +35,7 @@ class Listeners(NamedTuple):
     frechet: Embedder | None
     kl: Tagger | ClipTagger | None
     clap: JointEmbedder | None
+    kad: Embedder | None = None
 
 
 class _Generation(NamedTuple):
@@ -51,7 +53,7 @@ class GenerationEvaluation:
 
     Args:
         fixed: Recordings, whose captions are the prompts.
-        metrics: Some of `frechet`, `kl` and `clap`.
+        metrics: Some of `frechet`, `kad`, `kl` and `clap`.
         load: Loads the networks of these metrics, in the process that measures.
         steps: Sampling steps; the model's default when None.
         guidance_scale: Scale of classifier-free guidance; the model's default when None.
@@ -149,12 +151,15 @@ class GenerationEvaluation:
     def _results(self, made: Path, known: ResultCache) -> dict[str, tuple[Result, float]]:
         """Return each result, and the figure in it."""
         results: dict[str, tuple[Result, float]] = {}
-        embedder, tagger, joint = self._listeners
+        embedder, tagger, joint, kernel = self._listeners
         references = self.fixed.folder
         if embedder is not None:
             # Few recordings: an extrapolation to infinitely many would say nothing.
             frechet = evaluate_frechet(made, references, embedder, points=0, memory=known)
             results["frechet"] = frechet, frechet.distance
+        if kernel is not None:
+            kad = evaluate_kad(made, references, kernel, seed=self.seed, memory=known)
+            results["kad"] = kad, kad.kernel_distance.value
         if tagger is not None:
             kl = evaluate_kl(made, references, tagger, memory=known)
             results["kl"] = kl, kl.divergence

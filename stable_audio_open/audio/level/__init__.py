@@ -1,0 +1,1 @@
+"""How loud sounds are, and sounds of another level."""

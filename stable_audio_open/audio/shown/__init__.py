@@ -1,0 +1,1 @@
+"""Sounds for the eye: players of notebooks and spectrograms."""

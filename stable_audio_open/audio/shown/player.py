@@ -1,0 +1,65 @@
+"""A batch of audio as a notebook shows it: a player and a spectrogram of each item."""
+
+import base64
+from typing import TYPE_CHECKING, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from stable_audio_open.audio.level.peaks import limit_peak
+from stable_audio_open.audio.writing.formats import encode
+from stable_audio_open.pages.rendering import render
+
+if TYPE_CHECKING:
+    from stable_audio_open.audio.audio import Audio
+
+SHOWN = 8
+"""Items that are shown; a page of more is slow, and holds all of their sound."""
+
+
+class Shown(NamedTuple):
+    """An item on the page."""
+
+    label: str
+    """Length and seed."""
+    prompt: str
+    """What it was made from; empty where that is not known."""
+    sound: str
+    """Data address of a FLAC file."""
+    picture: str
+    """Data address of the spectrogram; empty where matplotlib is missing."""
+
+
+def player_html(audio: "Audio") -> str:
+    """Return HTML that needs nothing else: players, spectrograms, seeds, and prompts if known."""
+    shown = []
+    for item in audio[:SHOWN]:
+        said = item.tags[0].get("prompt", "") if item.tags else ""
+        seed = "" if item.seed is None else f", seed {item.seed}"
+        shown.append(
+            Shown(
+                label=f"{item.duration:.2f} s{seed}",
+                prompt=said if isinstance(said, str) else "",
+                sound=_sound_address(item.samples[0], item.sample_rate),
+                picture=_picture_address(item.samples[0], item.sample_rate),
+            )
+        )
+    return render("audio.html.jinja", items=shown, more=len(audio) - len(shown))
+
+
+def _sound_address(samples: Float[Tensor, "channels time"], sample_rate: int) -> str:
+    limited, _ = limit_peak(samples.detach().cpu())
+    content = encode(limited, sample_rate, ".flac", "pcm16")
+    return f"data:audio/flac;base64,{base64.b64encode(content).decode()}"
+
+
+def _picture_address(samples: Float[Tensor, "channels time"], sample_rate: int) -> str:
+    try:
+        from stable_audio_open.audio.shown.spectrogram import draw_spectrogram
+        from stable_audio_open.pages.figure_style import png
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        return ""
+    content = png(draw_spectrogram(samples.detach().cpu(), sample_rate=sample_rate))
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,1 @@
+"""Sounds to files: formats, places and tags."""

@@ -1,0 +1,1 @@
+"""Commands that make sounds, or change them."""

@@ -1,0 +1,112 @@
+"""`stable-audio-open inpaint` and `extend`: a part of a sound anew, and what comes behind it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stable_audio_open.cli import options, parsing
+from stable_audio_open.cli.grouped import grouped
+from stable_audio_open.cli.sounds.file_options import FileOptions
+from stable_audio_open.cli.sounds.groups import (
+    ItemOptions,
+    JointOptions,
+    Mix,
+    ModelOptions,
+    SamplingOptions,
+    Variations,
+)
+from stable_audio_open.cli.sounds.making import make_sounds
+from stable_audio_open.files.names import stem_for_names
+
+SPAN = "--span"
+
+Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What to hear, of the whole sound.")]
+
+
+@grouped
+def inpaint(
+    file: options.Recording,
+    prompt: Prompt,
+    *,
+    span: Annotated[
+        list[str],
+        typer.Option(metavar="START END", help="Seconds to make anew; may be asked again."),
+    ],
+    mix: Mix = None,
+    variations: Variations = 1,
+    items: ItemOptions,
+    joints: JointOptions,
+    sampling: SamplingOptions,
+    files: FileOptions,
+    model: ModelOptions,
+) -> None:
+    """Make a part of a sound anew: `inpaint kick.wav "deep kick drum" --span 0.5 0.9 -o new.wav`.
+
+    Outside of the spans the sound stays as it is, at the model's sample rate. In a folder, the
+    file is named by the recording and the seed.
+    """
+    asked: dict[str, Any] = {"audio": file, "spans": [parsing.span(one) for one in span]}
+    asked |= joints.arguments() | items.arguments() | sampling.arguments()
+    prompts = [parsing.mixed(prompt, mix)] * variations
+    _check(asked, prompts, files)
+    make_sounds(
+        lambda system, progress: system.inpaint(**asked, prompt=prompts, progress=progress),
+        model=model,
+        files=files,
+        texts=[prompt] * variations,
+        stem=stem_for_names(file),
+    )
+
+
+@grouped
+def extend(
+    file: options.Recording,
+    prompt: Prompt,
+    *,
+    seconds: Annotated[float, typer.Option(help="Length of what is added.")],
+    before: Annotated[
+        bool, typer.Option("--before", help="Put it before the sound, not behind.")
+    ] = False,
+    mix: Mix = None,
+    variations: Variations = 1,
+    items: ItemOptions,
+    joints: JointOptions,
+    sampling: SamplingOptions,
+    files: FileOptions,
+    model: ModelOptions,
+) -> None:
+    """Make a sound longer: `extend kick.wav "deep kick drum" --seconds 1 --output longer.wav`."""
+    asked: dict[str, Any] = {"audio": file, "seconds": seconds, "before": before}
+    asked |= joints.arguments() | items.arguments() | sampling.arguments()
+    prompts = [parsing.mixed(prompt, mix)] * variations
+    _check(asked, prompts, files)
+    make_sounds(
+        lambda system, progress: system.extend(**asked, prompt=prompts, progress=progress),
+        model=model,
+        files=files,
+        texts=[prompt] * variations,
+        stem=stem_for_names(file),
+    )
+
+
+def pair_spans(arguments: Sequence[str]) -> list[str]:
+    """Make one word of the two behind each `--span`, which typer does not take more than once."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words, rest = [], list(arguments[:end])
+    while rest:
+        words.append(rest.pop(0))
+        if words[-1] == SPAN and len(rest) > 1:
+            words.append(f"{rest.pop(0)} {rest.pop(0)}")
+    return [*words, *arguments[end:]]
+
+
+def _check(asked: dict[str, Any], prompts: list[Any], files: FileOptions) -> None:
+    """Refuse what can be refused before the model is loaded."""
+    from stable_audio_open.jobs.sounds.check import check_edit
+
+    file: Path = asked["audio"]
+    if files.output.is_file() and file.exists() and files.output.samefile(file):
+        raise ValueError(f"{files.output}: is the recording itself; choose another output")
+    check_edit(asked, prompts)

@@ -1,0 +1,77 @@
+"""From checked options to files: load, make, finish, save, and tell."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from stable_audio_open.cli import options
+from stable_audio_open.cli.printing import tell
+from stable_audio_open.cli.sounds.file_options import FileOptions
+from stable_audio_open.cli.sounds.groups import ModelOptions
+
+if TYPE_CHECKING:
+    from stable_audio_open.audio.audio import Audio
+    from stable_audio_open.pretrained import StableAudio
+
+Make = Callable[["StableAudio", bool], "Audio"]
+"""From a model, and whether to show progress, to sounds."""
+
+
+def make_sounds(
+    make: Make,
+    *,
+    model: ModelOptions,
+    files: FileOptions,
+    texts: Sequence[str],
+    stem: str | None = None,
+) -> None:
+    """Make sounds and save them; what can be refused is refused before the model is loaded.
+
+    Args:
+        make: Makes the sounds.
+        model: Which model makes them.
+        files: Where they go.
+        texts: What each of them is named by.
+        stem: Beginning of the names in a folder, before the seed, unless a pattern is given.
+
+    Raises:
+        ValueError: Options do not go together, or one does not go with the model.
+        OSError: Something cannot be read or written.
+    """
+    import sys
+    from time import perf_counter
+
+    from msgspec.structs import asdict
+
+    from stable_audio_open.pretrained import StableAudio
+
+    finishing, pattern = files.finishing(), files.pattern()
+    target = files.plan(sounds=len(texts))
+    options.use_threads(model.threads)
+
+    begin = perf_counter()
+    system = StableAudio.from_pretrained(model.model, **model.loading())
+    loaded = perf_counter()
+    target.check_form(
+        finishing.sample_rate or system.sample_rate,
+        finishing.channels or system.autoencoder.audio_channels,
+        suffix=pattern.suffix,
+    )
+    audio = make(system, sys.stderr.isatty())
+    elapsed = perf_counter() - loaded
+    audio = audio.finish(**asdict(finishing))
+    names = [
+        f"{stem}_{seed}{pattern.suffix}"
+        if stem is not None and files.name is None
+        else pattern.name(index=index, prompt=text, seed=seed)
+        for index, (text, seed) in enumerate(zip(texts, audio.seeds, strict=True))
+    ]
+    saved = target.save(audio, names, tags=files.tags)
+    for file, item, end in zip(saved, audio, audio.sound_end(), strict=True):
+        ends = f"sound ends at {end:.2f} s" if end else "silent"
+        prompt = item.tags[0]["prompt"]
+        tell(f'{file}: {item.duration:.2f} s, {ends}, seed {item.seed}, "{prompt}"')
+    total = sum(audio.durations)
+    tell(
+        f"model loaded in {loaded - begin:.1f} s; {total:.2f} s of sound in {elapsed:.1f} s "
+        f"({total / elapsed:.2f} times real time)"
+    )

@@ -1,0 +1,1 @@
+"""Recordings as vectors of an embedder, for all distances of sets."""

@@ -1,0 +1,1 @@
+"""Files that hold others: tars, zips and pickles."""

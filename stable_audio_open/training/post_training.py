@@ -1,0 +1,355 @@
+"""Adversarial post-training of a rectified flow for few steps (ARC; arXiv 2505.08175)."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.optim import Optimizer
+
+from stable_audio_open.adversarial.latent_discriminator import LatentDiscriminator
+from stable_audio_open.adversarial.relativistic import (
+    contrastive_loss,
+    discriminator_loss,
+    student_loss,
+)
+from stable_audio_open.conditioning.conditioner import Prepared
+from stable_audio_open.conditioning.text import Tokens
+from stable_audio_open.conditions import Conditioning
+from stable_audio_open.diffusion.dit import DiffusionTransformer
+from stable_audio_open.diffusion.flow_path import flow_endpoint
+from stable_audio_open.diffusion.guidance import guide
+from stable_audio_open.diffusion.objective import noise_latents
+from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.optimisation import OptimizerSettings
+from stable_audio_open.training.randomness import BatchRandomness
+
+TEACHER = "teacher."
+STUDENT, DISCRIMINATOR = 0, 1
+"""The optimisers, in their order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUp:
+    """The student first learns where the teacher's flow ends."""
+
+    steps: int
+    """Training steps; none when 0."""
+    teacher_steps: int
+    """Steps of Euler's method from a student's time down to 0."""
+    guidance_scale: float
+    """Of the teacher."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseLevels:
+    """Times at which the discriminator judges: the sigmoid of a normal number."""
+
+    mean: float
+    std: float
+
+    def draw(self, random: BatchRandomness) -> Float[Tensor, "batch"]:
+        """Return one for each item (on the CPU)."""
+        return (self.mean + self.std * random.normal()).sigmoid()
+
+
+class Judged(NamedTuple):
+    """Latents of recordings and what the student made in their place, with the same noise."""
+
+    real: Float[Tensor, "batch latent_channels frames"]
+    generated: Float[Tensor, "batch latent_channels frames"]
+    t: Float[Tensor, "batch"]
+    """Times of the noise."""
+    conditioning: Conditioning
+
+
+class AdversarialPostTraining(DiffusionTraining):
+    """Train a student and a discriminator of latents in turn, a batch each.
+
+    The student predicts clean latents from noised ones in a single step; both they and the
+    recording's are noised again, and the discriminator, which starts as the teacher's first blocks,
+    tells them apart (relativistic loss), and recordings with their prompts from recordings with
+    others' (contrastive loss). Before, the student may learn the ends of the teacher's flow.
+    Autoencoder and conditioner are frozen.
+
+    Args:
+        discriminator: What scores latents.
+        discriminator_optimisation: AdamW and schedule of the discriminator.
+        teacher: The flow whose ends are learnt first, or None where `warm_up` has no steps; it is
+            not in the checkpoints, but what its weights were is.
+        warm_up: What is done before the discriminator takes part.
+        noise_levels: Where the discriminator judges.
+        contrastive: Weight of the contrastive loss.
+        gradient_clip: Largest norm of each side's gradient, or None.
+        others: Arguments of `DiffusionTraining`; `model` is the student, a copy of the teacher at
+            first.
+    """
+
+    def __init__(
+        self,
+        *,
+        discriminator: LatentDiscriminator,
+        discriminator_optimisation: OptimizerSettings,
+        teacher: DiffusionTransformer | None,
+        warm_up: WarmUp,
+        noise_levels: NoiseLevels,
+        contrastive: float,
+        gradient_clip: float | None = None,
+        **others: Any,
+    ) -> None:
+        super().__init__(**others)
+        self.automatic_optimization = False
+        self.model.conditioner.requires_grad_(False).eval()
+        self.discriminator = discriminator
+        self.discriminator_optimisation = discriminator_optimisation
+        self.teacher = None if teacher is None else teacher.requires_grad_(False).eval()
+        self.warm_up = warm_up
+        self.noise_levels = noise_levels
+        self.contrastive = contrastive
+        self.gradient_clip = gradient_clip
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Take a step of the side whose turn it is; the student begins."""
+        random = self.randomness(batch, batch_idx)
+        latents, prepared = self.latents(batch, random), self.prepare(batch)
+        t = self.times(latents)
+        step = self.global_step
+        since = step - self.warm_up.steps
+        if since < 0:
+            name, side, loss_of = "warm_up", STUDENT, self.warm_up_loss
+        elif since % 2 == 0:
+            name, side, loss_of = "adversarial", STUDENT, self.student_loss
+        else:
+            name, side, loss_of = "discriminator", DISCRIMINATOR, self.discriminator_loss
+        optimizer: Any = self.optimizers()[side]  # type: ignore[index]  # there are two
+        schedule: Any = self.lr_schedulers()[side]  # type: ignore[index]
+        # The other side is frozen until after the backward pass, which may compute blocks again.
+        with self.toggled_optimizer(optimizer):
+            loss = loss_of(latents, prepared, t=t, random=random)
+            self.log(f"train/loss/{name}", loss.detach(), prog_bar=True)
+            self.log("train/loss", loss.detach())
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+        schedule.step()
+        if side == STUDENT:
+            self.update_average(step + 1 if since < 0 else self.warm_up.steps + since // 2 + 1)
+
+    def warm_up_loss(
+        self,
+        latents: Float[Tensor, "batch latent_channels frames"],
+        prepared: Prepared,
+        *,
+        t: Float[Tensor, "batch"],
+        random: BatchRandomness,
+    ) -> Float[Tensor, ""]:
+        """Return the squared distance of the student's velocity from that to the teacher's end.
+
+        Args:
+            latents: Latents of the recordings.
+            prepared: Prompts and seconds.
+            t: Times from which both start.
+            random: Draws the noise, and masks of inpainting.
+        """
+        assert self.teacher is not None
+        noise = random.normal(*latents.shape[1:]).to(latents)
+        conditioning = self._conditioning(latents, prepared, random)
+        x = noise_latents(latents, noise, t, self.model.objective).x
+        with torch.no_grad():
+            end = self._teachers_end(self.teacher, x, t, conditioning)
+        velocity = self.model.transformer(x, t, conditioning)
+        return F.mse_loss(velocity.to(x), (x - end) / t[:, None, None])
+
+    def student_loss(
+        self,
+        latents: Float[Tensor, "batch latent_channels frames"],
+        prepared: Prepared,
+        *,
+        t: Float[Tensor, "batch"],
+        random: BatchRandomness,
+    ) -> Float[Tensor, ""]:
+        """Return the student's loss, whose gradient the discriminator passes on.
+
+        Args:
+            latents: Latents of the recordings.
+            prepared: Prompts and seconds.
+            t: Times at which the student denoises.
+            random: Draws the noise, and masks of inpainting.
+        """
+        judged = self._judged(latents, prepared, t=t, random=random)
+        with torch.no_grad():
+            real = self.discriminator(judged.real, judged.t, judged.conditioning)
+        generated = self.discriminator(judged.generated, judged.t, judged.conditioning)
+        return student_loss(real, generated)
+
+    def discriminator_loss(
+        self,
+        latents: Float[Tensor, "batch latent_channels frames"],
+        prepared: Prepared,
+        *,
+        t: Float[Tensor, "batch"],
+        random: BatchRandomness,
+    ) -> Float[Tensor, ""]:
+        """Return the discriminator's loss; the student runs without gradients.
+
+        Args:
+            latents: Latents of the recordings.
+            prepared: Prompts and seconds.
+            t: Times at which the student denoises.
+            random: Draws the noise, the pairs of prompts, and masks of inpainting.
+        """
+        with torch.no_grad():
+            judged = self._judged(latents, prepared, t=t, random=random)
+        own, counted = judged.conditioning, None
+        x, conditionings = [judged.real, judged.generated], [own, own]
+        if self.contrastive and len(latents) > 1:
+            others, counted = other_prompts(prepared, random)
+            with torch.no_grad():
+                wrong = self.model.conditioner(others)._replace(known=own.known)
+            x.append(judged.real)
+            conditionings.append(wrong)
+        scores = self.discriminator(
+            torch.cat(x), judged.t.repeat(len(x)), _joined(conditionings)
+        ).chunk(len(x))
+        loss = discriminator_loss(scores[0], scores[1])
+        if counted is None:
+            return loss
+        return loss + self.contrastive * contrastive_loss(scores[0], scores[2], counted)
+
+    def _judged(
+        self,
+        latents: Tensor,
+        prepared: Prepared,
+        *,
+        t: Float[Tensor, "batch"],
+        random: BatchRandomness,
+    ) -> Judged:
+        noise, fresh = (random.normal(*latents.shape[1:]).to(latents) for _ in range(2))
+        level = self.noise_levels.draw(random).to(latents)
+        conditioning = self._conditioning(latents, prepared, random)
+        x = noise_latents(latents, noise, t, self.model.objective).x
+        velocity = self.model.transformer(x, t, conditioning)
+        clean = x - t[:, None, None] * velocity.to(x)
+        real, generated = (
+            noise_latents(x0, fresh, level, self.model.objective).x for x0 in (latents, clean)
+        )
+        return Judged(real=real, generated=generated, t=level, conditioning=conditioning)
+
+    def _conditioning(
+        self, latents: Tensor, prepared: Prepared, random: BatchRandomness
+    ) -> Conditioning:
+        conditioning: Conditioning = self.model.conditioner(prepared)
+        return conditioning._replace(known=self.known(latents, prepared, random))
+
+    def _teachers_end(
+        self, teacher: DiffusionTransformer, x: Tensor, t: Tensor, conditioning: Conditioning
+    ) -> Tensor:
+        scale = self.warm_up.guidance_scale
+        null = conditioning._replace(cross=torch.zeros_like(conditioning.cross))
+        both = _joined((conditioning, null))
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            if scale == 1:
+                alone: Tensor = teacher(x, t, conditioning)
+                return alone.to(x)
+            conditional, unconditional = teacher(x.repeat(2, 1, 1), t.repeat(2), both).chunk(2)
+            return guide(conditional.to(x), unconditional.to(x), scale=scale)
+
+        return flow_endpoint(velocity, x, t, steps=self.warm_up.teacher_steps)
+
+    def compile_networks(self, *, backend: str = "inductor") -> None:
+        """Compile all networks in place, with a backend of `torch.compile`."""
+        super().compile_networks(backend=backend)
+        self.discriminator.compile(backend=backend)
+        if self.teacher is not None:
+            self.teacher.compile(backend=backend)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimisers and schedules of both sides."""
+        sides = (
+            self.optimisation.configure(p for p in self.model.parameters() if p.requires_grad),
+            self.discriminator_optimisation.configure(self.discriminator.parameters()),
+        )
+        return [optimizer for optimizer, _ in sides], [schedule for _, schedule in sides]
+
+    def optimisers(self) -> dict[str, OptimizerSettings]:
+        """Return the settings of both sides."""
+        own = {"training.adversarial.optimizer": self.discriminator_optimisation}
+        return super().optimisers() | own
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Limit the gradient's norm; callbacks have seen it as it was."""
+        if self.gradient_clip is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.gradient_clip)
+
+    def left_out(self) -> list[str]:
+        """Return prefixes of what checkpoints do without, the teacher's among them."""
+        return [*super().left_out(), TEACHER]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the teacher out, but for what tells it from another."""
+        super().on_save_checkpoint(checkpoint)
+        if self.teacher is not None:
+            checkpoint["teacher"] = _content_hash(self.teacher)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the same teacher.
+
+        Raises:
+            ValueError: When it is another, or something else has changed.
+        """
+        super().on_load_checkpoint(checkpoint)
+        if self.teacher is None or checkpoint["global_step"] >= self.warm_up.steps:
+            return
+        if checkpoint.get("teacher") != _content_hash(self.teacher):
+            raise ValueError(
+                f"{self.trainer.ckpt_path}: the teacher was another than training.initialize names "
+                "now, which has other weights; change it back, or start another run "
+                "(training.trainer.name)"
+            )
+
+
+def other_prompts(
+    prepared: Prepared, random: BatchRandomness
+) -> tuple[Prepared, Bool[Tensor, "batch"]]:
+    """Give every item of a batch the prompt of another; its numbers stay.
+
+    Args:
+        prepared: Conditions of two items or more, of one process.
+        random: Says how far the prompts are moved round.
+
+    Returns:
+        The conditions, and which items have got a prompt of other words.
+    """
+    # The first item's seed is as good as a number of its own.
+    moved = 1 + random.seed % (len(random.generators) - 1)
+    texts = {
+        name: Tokens(tokens.ids.roll(moved, dims=0), tokens.mask.roll(moved, dims=0))
+        for name, tokens in prepared.texts.items()
+    }
+    differ = [
+        ((tokens.ids != own.ids) | (tokens.mask != own.mask)).any(dim=1)
+        for tokens, own in zip(texts.values(), prepared.texts.values(), strict=True)
+    ]
+    return Prepared(texts, prepared.numbers), torch.stack(differ).any(dim=0)
+
+
+def _joined(parts: Sequence[Conditioning]) -> Conditioning:
+    known = [part.known for part in parts if part.known is not None]
+    return Conditioning(
+        cross=torch.cat([part.cross for part in parts]),
+        global_=torch.cat([part.global_ for part in parts]),
+        known=torch.cat(known) if known else None,
+    )
+
+
+def _content_hash(module: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
