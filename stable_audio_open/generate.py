@@ -16,6 +16,7 @@ from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.given_guidance import GivenScale
 from stable_audio_open.given_prompts import GivenNegatives, GivenPrompts
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import check_request, check_start
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
@@ -203,7 +204,7 @@ def generate_latents(
         if init_strength < 1 or init_noise_level is not None:
             clean += encode_audio(model, sound, request.frames, items=len(seeds))
         if init_strength == 0 and init_noise_level is None:
-            return Generated(clean, samples, seeds)
+            return Generated(usable(clean), samples, seeds)
         sampling = sampling.varying(init_strength, init_noise_level)
 
     x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
@@ -211,4 +212,4 @@ def generate_latents(
     latents = run_sampler(
         model, denoiser, x, sampling, seeds=seeds, progress=progress, callback=callback
     )
-    return Generated(latents, samples, seeds)
+    return Generated(usable(latents), samples, seeds)

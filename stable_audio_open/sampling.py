@@ -21,10 +21,11 @@ from stable_audio_open.diffusion.samplers.resampling import Resampling, resample
 from stable_audio_open.given_guidance import ItemScale, is_one, scales_of
 from stable_audio_open.given_prompts import Weighted
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 from stable_audio_open.progress import step_progress
 from stable_audio_open.request import Item
 from stable_audio_open.sampling_settings import Sampling
-from stable_audio_open.waveforms import decode_audio, usable
+from stable_audio_open.waveforms import decode_audio
 
 
 @dataclass(frozen=True)

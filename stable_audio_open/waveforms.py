@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.resample import resample
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 
 
 def encode_audio(
@@ -87,11 +87,3 @@ def check_decoded(model: LatentDiffusion, samples: Float[Tensor, "batch channels
             f"the model gave NaN or infinite samples in {model.transformer.dtype}; load it with "
             "dtype='float32', or check the checkpoint"
         )
-
-
-def usable(x: Tensor) -> Tensor:
-    """Return a tensor of inference mode as one that gradients can be taken through, by a copy."""
-    if not x.is_inference():
-        return x
-    with torch.inference_mode(mode=False):
-        return x.clone()

@@ -32,6 +32,7 @@ from stable_audio_open.editing.windows import (
 )
 from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import Item, check_request
 from stable_audio_open.sampling import (
     Step,
@@ -228,7 +229,7 @@ def decode_ring(
     audio = decode_audio(model, latents[..., around], samples=None, seeds=seeds)
     turn = audio.samples[..., margin * hop : (margin + ring.frames) * hop]
     fit = close_ring if ring.closed else resample_ring
-    samples = fit(turn, ring.samples).contiguous()
+    samples = usable(fit(turn, ring.samples).contiguous())
     return Audio(samples, audio.sample_rate, audio.seeds, loop=True)
 
 

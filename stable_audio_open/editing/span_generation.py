@@ -28,10 +28,11 @@ from stable_audio_open.given_prompts import (
     check_prompts,
 )
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import Item, check_conditions, check_seeds
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
-from stable_audio_open.waveforms import decode_audio, usable
+from stable_audio_open.waveforms import decode_audio
 
 Edges = Literal["mirrored", "muted", "generated", "released"]
 """What is done with the latents beside a span, in which the autoencoder has seen what is removed:
