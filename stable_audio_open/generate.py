@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_flag
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import initial_noise
@@ -20,7 +20,7 @@ from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import check_request, check_start
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
-from stable_audio_open.waveforms import decode_audio, encode_audio
+from stable_audio_open.waveforms import check_fade, decode_audio, encode_audio
 
 
 class GenerateOptions(SamplingOptions, total=False):
@@ -54,6 +54,7 @@ def generate(
     prompt: GivenPrompts,
     *,
     trim: bool = True,
+    fade: float | None = None,
     **options: Unpack[GenerateOptions],
 ) -> Audio:
     """Generate audio from text: latents by `generate_latents`, decoded.
@@ -62,7 +63,8 @@ def generate(
         model: The trained system, in evaluation mode.
         prompt: See `generate_latents`.
         trim: Cut at `duration`, and decode no more than that needs; else return the whole window.
-            Saving fades the end where it was cut, over 5 ms.
+        fade: Seconds of the fade-out that saving gives an end that was cut: 5 ms when None, 0 is
+            none.
         options: See `generate_latents`.
 
     Returns:
@@ -73,9 +75,11 @@ def generate(
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
+    check_flag(trim, "trim")
+    fade = check_fade(fade)
     latents, samples, seeds = generate_latents(model, prompt, **options)
     wanted = samples if trim else None
-    return decode_audio(model, latents, samples=wanted, seeds=seeds, fade=FADE)
+    return decode_audio(model, latents, samples=wanted, seeds=seeds, fade=fade)
 
 
 @torch.inference_mode()

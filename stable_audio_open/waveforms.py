@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_number
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.resample import resample
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
@@ -74,6 +76,21 @@ def decode_audio(
         item[..., length:] = 0
     faded = fade if any(length < window for length in lengths) else 0.0
     return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths, fade=faded)
+
+
+def check_fade(fade: float | None) -> float:
+    """Return the seconds of fade-out where a sound is cut, which are `FADE` when None.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is not at least 0 and finite.
+    """
+    if fade is None:
+        return FADE
+    fade = check_number(fade, "fade")
+    if not 0 <= fade < math.inf:
+        raise ValueError(f"fade must be at least 0 seconds, got {fade}")
+    return fade
 
 
 def check_decoded(model: LatentDiffusion, samples: Float[Tensor, "batch channels time"]) -> None:

@@ -18,6 +18,7 @@ from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import check_window
 from stable_audio_open.sampling import StepCallback
 from stable_audio_open.sampling_settings import SamplingOptions
+from stable_audio_open.waveforms import check_fade
 
 
 class _Everywhere(TypedDict):
@@ -35,6 +36,7 @@ class _NotInLoops(TypedDict):
     init_strength: float
     init_noise_level: float | None
     trim: bool
+    fade: float | None
 
 
 def generate(
@@ -66,6 +68,7 @@ def generate(
     init_strength: float = 0.7,
     init_noise_level: float | None = None,
     trim: bool = True,
+    fade: float | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
 ) -> Audio:
@@ -121,6 +124,8 @@ def generate(
             takes all steps from there. 0 gives its reconstruction, 1 leaves nothing of it.
         init_noise_level: The sigma to start at, instead of `init_strength`.
         trim: Cut at `duration`, and decode no more than that needs; else return the whole window.
+        fade: Seconds of the fade-out that saving gives an end that was cut: 5 ms when None, 0 is
+            none.
         progress: Show a progress bar.
         callback: Called after each step with a `Step`: its number, the clean latents as predicted
             there, and a function that decodes them. Where it returns False, the run ends.
@@ -167,6 +172,7 @@ def generate(
             init_audio=init_audio,
             trim=trim,
             guidance_momentum=guidance_momentum,
+            fade=fade,
         )
         duration = one_duration(duration, prompt, "loops")
         return generate_loop(model, prompt, duration=duration, **everywhere, **sampling)
@@ -176,6 +182,7 @@ def generate(
         "init_strength": init_strength,
         "init_noise_level": init_noise_level,
         "trim": trim,
+        "fade": fade,
     }
     most = check_window(model, window)
     durations = duration if isinstance(duration, list) else [duration]
@@ -195,7 +202,12 @@ def generate(
 
 
 def check_loop(
-    *, seconds_start: float, init_audio: object, trim: bool, guidance_momentum: float = 0.0
+    *,
+    seconds_start: float,
+    init_audio: object,
+    trim: bool,
+    guidance_momentum: float = 0.0,
+    fade: float | None = None,
 ) -> None:
     """Check that nothing is asked for that loops do not have.
 
@@ -211,6 +223,8 @@ def check_loop(
         raise ValueError("a loop is made from text alone, got init_audio too; leave it out")
     if not trim:
         raise ValueError("a loop has nothing behind its end to keep; leave trim as it is")
+    if fade is not None and check_fade(fade):
+        raise ValueError(f"a loop has no end to fade, got fade {fade:g}; leave it out")
     if guidance_momentum:
         raise ValueError(
             f"the windows of a loop move from step to step, which guidance_momentum "

@@ -7,7 +7,6 @@ from typing import Unpack
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
@@ -32,7 +31,7 @@ from stable_audio_open.sampling import (
     without_idle_negatives,
 )
 from stable_audio_open.sampling_settings import Sampling, SamplingOptions, resolve_sampling
-from stable_audio_open.waveforms import decode_audio, encode_audio
+from stable_audio_open.waveforms import check_fade, decode_audio, encode_audio
 
 
 @torch.inference_mode()
@@ -50,6 +49,7 @@ def generate_long(
     init_strength: float = 0.7,
     init_noise_level: float | None = None,
     trim: bool = True,
+    fade: float | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
     **options: Unpack[SamplingOptions],
@@ -74,6 +74,7 @@ def generate_long(
         init_strength: 0..1, how much of `init_audio` is replaced.
         init_noise_level: The sigma to start at, instead of `init_strength`.
         trim: Cut at `duration`; else return whole latent frames.
+        fade: Seconds of the fade-out at the end; 5 ms when None.
         progress: Show a progress bar.
         callback: Called after each step, with the latents of the whole.
         options: How to sample.
@@ -90,6 +91,7 @@ def generate_long(
         raise ValueError(
             f"duration must be above 0 and at most {LONGEST:g} seconds, got {duration}"
         )
+    fade = check_fade(fade)
     timelines = check_timelines(prompt, duration=duration)
     request = check_request(
         model,
@@ -126,7 +128,7 @@ def generate_long(
         if init_strength < 1 or init_noise_level is not None:
             clean += encode_audio(model, sound, frames, items=len(seeds))
         if init_strength == 0 and init_noise_level is None:
-            return decode_audio(model, clean, samples=kept, seeds=seeds, fade=FADE)
+            return decode_audio(model, clean, samples=kept, seeds=seeds, fade=fade)
         sampling = sampling.varying(init_strength, init_noise_level)
 
     x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
@@ -136,7 +138,7 @@ def generate_long(
     latents = run_sampler(
         model, denoiser, x, sampling, seeds=seeds, progress=progress, callback=callback
     )
-    return decode_audio(model, latents, samples=kept, seeds=seeds, fade=FADE)
+    return decode_audio(model, latents, samples=kept, seeds=seeds, fade=fade)
 
 
 def long_denoiser(

@@ -44,8 +44,12 @@ class SoundSettings(NamedTuple):
 
 
 def generate_columns() -> tuple[str, ...]:
-    """Return the arguments of `StableAudio.generate` that change a sound, in their order."""
-    return tuple(arguments_of(StableAudio.generate))
+    """Return the arguments of `StableAudio.generate` that change a sound, in their order.
+
+    Where a step before the file has the same name, that one is meant.
+    """
+    steps = finishing_columns()
+    return tuple(name for name in arguments_of(StableAudio.generate) if name not in steps)
 
 
 def finishing_columns() -> tuple[str, ...]:
