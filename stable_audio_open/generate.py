@@ -23,10 +23,9 @@ from stable_audio_open.sampling_settings import SamplingOptions, resolve_samplin
 from stable_audio_open.waveforms import check_fade, decode_audio, encode_audio
 
 
-class GenerateOptions(SamplingOptions, total=False):
-    """Arguments of `generate_latents` by keyword."""
+class LatentOptions(SamplingOptions, total=False):
+    """Arguments of `generate_latents` by keyword, for sounds of any duration."""
 
-    duration: float | Sequence[float] | None
     seconds_start: float
     window: float | None
     conditions: Mapping[str, float | Sequence[float]] | None
@@ -37,6 +36,12 @@ class GenerateOptions(SamplingOptions, total=False):
     init_noise_level: float | None
     progress: bool
     callback: StepCallback | None
+
+
+class GenerateOptions(LatentOptions, total=False):
+    """Arguments of `generate_latents` by keyword."""
+
+    duration: float | Sequence[float] | None
 
 
 class Generated(NamedTuple):
