@@ -18,7 +18,7 @@ from stable_audio_open.given_prompts import GivenNegatives, GivenPrompts
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import check_request, check_start
-from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling import StepCallback, check_watching, prompted_denoiser, run_sampler
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import check_fade, decode_audio, encode_audio
 
@@ -171,6 +171,7 @@ def generate_latents(
         ValueError: When an argument is out of its range.
         StoppedError: When the callback has stopped the run.
     """
+    check_watching(progress, callback)
     request = check_request(
         model,
         prompt,

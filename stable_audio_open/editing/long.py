@@ -28,6 +28,7 @@ from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import Item, check_request, check_start
 from stable_audio_open.sampling import (
     StepCallback,
+    check_watching,
     prompted_denoiser,
     run_sampler,
     without_idle_negatives,
@@ -124,6 +125,7 @@ def long_latents(
         raise ValueError(
             f"duration must be above 0 and at most {LONGEST:g} seconds, got {duration}"
         )
+    check_watching(progress, callback)
     timelines = check_timelines(prompt, duration=duration)
     request = check_request(
         model,
