@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -159,7 +160,8 @@ def run_sampler(
                 return
             latents = usable(x0)
             step = Step(number, steps, latents, lambda: preview(latents))
-            if callback(step) is False:
+            answer = callback(step)
+            if isinstance(answer, bool | np.bool_) and not answer:
                 raise StoppedError(f"stopped by the callback after step {number + 1} of {steps}")
 
         def preview(latents: Tensor) -> Audio:

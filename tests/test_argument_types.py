@@ -106,6 +106,11 @@ def methods(model: StableAudio, folder: Path) -> dict[str, tuple[Callable[..., A
     wave, latents = SOUND.samples, model.noise(1)
     return {
         "generate": (model.generate, {"prompt": "kick", **QUICK}),
+        "generate a loop": (model.generate, {"prompt": "kick", "loop": True, **QUICK}),
+        "generate a long sound": (
+            model.generate,
+            {"prompt": [(0, "kick"), (1, "bell")], "duration": 1.5, **QUICK},
+        ),
         "inpaint": (
             model.inpaint,
             {"audio": SOUND, "prompt": "kick", "spans": [(0.1, 0.2)], **QUICK},
@@ -136,7 +141,8 @@ def methods(model: StableAudio, folder: Path) -> dict[str, tuple[Callable[..., A
 
 
 NAMES = [
-    *("generate", "inpaint", "extend", "interpolate", "stream", "denoiser", "sigmas", "noise"),
+    *("generate", "generate a loop", "generate a long sound"),
+    *("inpaint", "extend", "interpolate", "stream", "denoiser", "sigmas", "noise"),
     *("call", "encode", "posterior", "decode", "decode_pieces", "reconstruct", "Audio", "load"),
     *("trim", "cut", "sound_end", "finish", "save", "save_pretrained", "load a model"),
     "load an autoencoder",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -303,6 +304,18 @@ def test_a_callback_that_returns_false_stops(model: LatentDiffusion, sampler: st
     with pytest.raises(StoppedError, match=r"^stopped by the callback after step 2 of 3$"):
         make(model, callback=stop, sampler=sampler)
     assert seen == [0, 1]
+
+
+@pytest.mark.usefixtures("types_unchecked")
+@pytest.mark.parametrize("answer", [True, None, np.True_, 0, ""])
+def test_a_callback_that_returns_anything_else_goes_on(model: LatentDiffusion, answer: Any) -> None:
+    make(model, callback=lambda _: answer)
+
+
+@pytest.mark.usefixtures("types_unchecked")
+def test_false_of_numpy_is_false(model: LatentDiffusion) -> None:
+    with pytest.raises(StoppedError, match=r"after step 1 of"):
+        make(model, callback=lambda step: np.less(step.number, 0))
 
 
 def test_progress_goes_to_standard_error(

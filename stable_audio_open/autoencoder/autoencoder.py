@@ -236,15 +236,16 @@ class AudioAutoencoder(nn.Module):
             )
 
     def _check_kind(self, x: Tensor, name: str) -> None:
-        """Check type and device, which autocasting brings together by itself."""
+        """Check type, which autocasting adapts by itself, and device."""
+        verb = "are" if name.endswith("s") else "is"
         if x.dtype != self.dtype and not torch.is_autocast_enabled(self.device.type):
             raise TypeError(
-                f"{name} is {x.dtype} and the weights are {self.dtype}; pass "
+                f"{name} {verb} {x.dtype} and the weights are {self.dtype}; pass "
                 f"{name}.to(autoencoder.dtype)"
             )
         if x.device != self.device:
             raise ValueError(
-                f"{name} is on {x.device} and the weights are on {self.device}; pass "
+                f"{name} {verb} on {x.device} and the weights are on {self.device}; pass "
                 f"{name}.to(autoencoder.device)"
             )
 

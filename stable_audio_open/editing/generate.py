@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from stable_audio_open import generate as story
-from stable_audio_open.arguments import check_flag
+from stable_audio_open.arguments import check_flag, check_number
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio
 from stable_audio_open.editing.lengths import check_length, joint_duration, one_duration, seconds_of
@@ -15,7 +15,7 @@ from stable_audio_open.editing.timeline import PromptsOverTime
 from stable_audio_open.given_guidance import GivenScale
 from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import check_window
+from stable_audio_open.request import check_start, check_window
 from stable_audio_open.sampling import StepCallback
 from stable_audio_open.sampling_settings import SamplingOptions
 from stable_audio_open.waveforms import check_fade
@@ -166,6 +166,7 @@ def generate(
         "progress": progress,
         "callback": callback,
     }
+    check_start(init_strength, init_noise_level, audio=init_audio is not None)
     if loop:
         check_loop(
             seconds_start=seconds_start,
@@ -210,7 +211,7 @@ def check_loop(
     Raises:
         ValueError: Something is.
     """
-    if seconds_start:
+    if check_number(seconds_start, "seconds_start"):
         raise ValueError(
             f"a loop has no place in a longer recording, got seconds_start {seconds_start:g}; "
             "leave it out"
@@ -221,7 +222,7 @@ def check_loop(
         raise ValueError("a loop has nothing behind its end to keep; leave trim as it is")
     if fade is not None and check_fade(fade):
         raise ValueError(f"a loop has no end to fade, got fade {fade:g}; leave it out")
-    if guidance_momentum:
+    if guidance_momentum is not None and check_number(guidance_momentum, "guidance_momentum"):
         raise ValueError(
             f"the windows of a loop move from step to step, which guidance_momentum "
             f"{guidance_momentum:g} cannot follow; leave it at 0"

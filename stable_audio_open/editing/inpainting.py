@@ -189,12 +189,14 @@ def extend(
 
 def _added_samples(model: LatentDiffusion, seconds: float) -> int:
     """Return how many samples a sound is extended by."""
-    longest = model.window_seconds
-    seconds = check_number(seconds, "seconds")
+    seconds, longest = check_number(seconds, "seconds"), model.window_seconds
+    # Windows begin at whole frames, so that one of them is left to the sound.
+    most = model.window_samples - model.autoencoder.downsampling
     added = round(seconds * model.sample_rate) if 0 < seconds < longest else 0
-    if added < 1:
+    if not 1 <= added <= most:
         raise ValueError(
             f"seconds must be above 0 and below the model's window of {longest:.2f} s, in which "
-            f"some of the sound has its place too, got {seconds:g}"
+            f"some of the sound has its place too, got {seconds:g}; give at most "
+            f"{most / model.sample_rate:.3f}"
         )
     return added

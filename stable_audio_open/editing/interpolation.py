@@ -126,7 +126,12 @@ def interpolate(
     count = check_count(count)
     prompts = prompts_on_the_way(prompt, count)
     if isinstance(seed, list | tuple):
-        first, *_, last = check_seeds(seed, count if len(seed) == count else 2)
+        if len(seed) not in (2, count):
+            raise ValueError(
+                f"seed must be one, the first and the last, or one for each of {count} sounds, got "
+                f"{len(seed)}"
+            )
+        first, *_, last = check_seeds(seed, len(seed))
     else:
         first = last = check_seeds(seed, 1)[0]
     request = check_request(

@@ -33,7 +33,7 @@ from stable_audio_open.editing.windows import (
 from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
-from stable_audio_open.request import Item, check_request
+from stable_audio_open.request import Item, check_request, check_window
 from stable_audio_open.sampling import (
     Step,
     StepCallback,
@@ -109,7 +109,9 @@ def generate_loop(
     """
     hop, rate = model.autoencoder.downsampling, model.sample_rate
     if duration is None:
-        duration = model.window_frames * hop / rate if window is None else window
+        duration = (
+            model.window_frames * hop / rate if window is None else check_window(model, window)
+        )
     ring = plan_ring(duration, sample_rate=rate, hop=hop)
     check_watching(progress, callback)
     timelines = check_timelines(prompt, duration=duration)

@@ -94,6 +94,8 @@ def place_window(spans: Sequence[Span], *, samples: int, window: int, hop: int) 
     centred = (first + end - window) // 2
     latest = -(-(samples - window) // hop) * hop
     start = min(max(0, centred // hop * hop), latest)
+    if start + window < end:  # by less than a frame
+        start = -(-(end - window) // hop) * hop
     if start > first or start + window < end:
         raise ValueError(
             f"the spans reach over {end - first} samples, and the model works on {window} at once "

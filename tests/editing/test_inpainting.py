@@ -251,7 +251,8 @@ def test_mistakes_are_told(
     ("seconds", "lengths", "fault"),
     [
         (0.0, (12800,), "seconds must be above 0 and below the model's window of 1.00 s"),
-        (1.0, (12800,), "some of the sound has its place too, got 1"),
+        (1.0, (12800,), "some of the sound has its place too, got 1; give at most 0.998"),
+        (0.9985, (12800,), "its place too, got 0.9985; give at most 0.998"),
         (math.nan, (12800,), "got nan"),
         (0.1, (12800, 8000), "the items of a batch are 0.800, 0.500 s long; extend takes items"),
     ],

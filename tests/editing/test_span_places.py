@@ -96,3 +96,17 @@ def test_a_loud_item_leaves_the_ceiling_of_the_others(random_model: LatentDiffus
     assert float(both.samples[0].abs().max()) <= 1 + 1e-6
     alone = inpaint(random_model, sounds[0], "deep kick", **asked)
     torch.testing.assert_close(both[0].samples, alone.samples, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("samples", [1, 12800, 16001, 40003, 48000])
+def test_all_of_a_window_but_a_frame_is_added(
+    random_model: LatentDiffusion, samples: int, before: bool
+) -> None:
+    sound, added = rain(samples / RATE), 16000 - 32
+    longer = extend(
+        random_model, sound, "deep kick", seconds=added / RATE, before=before, **OPTIONS
+    )
+    first = added if before else 0
+    assert longer.samples.shape[-1] == samples + added
+    assert torch.equal(longer.samples[..., first : first + samples], sound.samples)
