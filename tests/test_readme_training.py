@@ -1,4 +1,4 @@
-"""README's "Train" and "Fine-tune", command by command, as printed, in few steps and mostly eager."""
+"""README's "Train" and "Fine-tune", command by command, as printed, in few steps, mostly eager."""
 
 import math
 import os
