@@ -18,7 +18,6 @@ from stable_audio_open.cli.sounds.groups import (
     Variations,
 )
 from stable_audio_open.cli.sounds.making import make_sounds
-from stable_audio_open.files.names import stem_for_names
 
 SPAN = "--span"
 
@@ -56,7 +55,7 @@ def inpaint(
         model=model,
         files=files,
         texts=[prompt] * variations,
-        stem=stem_for_names(file),
+        source=file,
     )
 
 
@@ -87,7 +86,7 @@ def extend(
         model=model,
         files=files,
         texts=[prompt] * variations,
-        stem=stem_for_names(file),
+        source=file,
     )
 
 

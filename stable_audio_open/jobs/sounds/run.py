@@ -36,7 +36,7 @@ from stable_audio_open.jobs.sounds.results import (
     settings_hash,
 )
 from stable_audio_open.jobs.sounds.table import Row, read_table
-from stable_audio_open.jobs.target import Target
+from stable_audio_open.jobs.target import Target, place_of
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.hashes import weights_of
 from stable_audio_open.recorded.making import from_json
@@ -87,6 +87,8 @@ class Job(NamedTuple):
     """All values, with those of the request; files of sounds by their hash."""
     settings: SoundSettings | None
     fault: str = ""
+    sounds: tuple[Path, ...] = ()
+    """Files that it is made with."""
 
 
 def _silent(line: str) -> None:
@@ -125,7 +127,8 @@ def run_sounds(request: SoundsRequest, *, tell: Tell = _silent) -> Counts | None
         done = done_rows(hashes, read_results(request.output), request.output)
         processes.wait()  # until all have read what they add to from here on
         wanted = [job for job in jobs if job.row.index not in done]
-        kept = {request.output / name for line in done.values() for name in line.files}
+        kept = {place_of(request.output / name) for line in done.values() for name in line.files}
+        kept |= {place_of(path) for job in jobs for path in job.sounds}
         for job in wanted[processes.rank :: processes.total]:
             digest = hashes[job.row.index]
             result = _result(job, digest, model=model, request=request, kept=kept)
@@ -154,7 +157,7 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
         values["seed"] = (seed + row.index) % (MAX_SEED + 1)
     if row.fault:
         return Job(row, values, None, row.fault)
-    hashed = dict(values)
+    hashed, sounds = dict(values), []
     try:
         for name in sound_arguments(StableAudio.generate) & row.values.keys():
             if not isinstance(values[name], str):
@@ -162,7 +165,8 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
             values[name] = str(request.table.parent / values[name])
         for name in sound_arguments(StableAudio.generate) & values.keys():
             audio_info(values[name])
-            hashed[name] = file_hash(Path(values[name]))
+            sounds.append(Path(values[name]))
+            hashed[name] = file_hash(sounds[-1])
         settings = settings_of(values)
         arguments = _arguments(settings)
         prompts = _prompts(arguments.pop("prompt"), settings.variations)
@@ -174,7 +178,7 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
             )
     except FAULTS as error:
         return Job(row, values, None, _line(error))
-    return Job(row, hashed, settings)
+    return Job(row, hashed, settings, sounds=tuple(sounds))
 
 
 def _hash(job: Job, model: StableAudio | None) -> str:

@@ -286,6 +286,17 @@ def test_rows_never_replace_each_others_files(run: Run, request_words: list[obje
     assert {name: sounds()[name] for name in before} == before
 
 
+def test_recordings_of_rows_are_never_replaced(
+    run: Run, request_words: list[object], recordings: Path
+):
+    Path("sounds").mkdir()
+    before = Path("good.wav").rename("sounds/kick.wav").read_bytes()
+    write("prompt,seed,init_audio\nkick,1,\nbell,2,sounds/kick.wav\n")
+    assert run(*request_words, "--overwrite", "--name", "{prompt}").returncode == 0
+    assert sounds()["kick.wav"] == before
+    assert [line["files"] for line in results()] == [["kick_2.wav"], ["bell.wav"]]
+
+
 def test_a_file_that_another_table_has_replaced_is_made_again(
     run: Run, request_words: list[object]
 ):
