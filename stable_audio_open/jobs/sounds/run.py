@@ -171,10 +171,13 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
         arguments = _arguments(settings)
         prompts = _prompts(arguments.pop("prompt"), settings.variations)
         check_before_loading(arguments, prompts, settings.finishing)
-        if processes.total > 1 and not settings.pattern.begins_with_index:
+        # Elsewhere a number is appended, by one process at a time.
+        shared = processes.total > 1 and request.overwrite
+        if shared and not settings.pattern.begins_with_index:
             raise ValueError(
-                f"name {settings.pattern.pattern!r}: several processes share the folder; begin it "
-                "with {index} and a character that is no digit, such as {index}_{prompt}"
+                f"name {settings.pattern.pattern!r}: several processes replace files of one "
+                "folder; begin it with {index} and a character that is no digit, such as "
+                "{index}_{prompt}"
             )
     except FAULTS as error:
         return Job(row, values, None, _line(error))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 
 from stable_audio_open.audio.writing.tags import read_tags
+from stable_audio_open.data.processes import JoinedProcesses
 from tests.full_disk import full_disk
 
 Run = Callable[..., CompletedProcess[str]]
@@ -387,6 +389,34 @@ def test_tables_of_faults_alone_need_no_model(run: Run, request_words: list[obje
         == "WARNING: t.csv:2: peak is 'loud', which is no number, list, true or false\n"
     )
     assert [line["status"] for line in results()] == ["failed"]
+
+
+class Alone(JoinedProcesses):
+    """One of several processes, which waits for none."""
+
+    def wait(self) -> None:
+        pass
+
+    def in_first(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+
+def test_processes_that_replace_files_have_names_of_their_own(
+    run: Run, request_words: list[object], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        "stable_audio_open.jobs.sounds.run.joined_processes", lambda: nullcontext(Alone(total=2))
+    )
+    write("prompt,name,seed\nkick,{prompt},1\nkick,,1\nkick,{index}_{prompt},1\nkick,,1\n")
+    words = [*request_words, "--device", "cpu"]
+    result = run(*words, "--overwrite")
+    assert result.stderr == (
+        "WARNING: t.csv:2: name '{prompt}': several processes replace files of one folder; begin "
+        "it with {index} and a character that is no digit, such as {index}_{prompt}\n"
+    )
+    assert sorted(sounds()) == ["2_kick.wav"]
+    run(*words)
+    assert "kick.wav" in sounds()
 
 
 @pytest.mark.slow
