@@ -11,6 +11,7 @@ from msgspec.structs import asdict, replace
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import audio_info
+from stable_audio_open.audio.writing.formats import FORMATS
 from stable_audio_open.audio.writing.places import check_folder, make_folder
 from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.diffusion.samplers import MAX_SEED
@@ -116,6 +117,11 @@ def run_sounds(request: SoundsRequest, *, tell: Tell = _silent) -> Counts | None
     """
     check_columns(tuple(request.defaults), "defaults")
     rows = read_table(request.table)
+    if request.output.suffix.lower() in FORMATS and not request.output.is_dir():
+        raise ValueError(
+            f"{request.output}: is the name of one file, and a table has its sounds in a folder; "
+            f"give a name without {request.output.suffix}"
+        )
     check_folder(request.output)
     with joined_processes() as processes, ExitStack() as held:
         jobs = [_job(row, request, processes) for row in rows]

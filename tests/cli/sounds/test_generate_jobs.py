@@ -370,6 +370,13 @@ def test_wrong_use(run: Run, refuse: Refuse, request_words: list[object]):
         "stable-audio-open generate --help",
     )
     Path("taken").write_bytes(b"")
+    request_words[-1] = "x.wav"
+    refuse(
+        *request_words,
+        code=2,
+        message="x.wav: is the name of one file, and a table has its sounds in a folder; give a "
+        "name without .wav",
+    )
     request_words[-1] = "taken"
     refuse(*request_words, code=1, message="taken: is a file; give a folder, existing or new")
     refuse(
