@@ -138,6 +138,8 @@ def test_tags_say_what_was_done_in_its_order() -> None:
     assert made.finish(fade=0).tags == ({"stable_audio_open": "1"},)
     twice = made.finish(peak=-3.0).finish(channels=1)
     assert twice.tags[0]["finishing"] == [{"fade": 0.005, "peak": -3.0}, {"channels": 1}]
+    loud = made.finish(fade=0, peak=0.0)  # a level, if 0
+    assert loud.tags[0]["finishing"] == [{"peak": 0.0}]
 
 
 @pytest.mark.parametrize(
