@@ -119,6 +119,16 @@ def plan(
     return Target(output, False, subtype, overwrite)
 
 
+def check_apart(output: Path, recording: Path) -> None:
+    """Check that a file to write is another one than a recording that is read.
+
+    Raises:
+        ValueError: They are one.
+    """
+    if output.is_file() and recording.exists() and output.samefile(recording):
+        raise ValueError(f"{output}: is the recording itself; choose another output")
+
+
 def name_pattern(pattern: str | None) -> NamePattern:
     """Return how files in a folder are named, by prompt and seed where None.
 

@@ -1,7 +1,6 @@
 """`stable-audio-open inpaint` and `extend`: a part of a sound anew, and what comes behind it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -104,8 +103,7 @@ def pair_spans(arguments: Sequence[str]) -> list[str]:
 def _check(asked: dict[str, Any], prompts: list[Any], files: FileOptions) -> None:
     """Refuse what can be refused before the model is loaded."""
     from stable_audio_open.jobs.sounds.check import check_edit
+    from stable_audio_open.jobs.target import check_apart
 
-    file: Path = asked["audio"]
-    if files.output.is_file() and file.exists() and files.output.samefile(file):
-        raise ValueError(f"{files.output}: is the recording itself; choose another output")
+    check_apart(files.output, asked["audio"])
     check_edit(asked, prompts)
