@@ -8,17 +8,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_flag
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import initial_noise
+from stable_audio_open.given_guidance import GivenScale
 from stable_audio_open.given_prompts import GivenNegatives, GivenPrompts
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import check_request, check_start
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
-from stable_audio_open.sampling_settings import GivenScale, SamplingOptions, resolve_sampling
-from stable_audio_open.waveforms import decode_audio, encode_audio
+from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
+from stable_audio_open.waveforms import check_fade, decode_audio, encode_audio
 
 
 class GenerateOptions(SamplingOptions, total=False):
@@ -52,6 +54,7 @@ def generate(
     prompt: GivenPrompts,
     *,
     trim: bool = True,
+    fade: float | None = None,
     **options: Unpack[GenerateOptions],
 ) -> Audio:
     """Generate audio from text: latents by `generate_latents`, decoded.
@@ -60,7 +63,8 @@ def generate(
         model: The trained system, in evaluation mode.
         prompt: See `generate_latents`.
         trim: Cut at `duration`, and decode no more than that needs; else return the whole window.
-            Saving fades the end where it was cut, over 5 ms.
+        fade: Seconds of the fade-out that saving gives an end that was cut: 5 ms when None, 0 is
+            none.
         options: See `generate_latents`.
 
     Returns:
@@ -71,9 +75,11 @@ def generate(
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
+    check_flag(trim, "trim")
+    fade = check_fade(fade)
     latents, samples, seeds = generate_latents(model, prompt, **options)
     wanted = samples if trim else None
-    return decode_audio(model, latents, samples=wanted, seeds=seeds, fade=FADE)
+    return decode_audio(model, latents, samples=wanted, seeds=seeds, fade=fade)
 
 
 @torch.inference_mode()
@@ -186,8 +192,11 @@ def generate_latents(
             "sigma_max": sigma_max,
         },
         frames=request.frames,
+        items=len(request.items),
     )
-    check_start(init_strength, init_noise_level)
+    init_strength, init_noise_level = check_start(
+        init_strength, init_noise_level, audio=init_audio is not None
+    )
     shape, seeds = (model.autoencoder.latent_channels, request.frames), request.seeds
     samples = [item.samples for item in request.items]
     clean = torch.zeros((len(seeds), *shape), device=model.device)
@@ -199,7 +208,7 @@ def generate_latents(
         if init_strength < 1 or init_noise_level is not None:
             clean += encode_audio(model, sound, request.frames, items=len(seeds))
         if init_strength == 0 and init_noise_level is None:
-            return Generated(clean, samples, seeds)
+            return Generated(usable(clean), samples, seeds)
         sampling = sampling.varying(init_strength, init_noise_level)
 
     x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
@@ -207,4 +216,4 @@ def generate_latents(
     latents = run_sampler(
         model, denoiser, x, sampling, seeds=seeds, progress=progress, callback=callback
     )
-    return Generated(latents, samples, seeds)
+    return Generated(usable(latents), samples, seeds)

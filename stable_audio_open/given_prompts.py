@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeGuard
+
+from stable_audio_open.arguments import check_number, is_list, is_number, shown, wrong_type
 
 MAX_PROMPT_CHARACTERS = 2000
 
@@ -32,11 +34,8 @@ def check_prompts(value: GivenPrompts, name: str) -> list[Prompt]:
         TypeError: When it is no text and no list.
         ValueError: When a text is empty or too long, or a weight is not above 0.
     """
-    if not isinstance(value, str | list | tuple):
-        raise TypeError(
-            f"{name} must be a text, a list of texts, or texts with weights, got {value!r:.60} "
-            f"({type(value).__name__})"
-        )
+    if not isinstance(value, str) and not is_list(value):
+        raise wrong_type(value, name, "a text, a list of texts, or texts with weights")
     given: list[object] = [value] if isinstance(value, str) else list(value)
     if not given:
         raise ValueError(f"{name} is an empty list; give at least one text")
@@ -52,36 +51,43 @@ def check_negatives(value: GivenNegatives) -> list[Prompt | None]:
     return [None if one is None else _check_prompt(one, "negative_prompt") for one in value]
 
 
-def _is_weighted(value: object) -> bool:
+def _is_weighted(value: object) -> TypeGuard[tuple[str, float]]:
     return (
         isinstance(value, tuple)
         and len(value) == 2
         and isinstance(value[0], str)
-        and isinstance(value[1], float | int)
+        and is_number(value[1])
     )
 
 
 def _check_prompt(given: object, name: str) -> Prompt:
     parts = [(given, 1.0)] if isinstance(given, str) else given
-    if not isinstance(parts, list | tuple) or not parts or not all(map(_is_weighted, parts)):
-        shown = f"{given!r:.100}"
-        raise ValueError(f"{name} must be a text or a list of (text, weight), got {shown}")
-    check_texts([text for text, _ in parts], name)
-    for text, weight in parts:
+    if not is_list(parts):
+        raise wrong_type(given, f"{name} of an item", "a text or a list of (text, weight)")
+    pairs = [part for part in parts if _is_weighted(part)]
+    if not parts or len(pairs) != len(parts):
+        raise ValueError(f"{name} must be a text or a list of (text, weight), got {shown(given)}")
+    texts = check_texts([text for text, _ in pairs], name)
+    weights = [check_number(weight, f"a weight of {name}") for _, weight in pairs]
+    for text, weight in zip(texts, weights, strict=True):
         if not 0 < weight < math.inf:
             raise ValueError(f"{name}: the weight of {text[:60]!r} must be above 0, got {weight}")
-    total = sum(weight for _, weight in parts)
-    return tuple(Weighted(text, weight / total) for text, weight in parts)
+    shares = [weight / max(weights) for weight in weights]  # whose sum is finite
+    return tuple(
+        Weighted(text, share / sum(shares)) for text, share in zip(texts, shares, strict=True)
+    )
 
 
 def check_texts(value: str | Sequence[str], name: str) -> list[str]:
     """Return the texts as a list; each must say something, in not too many words."""
+    if not isinstance(value, str) and not is_list(value):
+        raise wrong_type(value, name, "a text or a list of texts")
     texts = [value] if isinstance(value, str) else list(value)
     if not texts:
         raise ValueError(f"{name} is an empty list; give at least one text")
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError(f"{name} must be texts, got {text!r:.60} ({type(text).__name__})")
+            raise wrong_type(text, name, "texts")
         if not text.strip():
             raise ValueError(f"{name} is empty; describe the sound in a few words")
         try:

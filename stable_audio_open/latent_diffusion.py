@@ -6,8 +6,8 @@ from torch import nn
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.conditioning.conditioner import Conditioner
 from stable_audio_open.diffusion.dit import DiffusionTransformer
-from stable_audio_open.diffusion.objective import Objective
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
+from stable_audio_open.settings import Objective
 
 
 class LatentDiffusion(nn.Module):

@@ -1,11 +1,12 @@
 """A line of a manifest and the index of shards: what curation writes and training reads."""
 
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
+
+from stable_audio_open.nearest import nearest
 
 INDEX = "index.json"
 """Name of the index of a set of shards."""
@@ -93,8 +94,9 @@ def _names(kind: type[ManifestLine]) -> Collection[str]:
 
 
 def _nearest(name: str) -> str:
-    near = get_close_matches(name.lower(), _names(ManifestLine), n=1, cutoff=0.75)
-    return f' (did you mean "{near[0]}"?)' if near else ""
+    # Higher than elsewhere: such fields may well be others' own.
+    near = nearest(name, _names(ManifestLine), similar=0.75)
+    return f' (did you mean "{near}"?)' if near else ""
 
 
 class SetShard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,16 +1,24 @@
 """What is asked of a generation, checked before any work is done."""
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-from stable_audio_open.arguments import check_integer, check_number
+from stable_audio_open.arguments import (
+    check_count,
+    check_each,
+    check_integer,
+    check_name,
+    check_number,
+    is_list,
+    wrong_type,
+)
 from stable_audio_open.conditions import SECONDS
 from stable_audio_open.diffusion.samplers import MAX_SEED
+from stable_audio_open.diffusion.schedule import HIGHEST_SIGMA, LEAST_START
 from stable_audio_open.given_prompts import (
     GivenNegatives,
     GivenPrompts,
@@ -19,6 +27,7 @@ from stable_audio_open.given_prompts import (
     check_prompts,
 )
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nearest import did_you_mean
 
 
 class Item(NamedTuple):
@@ -74,16 +83,8 @@ def check_request(
     Raises:
         ValueError: When one is out of its range.
     """
-    longest = model.window_seconds
-    for name, value in (("window", window), ("seconds_start", seconds_start)):
-        if value is not None:
-            check_number(value, name)
-    if window is None:
-        window = longest
-    elif not 0 < window <= longest:
-        raise ValueError(
-            f"window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
-        )
+    window = check_window(model, window)
+    seconds_start = check_number(seconds_start, "seconds_start")
     if not 0 <= seconds_start < math.inf:
         raise ValueError(f"seconds_start must be at least 0, got {seconds_start}")
     if seconds_start and "seconds_start" not in model.conditioner.numbers:
@@ -99,11 +100,7 @@ def check_request(
         negatives = check_negatives(negative_prompt)
         if len(negatives) == 1:
             negatives = [*negatives] * count
-        if len(negatives) != count:
-            raise ValueError(
-                f"give one negative_prompt or one per prompt, got {len(negatives)} for "
-                f"{count} prompts"
-            )
+        check_count(len(negatives), "negative_prompt", items=count)
     items = [
         Item(
             prompt=text,
@@ -123,9 +120,31 @@ def check_request(
             strict=True,
         )
     ]
-    hop = model.autoencoder.downsampling
-    frames = min(model.window_frames, math.ceil(window * model.sample_rate / hop))
-    return Request(items, frames)
+    return Request(items, window_frames(model, window))
+
+
+def check_window(model: LatentDiffusion, window: float | None) -> float:
+    """Return the seconds to work on: the model's window when None.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is not above 0 and at most the model's.
+    """
+    longest = model.window_seconds
+    if window is None:
+        return longest
+    window = check_number(window, "window")
+    if not 0 < window <= longest:
+        raise ValueError(
+            f"window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
+        )
+    return window
+
+
+def window_frames(model: LatentDiffusion, window: float) -> int:
+    """Return the latent frames of a window of so many seconds, at most the model's."""
+    samples = max(1, round(window * model.sample_rate))
+    return min(model.window_frames, math.ceil(samples / model.autoencoder.downsampling))
 
 
 def check_durations(
@@ -134,18 +153,13 @@ def check_durations(
     """Return the seconds of each item.
 
     Raises:
+        TypeError: One is no number.
         ValueError: One is not above 0 and at most the window, or there are not as many as items.
     """
-    if isinstance(duration, Sequence):
-        durations = list(duration)
-        if len(durations) != count:
-            raise ValueError(
-                f"give one duration or one per prompt, got {len(durations)} for {count} prompts"
-            )
-    else:
-        durations = [window if duration is None else duration] * count
+    durations = [window] * count
+    if duration is not None:
+        durations = check_each(duration, "duration", check_number, items=count)
     for seconds in durations:
-        check_number(seconds, "duration")
         if not 0 < seconds <= window:
             raise ValueError(
                 f"duration must be above 0 and at most the window of {window:.2f} seconds, "
@@ -169,18 +183,13 @@ def check_seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
         # From the operating system: torch's global random state is neither used nor changed.
         random = torch.Generator()
         seed = random.seed() % MAX_SEED
-    given: list[Any] = list(seed) if isinstance(seed, list | tuple) else [seed]
-    for one in given:
-        check_integer(one, "seed")
-    seeds = [int(one) for one in given]
-    if not isinstance(seed, list | tuple):
-        seeds += [(seeds[0] + i) % (MAX_SEED + 1) for i in range(1, count)]
-    if len(seeds) != count:
-        raise ValueError(f"give one seed or one per prompt, got {len(seeds)} for {count} prompts")
+    seeds = check_each(seed, "seed", check_integer, items=count)
     for one in seeds:
         if not 0 <= one <= MAX_SEED:
             raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {one}")
-    return seeds
+    if is_list(seed):
+        return seeds
+    return [(one + index) % (MAX_SEED + 1) for index, one in enumerate(seeds)]
 
 
 def check_conditions(
@@ -196,18 +205,20 @@ def check_conditions(
             one as items. (Numbers that are out of the model's range are brought into it there.)
     """
     wanted = [name for name in model.conditioner.numbers if name not in SECONDS]
+    if conditions is not None and not isinstance(conditions, Mapping):
+        raise wrong_type(conditions, "conditions", 'numbers by name, such as {"bpm": 120}')
     given = dict(conditions or {})
     for name in given:
+        check_name(name, "a name of conditions")
         if name in SECONDS:
             raise ValueError(
                 f"conditions give {name}, which follows from duration and seconds_start; leave it "
                 "out there"
             )
         if name not in wanted:
-            near = difflib.get_close_matches(name, wanted, n=1)
             raise ValueError(
                 f'conditions give "{name}", on which the model is not conditioned; it takes '
-                f"{', '.join(wanted) or 'none'}" + (f'; did you mean "{near[0]}"?' if near else "")
+                f"{', '.join(wanted) or 'none'}{did_you_mean(name, wanted)}"
             )
     if missing := [name for name in wanted if name not in given]:
         example = ", ".join(f'"{name}": ...' for name in missing)
@@ -216,30 +227,42 @@ def check_conditions(
         )
     rows: list[dict[str, float]] = [{} for _ in range(items)]
     for name in wanted:
-        value = given[name]
-        values = [value] * items if isinstance(value, int | float) else list(value)
-        if len(values) != items:
-            raise ValueError(
-                f"conditions give {len(values)} numbers for {name} and there are {items} items; "
-                "give one number or one per item"
-            )
-        for row, number in zip(rows, values, strict=True):
+        numbers = check_each(given[name], f"condition {name}", check_number, items=items)
+        for row, number in zip(rows, numbers, strict=True):
             if not math.isfinite(number):
                 raise ValueError(f"the condition {name} must be a finite number, got {number}")
             row[name] = float(number)
     return rows
 
 
-def check_start(strength: float, level: float | None) -> None:
-    """Check where a sound that is started from is left.
+def check_start(
+    strength: float, level: float | None, *, audio: bool = True
+) -> tuple[float, float | None]:
+    """Return where a sound that is started from is left: its strength, and its noise level.
+
+    Args:
+        strength: `init_strength`.
+        level: `init_noise_level`.
+        audio: There is a sound to start from.
 
     Raises:
-        ValueError: When a number is out of its range.
+        TypeError: One is no number.
+        ValueError: One is out of its range, or a level is given and no sound.
     """
-    check_number(strength, "init_strength")
-    if level is not None:
-        check_number(level, "init_noise_level")
+    strength = check_number(strength, "init_strength")
     if not 0 <= strength <= 1:
         raise ValueError(f"init_strength must be between 0 and 1, got {strength}")
-    if level is not None and not 0 < level < math.inf:
+    if level is None:
+        return strength, None
+    level = check_number(level, "init_noise_level")
+    if not 0 < level < math.inf:
         raise ValueError(f"init_noise_level must be above 0, got {level}")
+    if not LEAST_START <= level <= HIGHEST_SIGMA:
+        raise ValueError(
+            f"init_noise_level must be between {LEAST_START:g} and {HIGHEST_SIGMA:g}, got {level:g}"
+        )
+    if not audio:
+        raise ValueError(
+            f"init_noise_level {level:g} is where init_audio is started from; give init_audio too"
+        )
+    return strength, level

@@ -18,12 +18,14 @@ from stable_audio_open.diffusion.objective import Process, process
 from stable_audio_open.diffusion.projected_guidance import ProjectedGuidance, Projection
 from stable_audio_open.diffusion.samplers import Noise, StepNoise, get_sampler
 from stable_audio_open.diffusion.samplers.resampling import Resampling, resampled
+from stable_audio_open.given_guidance import ItemScale, is_one, scales_of
 from stable_audio_open.given_prompts import Weighted
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 from stable_audio_open.progress import step_progress
 from stable_audio_open.request import Item
 from stable_audio_open.sampling_settings import Sampling
-from stable_audio_open.waveforms import decode_audio, usable
+from stable_audio_open.waveforms import decode_audio
 
 
 @dataclass(frozen=True)
@@ -78,21 +80,36 @@ def prompted_denoiser(
         (x, sigma) -> x0, for x of shape `[items, latent_channels, frames]`.
     """
     own = process(model.objective)
+    scales = scales_of(sampling.guidance_scale, items=len(items))
+    items = without_idle_negatives(items, sampling)
     times = map(own.time, sampling.sigmas)
     transformer = _conditioned(model, items, times=times, frames=frames, keep=keep, known=known)
     guided = GuidedVelocity(
         pair=transformer.pair,
         conditional=transformer.conditional,
-        scale=_scale(sampling, items, own, model.device),
+        scale=_scale(scales, own, model.device),
         rescale=sampling.guidance_rescale,
         interval=sampling.guidance_interval,
         time=own.interval,
     )
-    if sampling.guidance_scale == 1 and any(item.negative for item in items):
-        logger.warning("negative_prompt has no effect at guidance_scale 1; give a scale above 1")
     if sampling.projection == Projection():
         return own.denoiser(guided)
     return ProjectedGuidance(guided=guided, denoiser=own.denoiser, projection=sampling.projection)
+
+
+def without_idle_negatives(items: Sequence[Item], sampling: Sampling) -> list[Item]:
+    """Drop the negative prompts of items that are not guided, and warn of that."""
+    scales = scales_of(sampling.guidance_scale, items=len(items))
+    idle = [
+        item.negative is not None and is_one(scale)
+        for item, scale in zip(items, scales, strict=True)
+    ]
+    if any(idle):
+        logger.warning("negative_prompt has no effect at guidance_scale 1; give a scale above 1")
+    return [
+        item._replace(negative=None) if is_idle else item
+        for item, is_idle in zip(items, idle, strict=True)
+    ]
 
 
 def run_sampler(
@@ -143,23 +160,24 @@ def run_sampler(
 
 
 def _scale(
-    sampling: Sampling, items: Sequence[Item], process: Process, device: torch.device
+    scales: Sequence[ItemScale], process: Process, device: torch.device
 ) -> Scale | Callable[[float], Scale]:
     """Return the guidance scale of all items, of each, or over the model's time."""
-    given = sampling.guidance_scale
-    if not isinstance(given, tuple):
-        return given
-    points = [one for one in given if isinstance(one, tuple)]
-    if points:
-        return scale_curve([(process.time(sigma), scale) for sigma, scale in points])
-    scales = [one for one in given if not isinstance(one, tuple)]
-    if len(scales) != len(items):
-        raise ValueError(
-            f"give one guidance_scale or one per prompt, got {len(scales)} for {len(items)} prompts"
-        )
-    if all(scale == 1 for scale in scales):
-        return 1.0
-    return torch.tensor(scales, dtype=torch.float32, device=device)[:, None, None]
+
+    def over_time(scale: ItemScale) -> Callable[[float], float]:
+        if not isinstance(scale, tuple):
+            return lambda _: scale
+        return scale_curve([(process.time(sigma), one) for sigma, one in scale])
+
+    def together(values: Sequence[float]) -> Scale:
+        if len(set(values)) == 1:
+            return values[0]
+        return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+
+    curves = [over_time(scale) for scale in scales]
+    if any(isinstance(scale, tuple) for scale in scales):
+        return lambda t: together([curve(t) for curve in curves])
+    return together([curve(0.0) for curve in curves])
 
 
 def _conditioned(

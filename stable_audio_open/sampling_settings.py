@@ -1,39 +1,36 @@
 """How latents are sampled: what is left open is the model's own default."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TypeAlias, TypedDict, get_args
+from typing import TypedDict, get_args
 
-from stable_audio_open.arguments import check_number
+from stable_audio_open.arguments import check_integer, check_name, check_number, check_pair
 from stable_audio_open.diffusion.guidance import check_guidance
-from stable_audio_open.diffusion.objective import Objective, process
+from stable_audio_open.diffusion.objective import process
 from stable_audio_open.diffusion.projected_guidance import Projection
 from stable_audio_open.diffusion.samplers import get_sampler
-from stable_audio_open.diffusion.schedule import karras, linear, log_snr, polyexponential
+from stable_audio_open.diffusion.samplers.sampler import step_pairs
+from stable_audio_open.diffusion.schedule import (
+    HIGHEST_SIGMA,
+    LEAST_START,
+    LOWEST_SIGMA,
+    karras,
+    linear,
+    log_snr,
+    polyexponential,
+)
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
+from stable_audio_open.given_guidance import GivenScale, Scales, check_scales, each_scale, scales_of
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.settings import FLOW_LEVELS, SAMPLING, check_steps
+from stable_audio_open.nearest import did_you_mean
+from stable_audio_open.settings import FLOW_LEVELS, SAMPLING, Objective, check_steps
 
 BETWEEN_LEVELS = {"polyexponential": polyexponential, "karras": karras}
 FROM_NOISE = ("log-snr", "linear")
 """Schedules that begin with pure noise, where no first level is given."""
 SCHEDULES = (*BETWEEN_LEVELS, *FROM_NOISE)
-
-GivenScale: TypeAlias = float | Sequence[float] | Sequence[tuple[float, float]]
-"""A guidance scale, one per item, or points (sigma, scale) between which it is interpolated."""
-
-
-LOWEST_SIGMA, HIGHEST_SIGMA = 1e-12, 1e6
-"""Noise levels that single precision can tell from silence and from noise alone."""
-
-
-NUMBERS = (
-    *("sigma_min", "sigma_max", "guidance_rescale"),
-    *("guidance_parallel", "guidance_norm", "guidance_momentum"),
-)
-"""Settings that are a number."""
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -52,6 +49,22 @@ class SamplingOptions(TypedDict, total=False):
     sigma_max: float | None
 
 
+OPTIONS: dict[str, Callable[[object, str], object]] = {
+    "steps": check_integer,
+    "guidance_scale": check_number,
+    "guidance_rescale": check_number,
+    "guidance_interval": check_pair,
+    "guidance_parallel": check_number,
+    "guidance_norm": check_number,
+    "guidance_momentum": check_number,
+    "sampler": check_name,
+    "schedule": check_name,
+    "sigma_min": check_number,
+    "sigma_max": check_number,
+}
+"""How each is checked; `guidance_scale` has forms of its own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How latents are sampled: every setting has its value.
@@ -61,7 +74,7 @@ class Sampling:
     """
 
     steps: int
-    guidance_scale: float | tuple[float, ...] | tuple[tuple[float, float], ...]
+    guidance_scale: Scales
     """Of all items, of each, or points (sigma, scale)."""
     guidance_rescale: float
     guidance_interval: tuple[float, float]
@@ -84,17 +97,14 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Check all of it."""
-        for name in NUMBERS:
-            check_number(getattr(self, name), name)
-        if not isinstance(self.guidance_interval, tuple) or len(self.guidance_interval) != 2:
-            raise TypeError(
-                f"guidance_interval must be (low, high), got {self.guidance_interval!r:.60}"
-            )
-        for low_or_high in self.guidance_interval:
-            check_number(low_or_high, "guidance_interval")
         check_options(sampler=self.sampler, schedule=self.schedule, steps=self.steps)
-        for scale in self._scales():
+        for scale in self._all_scales():
             check_guidance(scale, self.guidance_rescale, self.guidance_interval)
+        if self.objective != "v" and self.guidance_interval[0] > 1:
+            raise ValueError(
+                "guidance interval of a flow is in its time t, 0 to 1, got "
+                f"{self.guidance_interval}, in which nothing is guided"
+            )
         if self.projection != Projection() and self.guidance_rescale:
             raise ValueError(
                 f"guidance_rescale {self.guidance_rescale:g} acts on the velocity and "
@@ -106,24 +116,13 @@ class Sampling:
                 raise ValueError(
                     f"{name} must be between {LOWEST_SIGMA:g} and {HIGHEST_SIGMA:g}, got {sigma:g}"
                 )
-        assert self.sigmas
+        assert step_pairs(self.sigmas)
 
-    def _scales(self) -> list[float]:
-        given = self.guidance_scale
-        if not isinstance(given, tuple):
-            check_number(given, "guidance_scale")
-            return [given]
-        if not given:
-            raise ValueError("guidance_scale is an empty list; give at least one number")
-        scales = []
-        for one in given:
-            sigma, scale = one if isinstance(one, tuple) else (1.0, one)
-            check_number(sigma, "guidance_scale")
-            check_number(scale, "guidance_scale")
-            if not 0 < sigma < math.inf:
-                raise ValueError(f"guidance_scale has a point at sigma {sigma}; it must be above 0")
-            scales.append(scale)
-        return scales
+    def _all_scales(self) -> list[float]:
+        found: list[float] = []
+        for item in each_scale(self.guidance_scale):
+            found += [scale for _, scale in item] if isinstance(item, tuple) else [item]
+        return found
 
     @property
     def projection(self) -> Projection:
@@ -172,11 +171,16 @@ class Sampling:
         if strength == 1:
             return self
         own = process(self.objective)
-        return self.starting_at(own.sigma(strength * own.time(self.sigma_max)))
+        sigma = own.sigma(strength * own.time(self.sigma_max))
+        return self.starting_at(min(max(sigma, LEAST_START), HIGHEST_SIGMA))
 
 
 def resolve_sampling(
-    model: LatentDiffusion, options: SamplingOptions, *, frames: int | None = None
+    model: LatentDiffusion,
+    options: SamplingOptions,
+    *,
+    frames: int | None = None,
+    items: int | None = None,
 ) -> Sampling:
     """Fill in what the options leave open with the model's defaults.
 
@@ -185,23 +189,62 @@ def resolve_sampling(
         options: What is asked for.
         frames: Latent frames of each sound, by which a flow's linear grid is shifted; the model's
             window when None.
+        items: Sounds of the batch, where they are known.
 
     Raises:
-        ValueError: When one is unknown or out of its range.
+        TypeError: One is of a wrong type, or there is no such option.
+        ValueError: One is unknown or out of its range.
     """
-    given = {name: _frozen(value) for name, value in options.items() if value is not None}
-    settings = {**default_sampling(model, schedule=options.get("schedule")), **given}
-    return Sampling(
-        **settings,  # type: ignore[arg-type]
-        objective=model.objective,
+    return _resolved(
+        model.objective,
+        options,
         timestep_shift=model.timestep_shift,
         frames=model.window_frames if frames is None else frames,
+        items=items,
     )
 
 
-def _frozen(value: object) -> object:
-    """Return lists as tuples."""
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+def _resolved(
+    objective: Objective,
+    options: SamplingOptions,
+    *,
+    timestep_shift: TimestepShift | None = None,
+    frames: int = 1,
+    items: int | None = None,
+) -> Sampling:
+    for name in options:
+        if name not in OPTIONS:
+            raise TypeError(f"unknown argument {name!r}{did_you_mean(name, OPTIONS)}")
+    schedule = options.get("schedule")
+    check_options(schedule=schedule)
+    default = _defaults(objective, schedule)
+    given = {
+        name: OPTIONS[name](value, name)
+        for name, value in options.items()
+        if value is not None and name != "guidance_scale"
+    }
+    scales = check_scales(options.get("guidance_scale"), default=SAMPLING[objective].guidance_scale)
+    if items is not None:
+        scales_of(scales, items=items)
+    sampling = Sampling(
+        **{**default, **given, "guidance_scale": scales},  # type: ignore[arg-type]
+        objective=objective,
+        timestep_shift=timestep_shift,
+        frames=frames,
+    )
+    if sampling.schedule == "linear":
+        # Which tags of earlier sounds hold as the default.
+        if sampling.sigma_min != default["sigma_min"]:
+            raise ValueError(
+                f"sigma_min {sampling.sigma_min:g} has no place in the schedule 'linear', whose "
+                "levels follow from steps and sigma_max; leave it out"
+            )
+    elif not sampling.sigma_min < sampling.sigma_max:
+        raise ValueError(
+            "sigma_min and sigma_max must satisfy 0 < sigma_min < sigma_max, got "
+            f"{sampling.sigma_min} and {sampling.sigma_max}"
+        )
+    return sampling
 
 
 def default_sampling(model: LatentDiffusion, *, schedule: str | None = None) -> SamplingOptions:
@@ -221,13 +264,11 @@ def check_for_any_model(options: SamplingOptions) -> None:
         TypeError: An option is of another type.
         ValueError: No model of any objective can be sampled so.
     """
-    given = {name: _frozen(value) for name, value in options.items() if value is not None}
     refused: list[ValueError] = []
     objectives = get_args(Objective)
     for objective in objectives:
-        settings = {**_defaults(objective, options.get("schedule")), **given}
         try:
-            Sampling(**settings, objective=objective)  # type: ignore[arg-type]
+            _resolved(objective, options)
         except ValueError as error:
             refused.append(error)
     if len(refused) == len(objectives):
@@ -255,15 +296,18 @@ def _defaults(objective: Objective, schedule: str | None) -> SamplingOptions:
     )
 
 
-def check_options(*, sampler: str | None, schedule: str | None, steps: int | None) -> None:
+def check_options(
+    *, sampler: str | None = None, schedule: str | None = None, steps: int | None = None
+) -> None:
     """Check what can be known to be wrong before there is a model; None is the model's default.
 
     Raises:
-        ValueError: When there is no such sampler or schedule, or the steps are out of their range.
+        TypeError: One is of a wrong type.
+        ValueError: There is no such sampler or schedule, or the steps are out of their range.
     """
     for name, value in (("sampler", sampler), ("schedule", schedule)):
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"{name} must be a name, got {value!r:.60} ({type(value).__name__})")
+        if value is not None:
+            check_name(value, name)
     if sampler is not None:
         get_sampler(sampler)
     if schedule is not None and schedule not in SCHEDULES:

@@ -21,6 +21,11 @@ SIGMA_MIN, SIGMA_MAX = 0.3, 500.0
 """Last noise level before 0, and the first."""
 
 
+Objective = Literal["v", "rectified_flow", "rf_denoiser"]
+"""What a transformer predicts: the paper's v, the velocity of a rectified flow, or the same after a
+training for few steps."""
+
+
 class SamplingDefaults(NamedTuple):
     """How a model is sampled unless something else is asked for."""
 
@@ -36,7 +41,7 @@ class SamplingDefaults(NamedTuple):
 
 FLOW_LEVELS = math.exp(-2), math.exp(6)
 """log SNR from 2 to -6, between which the published flows are sampled."""
-SAMPLING = {
+SAMPLING: dict[Objective, SamplingDefaults] = {
     "v": SamplingDefaults(STEPS, GUIDANCE_SCALE, SAMPLER, SCHEDULE, SIGMA_MIN, SIGMA_MAX),
     "rectified_flow": SamplingDefaults(50, 4.0, "euler", "log-snr", *FLOW_LEVELS),
     "rf_denoiser": SamplingDefaults(8, 1.0, "ping-pong", "log-snr", *FLOW_LEVELS),

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_number
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.resample import resample
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 
 
 def encode_audio(
@@ -76,6 +78,21 @@ def decode_audio(
     return Audio(decoded, model.sample_rate, tuple(seeds), lengths=lengths, fade=faded)
 
 
+def check_fade(fade: float | None) -> float:
+    """Return the seconds of fade-out where a sound is cut, which are `FADE` when None.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is not at least 0 and finite.
+    """
+    if fade is None:
+        return FADE
+    fade = check_number(fade, "fade")
+    if not 0 <= fade < math.inf:
+        raise ValueError(f"fade must be at least 0 seconds, got {fade}")
+    return fade
+
+
 def check_decoded(model: LatentDiffusion, samples: Float[Tensor, "batch channels time"]) -> None:
     """Refuse what a model gives where its numbers overflow.
 
@@ -87,11 +104,3 @@ def check_decoded(model: LatentDiffusion, samples: Float[Tensor, "batch channels
             f"the model gave NaN or infinite samples in {model.transformer.dtype}; load it with "
             "dtype='float32', or check the checkpoint"
         )
-
-
-def usable(x: Tensor) -> Tensor:
-    """Return a tensor of inference mode as one that gradients can be taken through, by a copy."""
-    if not x.is_inference():
-        return x
-    with torch.inference_mode(mode=False):
-        return x.clone()

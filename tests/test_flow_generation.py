@@ -245,8 +245,7 @@ def test_a_number_is_what_the_model_is_conditioned_on(model: LatentDiffusion) ->
          "conditions give seconds_total, which follows from duration and seconds_start; leave it "
          "out there"),
         ({"conditions": {"bpm": [120, 130]}},
-         "conditions give 2 numbers for bpm and there are 1 items; give one number or one per "
-         "item"),
+         "give one condition bpm or one per item, got 2 for 1 items"),
         ({"conditions": {"bpm": math.nan}}, "the condition bpm must be a finite number, got nan"),
         ({"seconds_start": 2.0},
          "seconds_start is 2.0, but the model is not conditioned on it; leave it out"),

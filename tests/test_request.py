@@ -43,7 +43,7 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
         (
             ["kick"] * 3,
             {"negative_prompt": ["bell"] * 2},
-            "give one negative_prompt or one per prompt, got 2 for 3 prompts",
+            "give one negative_prompt or one per item, got 2 for 3 items",
         ),
         *(
             (
@@ -94,6 +94,12 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
         ),
         (
             "kick",
+            {"sampler": "chorus"},
+            'unknown sampler "chorus"; allowed: dpmpp-2m, dpmpp-2m-sde, dpmpp-3m-sde, euler, heun, '
+            "rk4, ddim, ping-pong, or k-diffusion:NAME with the k-diffusion extra",
+        ),
+        (
+            "kick",
             {"sampler": "dpmpp2m"},
             'unknown sampler "dpmpp2m"; did you mean "dpmpp-2m"? Allowed: dpmpp-2m, dpmpp-2m-sde, '
             "dpmpp-3m-sde, euler, heun, rk4, ddim, ping-pong, or k-diffusion:NAME with the "
@@ -114,7 +120,7 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
             {"guidance_interval": (5.0, 1.0)},
             "guidance interval must be (low, high) in sigma with 0 <= low <= high, got (5.0, 1.0)",
         ),
-        (["kick"] * 2, {"seed": [1]}, "give one seed or one per prompt, got 1 for 2 prompts"),
+        (["kick"] * 2, {"seed": [1]}, "give one seed or one per item, got 1 for 2 items"),
         ("kick", {"seed": -1}, "seed must be between 0 and 4294967295, got -1"),
         ("kick", {"seed": 2**32}, "seed must be between 0 and 4294967295, got 4294967296"),
         *(

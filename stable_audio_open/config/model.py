@@ -1,6 +1,6 @@
 """Whole files: an autoencoder alone, or a latent diffusion model."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -14,10 +14,10 @@ from stable_audio_open.config.training import (
     DiffusionTrainingConfig,
 )
 from stable_audio_open.config.transformer import TransformerConfig
+from stable_audio_open.settings import Objective
 
 AudioChannels = Annotated[int, Meta(ge=1, le=2)]
 TEXTS = ["prompt"]
-Objective = Literal["v", "rectified_flow", "rf_denoiser"]
 
 
 class TimestepShiftConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,8 +14,8 @@ from stable_audio_open.config.stable_audio_tools import from_stable_audio_tools
 from stable_audio_open.config.values.check import check, type_info
 from stable_audio_open.config.values.describe import found
 from stable_audio_open.config.values.json_text import parse_json
-from stable_audio_open.config.values.nearest import did_you_mean
 from stable_audio_open.config.values.overrides import override
+from stable_audio_open.nearest import did_you_mean
 
 
 def read_config(

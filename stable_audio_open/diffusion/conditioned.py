@@ -11,6 +11,7 @@ from torch import Tensor
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.dit import DiffusionTransformer, ProjectedConditioning
 from stable_audio_open.nn.attention import KeyValue
+from stable_audio_open.nn.inference import kept_for_later
 
 
 class Mixture(NamedTuple):
@@ -113,7 +114,8 @@ class ConditionedTransformer:
         if self._kept is None:
             return self._embed([t])[t]
         if t not in self._times:
-            self._times |= self._embed([t])
+            with kept_for_later():  # whoever asks for it next may want gradients
+                self._times |= self._embed([t])
         return self._times[t]
 
     def _embed(self, times: list[float]) -> dict[float, Tensor]:

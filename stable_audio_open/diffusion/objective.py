@@ -23,8 +23,8 @@ from stable_audio_open.diffusion.schedule import (
     sigma_from_time,
     time_from_sigma,
 )
+from stable_audio_open.settings import Objective
 
-Objective = Literal["v", "rectified_flow", "rf_denoiser"]
 Timesteps = Literal["sobol", "uniform", "logit_normal", "log_snr"]
 SOBOL_END = 1e-6
 """Distance that a logit-normal draw keeps from 0 and 1, where its normal deviate is infinite."""

@@ -63,7 +63,8 @@ def project(
 class ProjectedGuidance:
     """A guided denoiser: x0 = x0_c + (scale - 1) project(x0_c - x0_n + momentum * step before).
 
-    It keeps the step before, so it serves one run.
+    It keeps the step before, for the momentum. A call at a higher noise level than the one before
+    begins a new run, with nothing kept; `reset` begins one at any level.
     """
 
     guided: GuidedVelocity
@@ -73,11 +74,20 @@ class ProjectedGuidance:
     projection: Projection
     """How the step is changed."""
     _before: Tensor | None = field(default=None, init=False)
+    _level: float = field(default=math.inf, init=False)
+    """Noise level of the call before."""
+
+    def reset(self) -> None:
+        """Forget the step before."""
+        self._before, self._level = None, math.inf
 
     def __call__(
         self, x: Float[Tensor, "batch channels time"], sigma: float
     ) -> Float[Tensor, "batch channels time"]:
         """The guided x0 of x = x0 + sigma * noise."""
+        if sigma > self._level:
+            self.reset()
+        self._level = sigma
         found: list[Scale] = []
 
         def both(x: Tensor, t: float) -> Tensor:
@@ -93,9 +103,10 @@ class ProjectedGuidance:
         if isinstance(scale, float | int) and scale == 1:
             return conditional
         step = conditional - null
-        if self._before is not None and self.projection.momentum:
-            step = step + self.projection.momentum * self._before
-        self._before = step
+        if self.projection.momentum:
+            if self._before is not None:
+                step = step + self.projection.momentum * self._before
+            self._before = step
         projected = project(
             step, conditional, parallel=self.projection.parallel, norm=self.projection.norm
         )

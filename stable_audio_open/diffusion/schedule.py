@@ -9,6 +9,10 @@ from collections.abc import Callable
 
 LOG_SNR = (-6.0, 2.0)
 """log SNR = -log sigma of the published flows' grid, where it begins and ends."""
+LOWEST_SIGMA, HIGHEST_SIGMA = 1e-12, 1e6
+"""Noise levels that single precision can tell from silence and from noise alone."""
+LEAST_START = 10 * LOWEST_SIGMA
+"""Noise level that a sound is started from at least; a grid has its last level below it."""
 
 
 def time_from_sigma(sigma: float) -> float:

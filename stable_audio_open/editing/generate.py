@@ -5,16 +5,20 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from stable_audio_open import generate as story
-from stable_audio_open.arguments import check_integer, check_number
+from stable_audio_open.arguments import check_flag
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio
-from stable_audio_open.editing.long import LONGEST, generate_long
-from stable_audio_open.editing.loops import bars_duration, generate_loop, with_tempo
+from stable_audio_open.editing.lengths import check_length, one_duration, seconds_of
+from stable_audio_open.editing.long import generate_long
+from stable_audio_open.editing.loops import generate_loop, with_tempo
 from stable_audio_open.editing.timeline import PromptsOverTime, has_timeline
+from stable_audio_open.given_guidance import GivenScale
 from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request import check_window
 from stable_audio_open.sampling import StepCallback
-from stable_audio_open.sampling_settings import GivenScale, SamplingOptions
+from stable_audio_open.sampling_settings import SamplingOptions
+from stable_audio_open.waveforms import check_fade
 
 
 class _Everywhere(TypedDict):
@@ -32,6 +36,7 @@ class _NotInLoops(TypedDict):
     init_strength: float
     init_noise_level: float | None
     trim: bool
+    fade: float | None
 
 
 def generate(
@@ -63,6 +68,7 @@ def generate(
     init_strength: float = 0.7,
     init_noise_level: float | None = None,
     trim: bool = True,
+    fade: float | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
 ) -> Audio:
@@ -118,6 +124,8 @@ def generate(
             takes all steps from there. 0 gives its reconstruction, 1 leaves nothing of it.
         init_noise_level: The sigma to start at, instead of `init_strength`.
         trim: Cut at `duration`, and decode no more than that needs; else return the whole window.
+        fade: Seconds of the fade-out that saving gives an end that was cut: 5 ms when None, 0 is
+            none.
         progress: Show a progress bar.
         callback: Called after each step with a `Step`: its number, the clean latents as predicted
             there, and a function that decodes them. Where it returns False, the run ends.
@@ -130,13 +138,12 @@ def generate(
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
+    check_flag(trim, "trim")
     check_length(duration=duration, samples=samples, loop=loop, bars=bars, bpm=bpm)
-    if samples is not None:
-        duration = samples / model.sample_rate
-    if bars is not None and bpm is not None:
-        duration = bars_duration(bars, bpm)
+    duration = seconds_of(duration, samples=samples, bars=bars, bpm=bpm, rate=model.sample_rate)
+    if bpm is not None:
         prompt = with_tempo(prompt, bpm)
-        if "bpm" in model.conditioner.numbers:
+        if "bpm" in model.conditioner.numbers and isinstance(conditions, Mapping | None):
             conditions = {"bpm": bpm, **(conditions or {})}
     sampling: SamplingOptions = {
         "steps": steps,
@@ -165,8 +172,9 @@ def generate(
             init_audio=init_audio,
             trim=trim,
             guidance_momentum=guidance_momentum,
+            fade=fade,
         )
-        duration = _one(duration, "loops")
+        duration = one_duration(duration, prompt, "loops")
         return generate_loop(model, prompt, duration=duration, **everywhere, **sampling)
     rest: _NotInLoops = {
         "seconds_start": seconds_start,
@@ -174,15 +182,13 @@ def generate(
         "init_strength": init_strength,
         "init_noise_level": init_noise_level,
         "trim": trim,
+        "fade": fade,
     }
-    if window is not None:
-        check_number(window, "window")
-    most = model.window_seconds if window is None else window
-    durations: list[float] = []
-    if duration is not None:
-        durations = list(duration) if isinstance(duration, Sequence) else [duration]
-    if has_timeline(prompt) or any(one > most for one in durations):
-        length = _one(duration, "sounds that are longer than the window, or change their prompt,")
+    most = check_window(model, window)
+    durations = duration if isinstance(duration, list) else [duration]
+    if has_timeline(prompt) or any(one is not None and one > most for one in durations):
+        kind = "sounds that are longer than the window, or change their prompt,"
+        length = one_duration(duration, prompt, kind)
         length = most if length is None else length
         return generate_long(model, prompt, duration=length, **rest, **everywhere, **sampling)
     return story.generate(
@@ -195,65 +201,13 @@ def generate(
     )
 
 
-def _one(duration: float | Sequence[float] | None, kind: str) -> float | None:
-    """Return the one duration of all items."""
-    if not isinstance(duration, Sequence):
-        return duration
-    if len(set(duration)) > 1:
-        raise ValueError(
-            f"{kind} of a batch last equally long, got durations {list(duration)}; make them one "
-            "by one"
-        )
-    return duration[0]
-
-
-def check_length(
-    *,
-    duration: float | Sequence[float] | None,
-    samples: int | None,
-    loop: bool,
-    bars: float | None,
-    bpm: float | None,
-) -> None:
-    """Check what can be known of a length before there is a model.
-
-    Raises:
-        TypeError: When a part of it is no number.
-        ValueError: When it is given twice or in part, or is out of its range.
-    """
-    durations: list[float | None] = [*duration] if isinstance(duration, Sequence) else [duration]
-    for name, value in (
-        *(("duration", one) for one in durations),
-        ("samples", samples),
-        ("bars", bars),
-        ("bpm", bpm),
-    ):
-        if value is not None:
-            (check_integer if name == "samples" else check_number)(value, name)
-    lengths = {"duration": duration, "samples": samples, "bars": bars}
-    given = [
-        f"{name} {value if isinstance(value, list | tuple) else format(value, 'g')}"
-        for name, value in lengths.items()
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise ValueError(f"{' and '.join(given)} are two lengths of one sound; give one of them")
-    for one in durations:
-        if one is not None and not 0 < one <= LONGEST:
-            raise ValueError(f"duration must be above 0 and at most {LONGEST:g} seconds, got {one}")
-    if samples is not None and samples < 1:
-        raise ValueError(f"samples must be at least 1, got {samples}")
-    if (bars is None) != (bpm is None):
-        name, value, other = ("bars", bars, "bpm") if bpm is None else ("bpm", bpm, "bars")
-        raise ValueError(f"{name} {value:g} needs {other} too: both make the length of a loop")
-    if bars is not None and bpm is not None:
-        if not loop:
-            raise ValueError(f"bars {bars:g} is the length of a loop; ask for one (loop)")
-        bars_duration(bars, bpm)
-
-
 def check_loop(
-    *, seconds_start: float, init_audio: object, trim: bool, guidance_momentum: float = 0.0
+    *,
+    seconds_start: float,
+    init_audio: object,
+    trim: bool,
+    guidance_momentum: float = 0.0,
+    fade: float | None = None,
 ) -> None:
     """Check that nothing is asked for that loops do not have.
 
@@ -269,6 +223,8 @@ def check_loop(
         raise ValueError("a loop is made from text alone, got init_audio too; leave it out")
     if not trim:
         raise ValueError("a loop has nothing behind its end to keep; leave trim as it is")
+    if fade is not None and check_fade(fade):
+        raise ValueError(f"a loop has no end to fade, got fade {fade:g}; leave it out")
     if guidance_momentum:
         raise ValueError(
             f"the windows of a loop move from step to step, which guidance_momentum "

@@ -7,8 +7,8 @@ from typing import Unpack
 import torch
 import torch.nn.functional as F
 
+from stable_audio_open.arguments import check_flag, check_number
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio
 from stable_audio_open.editing.span_generation import (
     Conditions,
@@ -25,6 +25,7 @@ from stable_audio_open.given_prompts import (
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.sampling import StepCallback
 from stable_audio_open.sampling_settings import SamplingOptions
+from stable_audio_open.waveforms import check_fade
 
 RESAMPLING = 2
 """With two, edges are nearer to what was removed than a plain generation's in 16 of 20 cases, with
@@ -115,6 +116,7 @@ def extend(
     edges: Edges = "mirrored",
     resampling: int = RESAMPLING,
     crossfade: float = CROSSFADE,
+    fade: float | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
     **options: Unpack[SamplingOptions],
@@ -136,6 +138,7 @@ def extend(
         edges: What the latents at the joint hold.
         resampling: Times that each ten steps are gone through.
         crossfade: Seconds of the crossfade at the joint, in what is new.
+        fade: Seconds of the fade-out that saving gives the new end: 5 ms when None, 0 is none.
         progress: Show a progress bar.
         callback: Called after each step with a `Step`.
         options: How to sample, as in `generate`.
@@ -149,13 +152,13 @@ def extend(
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
-    longest = model.window_seconds
-    added = round(seconds * model.sample_rate) if 0 < seconds < longest else 0
-    if added < 1:
+    check_flag(before, "before")
+    wanted = check_fade(fade)
+    if before and fade:
         raise ValueError(
-            f"seconds must be above 0 and below the model's window of {longest:.2f} s, in which "
-            f"some of the sound has its place too, got {seconds:g}"
+            f"what comes before a sound leaves its end as it is, got fade {fade:g}; leave it out"
         )
+    added = _added_samples(model, seconds)
     samples, lengths = sound_to_edit(model, audio)
     if len(set(lengths)) > 1:
         shown = ", ".join(f"{length / model.sample_rate:.3f}" for length in lengths)
@@ -181,4 +184,17 @@ def extend(
         callback=callback,
         options=options,
     )
-    return extended if before else replace(extended, fade=FADE)
+    return extended if before else replace(extended, fade=wanted)
+
+
+def _added_samples(model: LatentDiffusion, seconds: float) -> int:
+    """Return how many samples a sound is extended by."""
+    longest = model.window_seconds
+    seconds = check_number(seconds, "seconds")
+    added = round(seconds * model.sample_rate) if 0 < seconds < longest else 0
+    if added < 1:
+        raise ValueError(
+            f"seconds must be above 0 and below the model's window of {longest:.2f} s, in which "
+            f"some of the sound has its place too, got {seconds:g}"
+        )
+    return added

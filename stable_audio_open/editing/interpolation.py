@@ -10,7 +10,6 @@ from torch import Tensor
 
 from stable_audio_open.arguments import check_integer
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import StepNoise, initial_noise
 from stable_audio_open.given_prompts import GivenNegatives, GivenPrompt, check_texts
@@ -18,7 +17,7 @@ from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import check_request, check_seeds
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
-from stable_audio_open.waveforms import decode_audio
+from stable_audio_open.waveforms import check_fade, decode_audio
 
 MOST_SOUNDS = 1000
 
@@ -86,6 +85,7 @@ def interpolate(
     window: float | None = None,
     conditions: Mapping[str, float | Sequence[float]] | None = None,
     negative_prompt: GivenNegatives | None = None,
+    fade: float | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
     **options: Unpack[SamplingOptions],
@@ -106,6 +106,8 @@ def interpolate(
         window: Seconds to work on.
         conditions: The other numbers that the model is conditioned on.
         negative_prompt: What guidance leads away from.
+        fade: Seconds of the fade-out that saving gives an end that was cut: 5 ms when None, 0 is
+            none.
         progress: Show a progress bar.
         callback: Called after each step.
         options: How to sample.
@@ -119,11 +121,13 @@ def interpolate(
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
-    prompts = prompts_on_the_way(prompt, check_count(count))
-    ends = 2 if isinstance(seed, Sequence) and len(seed) != count else count
-    first, *_, last = (
-        check_seeds(seed, ends) if isinstance(seed, Sequence) else check_seeds(seed, 1) * 2
-    )
+    fade = check_fade(fade)
+    count = check_count(count)
+    prompts = prompts_on_the_way(prompt, count)
+    if isinstance(seed, list | tuple):
+        first, *_, last = check_seeds(seed, count if len(seed) == count else 2)
+    else:
+        first = last = check_seeds(seed, 1)[0]
     request = check_request(
         model,
         prompts,
@@ -134,7 +138,7 @@ def interpolate(
         negative_prompt=negative_prompt,
         seed=[first, *[last] * (count - 1)],
     )
-    sampling = resolve_sampling(model, options, frames=request.frames)
+    sampling = resolve_sampling(model, options, frames=request.frames, items=count)
     shape = (model.autoencoder.latent_channels, request.frames)
     noise = NoiseOnTheWay((first, last), count, shape, model.device)
     start = noise.initial()
@@ -151,7 +155,7 @@ def interpolate(
         noise=noise,
     )
     samples = [item.samples for item in request.items]
-    return decode_audio(model, latents, samples=samples, seeds=request.seeds, fade=FADE)
+    return decode_audio(model, latents, samples=samples, seeds=request.seeds, fade=fade)
 
 
 def check_count(count: int) -> int:
@@ -161,7 +165,7 @@ def check_count(count: int) -> int:
         TypeError: It is no integer.
         ValueError: It is not 2 to `MOST_SOUNDS`.
     """
-    check_integer(count, "count")
+    count = check_integer(count, "count")
     if not 2 <= count <= MOST_SOUNDS:
         raise ValueError(f"count must be 2 to {MOST_SOUNDS} sounds, got {count}")
     return count

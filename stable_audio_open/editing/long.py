@@ -7,10 +7,11 @@ from typing import Unpack
 import torch
 
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
+from stable_audio_open.editing.lengths import LONGEST
+from stable_audio_open.editing.places import placed
 from stable_audio_open.editing.timeline import (
     Checked,
     PromptsOverTime,
@@ -23,12 +24,14 @@ from stable_audio_open.editing.windows import Window, least_overlap, starts_on_a
 from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import Item, check_request, check_start
-from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling import (
+    StepCallback,
+    prompted_denoiser,
+    run_sampler,
+    without_idle_negatives,
+)
 from stable_audio_open.sampling_settings import Sampling, SamplingOptions, resolve_sampling
-from stable_audio_open.waveforms import decode_audio, encode_audio
-
-LONGEST = 3600.0
-"""Seconds of the longest sound."""
+from stable_audio_open.waveforms import check_fade, decode_audio, encode_audio
 
 
 @torch.inference_mode()
@@ -46,6 +49,7 @@ def generate_long(
     init_strength: float = 0.7,
     init_noise_level: float | None = None,
     trim: bool = True,
+    fade: float | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
     **options: Unpack[SamplingOptions],
@@ -70,6 +74,7 @@ def generate_long(
         init_strength: 0..1, how much of `init_audio` is replaced.
         init_noise_level: The sigma to start at, instead of `init_strength`.
         trim: Cut at `duration`; else return whole latent frames.
+        fade: Seconds of the fade-out at the end; 5 ms when None.
         progress: Show a progress bar.
         callback: Called after each step, with the latents of the whole.
         options: How to sample.
@@ -86,6 +91,7 @@ def generate_long(
         raise ValueError(
             f"duration must be above 0 and at most {LONGEST:g} seconds, got {duration}"
         )
+    fade = check_fade(fade)
     timelines = check_timelines(prompt, duration=duration)
     request = check_request(
         model,
@@ -97,8 +103,10 @@ def generate_long(
         negative_prompt=negative_prompt,
         seed=seed,
     )
-    sampling = resolve_sampling(model, options, frames=request.frames)
-    check_start(init_strength, init_noise_level)
+    sampling = resolve_sampling(model, options, frames=request.frames, items=len(request.items))
+    init_strength, init_noise_level = check_start(
+        init_strength, init_noise_level, audio=init_audio is not None
+    )
     samples = round(duration * model.sample_rate)
     if samples < 1:
         raise ValueError(
@@ -120,7 +128,7 @@ def generate_long(
         if init_strength < 1 or init_noise_level is not None:
             clean += encode_audio(model, sound, frames, items=len(seeds))
         if init_strength == 0 and init_noise_level is None:
-            return decode_audio(model, clean, samples=kept, seeds=seeds, fade=FADE)
+            return decode_audio(model, clean, samples=kept, seeds=seeds, fade=fade)
         sampling = sampling.varying(init_strength, init_noise_level)
 
     x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
@@ -130,7 +138,7 @@ def generate_long(
     latents = run_sampler(
         model, denoiser, x, sampling, seeds=seeds, progress=progress, callback=callback
     )
-    return decode_audio(model, latents, samples=kept, seeds=seeds, fade=FADE)
+    return decode_audio(model, latents, samples=kept, seeds=seeds, fade=fade)
 
 
 def long_denoiser(
@@ -144,8 +152,7 @@ def long_denoiser(
 ) -> Denoiser:
     """Return the guided denoiser of sounds of any length.
 
-    Each window is told its place in the whole; a model that is not conditioned on `seconds_start`
-    is told that the window is all there is.
+    Each window is told its place in the whole, see `placed`.
 
     Args:
         model: The system.
@@ -163,53 +170,18 @@ def long_denoiser(
         crossfade=least_overlap(window),
         ring=False,
     )
+    items = without_idle_negatives(items, sampling)
     windows: list[Window] = []
     for start in starts_on_a_line(frames, window=window):
-        placed = [
-            _placed(model, item, start * frame_seconds, window * frame_seconds) for item in items
+        here = [
+            placed(model, item, offset=start * frame_seconds, window=window * frame_seconds)
+            for item in items
         ]
-        if windows and sampling.guidance_scale == 1:  # which the first one has warned of
-            placed = [item._replace(negative=None) for item in placed]
         for number, share in enumerate(shares):
             if share is not None and not share[..., start : start + window].any():
                 continue
             texts = prompts_at(timelines, number)
-            told = [item._replace(prompt=text) for item, text in zip(placed, texts, strict=True)]
+            told = [item._replace(prompt=text) for item, text in zip(here, texts, strict=True)]
             denoiser = prompted_denoiser(model, told, sampling, frames=window, keep=False)
             windows.append(Window(start, denoiser, share))
     return windowed(windows, frames=frames, window=window)
-
-
-def _placed(model: LatentDiffusion, item: Item, offset: float, window: float) -> Item:
-    """Return an item as a window of it is conditioned."""
-    numbers = model.conditioner.numbers
-    if "seconds_start" not in numbers:
-        return item._replace(seconds_total=min(window, item.seconds_total))
-    most = min(
-        (float(numbers[name].maximum) for name in ("seconds_start", "seconds_total")  # type: ignore[arg-type]
-         if name in numbers),
-    )  # fmt: skip
-    start, total = seconds_in_range(
-        item.seconds_start + offset, item.seconds_total, window=window, most=most
-    )
-    return item._replace(seconds_start=start, seconds_total=total)
-
-
-def seconds_in_range(
-    start: float, total: float, *, window: float, most: float
-) -> tuple[float, float]:
-    """Return `seconds_start` and `seconds_total` of a window as a model of limited range is told.
-
-    Of a sound that is longer than `most`, the beginning is at its distance from the start and the
-    end at its distance from the end; all between is in the middle of a sound of `most` seconds.
-
-    Args:
-        start: Seconds at which the window begins.
-        total: Seconds of the whole.
-        window: Seconds of the window.
-        most: Largest number that the model knows.
-    """
-    if total <= most:
-        return start, total
-    middle = max(0.0, (most - window) / 2)
-    return max(min(start, middle), start - (total - most)), most

@@ -14,7 +14,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.circular import close_ring, resample_ring
 from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
-from stable_audio_open.editing.long import LONGEST
+from stable_audio_open.editing.lengths import LONGEST
 from stable_audio_open.editing.timeline import (
     Checked,
     PromptsOverTime,
@@ -32,12 +32,18 @@ from stable_audio_open.editing.windows import (
 )
 from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import Item, check_request
-from stable_audio_open.sampling import Step, StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling import (
+    Step,
+    StepCallback,
+    prompted_denoiser,
+    run_sampler,
+    without_idle_negatives,
+)
 from stable_audio_open.sampling_settings import Sampling, SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio
 
-BEATS_PER_BAR = 4
 SHORTEST = 0.1
 """Seconds of the shortest loop."""
 MOST_OFF_PITCH = 0.006
@@ -115,7 +121,7 @@ def generate_loop(
         negative_prompt=negative_prompt,
         seed=seed,
     )
-    sampling = resolve_sampling(model, options, frames=request.frames)
+    sampling = resolve_sampling(model, options, frames=request.frames, items=len(request.items))
     shape, seeds = (model.autoencoder.latent_channels, ring.frames), request.seeds
     noise = initial_noise(shape, seeds).to(model.device)
     x = noised(torch.zeros_like(noise), noise, sampling.sigmas[0])
@@ -194,7 +200,8 @@ def ring_denoiser(
         ring=True,
     )
     starts = starts_on_a_ring(frames, window=window)
-    windows = []
+    items = without_idle_negatives(items, sampling)
+    windows: list[Window] = []
     for number, share in enumerate(shares):
         texts = prompts_at(timelines, number)
         told = [item._replace(prompt=text) for item, text in zip(items, texts, strict=True)]
@@ -222,30 +229,20 @@ def decode_ring(
     audio = decode_audio(model, latents[..., around], samples=None, seeds=seeds)
     turn = audio.samples[..., margin * hop : (margin + ring.frames) * hop]
     fit = close_ring if ring.closed else resample_ring
-    samples = fit(turn, ring.samples).contiguous()
+    samples = usable(fit(turn, ring.samples).contiguous())
     return Audio(samples, audio.sample_rate, audio.seeds, loop=True)
-
-
-def bars_duration(bars: float, bpm: float) -> float:
-    """Return the seconds of bars of four beats.
-
-    Raises:
-        ValueError: When a number is not positive.
-    """
-    for name, value in (("bars", bars), ("bpm", bpm)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be above 0, got {value}")
-    return bars * BEATS_PER_BAR * 60 / bpm
 
 
 def with_tempo(prompt: PromptsOverTime, bpm: float) -> PromptsOverTime:
     """Return a prompt, or all of them, with the tempo; those that tell one stay as they are."""
-    if isinstance(prompt, str):
-        return prompt if re.search(r"bpm\b", prompt, re.IGNORECASE) else f"{prompt}, {bpm:g} BPM"
-    # Texts are found wherever they are: alone, beside a weight, or beside the second they begin.
-    return [
-        tuple(with_tempo(part, bpm) if isinstance(part, str) else part for part in one)
-        if isinstance(one, tuple)
-        else with_tempo(one, bpm)
-        for one in prompt
-    ]  # type: ignore[return-value]
+
+    def told(part: object) -> object:
+        """Texts are found wherever they are: alone, beside a weight, or beside their second."""
+        if isinstance(part, list | tuple):
+            parts = map(told, part)
+            return tuple(parts) if isinstance(part, tuple) else list(parts)
+        if not isinstance(part, str) or not part.strip():  # which is refused as it was given
+            return part
+        return part if re.search(r"bpm\b", part, re.IGNORECASE) else f"{part}, {bpm:g} BPM"
+
+    return told(prompt)  # type: ignore[return-value]

@@ -18,6 +18,7 @@ from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.diffusion.samplers.resampling import Resampling
 from stable_audio_open.editing.joining import LOOKAHEAD, joined, mirrored, recovered
 from stable_audio_open.editing.kept import KeptDenoiser
+from stable_audio_open.editing.places import placed
 from stable_audio_open.editing.spans import Span, kept_frames, place_window
 from stable_audio_open.given_prompts import (
     GivenNegatives,
@@ -27,6 +28,7 @@ from stable_audio_open.given_prompts import (
     check_prompts,
 )
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import Item, check_conditions, check_seeds
 from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
@@ -54,10 +56,10 @@ class Sounds(NamedTuple):
 
 
 class Excerpt(NamedTuple):
-    """The part of a batch of sounds that the model works on."""
+    """The part of a sound that the model works on."""
 
-    samples: Float[Tensor, "batch channels time"]
-    """All of the sounds."""
+    samples: Float[Tensor, "channels time"]
+    """All of the sound."""
     spans: list[Span]
     start: int
     """First sample of the window."""
@@ -84,7 +86,6 @@ def _items(
     negative_prompt: GivenNegatives | None,
     seed: int | Sequence[int] | None,
     lengths: Sequence[int],
-    seconds_start: float,
 ) -> list[Item]:
     """Return an item per prompt or per sound, whichever are more."""
     prompts = check_prompts(prompt, "prompt")
@@ -104,7 +105,7 @@ def _items(
             prompt=prompts[index % len(prompts)],
             negative=negatives[index % len(negatives)],
             seed=seeds[index],
-            seconds_start=seconds_start,
+            seconds_start=0.0,
             seconds_total=lengths[index % len(lengths)] / model.sample_rate,
             samples=lengths[index % len(lengths)],
             conditions=numbers[index],
@@ -146,11 +147,6 @@ def generate_spans(
     """Generate spans of a sound anew; the arguments are those of `inpaint`."""
     check_joints(edges, crossfade)
     repeated = Resampling(times=resampling)
-    sampling = resolve_sampling(model, options)
-    autoencoder, rate = model.autoencoder, model.sample_rate
-    hop, frames = autoencoder.downsampling, model.window_frames
-    start = place_window(spans, samples=sound.samples.shape[-1], window=frames * hop, hop=hop)
-    excerpt = Excerpt(sound.samples, spans, start, frames)
     items = _items(
         model,
         prompt,
@@ -158,19 +154,33 @@ def generate_spans(
         negative_prompt=negative_prompt,
         seed=seed,
         lengths=sound.lengths,
-        seconds_start=start / rate,
     )
     seeds = [item.seed for item in items]
+    sampling = resolve_sampling(model, options, items=len(items))
+    excerpts = _excerpts(model, sound, spans)
+    rate, frame = model.sample_rate, model.autoencoder.downsampling / model.sample_rate
+    told = [
+        placed(model, item, offset=excerpt.start / rate, window=excerpt.frames * frame)
+        for item, excerpt in zip(items, _for_each(excerpts, items), strict=True)
+    ]
 
-    latents = _kept_latents(model, excerpt, edges).to(model.device)
-    kept = _mask(model, excerpt, widened=edges == "generated")
+    latents = torch.cat([_kept_latents(model, one, edges) for one in excerpts]).to(model.device)
+    kept, widened = (
+        torch.cat([_mask(model, one, widened=wide) for one in excerpts]) for wide in (False, True)
+    )
+    if edges == "generated":
+        kept = widened
     known = KeptDenoiser(
         denoiser=prompted_denoiser(
-            model, items, sampling, frames=excerpt.frames, known=inpainting_channels(latents, kept)
+            model,
+            told,
+            sampling,
+            frames=model.window_frames,
+            known=inpainting_channels(latents, kept),
         ),
         latents=latents,
         kept=kept,
-        released=_mask(model, excerpt, widened=True) if edges == "released" else None,
+        released=widened if edges == "released" else None,
         release=sampling.sigmas[math.floor((1 - LAST_STEPS) * sampling.steps)],
     )
     noise = initial_noise((latents.shape[1], latents.shape[2]), seeds).to(model.device)
@@ -184,29 +194,60 @@ def generate_spans(
         callback=callback,
         resampling=repeated,
     )
-    window = decode_audio(model, known.project(clean), samples=None, seeds=seeds).samples
-    whole = excerpt.samples.expand(len(items), -1, -1)
-    end = min(start + frames * hop, whole.shape[-1])
-    new = torch.zeros_like(whole)
-    new[..., excerpt.start : end] = window[..., : end - excerpt.start]
+    windows = decode_audio(model, known.project(clean), samples=None, seeds=seeds).samples
+    lengths = tuple(item.samples for item in items)
+    out = windows.new_zeros(len(items), windows.shape[1], max(lengths))
+    for row, window, excerpt in zip(out, windows, _for_each(excerpts, items), strict=True):
+        edited = _edited(excerpt, window, crossfade=crossfade, sample_rate=rate)
+        row[:, : edited.shape[-1]] = edited
+    return Audio(usable(out), rate, tuple(seeds), lengths)
+
+
+def _excerpts(model: LatentDiffusion, sound: Sounds, spans: list[Span]) -> list[Excerpt]:
+    """Choose a window of each sound, for itself: the others of a batch do not count."""
+    hop, frames = model.autoencoder.downsampling, model.window_frames
+    return [
+        Excerpt(
+            samples=samples[:, :length],
+            spans=spans,
+            start=place_window(spans, samples=length, window=frames * hop, hop=hop),
+            frames=frames,
+        )
+        for samples, length in zip(sound.samples, sound.lengths, strict=True)
+    ]
+
+
+def _for_each(excerpts: Sequence[Excerpt], items: Sequence[Item]) -> list[Excerpt]:
+    """Return an excerpt for each item, where all may share one."""
+    return [excerpts[index % len(excerpts)] for index in range(len(items))]
+
+
+def _edited(
+    excerpt: Excerpt,
+    window: Float[Tensor, "channels window"],
+    *,
+    crossfade: float,
+    sample_rate: int,
+) -> Float[Tensor, "channels time"]:
+    """Put what was generated into a sound."""
+    whole = excerpt.samples
+    part = slice(excerpt.start, min(excerpt.start + window.shape[-1], whole.shape[-1]))
     inside = [Span(span.start - excerpt.start, span.end - excerpt.start) for span in excerpt.spans]
-    for made, given in zip(new, whole, strict=True):
-        part = slice(excerpt.start, end)
-        made[:, part] = recovered(made[:, part], given[:, part], inside)
-    out = joined(
+    new = torch.zeros_like(whole)
+    made = window[:, : part.stop - part.start]
+    new[:, part] = recovered(made, whole[:, part], inside)
+    return joined(
         whole,
         new,
         excerpt.spans,
-        crossfade=round(crossfade * rate),
-        lookahead=round(LOOKAHEAD * rate),
+        crossfade=round(crossfade * sample_rate),
+        lookahead=round(LOOKAHEAD * sample_rate),
     )
-    lengths = tuple(item.samples for item in items)
-    return Audio(out.clone(), rate, tuple(seeds), lengths)
 
 
 def _kept_latents(
     model: LatentDiffusion, excerpt: Excerpt, edges: Edges
-) -> Float[Tensor, "batch latent_channels frames"]:
+) -> Float[Tensor, "1 latent_channels frames"]:
     """Encode the window from a sound without what is removed, and with what lies around it."""
     autoencoder = model.autoencoder
     hop, margin = autoencoder.downsampling, autoencoder.encoder_margin
@@ -215,7 +256,7 @@ def _kept_latents(
     before = min(excerpt.start // hop, margin)
     first = excerpt.start - before * hop
     length = (before + excerpt.frames + margin) * hop
-    part = samples[..., first : first + length]
+    part = samples[None, :, first : first + length]
     part = F.pad(part, (0, length - part.shape[-1]))
     encoded = autoencoder.encode(part.to(autoencoder.device, autoencoder.dtype)).float()
     return encoded[..., before : before + excerpt.frames]

@@ -9,7 +9,8 @@ from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.generate import Generated, GenerateOptions, generate_latents
 from stable_audio_open.given_prompts import GivenPrompts
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.waveforms import check_decoded, usable
+from stable_audio_open.nn.inference import usable
+from stable_audio_open.waveforms import check_decoded
 
 FIRST_FRAMES = 22
 """Latent frames of the first piece: half a second where a frame is 2048 samples."""

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_number, is_number
 from stable_audio_open.given_prompts import GivenPrompt, GivenPrompts, Prompt, check_prompts
 
 Timeline: TypeAlias = Sequence[tuple[float, str]]
@@ -27,7 +28,7 @@ def is_timeline(prompt: object) -> TypeGuard[Timeline]:
         and all(
             isinstance(entry, list | tuple)
             and len(entry) == 2
-            and isinstance(entry[0], int | float)
+            and is_number(entry[0])
             and isinstance(entry[1], str)
             for entry in prompt
         )
@@ -60,7 +61,7 @@ def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[Checked
             items.append([(0.0, check_prompts([one], "prompt")[0])])  # type: ignore[arg-type]
             continue
         texts = check_prompts([text for _, text in one], "prompt")
-        times = [seconds for seconds, _ in one]
+        times = [check_number(seconds, "the second of a prompt") for seconds, _ in one]
         if times[0] != 0:
             raise ValueError(
                 f"the first prompt must begin at 0 seconds, got {times[0]:g}; add (0, ...)"
@@ -78,6 +79,16 @@ def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[Checked
             )
         items.append(list(zip(times, texts, strict=True)))
     return items
+
+
+def count_items(prompt: PromptsOverTime) -> int:
+    """Return the items that a prompt is for.
+
+    Raises:
+        TypeError: It is of no form that is known.
+        ValueError: A text is out of its range.
+    """
+    return len(check_prompts(first_prompts(prompt), "prompt"))
 
 
 def first_prompts(prompt: PromptsOverTime) -> GivenPrompts:

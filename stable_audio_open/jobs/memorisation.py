@@ -15,7 +15,6 @@ from stable_audio_open.audio_models.registry import EMBEDDERS
 from stable_audio_open.checkpoint.lora.adapter import adapter_names
 from stable_audio_open.data.manifest import Recording
 from stable_audio_open.data.recordings import read_recordings
-from stable_audio_open.diffusion.objective import Objective
 from stable_audio_open.evaluation.generations.prompted import PromptedSettings
 from stable_audio_open.evaluation.memorisation.page import memorisation_page
 from stable_audio_open.evaluation.memorisation.result import Memorisation, StudySettings
@@ -33,7 +32,7 @@ from stable_audio_open.files.names import shortened_name
 from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.prompts import draw_prompt, is_described
-from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS, SAMPLING
+from stable_audio_open.settings import CANDIDATES, RANDOM_RECORDINGS, SAMPLING, Objective
 
 LONGEST_CHUNK = 10.0
 """Seconds that are compared at once where the request does not say and the window is longer."""

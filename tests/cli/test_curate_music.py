@@ -122,7 +122,7 @@ def test_a_class_that_the_tagger_has_not(run: Run, catalogue: Path, loudness_pan
     options = ["--audio", "sounds", "--tagger", f"panns:{loudness_panns}", "--classes", "music"]
     result = run("curate", "music", catalogue, *options)
     assert result.returncode == 2
-    assert "the tagger has no class 'music'; did you mean 'Music'" in result.stderr
+    assert 'the tagger has no class "music"; did you mean "Music"' in result.stderr
 
 
 def test_search(run: Run, catalogue: Path) -> None:

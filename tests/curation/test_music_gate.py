@@ -97,7 +97,7 @@ def test_wrong_settings() -> None:
         MusicGate(threshold=15.0)
     with pytest.raises(ValueError, match="seconds must be positive, got 0"):
         MusicGate(seconds=0.0)
-    with pytest.raises(ValueError, match="no class 'music'; did you mean 'Music'"):
+    with pytest.raises(ValueError, match='no class "music"; did you mean "Music"'):
         class_columns(["music"], CLASSES)
-    with pytest.raises(ValueError, match="no class 'xylophone'; see its list"):
+    with pytest.raises(ValueError, match='no class "xylophone"; see its list'):
         class_columns(["xylophone"], ("Speech",))

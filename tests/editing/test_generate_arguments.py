@@ -8,7 +8,7 @@ from stable_audio_open.generate import generate_latents
 
 def test_every_argument_of_the_story_is_taken() -> None:
     ours, theirs = (dict(signature(call).parameters) for call in (generate, generate_latents))
-    own = {"samples", "loop", "bars", "bpm", "trim"}
+    own = {"samples", "loop", "bars", "bpm", "trim", "fade"}
     assert set(ours) - set(theirs) == own
     assert set(theirs) <= set(ours)
     for name, parameter in theirs.items():

@@ -234,7 +234,7 @@ def test_a_callback_stops_it(random_model: LatentDiffusion) -> None:
         ({"prompt": ""}, "prompt is empty"),
         ({"prompt": ["a", "b", "c"]}, "got 2 sounds for 3 items; give one, or one per item"),
         ({"negative_prompt": ["a", "b", "c"]}, "got 3 negative prompts for 2 items"),
-        ({"seed": [1, 2, 3]}, "give one seed or one per prompt, got 3 for 2 prompts"),
+        ({"seed": [1, 2, 3]}, "give one seed or one per item, got 3 for 2 items"),
         ({"sampler": "hune"}, 'did you mean "heun"'),
         ({"steps": 0}, "steps must be at least 1, got 0"),
     ],

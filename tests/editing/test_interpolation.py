@@ -68,7 +68,7 @@ def test_slerp_of_two_axes() -> None:
     [
         ({"count": 1}, "count must be 2 to 1000 sounds, got 1"),
         ({"prompt": ("kick", "bell", "bass")}, "prompt must be a text or a pair of texts, got 3"),
-        ({"seed": (1, 2, 3)}, "give one seed or one per prompt, got 3 for 2 prompts"),
+        ({"seed": (1, 2, 3)}, "give one seed or one per item, got 3 for 2 items"),
         ({"seed": (1, -2)}, "seed must be between 0 and 4294967295, got -2"),
         ({"prompt": ("kick", "")}, "prompt is empty; describe the sound in a few words"),
     ],

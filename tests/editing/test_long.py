@@ -12,7 +12,8 @@ from torch import Tensor
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.diffusion.samplers import get_sampler, initial_noise, sampler_names
 from stable_audio_open.editing.generate import generate
-from stable_audio_open.editing.long import generate_long, seconds_in_range
+from stable_audio_open.editing.long import generate_long
+from stable_audio_open.editing.places import seconds_in_range
 from stable_audio_open.generate import generate as story
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.sampling import Step, StoppedError

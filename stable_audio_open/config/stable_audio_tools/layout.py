@@ -22,6 +22,7 @@ from stable_audio_open.config.fields import (
     SamplingSteps,
     Size,
 )
+from stable_audio_open.settings import Objective
 
 OnlyTrue = Annotated[bool, Meta(extra={"supported": (True,)})]
 OnlyFalse = Annotated[bool, Meta(extra={"supported": (False,)})]
@@ -33,7 +34,6 @@ T5_NAMES = (
     *("google/flan-t5-base", "google/flan-t5-large", "google/flan-t5-xl", "google/flan-t5-xxl"),
 )
 """Text encoders that stable-audio-tools takes; it downloads them."""
-FlowObjective = Literal["v", "rectified_flow", "rf_denoiser"]
 INPAINTING_IDS = ("inpaint_mask", "inpaint_masked_input")
 """What is concatenated to the noised latents, in this order."""
 NoNames = Annotated[tuple[str, ...], Meta(max_length=0)]
@@ -179,7 +179,7 @@ class DitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     global_cond_type: Literal["prepend"] | UnsetType = UNSET
     timestep_cond_type: Literal["global"] | UnsetType = UNSET
     timestep_embed_dim: UnsetType | None = UNSET
-    diffusion_objective: FlowObjective | UnsetType = UNSET
+    diffusion_objective: Objective | UnsetType = UNSET
     qk_norm: Annotated[bool | str, Meta(extra={"supported": (False, "none")})] | UnsetType = UNSET
     num_memory_tokens: Literal[0] | UnsetType = UNSET
     rotary_pos_emb: OnlyTrue | UnsetType = UNSET
@@ -206,7 +206,7 @@ class Diffusion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     type: Literal["dit"]
     cross_attention_cond_ids: tuple[Name, ...]
     global_cond_ids: tuple[Name, ...] | UnsetType = UNSET
-    diffusion_objective: FlowObjective | UnsetType = UNSET
+    diffusion_objective: Objective | UnsetType = UNSET
     distribution_shift_options: DistributionShift | UnsetType = UNSET
     input_concat_ids: tuple[Name, ...] | UnsetType = UNSET
     prepend_cond_ids: NoNames | UnsetType = UNSET

@@ -1,6 +1,5 @@
 """The music gate: recordings with enough music in them go to copyright review (section 3.1)."""
 
-import difflib
 import math
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from stable_audio_open.nearest import did_you_mean
 from stable_audio_open.settings import Counting
 
 # Frames are counted in fractions of a second that binary numbers do not have.
@@ -22,9 +22,8 @@ def class_columns(wanted: Sequence[str], classes: Sequence[str]) -> list[int]:
     """
     for name in wanted:
         if name not in classes:
-            near = difflib.get_close_matches(name, classes, n=3, cutoff=0.5)
-            hint = f"did you mean {', '.join(map(repr, near))}?" if near else "see its list"
-            raise ValueError(f"the tagger has no class {name!r}; {hint}")
+            hint = did_you_mean(name, classes) or "; see its list"
+            raise ValueError(f'the tagger has no class "{name}"{hint}')
     return [list(classes).index(name) for name in wanted]
 
 

@@ -1,7 +1,5 @@
 """Samplers: pure functions from a denoiser, latents and noise levels to clean latents."""
 
-import difflib
-
 from stable_audio_open.diffusion.samplers.ddim import ddim
 from stable_audio_open.diffusion.samplers.dpmpp import dpmpp_2m
 from stable_audio_open.diffusion.samplers.euler import euler, heun
@@ -11,6 +9,7 @@ from stable_audio_open.diffusion.samplers.ping_pong import ping_pong
 from stable_audio_open.diffusion.samplers.rk4 import rk4
 from stable_audio_open.diffusion.samplers.sampler import Callback, Sampler
 from stable_audio_open.diffusion.samplers.sde import dpmpp_2m_sde, dpmpp_3m_sde
+from stable_audio_open.nearest import did_you_mean
 
 __all__ = [
     "MAX_SEED",
@@ -46,15 +45,15 @@ def get_sampler(name: str) -> Sampler:
     Names are written with hyphens or underscores.
 
     Raises:
-        ValueError: If there is none, with the nearest name; or if it needs the k-diffusion extra.
+        ValueError: If there is none, with a similar name; or if it needs the k-diffusion extra.
     """
     hyphened = name.replace("_", "-")
     if hyphened.startswith(PREFIX):
         return k_diffusion_sampler(hyphened.removeprefix(PREFIX).replace("-", "_"))
     if hyphened not in _SAMPLERS:
-        near = difflib.get_close_matches(name.lower(), _SAMPLERS, n=1, cutoff=0)[0]
+        near = did_you_mean(hyphened, _SAMPLERS)
         raise ValueError(
-            f'unknown sampler "{name}"; did you mean "{near}"? Allowed: '
+            f'unknown sampler "{name}"{f"{near} Allowed" if near else "; allowed"}: '
             f"{', '.join(_SAMPLERS)}, or {PREFIX}NAME with the k-diffusion extra"
         )
     return _SAMPLERS[hyphened]

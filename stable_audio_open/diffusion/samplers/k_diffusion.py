@@ -1,6 +1,5 @@
 """Any sampler of the k-diffusion package by its name; the one file that imports it."""
 
-import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from stable_audio_open.diffusion.samplers.sampler import (
     from_pure_noise,
     step_pairs,
 )
+from stable_audio_open.nearest import nearest
 
 PREFIX = "k-diffusion:"
 ADAPTIVE = "dpm_adaptive"
@@ -76,11 +76,9 @@ def k_diffusion_sampler(name: str) -> Sampler:
     """
     functions = k_diffusion_samplers()
     if name not in functions:
-        near = difflib.get_close_matches(name, functions, n=1, cutoff=0)[0]
-        raise ValueError(
-            f'k-diffusion has no sampler "{name}"; did you mean "{PREFIX}{near}"? '
-            f"It has: {', '.join(functions)}"
-        )
+        near = nearest(name, functions)
+        hint = f'; did you mean "{PREFIX}{near}"? It has' if near else "; it has"
+        raise ValueError(f'k-diffusion has no sampler "{name}"{hint}: {", ".join(functions)}')
     function = functions[name]
     parameters = inspect.signature(function).parameters
 

@@ -8,9 +8,9 @@ from stable_audio_open.arguments import check_flag, check_number
 from stable_audio_open.audio.files import audio_info
 from stable_audio_open.audio.finishing import Finishing, check_loop_finishing
 from stable_audio_open.diffusion.samplers.k_diffusion import check_items
-from stable_audio_open.editing.generate import check_length, check_loop
+from stable_audio_open.editing.generate import check_loop
 from stable_audio_open.editing.interpolation import check_count, prompts_on_the_way
-from stable_audio_open.editing.loops import bars_duration
+from stable_audio_open.editing.lengths import bars_duration, check_length
 from stable_audio_open.editing.span_generation import check_joints
 from stable_audio_open.editing.spans import check_spans
 from stable_audio_open.editing.timeline import PromptsOverTime, check_timelines

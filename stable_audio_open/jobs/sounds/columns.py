@@ -9,9 +9,9 @@ import msgspec
 from stable_audio_open.audio.finishing import Finishing
 from stable_audio_open.audio.writing.formats import Subtype
 from stable_audio_open.audio.writing.places import check_target
-from stable_audio_open.config.values.nearest import did_you_mean
 from stable_audio_open.files.patterns import NamePattern
 from stable_audio_open.jobs.target import name_pattern
+from stable_audio_open.nearest import did_you_mean
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.recorded import arguments_of
 
@@ -44,8 +44,12 @@ class SoundSettings(NamedTuple):
 
 
 def generate_columns() -> tuple[str, ...]:
-    """Return the arguments of `StableAudio.generate` that change a sound, in their order."""
-    return tuple(arguments_of(StableAudio.generate))
+    """Return the arguments of `StableAudio.generate` that change a sound, in their order.
+
+    Where a step before the file has the same name, that one is meant.
+    """
+    steps = finishing_columns()
+    return tuple(name for name in arguments_of(StableAudio.generate) if name not in steps)
 
 
 def finishing_columns() -> tuple[str, ...]:

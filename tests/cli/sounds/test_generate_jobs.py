@@ -185,8 +185,11 @@ def test_names_and_prompts_of_every_kind(run: Run, request_words: list[object], 
     [
         ('"conditions": {"bpm": "fast"}', "the condition bpm must be a number, got 'fast' (str)"),
         ('"conditions": "fast"', "conditions must be numbers by name, got 'fast'"),
-        ('"guidance_interval": 3', "guidance_interval must be (low, high), got 3"),
-        ('"guidance_interval": [3]', "guidance_interval must be (low, high), got (3,)"),
+        ('"guidance_interval": 3', "guidance_interval must be a pair of numbers, got 3 (int)"),
+        (
+            '"guidance_interval": [3]',
+            "guidance_interval must be a pair of numbers, got (3,) (tuple)",
+        ),
         ('"window": "x"', "window must be a number, got 'x' (str)"),
         ('"sampler": 5', "sampler must be a name, got 5 (int)"),
         ('"loop": 1', "loop must be True or False, got 1 (int)"),
