@@ -75,7 +75,7 @@ def check_pair(value: object, name: str) -> tuple[float, float]:
     Raises:
         TypeError: It is something else.
     """
-    if not is_list(value) or len(value) != 2 or not all(map(is_number, value)):
+    if not is_pair(value):
         raise wrong_type(value, name, "a pair of numbers")
     low, high = value
     return check_number(low, name), check_number(high, name)
@@ -115,6 +115,11 @@ def is_number(value: object) -> TypeGuard[float]:
 def is_list(value: object) -> TypeGuard[Sequence[object]]:
     """Tell whether this is a list or a tuple; texts, arrays and tensors are neither."""
     return isinstance(value, list | tuple)
+
+
+def is_pair(value: object) -> TypeGuard[tuple[float, float]]:
+    """Tell whether this is a list or a tuple of two numbers."""
+    return is_list(value) and len(value) == 2 and all(map(is_number, value))
 
 
 def wrong_type(value: object, name: str, wanted: str) -> TypeError:

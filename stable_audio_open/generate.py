@@ -18,15 +18,14 @@ from stable_audio_open.given_prompts import GivenNegatives, GivenPrompts
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import check_request, check_start
-from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling import StepCallback, check_watching, prompted_denoiser, run_sampler
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import check_fade, decode_audio, encode_audio
 
 
-class GenerateOptions(SamplingOptions, total=False):
-    """Arguments of `generate_latents` by keyword."""
+class LatentOptions(SamplingOptions, total=False):
+    """Arguments of `generate_latents` by keyword, for sounds of any duration."""
 
-    duration: float | Sequence[float] | None
     seconds_start: float
     window: float | None
     conditions: Mapping[str, float | Sequence[float]] | None
@@ -37,6 +36,12 @@ class GenerateOptions(SamplingOptions, total=False):
     init_noise_level: float | None
     progress: bool
     callback: StepCallback | None
+
+
+class GenerateOptions(LatentOptions, total=False):
+    """Arguments of `generate_latents` by keyword."""
+
+    duration: float | Sequence[float] | None
 
 
 class Generated(NamedTuple):
@@ -166,6 +171,7 @@ def generate_latents(
         ValueError: When an argument is out of its range.
         StoppedError: When the callback has stopped the run.
     """
+    check_watching(progress, callback)
     request = check_request(
         model,
         prompt,

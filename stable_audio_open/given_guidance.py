@@ -9,7 +9,7 @@ from stable_audio_open.arguments import (
     check_number,
     check_pair,
     is_list,
-    is_number,
+    is_pair,
     wrong_type,
 )
 
@@ -92,8 +92,4 @@ def _check_point(sigma: float, scale: float) -> tuple[float, float]:
 
 
 def _is_points(value: object) -> TypeGuard[Sequence[Sequence[object]]]:
-    return (
-        is_list(value)
-        and len(value) > 0
-        and all(is_list(one) and len(one) == 2 and all(map(is_number, one)) for one in value)
-    )
+    return is_list(value) and len(value) > 0 and all(map(is_pair, value))

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_flag, check_function
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.conditioned import ConditionedTransformer, Mixture
@@ -110,6 +111,16 @@ def without_idle_negatives(items: Sequence[Item], sampling: Sampling) -> list[It
         item._replace(negative=None) if is_idle else item
         for item, is_idle in zip(items, idle, strict=True)
     ]
+
+
+def check_watching(progress: bool, callback: StepCallback | None) -> None:
+    """Check how a run is to be watched.
+
+    Raises:
+        TypeError: An argument is of a wrong type.
+    """
+    check_flag(progress, "progress")
+    check_function(callback, "callback")
 
 
 def run_sampler(

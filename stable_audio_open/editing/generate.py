@@ -8,10 +8,10 @@ from stable_audio_open import generate as story
 from stable_audio_open.arguments import check_flag
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio
-from stable_audio_open.editing.lengths import check_length, one_duration, seconds_of
+from stable_audio_open.editing.lengths import check_length, joint_duration, one_duration, seconds_of
 from stable_audio_open.editing.long import generate_long
 from stable_audio_open.editing.loops import generate_loop, with_tempo
-from stable_audio_open.editing.timeline import PromptsOverTime, has_timeline
+from stable_audio_open.editing.timeline import PromptsOverTime
 from stable_audio_open.given_guidance import GivenScale
 from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
@@ -184,12 +184,8 @@ def generate(
         "trim": trim,
         "fade": fade,
     }
-    most = check_window(model, window)
-    durations = duration if isinstance(duration, list) else [duration]
-    if has_timeline(prompt) or any(one is not None and one > most for one in durations):
-        kind = "sounds that are longer than the window, or change their prompt,"
-        length = one_duration(duration, prompt, kind)
-        length = most if length is None else length
+    length = joint_duration(duration, prompt, window=check_window(model, window))
+    if length is not None:
         return generate_long(model, prompt, duration=length, **rest, **everywhere, **sampling)
     return story.generate(
         model,

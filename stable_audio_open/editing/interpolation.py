@@ -15,7 +15,7 @@ from stable_audio_open.diffusion.samplers import StepNoise, initial_noise
 from stable_audio_open.given_prompts import GivenNegatives, GivenPrompt, check_texts
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request import check_request, check_seeds
-from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling import StepCallback, check_watching, prompted_denoiser, run_sampler
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import check_fade, decode_audio
 
@@ -121,6 +121,7 @@ def interpolate(
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
+    check_watching(progress, callback)
     fade = check_fade(fade)
     count = check_count(count)
     prompts = prompts_on_the_way(prompt, count)

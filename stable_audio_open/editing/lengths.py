@@ -11,7 +11,7 @@ from stable_audio_open.arguments import (
     is_list,
     shown,
 )
-from stable_audio_open.editing.timeline import PromptsOverTime, count_items
+from stable_audio_open.editing.timeline import PromptsOverTime, count_items, has_timeline
 
 LONGEST = 3600.0
 """Seconds of the longest sound."""
@@ -119,6 +119,22 @@ def one_duration(
             "by one"
         )
     return duration[0]
+
+
+def joint_duration(
+    duration: float | Sequence[float] | None, prompt: PromptsOverTime, *, window: float
+) -> float | None:
+    """Return the seconds of sounds that windows make jointly; None where one window is enough.
+
+    Raises:
+        ValueError: Items differ in their duration, or there are not as many as durations.
+    """
+    durations = [duration] if duration is None or isinstance(duration, float | int) else duration
+    if not has_timeline(prompt) and all(one is None or one <= window for one in durations):
+        return None
+    kind = "sounds that are longer than the window, or change their prompt,"
+    length = one_duration(duration, prompt, kind)
+    return window if length is None else length
 
 
 def bars_duration(bars: float, bpm: float) -> float:

@@ -21,11 +21,14 @@ from stable_audio_open.editing.timeline import (
     prompts_at,
 )
 from stable_audio_open.editing.windows import Window, least_overlap, starts_on_a_line, windowed
+from stable_audio_open.generate import Generated, LatentOptions
 from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import Item, check_request, check_start
 from stable_audio_open.sampling import (
     StepCallback,
+    check_watching,
     prompted_denoiser,
     run_sampler,
     without_idle_negatives,
@@ -40,6 +43,42 @@ def generate_long(
     prompt: PromptsOverTime,
     *,
     duration: float,
+    trim: bool = True,
+    fade: float | None = None,
+    **options: Unpack[LatentOptions],
+) -> Audio:
+    """Generate a sound of any length by windows that are denoised jointly, and decode it.
+
+    Beyond latents and samples it takes the memory of one window.
+
+    Args:
+        model: The trained system, in evaluation mode.
+        prompt: See `long_latents`.
+        duration: Seconds of sound, at most an hour.
+        trim: Cut at `duration`; else return whole latent frames.
+        fade: Seconds of the fade-out at the end; 5 ms when None.
+        options: See `long_latents`.
+
+    Returns:
+        Samples `[batch, channels, time]`, with the sample rate and the seed of each item.
+
+    Raises:
+        ValueError: When an argument is out of its range.
+        FloatingPointError: When the model gives NaN.
+        StoppedError: When the callback has stopped the run.
+    """
+    fade = check_fade(fade)
+    latents, samples, seeds = long_latents(model, prompt, duration=duration, **options)
+    kept = samples if trim else None
+    return decode_audio(model, latents, samples=kept, seeds=seeds, fade=fade)
+
+
+@torch.inference_mode()
+def long_latents(
+    model: LatentDiffusion,
+    prompt: PromptsOverTime,
+    *,
+    duration: float,
     seconds_start: float = 0.0,
     window: float | None = None,
     conditions: Mapping[str, float | Sequence[float]] | None = None,
@@ -48,16 +87,13 @@ def generate_long(
     init_audio: GivenAudio | None = None,
     init_strength: float = 0.7,
     init_noise_level: float | None = None,
-    trim: bool = True,
-    fade: float | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,
     **options: Unpack[SamplingOptions],
-) -> Audio:
-    """Generate a sound of any length by windows that are denoised jointly.
+) -> Generated:
+    """Generate the latents of a sound of any length.
 
-    Beyond latents and samples it takes the memory of one window. The arguments are those of
-    `generate`, but for these:
+    The arguments are those of `generate_latents`, but for these:
 
     Args:
         model: The trained system, in evaluation mode.
@@ -73,25 +109,23 @@ def generate_long(
         init_audio: Sound to vary.
         init_strength: 0..1, how much of `init_audio` is replaced.
         init_noise_level: The sigma to start at, instead of `init_strength`.
-        trim: Cut at `duration`; else return whole latent frames.
-        fade: Seconds of the fade-out at the end; 5 ms when None.
         progress: Show a progress bar.
         callback: Called after each step, with the latents of the whole.
         options: How to sample.
 
     Returns:
-        Samples `[batch, channels, time]`, with the sample rate and the seed of each item.
+        Latents of the whole, at least of a window, the samples of each item that are its sound,
+        and its seed.
 
     Raises:
         ValueError: When an argument is out of its range.
-        FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
     if not 0 < duration <= LONGEST:
         raise ValueError(
             f"duration must be above 0 and at most {LONGEST:g} seconds, got {duration}"
         )
-    fade = check_fade(fade)
+    check_watching(progress, callback)
     timelines = check_timelines(prompt, duration=duration)
     request = check_request(
         model,
@@ -113,12 +147,12 @@ def generate_long(
             f"duration must be at least one sample of 1/{model.sample_rate} seconds, got {duration}"
         )
     items = [
-        item._replace(seconds_total=seconds_start + duration, samples=samples)
+        item._replace(seconds_total=item.seconds_start + duration, samples=samples)
         for item in request.items
     ]
     frames = max(math.ceil(samples / model.autoencoder.downsampling), request.frames)
     shape, seeds = (model.autoencoder.latent_channels, frames), request.seeds
-    kept = [samples] * len(seeds) if trim else None
+    wanted = [samples] * len(seeds)
     clean = torch.zeros((len(seeds), *shape), device=model.device)
     if init_audio is not None:
         most = frames * model.autoencoder.downsampling / model.sample_rate
@@ -128,7 +162,7 @@ def generate_long(
         if init_strength < 1 or init_noise_level is not None:
             clean += encode_audio(model, sound, frames, items=len(seeds))
         if init_strength == 0 and init_noise_level is None:
-            return decode_audio(model, clean, samples=kept, seeds=seeds, fade=fade)
+            return Generated(usable(clean), wanted, seeds)
         sampling = sampling.varying(init_strength, init_noise_level)
 
     x = noised(clean, initial_noise(shape, seeds).to(model.device), sampling.sigmas[0])
@@ -138,7 +172,7 @@ def generate_long(
     latents = run_sampler(
         model, denoiser, x, sampling, seeds=seeds, progress=progress, callback=callback
     )
-    return decode_audio(model, latents, samples=kept, seeds=seeds, fade=fade)
+    return Generated(usable(latents), wanted, seeds)
 
 
 def long_denoiser(

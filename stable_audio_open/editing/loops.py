@@ -37,6 +37,7 @@ from stable_audio_open.request import Item, check_request
 from stable_audio_open.sampling import (
     Step,
     StepCallback,
+    check_watching,
     prompted_denoiser,
     run_sampler,
     without_idle_negatives,
@@ -110,6 +111,7 @@ def generate_loop(
     if duration is None:
         duration = model.window_frames * hop / rate if window is None else window
     ring = plan_ring(duration, sample_rate=rate, hop=hop)
+    check_watching(progress, callback)
     timelines = check_timelines(prompt, duration=duration)
     request = check_request(
         model,

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_number
+from stable_audio_open.arguments import check_name, check_number
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.audio.resample import resample, resampled_length
@@ -28,9 +28,10 @@ from stable_audio_open.given_prompts import (
     check_prompts,
 )
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nearest import did_you_mean
 from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import Item, check_conditions, check_seeds
-from stable_audio_open.sampling import StepCallback, prompted_denoiser, run_sampler
+from stable_audio_open.sampling import StepCallback, check_watching, prompted_denoiser, run_sampler
 from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio
 
@@ -121,8 +122,11 @@ def check_joints(edges: str, crossfade: float) -> None:
         TypeError: The crossfade is no number.
         ValueError: There are no such edges, or the crossfade is below 0.
     """
-    if edges not in get_args(Edges):
-        raise ValueError(f"edges must be one of {', '.join(get_args(Edges))}, got {edges!r}")
+    if check_name(edges, "edges") not in get_args(Edges):
+        raise ValueError(
+            f"edges must be one of {', '.join(get_args(Edges))}, got {edges!r}"
+            f"{did_you_mean(edges, get_args(Edges))}"
+        )
     check_number(crossfade, "crossfade")
     if not 0 <= crossfade < math.inf:
         raise ValueError(f"crossfade must be at least 0 seconds, got {crossfade}")
@@ -145,6 +149,7 @@ def generate_spans(
     options: SamplingOptions,
 ) -> Audio:
     """Generate spans of a sound anew; the arguments are those of `inpaint`."""
+    check_watching(progress, callback)
     check_joints(edges, crossfade)
     repeated = Resampling(times=resampling)
     items = _items(
@@ -198,7 +203,7 @@ def generate_spans(
     lengths = tuple(item.samples for item in items)
     out = windows.new_zeros(len(items), windows.shape[1], max(lengths))
     for row, window, excerpt in zip(out, windows, _for_each(excerpts, items), strict=True):
-        edited = _edited(excerpt, window, crossfade=crossfade, sample_rate=rate)
+        edited = _edited(excerpt, window, crossfade=float(crossfade), sample_rate=rate)
         row[:, : edited.shape[-1]] = edited
     return Audio(usable(out), rate, tuple(seeds), lengths)
 

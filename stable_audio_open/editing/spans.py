@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_pair, is_list, is_pair, wrong_type
+
 Spans: TypeAlias = Sequence[tuple[float, float]]
 """(start, end) of each, in seconds."""
 
@@ -32,12 +34,14 @@ def check_spans(spans: Spans, *, samples: int, sample_rate: int) -> list[Span]:
         TypeError: When they are no pairs of numbers.
         ValueError: When there is none, or one is empty or not within the sound.
     """
+    pairs = "pairs (start, end) in seconds"
+    if not is_list(spans):
+        raise wrong_type(spans, "spans", f"a list of {pairs}")
     found = []
     for pair in spans:
-        try:
-            start, end = map(float, pair)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"spans must be pairs (start, end) in seconds, got {pair!r}") from error
+        if not is_pair(pair):
+            raise wrong_type(pair, "spans", pairs)
+        start, end = check_pair(pair, "spans")
         if not 0 <= start < end < math.inf:
             raise ValueError(
                 f"a span must start at 0 s or later and end behind its start, got ({start:g}, "

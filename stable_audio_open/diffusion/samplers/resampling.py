@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments import check_integer
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise, add_noise, required
 from stable_audio_open.diffusion.samplers.sampler import Callback, Sampler, step_pairs
+
+MOST_TIMES = 100
+"""Runs through each piece at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +36,10 @@ class Resampling:
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name, value in (("resampling", self.times), ("steps of a piece", self.piece)):
-            if value < 1:
+            if check_integer(value, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.times > MOST_TIMES:
+            raise ValueError(f"resampling must be at most {MOST_TIMES}, got {self.times}")
 
     def pieces(self, sigmas: Sequence[float]) -> list[Sequence[float]]:
         """Return the levels of each piece in the order of work, with its repetitions.
