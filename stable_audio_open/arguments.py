@@ -1,5 +1,6 @@
 """Types of arguments, checked where people call: one line with the name and what is wanted."""
 
+import os
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import TypeGuard, TypeVar
@@ -57,6 +58,17 @@ def check_name(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise wrong_type(value, name, "a name")
     return value
+
+
+def check_path(value: object, name: str) -> str:
+    """Return an argument that is a path, or a name in its place, as text.
+
+    Raises:
+        TypeError: It is neither a string nor a path.
+    """
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise wrong_type(value, name, "a path")
+    return os.fspath(value)
 
 
 def check_function(value: object, name: str) -> None:

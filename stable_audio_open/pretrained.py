@@ -8,6 +8,11 @@ import torch
 from torch import nn
 
 from stable_audio_open import prompted
+from stable_audio_open.arguments import (
+    check_flag,
+    check_path,
+    wrong_type,
+)
 from stable_audio_open.builders.model import (
     TextEncoder,
     build_conditioner,
@@ -18,7 +23,12 @@ from stable_audio_open.builders.model import (
 from stable_audio_open.builders.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
-from stable_audio_open.checkpoint.lora.adapter import adapter_hash, merge_adapter, read_adapter
+from stable_audio_open.checkpoint.lora.adapter import (
+    adapter_hash,
+    check_adapters,
+    merge_adapter,
+    read_adapter,
+)
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.checkpoint.precision import cast, find_dtype
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
@@ -202,6 +212,13 @@ def load(
         find_dtype(dtype),
         check_backend(attention),
     )
+    check_flag(use_ema, "use_ema")
+    if isinstance(text_encoder, tuple):
+        if len(text_encoder) != 2 or not isinstance(text_encoder[1], nn.Module):
+            raise wrong_type(text_encoder, "text_encoder", "a path or (tokenizer, encoder)")
+    elif text_encoder is not None:
+        check_path(text_encoder, "text_encoder")
+    lora = check_adapters(lora)
     checkpoint = read_checkpoint(locate(source, text_encoder=text_encoder is None), use_ema=use_ema)
     config = checkpoint.config
     if isinstance(config, AutoencoderModelConfig):

@@ -6,6 +6,7 @@ from typing import Unpack
 import torch
 from torch import nn
 
+from stable_audio_open.arguments import check_flag, check_path
 from stable_audio_open.autoencoder import autoencoder as plain
 from stable_audio_open.builders.autoencoder import AutoencoderParts, autoencoder_parts
 from stable_audio_open.checkpoint.layouts import read_checkpoint
@@ -80,6 +81,7 @@ def load_autoencoder(
     The arguments and errors are those of `load`. Of a whole model, no text encoder is needed.
     """
     where, kind = find_device(device), find_dtype(dtype)
+    check_flag(use_ema, "use_ema")
     checkpoint = read_checkpoint(locate(source, text_encoder=False), use_ema=use_ema)
     return read_autoencoder(checkpoint, where, kind)
 
@@ -112,6 +114,7 @@ def save_model(
     model: nn.Module, config: ModelConfig, folder: Source, dtype: str | torch.dtype | None
 ) -> None:
     """Write a model in this library's layout, unless the folder holds something else."""
+    check_path(folder, "folder")
     chosen = None if dtype is None else find_dtype(dtype)
     refuse_other_folder(folder)
     save_native(model, config, folder, dtype=chosen)

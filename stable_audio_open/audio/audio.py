@@ -1,5 +1,6 @@
 """A batch of audio and its sample rate."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,14 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_integer, check_number, type_name
+from stable_audio_open.arguments import (
+    check_flag,
+    check_integer,
+    check_name,
+    check_number,
+    check_path,
+    type_name,
+)
 from stable_audio_open.audio.finishing import Finishing, finish_items
 from stable_audio_open.audio.level.silence import SILENCE, sound_end
 from stable_audio_open.audio.parts import chosen_items, cut, first_seconds
@@ -71,8 +79,9 @@ class Audio:
         for length in self.lengths:
             if not 0 <= length <= time:
                 raise ValueError(f"lengths must be 0 to {time} samples, got {length}")
+        check_flag(self.loop, "loop")
         check_number(self.fade, "fade")
-        if not self.fade >= 0:
+        if not 0 <= self.fade < math.inf:
             raise ValueError(f"fade must be at least 0 seconds, got {self.fade}")
         object.__setattr__(self, "lengths", self.lengths or (time,) * len(self.samples))
         object.__setattr__(self, "samples", silent_behind(self.samples, self.lengths))
@@ -105,6 +114,13 @@ class Audio:
         # Which reads into this class.
         from stable_audio_open.audio.files import read_audio
 
+        check_path(path, "path")
+        for name, count in (("sample_rate", sample_rate), ("channels", channels)):
+            if count is not None:
+                check_integer(count, name)
+        start = check_number(start, "start")
+        if duration is not None:
+            duration = check_number(duration, "duration")
         return read_audio(
             path, sample_rate=sample_rate, channels=channels, start=start, duration=duration
         )
@@ -176,6 +192,7 @@ class Audio:
 
     def sound_end(self, threshold_db: float = SILENCE) -> list[float]:
         """Seconds, per item, where the sound really ends; 0.0 for silence."""
+        threshold_db = check_number(threshold_db, "threshold_db")
         return [
             sound_end(sound[None, :, :length], self.sample_rate, threshold_db)[0]
             for sound, length in zip(self.samples, self.lengths, strict=True)
@@ -246,4 +263,9 @@ class Audio:
             ValueError: unknown suffix or subtype, several items for one file, NaN samples.
             AudioSaveError: missing or unwritable folder, full disk; an earlier file stays.
         """
+        check_path(path, "path")
+        check_name(subtype, "subtype")
+        if item is not None:
+            item = check_integer(item, "item")
+        check_flag(tags, "tags")
         return save_items(self, path, subtype=subtype, item=item, tags=tags)

@@ -22,12 +22,15 @@ def chosen_items(audio: "Audio", item: int | slice) -> "Audio":
     if isinstance(item, slice):
         return _chosen(audio, range(len(audio))[item])
     try:
-        return _chosen(audio, [range(len(audio))[operator.index(item)]])
+        index = operator.index(item)
     except TypeError as error:
         raise TypeError(
             f"audio[...] takes an int or a slice of items, got {type_name(item)}; "
             "audio.cut(start, end) takes seconds"
         ) from error
+    if index not in range(-len(audio), len(audio)):
+        raise IndexError(f"there is no item {index} in a batch of {len(audio)}")
+    return _chosen(audio, [range(len(audio))[index]])
 
 
 def first_seconds(audio: "Audio", seconds: float) -> "Audio":

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from stable_audio_open.arguments import check_flag, check_integer, wrong_type
 from stable_audio_open.autoencoder.bottleneck import Posterior
 from stable_audio_open.autoencoder.chunked import decode_chunked, decode_pieces, encode_chunked
 from stable_audio_open.autoencoder.receptive_field import decoder_margin, encoder_margin
@@ -87,15 +88,9 @@ class AudioAutoencoder(nn.Module):
         Raises:
             ValueError: When the audio is empty or has another number of channels.
         """
-        if audio.ndim != 3 or audio.shape[1] != self.audio_channels:
-            raise ValueError(
-                f"audio must be [batch, {self.audio_channels}, time], got {list(audio.shape)}"
-            )
-        if audio.dtype != self.dtype:
-            raise TypeError(
-                f"audio is {audio.dtype} and the weights are {self.dtype}; pass "
-                "audio.to(autoencoder.dtype)"
-            )
+        self._check_audio(audio)
+        _check_chunks(chunked=chunked, core=core)
+        self._check_kind(audio, "audio")
         if audio.shape[-1] == 0:
             raise ValueError("audio must have at least one sample, got none")
         if not chunked:
@@ -133,6 +128,10 @@ class AudioAutoencoder(nn.Module):
         Raises:
             ValueError: When the audio is empty or has another number of channels.
         """
+        self._check_audio(audio)
+        check_flag(sample, "sample")
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise wrong_type(generator, "generator", "a torch.Generator")
         if self.iterate_batch and len(audio) > 1:
             items = [
                 self.encode(item, sample=sample, generator=generator, chunked=chunked, core=core)
@@ -167,6 +166,7 @@ class AudioAutoencoder(nn.Module):
             ValueError: When there is no frame or another number of channels.
         """
         self._check_latents(latents)
+        _check_chunks(chunked=chunked, core=core, first=first)
         if self.iterate_batch and len(latents) > 1:
             return torch.cat(
                 [
@@ -210,6 +210,7 @@ class AudioAutoencoder(nn.Module):
             ValueError: When there is no frame or another number of channels.
         """
         self._check_latents(latents)
+        _check_chunks(core=core, first=first)
         pieces = decode_pieces(
             self._decode_each if self.iterate_batch else self._decode,
             latents,
@@ -226,12 +227,38 @@ class AudioAutoencoder(nn.Module):
                 return
             yield piece
 
-    def _check_latents(self, latents: Tensor) -> None:
+    def _check_audio(self, audio: object) -> None:
+        if not isinstance(audio, Tensor):
+            raise wrong_type(audio, "audio", f"a tensor [batch, {self.audio_channels}, time]")
+        if audio.ndim != 3 or audio.shape[1] != self.audio_channels:
+            raise ValueError(
+                f"audio must be [batch, {self.audio_channels}, time], got {list(audio.shape)}"
+            )
+
+    def _check_kind(self, x: Tensor, name: str) -> None:
+        """Check type and device, which autocasting brings together by itself."""
+        if x.dtype != self.dtype and not torch.is_autocast_enabled(self.device.type):
+            raise TypeError(
+                f"{name} is {x.dtype} and the weights are {self.dtype}; pass "
+                f"{name}.to(autoencoder.dtype)"
+            )
+        if x.device != self.device:
+            raise ValueError(
+                f"{name} is on {x.device} and the weights are on {self.device}; pass "
+                f"{name}.to(autoencoder.device)"
+            )
+
+    def _check_latents(self, latents: object) -> None:
+        if not isinstance(latents, Tensor):
+            raise wrong_type(
+                latents, "latents", f"a tensor [batch, {self.latent_channels}, frames]"
+            )
         if latents.ndim != 3 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
             raise ValueError(
                 f"latents must be [batch, {self.latent_channels}, frames >= 1], "
                 f"got {list(latents.shape)}"
             )
+        self._check_kind(latents, "latents")
 
     def _decode_each(self, latents: Tensor) -> Tensor:
         return torch.cat([self._decode(item) for item in latents.split(1)])
@@ -256,6 +283,9 @@ class AudioAutoencoder(nn.Module):
             ValueError: When the audio is empty or has another number of channels.
             FloatingPointError: When samples come out NaN or infinite.
         """
+        self._check_audio(audio)
+        if not audio.is_floating_point():
+            raise TypeError(f"audio must be of a floating type, got {audio.dtype}")
         decoded = self.decode(self.encode(audio.to(self.device, self.dtype)))
         wide = torch.promote_types(self.dtype, torch.float32)
         decoded = decoded[..., : audio.shape[-1]].to(audio.device, wide)
@@ -265,3 +295,15 @@ class AudioAutoencoder(nn.Module):
                 "check the checkpoint"
             )
         return decoded
+
+
+def _check_chunks(*, core: int, chunked: bool = True, first: int | None = None) -> None:
+    """Check how work is cut into pieces.
+
+    Raises:
+        TypeError: An argument is of a wrong type.
+    """
+    check_flag(chunked, "chunked")
+    check_integer(core, "core")
+    if first is not None:
+        check_integer(first, "first")

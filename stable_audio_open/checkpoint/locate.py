@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from stable_audio_open.arguments import check_path
 from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.checkpoint.hub import download, is_hub_name
 from stable_audio_open.checkpoint.tensors import TENSOR_SUFFIXES
@@ -19,7 +20,7 @@ def locate(source: str | os.PathLike[str], *, text_encoder: bool) -> Path:
     Raises:
         ValueError: There is no such model, or the hub does not give it.
     """
-    name = os.fspath(source)
+    name = check_path(source, "source")
     if name in BUNDLED:
         return BUNDLED[name]
     path = Path(name)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from stable_audio_open.arguments import wrong_type
 from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.nn.fourier import FourierFeatures
 from stable_audio_open.nn.rotary import RotaryEmbedding
@@ -19,10 +20,13 @@ def find_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     """Return a type of weights by its name; float32 for None.
 
     Raises:
+        TypeError: It is neither.
         ValueError: It is unknown, or no type of weights.
     """
     if dtype is None:
         return torch.float32
+    if not isinstance(dtype, str | torch.dtype):
+        raise wrong_type(dtype, "dtype", "a name or a torch.dtype")
     chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if chosen is None or chosen not in DTYPES.values():
         raise ValueError(f"unknown dtype {str(dtype)!r}; choose from {', '.join(DTYPES)}")

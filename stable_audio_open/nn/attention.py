@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from stable_audio_open.arguments import check_name
 from stable_audio_open.nn.rotary import RotaryTable, rotate
 
 AttentionBackend = Literal["sdpa", "flash", "math"]
@@ -20,7 +21,7 @@ normalisation with learned gain and offset."""
 
 def check_backend(backend: str) -> AttentionBackend:
     """Return the backend if it exists and is installed, else raise a ValueError that says so."""
-    if backend not in get_args(AttentionBackend):
+    if check_name(backend, "attention") not in get_args(AttentionBackend):
         raise ValueError(
             f"unknown attention backend {backend!r}; choose from {list(get_args(AttentionBackend))}"
         )

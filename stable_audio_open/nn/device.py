@@ -2,17 +2,22 @@
 
 import torch
 
+from stable_audio_open.arguments import wrong_type
+
 DEVICES = ("cpu", "cuda", "mps")
 
 
-def find_device(device: str | torch.device | None) -> torch.device:
-    """Return a device by name; for None a CUDA device if there is one, else the CPU.
+def find_device(device: str | int | torch.device | None) -> torch.device:
+    """Return a device by name or number; for None a CUDA device if there is one, else the CPU.
 
     Raises:
+        TypeError: It is neither.
         ValueError: It is unknown, or not in this machine.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not isinstance(device, str | int | torch.device) or isinstance(device, bool):
+        raise wrong_type(device, "device", "a name or a torch.device")
     try:
         chosen = torch.device(device)
     except RuntimeError:

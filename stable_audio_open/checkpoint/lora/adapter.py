@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stable_audio_open.arguments import check_number, check_path, is_list, wrong_type
 from stable_audio_open.checkpoint.folder import write_tensors, written_folder
 from stable_audio_open.checkpoint.lora.settings import adapter_settings
 from stable_audio_open.checkpoint.source import training_header
@@ -37,6 +39,28 @@ class Adapter(NamedTuple):
     settings: dict[str, Any]
     """Settings as in peft's `adapter_config.json`."""
     source: str
+
+
+def check_adapters(lora: object) -> list[tuple[str, float]]:
+    """Return adapters as folders with weights.
+
+    Raises:
+        TypeError: They are no list of such pairs.
+        ValueError: A weight is not finite.
+    """
+    pairs = "pairs (folder, weight)"
+    if not is_list(lora):
+        raise wrong_type(lora, "lora", f"a list of {pairs}")
+    adapters = []
+    for one in lora:
+        if not is_list(one) or len(one) != 2:
+            raise wrong_type(one, "lora", pairs)
+        folder, weight = check_path(one[0], "a folder of lora"), one[1]
+        weight = check_number(weight, f"the weight of lora {folder}")
+        if not math.isfinite(weight):
+            raise ValueError(f"the weight of lora {folder} must be a finite number, got {weight}")
+        adapters.append((folder, weight))
+    return adapters
 
 
 def read_adapter(folder: str | os.PathLike[str]) -> Adapter:
