@@ -87,27 +87,38 @@ def run(*command: object, folder: Path, code: int = 0) -> str:
     return done.stdout
 
 
-def check(python: Path, text: str, folder: Path, *, code: int = 0) -> str:
-    (folder / "script.py").write_text(text)
+@pytest.fixture(scope="module")
+def told(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What is told of each script; all of them at once, for what they import takes longest."""
+    folder = tmp_path_factory.mktemp("scripts")
+    # Without excerpts of scripts, whose types are checked where they stand.
+    readme = [block for block in BLOCKS if not any(block in script for script in SCRIPTS)]
+    assert len(readme) >= 2
+    mistakes = ["import stable_audio_open", *MISTAKES]
+    texts = {"readme.py": "\n".join(readme), "uses.py": USES, "mistakes.py": "\n".join(mistakes)}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
     cache = python.parents[3] / "mypy_cache"  # for both installations, whose packages are the same
     command = (sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", cache)
-    return run(*command, "--python-executable", python, "script.py", folder=folder, code=code)
+    told = run(*command, "--python-executable", python, *texts, folder=folder, code=1)
+    *lines, summary = told.splitlines()
+    assert summary.endswith("(checked 3 source files)")
+    found = {name: [line for line in lines if line.startswith(f"{name}:")] for name in texts}
+    assert sum(map(len, found.values())) == len(lines)
+    return found
 
 
-def test_the_blocks_of_readme_are_typed(python: Path, tmp_path: Path) -> None:
-    """One after the other, without excerpts: those stand in a script, whose types are checked."""
-    own = [block for block in BLOCKS if not any(block in script for script in SCRIPTS)]
-    assert len(own) >= 2
-    check(python, "\n".join(own), tmp_path)
+def test_the_blocks_of_readme_are_typed(told: dict[str, list[str]]) -> None:
+    """One after the other."""
+    assert told["readme.py"] == []
 
 
-def test_what_is_public_is_known_by_its_type(python: Path, tmp_path: Path) -> None:
-    check(python, USES, tmp_path)
+def test_what_is_public_is_known_by_its_type(told: dict[str, list[str]]) -> None:
+    assert told["uses.py"] == []
 
 
-def test_mistakes_are_found(python: Path, tmp_path: Path) -> None:
-    told = check(python, "\n".join(["import stable_audio_open", *MISTAKES]), tmp_path, code=1)
-    lines = [line for line in told.splitlines() if ": error: " in line]
+def test_mistakes_are_found(told: dict[str, list[str]]) -> None:
+    lines = [line for line in told["mistakes.py"] if ": error: " in line]
     for number, (mistake, message) in enumerate(MISTAKES.items(), start=2):
-        assert any(f"script.py:{number}: " in line and message in line for line in lines), mistake
+        assert any(f"mistakes.py:{number}: " in line and message in line for line in lines), mistake
     assert len({line.split(":")[1] for line in lines}) == len(MISTAKES)

@@ -46,11 +46,8 @@ from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.inpainting import InpaintingMasks
 from stable_audio_open.training.lora import add_adapter
 from stable_audio_open.training.optimisation import OptimizerSettings
-from stable_audio_open.training.post_training import (
-    AdversarialPostTraining,
-    NoiseLevels,
-    WarmUp,
-)
+from stable_audio_open.training.post_training.settings import NoiseLevels, WarmUp
+from stable_audio_open.training.post_training.task import AdversarialPostTraining
 from stable_audio_open.training.trainer import TrainerSettings
 
 TEACHERS_SHARE = 0.75

@@ -106,7 +106,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
     """Wait until no other process is here with this folder, and keep them waiting meanwhile.
 
     For what takes a moment, such as to choose a free name and write the file. The folder itself is
-    locked, so that nothing is left in it.
+    locked, so that nothing is left in it; where the file system cannot do that, nobody waits.
 
     Raises:
         OSError: The folder cannot be opened.
@@ -114,7 +114,8 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     _held.add(descriptor)
     try:
-        wait_for_lock(descriptor, folder / LOCK)
+        with suppress(OSError):  # as of NFS, which locks what is open for writing alone
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         _close(descriptor)

@@ -96,7 +96,8 @@ class NamePattern:
                 f"name {self.pattern!r}: makes names of {longest} bytes, at most {BYTES} are "
                 "allowed; give a shorter pattern"
             )
-        if not self._stem.strip() or self._stem.startswith("."):
+        shortest = self._stem.format(index=0, seed=0, prompt="x")
+        if not shortest.strip() or shortest.startswith("."):
             raise ValueError(
                 f"name {self.pattern!r}: is empty or begins with a dot, which hides a file; give "
                 f"text and {allowed}"

@@ -36,7 +36,7 @@ from stable_audio_open.training.autoencoder import AutoencoderTraining, freeze_e
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.memory import Turn, as_on_gpu, step_memory
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
-from stable_audio_open.training.post_training import AdversarialPostTraining
+from stable_audio_open.training.post_training.task import AdversarialPostTraining
 from stable_audio_open.training.randomness import BatchRandomness
 
 

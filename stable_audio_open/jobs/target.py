@@ -28,7 +28,7 @@ class Target:
     overwrite: bool = False
     """Replace files of the same name in a folder; else a number is appended."""
     kept: set[Path] = field(default_factory=set)
-    """Files that are never replaced: those of this run, which are added here."""
+    """Places that are never replaced: of this run, which are added here, and of what it reads."""
 
     def check_form(self, sample_rate: int, channels: int, *, suffix: str) -> None:
         """Check that sounds of this form can be saved here.
@@ -59,14 +59,19 @@ class Target:
         for item, name in zip(audio, names, strict=True):
             with one_at_a_time(self.path):
                 free = free_path(self.path / name, self._is_taken)
-                self.kept.add(free)
+                self.kept.add(place_of(free))
                 saved += item.save(free, subtype=self.subtype, tags=tags)
         return saved
 
     def _is_taken(self, path: Path) -> bool:
         if not self.overwrite:
             return is_sound_there(path)
-        return path in self.kept or path.is_dir() or is_beside_of_others(path)
+        return place_of(path) in self.kept or path.is_dir() or is_beside_of_others(path)
+
+
+def place_of(path: Path) -> Path:
+    """Return where a file is, by whatever way to its folder it is called."""
+    return path.parent.resolve() / path.name
 
 
 def plan(
@@ -112,6 +117,16 @@ def plan(
         check_beside(output)
     check_writable(output.parent)
     return Target(output, False, subtype, overwrite)
+
+
+def check_apart(output: Path, recording: Path) -> None:
+    """Check that a file to write is another one than a recording that is read.
+
+    Raises:
+        ValueError: They are one.
+    """
+    if output.is_file() and recording.exists() and output.samefile(recording):
+        raise ValueError(f"{output}: is the recording itself; choose another output")
 
 
 def name_pattern(pattern: str | None) -> NamePattern:

@@ -14,6 +14,12 @@ from stable_audio_open.conditioning.conditioner import Prepared
 from stable_audio_open.diffusion.dit import inpainting_channels
 from stable_audio_open.diffusion.objective import TimestepSampler, drop_conditions, noise_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.training.bands import (
+    BANDS,
+    losses_by_band,
+    mean_of_bands,
+    validation_losses,
+)
 from stable_audio_open.training.checkpoints.resuming import (
     apply_settings,
     fit_average,
@@ -36,9 +42,6 @@ from stable_audio_open.training.parallel.sharding import (
 )
 from stable_audio_open.training.randomness import BatchRandomness, process_count
 from stable_audio_open.training.validation import ValidationMeans
-
-BANDS = 4
-"""Equal ranges of timesteps that have losses of their own."""
 
 
 class DiffusionTraining(pl.LightningModule):
@@ -127,7 +130,9 @@ class DiffusionTraining(pl.LightningModule):
         loss = errors.mean()
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=items)
         if self.log_loss_by_timestep:
-            self._log_by_timestep(errors.detach().mean(dim=(1, 2)), t)
+            by_band = losses_by_band(errors.detach().mean(dim=(1, 2)), t)
+            for band, (mean, count) in by_band.items():
+                self.log(f"train/loss/{band}", mean, batch_size=count)
         return loss
 
     def randomness(self, batch: dict[str, Any], batch_idx: int) -> BatchRandomness:
@@ -212,20 +217,17 @@ class DiffusionTraining(pl.LightningModule):
         Draws, timesteps and noise are the same at every validation, so that its values can be
         compared.
         """
-        latents = self.latents(batch, self._random(batch, batch_idx, step=-1 - BANDS))
+
+        # None of training's steps, and the same at every validation.
+        def random_of(place: int) -> BatchRandomness:
+            return self._random(batch, batch_idx, step=-1 - place)
+
+        latents = self.latents(batch, random_of(BANDS))
         [model] = self._validated
         conditioning = model.conditioner(self.prepare(batch))
-        losses: dict[str, Tensor] = {}
-        for band in range(BANDS):
-            # None of training's, and the same at every validation.
-            random = self._random(batch, batch_idx, step=-1 - band)
-            t = ((band + random.uniform()) / BANDS).to(latents.device)
-            noise = random.normal(*latents.shape[1:]).to(latents)
-            noised = noise_latents(latents, noise, t, model.objective)
-            velocity = model.transformer(noised.x, t, conditioning)
-            loss = F.mse_loss(velocity.float(), noised.velocity.float())
-            losses[f"validation/loss/{_band_name(band)}"] = loss
-        losses["validation/loss"] = torch.stack(list(losses.values())).mean()
+        by_band = validation_losses(model, latents, conditioning, random_of)
+        losses = {f"validation/loss/{band}": loss for band, loss in by_band.items()}
+        losses["validation/loss"] = mean_of_bands(by_band)
         self.validation_means.add(losses, items=len(latents))
 
     def on_validation_epoch_end(self) -> None:
@@ -270,13 +272,6 @@ class DiffusionTraining(pl.LightningModule):
                 for i, prompt in enumerate(batch["prompt"])
             ]
         )
-
-    def _log_by_timestep(self, losses: Tensor, t: Tensor) -> None:
-        bands = (t * BANDS).long().clamp(max=BANDS - 1)
-        for band in range(BANDS):
-            mine = losses[bands == band]
-            if len(mine):
-                self.log(f"train/loss/{_band_name(band)}", mine.mean(), batch_size=len(mine))
 
     @contextmanager
     def averaged(self) -> Iterator[LatentDiffusion]:
@@ -378,7 +373,3 @@ class DiffusionTraining(pl.LightningModule):
             for name, text in texts.items()
             if not text.trainable
         ]
-
-
-def _band_name(band: int) -> str:
-    return f"t_{band / BANDS:.2f}_{(band + 1) / BANDS:.2f}"

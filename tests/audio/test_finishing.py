@@ -1,5 +1,6 @@
 import logging
 import math
+from typing import Any
 
 import pyloudnorm
 import pytest
@@ -137,13 +138,22 @@ def test_tags_say_what_was_done_in_its_order() -> None:
     assert made.finish(fade=0).tags == ({"stable_audio_open": "1"},)
     twice = made.finish(peak=-3.0).finish(channels=1)
     assert twice.tags[0]["finishing"] == [{"fade": 0.005, "peak": -3.0}, {"channels": 1}]
+    loud = made.finish(fade=0, peak=0.0)  # a level, if 0
+    assert loud.tags[0]["finishing"] == [{"peak": 0.0}]
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"sample_rate": 0}, "sample_rate must be 1000 to 768000 Hz, got 0; 48000 is usual"),
-        ({"channels": 6}, "channels must be 1 or 2, got 6"),
+        ({"sample_rate": 999}, "sample_rate must be 1000 to 768000 Hz, got 999"),
+        ({"sample_rate": 768_001}, "sample_rate must be 1000 to 768000 Hz, got 768001"),
+        ({"channels": 3}, "channels must be 1 or 2, got 3"),
+        ({"fade": math.inf}, "fade must be at least 0 seconds, got inf"),
+        ({"loudness": -70.0}, "loudness must be above -70 and at most 0 LUFS, got -70.0"),
+        ({"loudness": 0.5}, "loudness must be above -70 and at most 0 LUFS, got 0.5"),
+        ({"peak": -200.5}, "peak must be -200 to 0 decibels of full scale, got -200.5"),
+        ({"peak": math.nan}, "peak must be -200 to 0 decibels of full scale, got nan"),
         ({"fade": -1.0}, "fade must be at least 0 seconds, got -1.0"),
         ({"loudness": 16.0}, "loudness must be above -70 and at most 0 LUFS, got 16.0; -16 is"),
         ({"loudness": math.nan}, "loudness must be above -70 and at most 0 LUFS, got nan"),
@@ -156,6 +166,19 @@ def test_values_out_of_range_are_told(wrong: dict[str, float], message: str) -> 
         Finishing(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=f"^{message}"):
         Audio(torch.zeros(1, 1, 9), RATE).finish(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"sample_rate": 1000}, {"sample_rate": 768_000}, {"channels": 1}, {"channels": 2},
+        {"fade": 0.0}, {"loudness": 0.0}, {"loudness": -69.9}, {"peak": 0.0}, {"peak": -200.0},
+    ],
+)  # fmt: skip
+def test_the_ends_of_ranges_belong_to_them(ends: dict[str, Any]) -> None:
+    settings = Finishing(**ends)
+    assert {name: getattr(settings, name) for name in ends} == ends
+    finish(noise(0.01), RATE, settings)
 
 
 def test_loudness_of_many_channels_is_not_defined() -> None:

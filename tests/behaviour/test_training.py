@@ -130,13 +130,13 @@ def test_draws_are_those_of_the_whole_batch_on_any_number_of_processes(
 ) -> None:
     training.draws = True
     given = batch(4) | {"std": torch.full((4, 8, 12), 0.5)}
-    whole = training._latents(given, BatchRandomness(seed=3, step=7, batch=2, items=4))
+    whole = training.latents(given, BatchRandomness(seed=3, step=7, batch=2, items=4))
     for rank in (0, 1):
         random = BatchRandomness(seed=3, step=7, batch=2, items=2, rank=rank, processes=2)
         part = {name: given[name][rank::2] for name in ("latents", "std")}
-        assert torch.equal(training._latents(part, random), whole[rank::2])
+        assert torch.equal(training.latents(part, random), whole[rank::2])
     assert not torch.equal(
-        training._latents(given, BatchRandomness(seed=3, step=8, batch=2, items=4)), whole
+        training.latents(given, BatchRandomness(seed=3, step=8, batch=2, items=4)), whole
     )
 
 
@@ -145,10 +145,10 @@ def test_means_are_learnt_where_they_are_asked_for_and_draws_need_deviations(
 ) -> None:
     given = batch(4) | {"std": torch.full((4, 8, 12), 0.5)}
     random = BatchRandomness(seed=3, step=0, batch=0, items=4)
-    assert training._latents(given, random) is given["latents"]
+    assert training.latents(given, random) is given["latents"]
     training.draws = True
     with pytest.raises(ValueError, match=r"the batch holds means .* training\.latents=means$"):
-        training._latents(batch(4), random)
+        training.latents(batch(4), random)
 
 
 def test_14_a_step_drops_whole_items_at_the_given_rate(training: DiffusionTraining) -> None:

@@ -55,7 +55,8 @@ from stable_audio_open.training.ema import EmaSchedule, OffloadedAverage
 from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
-from stable_audio_open.training.post_training import AdversarialPostTraining, NoiseLevels, WarmUp
+from stable_audio_open.training.post_training.settings import NoiseLevels, WarmUp
+from stable_audio_open.training.post_training.task import AdversarialPostTraining
 
 
 @pytest.fixture

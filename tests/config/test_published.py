@@ -22,7 +22,7 @@ TRAININGS = sorted(
 )
 FLIPPED = {"stable_audio_open_1_0/autoencoder", "stable_audio_open_1_0/autoencoder_decoder"}
 EVERY_SIDE = {*FLIPPED, "finetune/decoder"}
-MEANS = {"tiny/diffusion", "tiny/flow"}
+MEANS = {"tiny/diffusion", "tiny/flow", "tiny/flow_few_steps"}
 
 
 @pytest.mark.parametrize("name", TRAININGS)

@@ -144,3 +144,17 @@ def test_processes_take_turns_with_a_folder(tmp_path: Path) -> None:
     assert sorted(int(path.name) for path in tmp_path.iterdir()) == list(range(60))
     with one_at_a_time(tmp_path):
         pass
+
+
+def test_where_there_are_no_locks_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr("fcntl.flock", fails)
+    with one_at_a_time(tmp_path):
+        (tmp_path / "a").touch()
+    assert not caplog.records
+    with pytest.raises(NotADirectoryError), one_at_a_time(tmp_path / "a"):
+        pass

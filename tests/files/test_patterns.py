@@ -49,6 +49,8 @@ def test_the_prompt_can_lead_nowhere() -> None:
         ("a\0{prompt}", r"holds '\\x00'; give the name of a file"),
         ("{prompt", r"expected '}' before end of string; in braces stand {index}"),
         ("", r"is empty or begins with a dot"),
+        ("{prompt:.0}", r"is empty or begins with a dot"),
+        ("{prompt:.0}.{seed}", r"is empty or begins with a dot"),
         (".{prompt}", r"is empty or begins with a dot"),
         (".wav", r"is empty or begins with a dot"),
         ("x" * 215 + "{index}", r"makes names of 221 bytes, at most 215 are allowed; give a sh"),

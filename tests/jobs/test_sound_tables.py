@@ -58,6 +58,29 @@ def test_cells_of_csv(tmp_path: Path) -> None:
     )
 
 
+def test_numbers_as_other_programs_write_them(tmp_path: Path) -> None:
+    """Columns of integers with gaps are written as floats by pandas."""
+    ((_, values, fault),) = table(
+        tmp_path,
+        "prompt,seed,steps,variations,channels,sample_rate,samples,duration,peak,guidance_scale,"
+        "sigma_max\n"
+        "808.0,7.0,5e1,2.0,01,48000.0,+9,.3,-1.0,07.50,1e2\n",
+    )
+    assert fault == ""
+    assert values == {
+        "prompt": "808.0", "seed": 7, "steps": 50, "variations": 2, "channels": 1,
+        "sample_rate": 48000, "samples": 9, "duration": 0.3, "peak": -1.0,
+        "guidance_scale": 7.5, "sigma_max": 100.0,
+    }  # fmt: skip
+    integers = {name for name, value in values.items() if type(value) is int}
+    assert integers == {"seed", "steps", "variations", "channels", "sample_rate", "samples"}
+    for wrong in ("0x1", "1,5", "7s", "1..2", ".", "1e"):
+        ((_, _, fault),) = table(tmp_path, f'prompt,seed\nkick,"{wrong}"\n')
+        assert fault == f"seed is {wrong!r}, which is no number, list, true or false"
+    ((_, values, _),) = table(tmp_path, "prompt,seed\nkick,7.5\n")
+    assert values["seed"] == 7.5  # which is refused as no integer
+
+
 def test_lines_of_json(tmp_path: Path) -> None:
     text = '{"prompt": "kick", "seed": 7, "peak": null}\n\n{"prompt": \n["kick"]\n'
     rows = table(tmp_path, text, "t.jsonl")
@@ -87,6 +110,14 @@ def test_cells_that_do_not_fit_are_faults_of_their_row(tmp_path: Path) -> None:
     [
         ("t.csv", "prompt,stesp\nx,3\n", "t.csv: unknown column 'stesp'; did you mean \"steps\"?"),
         ("t.csv", "prompt,zzzz\nx,3\n", "t.csv: unknown column 'zzzz'; allowed: prompt, duration"),
+        ("t.csv", "prompt,,seed\nx,3,1\n", "t.csv: column 2 has no name; give it one, or leave it"),
+        (
+            "t.csv",
+            "prompt;seed\nx;3\n",
+            "t.csv: column 'prompt;seed': columns are separated by "
+            "commas, not by ';'; save the table so",
+        ),
+        ("t.csv", "prompt\tseed\nx\t3\n", r"t.csv: column 'prompt\\tseed': .* not by '\\t'"),
         ("t.csv", "prompt,prompt\nx,3\n", "t.csv: column 'prompt' stands twice; leave one out"),
         ("t.csv", "prompt,dtype\nx,y\n", "t.csv: column 'dtype': one model makes all .* --dtype"),
         ("t.csv", "prompt\n", "t.csv: holds no row; give a column prompt and a row for each"),

@@ -138,7 +138,7 @@ def case(
         return post_training_case(name, diffusion_run, tiny_text_encoder, randomise)
     if name.startswith("dit"):
         return dit_case(name.split()[1], diffusion_run, tiny_text_encoder, randomise)
-    run = autoencoder_run if name == "autoencoder" else adversarial_run
+    run = shallow(autoencoder_run if name == "autoencoder" else adversarial_run)
     training = run.training
     assert training is not None
     loss = msgspec.structs.replace(training.loss, mel=0.1, waveform=1.0, kl=0.1)
@@ -153,6 +153,18 @@ def case(
     if name == "discriminators":
         return Case(task, audio_loss("discriminator_loss"), task.discriminator, compiled)
     return Case(task, audio_loss("autoencoder_loss"), task.model, compiled)
+
+
+def shallow(run: AutoencoderModelConfig) -> AutoencoderModelConfig:
+    """A level for each side, and one discriminator: every kind of layer, compiled once."""
+    level = msgspec.structs.replace(run.autoencoder.encoder, multipliers=(2,), strides=(8,))
+    both = msgspec.structs.replace(run.autoencoder, encoder=level, decoder=level)
+    training = run.training
+    assert training is not None
+    if training.adversarial is not None:
+        adversarial = msgspec.structs.replace(training.adversarial, fft_sizes=(512,))
+        training = msgspec.structs.replace(training, adversarial=adversarial)
+    return msgspec.structs.replace(run, autoencoder=both, training=training)
 
 
 def dit_case(

@@ -66,10 +66,11 @@ AUTOENCODER = (
     *(
         f"autoencoder.{side}.{size}"
         for side in ("encoder", "decoder")
-        for size in ("channels=8", "multipliers=[1,2]", "strides=[4,8]")
+        for size in ("channels=8", "multipliers=[1]", "strides=[32]")
     ),
     "autoencoder.latent_channels=8",
 )
+DISCRIMINATORS = ("training.adversarial.filters=4", "training.adversarial.fft_sizes=[512,128]")
 CROPS = ("training.batch_size=4", "training.crop_samples=8192")
 TRANSFORMER = (
     "training.batch_size=8",
@@ -96,7 +97,7 @@ def overrides(name: str) -> list[str]:
     found = [*PROCESS, f"training.trainer.name={SHIPPED[name]}", *AUTOENCODER]
     if shipped["type"] == "autoencoder":
         adversarial = "adversarial" in shipped["training"]
-        return [*found, *CROPS, *(["training.adversarial.filters=4"] if adversarial else [])]
+        return [*found, *CROPS, *(DISCRIMINATORS if adversarial else [])]
     text, *numbers = shipped["conditioning"]["conditioners"]
     text |= {"model": "data/tiny_text_encoder", "max_length": 8}
     wide = 16 * len(shipped["conditioning"]["global"])
@@ -202,7 +203,8 @@ def test_the_distance_falls(name: str, workplace: Path, monkeypatch: pytest.Monk
     assert "Warning" not in done.stderr, done.stderr
     last = workplace / "runs" / SHIPPED[name] / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == STEPS
-    assert distance(config, trained(last, config)) < before
+    # By more than rounding.
+    assert distance(config, trained(last, config)) < (1 - 1e-4) * before
     if (
         name == "stable_audio_open_1_0/diffusion"
     ):  # where configs/finetune expects the published one

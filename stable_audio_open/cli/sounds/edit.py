@@ -1,7 +1,6 @@
 """`stable-audio-open inpaint` and `extend`: a part of a sound anew, and what comes behind it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +17,6 @@ from stable_audio_open.cli.sounds.groups import (
     Variations,
 )
 from stable_audio_open.cli.sounds.making import make_sounds
-from stable_audio_open.files.names import stem_for_names
 
 SPAN = "--span"
 
@@ -56,7 +54,7 @@ def inpaint(
         model=model,
         files=files,
         texts=[prompt] * variations,
-        stem=stem_for_names(file),
+        source=file,
     )
 
 
@@ -87,7 +85,7 @@ def extend(
         model=model,
         files=files,
         texts=[prompt] * variations,
-        stem=stem_for_names(file),
+        source=file,
     )
 
 
@@ -105,8 +103,7 @@ def pair_spans(arguments: Sequence[str]) -> list[str]:
 def _check(asked: dict[str, Any], prompts: list[Any], files: FileOptions) -> None:
     """Refuse what can be refused before the model is loaded."""
     from stable_audio_open.jobs.sounds.check import check_edit
+    from stable_audio_open.jobs.target import check_apart
 
-    file: Path = asked["audio"]
-    if files.output.is_file() and file.exists() and files.output.samefile(file):
-        raise ValueError(f"{files.output}: is the recording itself; choose another output")
+    check_apart(files.output, asked["audio"])
     check_edit(asked, prompts)

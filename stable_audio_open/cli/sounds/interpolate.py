@@ -21,7 +21,7 @@ from stable_audio_open.cli.sounds.making import make_sounds
 def interpolate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the first one is of.")],
     last_prompt: Annotated[
-        str | None, typer.Argument(metavar="[LAST PROMPT]", help="What the last one is of.")
+        str | None, typer.Argument(metavar="LAST", help="What the last one is of.")
     ] = None,
     *,
     count: Annotated[int, typer.Option(help="Sounds, the two ends among them.")] = 8,

@@ -1,12 +1,14 @@
 """From checked options to files: load, make, finish, save, and tell."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stable_audio_open.cli import options
 from stable_audio_open.cli.printing import tell
 from stable_audio_open.cli.sounds.file_options import FileOptions
 from stable_audio_open.cli.sounds.groups import ModelOptions
+from stable_audio_open.files.names import stem_for_names
 
 if TYPE_CHECKING:
     from stable_audio_open.audio.audio import Audio
@@ -22,7 +24,7 @@ def make_sounds(
     model: ModelOptions,
     files: FileOptions,
     texts: Sequence[str],
-    stem: str | None = None,
+    source: Path | None = None,
 ) -> None:
     """Make sounds and save them; what can be refused is refused before the model is loaded.
 
@@ -31,7 +33,8 @@ def make_sounds(
         model: Which model makes them.
         files: Where they go.
         texts: What each of them is named by.
-        stem: Beginning of the names in a folder, before the seed, unless a pattern is given.
+        source: Recording that they are made from, which is never replaced: files in a folder have
+            its name and their seed, unless a pattern is given.
 
     Raises:
         ValueError: Options do not go together, or one does not go with the model.
@@ -42,10 +45,15 @@ def make_sounds(
 
     from msgspec.structs import asdict
 
+    from stable_audio_open.jobs.target import place_of
     from stable_audio_open.pretrained import StableAudio
 
     finishing, pattern = files.finishing(), files.pattern()
     target = files.plan(sounds=len(texts))
+    stem = None
+    if source is not None:
+        stem = stem_for_names(source)
+        target.kept.add(place_of(source))
     options.use_threads(model.threads)
 
     begin = perf_counter()

@@ -26,12 +26,11 @@ def reconstruct(
     from stable_audio_open.audio.audio import Audio
     from stable_audio_open.audio.files import audio_info, read_audio
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-    from stable_audio_open.jobs.target import plan
+    from stable_audio_open.jobs.target import check_apart, plan
     from stable_audio_open.pretrained import load
 
-    path = output / f"{stem_for_names(file)}.wav" if output.is_dir() else output
-    if path.exists() and file.exists() and path.samefile(file):
-        raise ValueError(f"{path}: is the recording itself; choose another output")
+    name = f"{stem_for_names(file)}.wav"
+    check_apart(output / name if output.is_dir() else output, file)
     target = plan(output, sounds=1, subtype=subtype, overwrite=overwrite, tags=False)
     audio_info(file)
     options.use_threads(threads)
@@ -43,7 +42,7 @@ def reconstruct(
     )
     result = Audio(autoencoder.reconstruct(audio.samples), autoencoder.sample_rate)
     latents = math.ceil(audio.samples.shape[-1] / autoencoder.downsampling)
-    (saved,) = target.save(result, [f"{stem_for_names(file)}.wav"])
+    (saved,) = target.save(result, [name])
     (end,) = result.sound_end()
     tell(
         f"{saved}: {result.duration:.2f} s, {f'sound ends at {end:.2f} s' if end else 'silent'}, "

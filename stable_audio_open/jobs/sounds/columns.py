@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
@@ -88,6 +88,16 @@ def text_columns() -> frozenset[str]:
     return frozenset({SUBTYPE, NAME, *(name for name, hint in hints if str in _members(hint))})
 
 
+def integer_columns() -> frozenset[str]:
+    """Return the columns of integers, which tables write as `7.0` where a column has gaps."""
+    hints = {**arguments_of(StableAudio.generate), **get_type_hints(Finishing), VARIATIONS: int}
+    return frozenset(
+        name
+        for name, hint in hints.items()
+        if int in _members(hint) and float not in _members(hint)
+    )
+
+
 def _members(hint: Any) -> tuple[Any, ...]:
     return (hint, *get_args(hint))
 
@@ -105,6 +115,16 @@ def check_columns(found: tuple[str, ...], source: str) -> None:
             raise ValueError(
                 f"{source}: column {name!r}: one model makes all rows; give it as --{option}"
             )
+        if not name:
+            raise ValueError(
+                f"{source}: column {index + 1} has no name; give it one, or leave it out"
+            )
+        for separator in (";", "\t"):
+            if separator in name:
+                raise ValueError(
+                    f"{source}: column {name!r}: columns are separated by commas, not by "
+                    f"{separator!r}; save the table so"
+                )
         if name not in known:
             near = did_you_mean(name, known)
             remedy = near or f"; allowed: {', '.join(known)}"

@@ -11,6 +11,7 @@ from msgspec.structs import asdict, replace
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.files import audio_info
+from stable_audio_open.audio.writing.formats import FORMATS
 from stable_audio_open.audio.writing.places import check_folder, make_folder
 from stable_audio_open.data.processes import JoinedProcesses, joined_processes
 from stable_audio_open.diffusion.samplers import MAX_SEED
@@ -36,7 +37,7 @@ from stable_audio_open.jobs.sounds.results import (
     settings_hash,
 )
 from stable_audio_open.jobs.sounds.table import Row, read_table
-from stable_audio_open.jobs.target import Target
+from stable_audio_open.jobs.target import Target, place_of
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.hashes import weights_of
 from stable_audio_open.recorded.making import from_json
@@ -87,6 +88,8 @@ class Job(NamedTuple):
     """All values, with those of the request; files of sounds by their hash."""
     settings: SoundSettings | None
     fault: str = ""
+    sounds: tuple[Path, ...] = ()
+    """Files that it is made with."""
 
 
 def _silent(line: str) -> None:
@@ -114,6 +117,11 @@ def run_sounds(request: SoundsRequest, *, tell: Tell = _silent) -> Counts | None
     """
     check_columns(tuple(request.defaults), "defaults")
     rows = read_table(request.table)
+    if request.output.suffix.lower() in FORMATS and not request.output.is_dir():
+        raise ValueError(
+            f"{request.output}: is the name of one file, and a table has its sounds in a folder; "
+            f"give a name without {request.output.suffix}"
+        )
     check_folder(request.output)
     with joined_processes() as processes, ExitStack() as held:
         jobs = [_job(row, request, processes) for row in rows]
@@ -125,7 +133,8 @@ def run_sounds(request: SoundsRequest, *, tell: Tell = _silent) -> Counts | None
         done = done_rows(hashes, read_results(request.output), request.output)
         processes.wait()  # until all have read what they add to from here on
         wanted = [job for job in jobs if job.row.index not in done]
-        kept = {request.output / name for line in done.values() for name in line.files}
+        kept = {place_of(request.output / name) for line in done.values() for name in line.files}
+        kept |= {place_of(path) for job in jobs for path in job.sounds}
         for job in wanted[processes.rank :: processes.total]:
             digest = hashes[job.row.index]
             result = _result(job, digest, model=model, request=request, kept=kept)
@@ -154,7 +163,7 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
         values["seed"] = (seed + row.index) % (MAX_SEED + 1)
     if row.fault:
         return Job(row, values, None, row.fault)
-    hashed = dict(values)
+    hashed, sounds = dict(values), []
     try:
         for name in sound_arguments(StableAudio.generate) & row.values.keys():
             if not isinstance(values[name], str):
@@ -162,19 +171,23 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
             values[name] = str(request.table.parent / values[name])
         for name in sound_arguments(StableAudio.generate) & values.keys():
             audio_info(values[name])
-            hashed[name] = file_hash(Path(values[name]))
+            sounds.append(Path(values[name]))
+            hashed[name] = file_hash(sounds[-1])
         settings = settings_of(values)
         arguments = _arguments(settings)
         prompts = _prompts(arguments.pop("prompt"), settings.variations)
         check_before_loading(arguments, prompts, settings.finishing)
-        if processes.total > 1 and not settings.pattern.begins_with_index:
+        # Elsewhere a number is appended, by one process at a time.
+        shared = processes.total > 1 and request.overwrite
+        if shared and not settings.pattern.begins_with_index:
             raise ValueError(
-                f"name {settings.pattern.pattern!r}: several processes share the folder; begin it "
-                "with {index} and a character that is no digit, such as {index}_{prompt}"
+                f"name {settings.pattern.pattern!r}: several processes replace files of one "
+                "folder; begin it with {index} and a character that is no digit, such as "
+                "{index}_{prompt}"
             )
     except FAULTS as error:
         return Job(row, values, None, _line(error))
-    return Job(row, hashed, settings)
+    return Job(row, hashed, settings, sounds=tuple(sounds))
 
 
 def _hash(job: Job, model: StableAudio | None) -> str:

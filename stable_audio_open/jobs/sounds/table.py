@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ import msgspec
 from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.tables import original
 from stable_audio_open.files.text import not_utf8, open_table, text_lines
-from stable_audio_open.jobs.sounds.columns import check_columns, text_columns
+from stable_audio_open.jobs.sounds.columns import check_columns, integer_columns, text_columns
 
 SUFFIXES = (".csv", ".jsonl")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+"""Numbers as people write them: `.3`, `+1`, `01`."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def read_table(path: Path) -> list[Row]:
     """Return the rows of a table; one that cannot be read comes with its fault.
 
     In CSV an empty cell sets nothing, a cell of a text column is text, and any other one is JSON:
-    `2.5`, `true`, `[0, 500]`.
+    `2.5`, `true`, `[0, 500]`. Whole numbers of columns of integers are integers, also as `7.0`.
 
     Args:
         path: A .csv or .jsonl file in UTF-8.
@@ -54,7 +57,7 @@ def read_table(path: Path) -> list[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    texts = text_columns()
+    texts, integers = text_columns(), integer_columns()
     with open_table(path) as file:
         reader = csv.reader(file, strict=True)
         head = tuple(name.strip() for name in next(reader, ()))
@@ -71,7 +74,9 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 if not cell.strip():
                     continue
                 try:
-                    values[name] = _cell(cell, is_text=name in texts)
+                    value = _cell(cell, is_text=name in texts)
+                    whole = isinstance(value, float) and value.is_integer() and name in integers
+                    values[name] = int(value) if whole else value
                 except ValueError:
                     fault = fault or f"{name} is {cell!r}, which is no number, list, true or false"
             yield Row(index, line, values, fault)
@@ -93,6 +98,8 @@ def _cell(cell: str, *, is_text: bool) -> Any:
             return float("inf")
         if is_text:
             return text
+        if NUMBER.fullmatch(text):
+            return float(text)
         raise
 
 

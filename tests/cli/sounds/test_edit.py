@@ -125,6 +125,19 @@ def test_takes_of_a_span_go_into_a_folder(run: Run, recording: str, tiny_model_f
     assert (first != second).any()
 
 
+@pytest.mark.parametrize("folder", [".", "sub/.."])
+def test_the_recording_is_never_replaced(
+    run: Run, recording: str, tiny_model_folder: Path, folder: str
+):
+    Path("sub").mkdir()
+    before = Path(recording).read_bytes()
+    request = words("inpaint", tiny_model_folder, "--span", 0.1, 0.2, "--output", folder)
+    for _ in range(2):
+        assert run(*request, "--name", "rain", "--overwrite").returncode == 0
+    assert Path(recording).read_bytes() == before
+    assert sorted(path.name for path in Path().glob("*.wav")) == ["rain.wav", "rain_2.wav"]
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 
 from stable_audio_open.audio.writing.tags import read_tags
+from stable_audio_open.data.processes import JoinedProcesses
 from tests.full_disk import full_disk
 
 Run = Callable[..., CompletedProcess[str]]
@@ -289,6 +291,17 @@ def test_rows_never_replace_each_others_files(run: Run, request_words: list[obje
     assert {name: sounds()[name] for name in before} == before
 
 
+def test_recordings_of_rows_are_never_replaced(
+    run: Run, request_words: list[object], recordings: Path
+):
+    Path("sounds").mkdir()
+    before = Path("good.wav").rename("sounds/kick.wav").read_bytes()
+    write("prompt,seed,init_audio\nkick,1,\nbell,2,sounds/kick.wav\n")
+    assert run(*request_words, "--overwrite", "--name", "{prompt}").returncode == 0
+    assert sounds()["kick.wav"] == before
+    assert [line["files"] for line in results()] == [["kick_2.wav"], ["bell.wav"]]
+
+
 def test_a_file_that_another_table_has_replaced_is_made_again(
     run: Run, request_words: list[object]
 ):
@@ -360,6 +373,13 @@ def test_wrong_use(run: Run, refuse: Refuse, request_words: list[object]):
         "stable-audio-open generate --help",
     )
     Path("taken").write_bytes(b"")
+    request_words[-1] = "x.wav"
+    refuse(
+        *request_words,
+        code=2,
+        message="x.wav: is the name of one file, and a table has its sounds in a folder; give a "
+        "name without .wav",
+    )
     request_words[-1] = "taken"
     refuse(*request_words, code=1, message="taken: is a file; give a folder, existing or new")
     refuse(
@@ -379,6 +399,34 @@ def test_tables_of_faults_alone_need_no_model(run: Run, request_words: list[obje
         == "WARNING: t.csv:2: peak is 'loud', which is no number, list, true or false\n"
     )
     assert [line["status"] for line in results()] == ["failed"]
+
+
+class Alone(JoinedProcesses):
+    """One of several processes, which waits for none."""
+
+    def wait(self) -> None:
+        pass
+
+    def in_first(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+
+def test_processes_that_replace_files_have_names_of_their_own(
+    run: Run, request_words: list[object], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        "stable_audio_open.jobs.sounds.run.joined_processes", lambda: nullcontext(Alone(total=2))
+    )
+    write("prompt,name,seed\nkick,{prompt},1\nkick,,1\nkick,{index}_{prompt},1\nkick,,1\n")
+    words = [*request_words, "--device", "cpu"]
+    result = run(*words, "--overwrite")
+    assert result.stderr == (
+        "WARNING: t.csv:2: name '{prompt}': several processes replace files of one folder; begin "
+        "it with {index} and a character that is no digit, such as {index}_{prompt}\n"
+    )
+    assert sorted(sounds()) == ["2_kick.wav"]
+    run(*words)
+    assert "kick.wav" in sounds()
 
 
 @pytest.mark.slow

@@ -1,13 +1,11 @@
 """Adversarial post-training of a rectified flow for few steps (ARC; arXiv 2505.08175)."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -18,7 +16,6 @@ from stable_audio_open.adversarial.relativistic import (
     student_loss,
 )
 from stable_audio_open.conditioning.conditioner import Prepared
-from stable_audio_open.conditioning.text import Tokens
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.diffusion.flow_path import flow_endpoint
@@ -26,35 +23,13 @@ from stable_audio_open.diffusion.guidance import guide
 from stable_audio_open.diffusion.objective import noise_latents
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.optimisation import OptimizerSettings
+from stable_audio_open.training.post_training.prompt_pairs import join_conditionings, other_prompts
+from stable_audio_open.training.post_training.settings import NoiseLevels, WarmUp
 from stable_audio_open.training.randomness import BatchRandomness
 
 TEACHER = "teacher."
 STUDENT, DISCRIMINATOR = 0, 1
 """The optimisers, in their order."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WarmUp:
-    """The student first learns where the teacher's flow ends."""
-
-    steps: int
-    """Training steps; none when 0."""
-    teacher_steps: int
-    """Steps of Euler's method from a student's time down to 0."""
-    guidance_scale: float
-    """Of the teacher."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoiseLevels:
-    """Times at which the discriminator judges: the sigmoid of a normal number."""
-
-    mean: float
-    std: float
-
-    def draw(self, random: BatchRandomness) -> Float[Tensor, "batch"]:
-        """Return one for each item (on the CPU)."""
-        return (self.mean + self.std * random.normal()).sigmoid()
 
 
 class Judged(NamedTuple):
@@ -213,7 +188,7 @@ class AdversarialPostTraining(DiffusionTraining):
             x.append(judged.real)
             conditionings.append(wrong)
         scores = self.discriminator(
-            torch.cat(x), judged.t.repeat(len(x)), _joined(conditionings)
+            torch.cat(x), judged.t.repeat(len(x)), join_conditionings(conditionings)
         ).chunk(len(x))
         loss = discriminator_loss(scores[0], scores[1])
         if counted is None:
@@ -250,7 +225,7 @@ class AdversarialPostTraining(DiffusionTraining):
     ) -> Tensor:
         scale = self.warm_up.guidance_scale
         null = conditioning._replace(cross=torch.zeros_like(conditioning.cross))
-        both = _joined((conditioning, null))
+        both = join_conditionings((conditioning, null))
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             if scale == 1:
@@ -311,40 +286,6 @@ class AdversarialPostTraining(DiffusionTraining):
                 "now, which has other weights; change it back, or start another run "
                 "(training.trainer.name)"
             )
-
-
-def other_prompts(
-    prepared: Prepared, random: BatchRandomness
-) -> tuple[Prepared, Bool[Tensor, "batch"]]:
-    """Give every item of a batch the prompt of another; its numbers stay.
-
-    Args:
-        prepared: Conditions of two items or more, of one process.
-        random: Says how far the prompts are moved round.
-
-    Returns:
-        The conditions, and which items have got a prompt of other words.
-    """
-    # The first item's seed is as good as a number of its own.
-    moved = 1 + random.seed % (len(random.generators) - 1)
-    texts = {
-        name: Tokens(tokens.ids.roll(moved, dims=0), tokens.mask.roll(moved, dims=0))
-        for name, tokens in prepared.texts.items()
-    }
-    differ = [
-        ((tokens.ids != own.ids) | (tokens.mask != own.mask)).any(dim=1)
-        for tokens, own in zip(texts.values(), prepared.texts.values(), strict=True)
-    ]
-    return Prepared(texts, prepared.numbers), torch.stack(differ).any(dim=0)
-
-
-def _joined(parts: Sequence[Conditioning]) -> Conditioning:
-    known = [part.known for part in parts if part.known is not None]
-    return Conditioning(
-        cross=torch.cat([part.cross for part in parts]),
-        global_=torch.cat([part.global_ for part in parts]),
-        known=torch.cat(known) if known else None,
-    )
 
 
 def _content_hash(module: torch.nn.Module) -> str:
