@@ -99,14 +99,15 @@ def from_json(value: object) -> Any:
 def as_json(value: object) -> Any:
     """Return a value as JSON knows it; what it does not know by its type."""
     match value:
-        case float() if not math.isfinite(value):
-            return {"number": str(value)}
-        case None | bool() | int() | float() | str():
+        case None | bool():
             return value
-        case Integral():  # NumPy's numbers
+        case str():  # and those that are like Python's own, NumPy's among them
+            return str(value)
+        case Integral():
             return int(value)
         case Real():
-            return as_json(float(value))
+            number = float(value)
+            return number if math.isfinite(number) else {"number": str(number)}
         case list() | tuple():
             return [as_json(part) for part in value]
         case Mapping():

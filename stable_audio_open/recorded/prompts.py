@@ -22,7 +22,7 @@ def prompts_of_items(prompt: object, items: int) -> Sequence[object]:
 
 def in_words(prompt: object) -> str:
     """Return a prompt as a text: as it is, or as JSON where it is more than one."""
-    return prompt if isinstance(prompt, str) else json.dumps(as_json(prompt))
+    return str(prompt) if isinstance(prompt, str) else json.dumps(as_json(prompt))
 
 
 def _is_of_one(prompt: Sequence[object]) -> bool:
