@@ -1,7 +1,7 @@
 """A batch of audio and its sample rate."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from stable_audio_open.arguments import (
     check_number,
     check_path,
     type_name,
+    wrong_type,
 )
 from stable_audio_open.audio.finishing import Finishing, finish_items
 from stable_audio_open.audio.level.silence import SILENCE, sound_end
@@ -60,7 +61,9 @@ class Audio:
 
     def __post_init__(self) -> None:
         check_samples(self.samples)
-        check_integer(self.sample_rate, "sample_rate")
+        # NumPy's numbers become Python's.
+        rate = check_integer(self.sample_rate, "sample_rate")
+        object.__setattr__(self, "sample_rate", rate)
         if self.sample_rate <= 0:
             raise ValueError(f"sample_rate must be positive, got {self.sample_rate}")
         for name in ("seeds", "lengths", "tags"):
@@ -73,14 +76,17 @@ class Audio:
                     "none"
                 )
         for name in ("seeds", "lengths"):
-            for value in getattr(self, name):
-                check_integer(value, name)
+            values = tuple(check_integer(value, name) for value in getattr(self, name))
+            object.__setattr__(self, name, values)
+        for tags in self.tags:
+            if not isinstance(tags, Mapping):
+                raise wrong_type(tags, "tags", "a tuple of mappings")
         time = self.samples.shape[-1]
         for length in self.lengths:
             if not 0 <= length <= time:
                 raise ValueError(f"lengths must be 0 to {time} samples, got {length}")
         check_flag(self.loop, "loop")
-        check_number(self.fade, "fade")
+        object.__setattr__(self, "fade", check_number(self.fade, "fade"))
         if not 0 <= self.fade < math.inf:
             raise ValueError(f"fade must be at least 0 seconds, got {self.fade}")
         object.__setattr__(self, "lengths", self.lengths or (time,) * len(self.samples))

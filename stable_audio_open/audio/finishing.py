@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, force_setattr
 from torch import Tensor
 
 from stable_audio_open.arguments import check_flag, check_integer, check_number
@@ -64,8 +64,8 @@ class Finishing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             (check_number, ("fade", "loudness", "peak")),
         ):
             for name in names:
-                if getattr(self, name) is not None:
-                    check(getattr(self, name), name)
+                if getattr(self, name) is not None:  # NumPy's numbers become Python's, for tags
+                    force_setattr(self, name, check(getattr(self, name), name))
         if self.sample_rate is not None and not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
             raise ValueError(
                 f"sample_rate must be {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {self.sample_rate}; "

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 from dataclasses import replace
+from numbers import Integral
 from os import PathLike
 from typing import Any, TypeAlias
 
@@ -81,22 +82,22 @@ def _converted(given: Any, name: str, channels: int | None, most: float) -> Audi
             if audio_info(path).duration > most + MARGIN:
                 return read_audio(path, channels=channels, duration=most + MARGIN)
             return read_audio(path, channels=channels)
-        case (Tensor() as samples, int(rate)):
+        case (Tensor() as samples, Integral() as rate):
             if samples.ndim not in (2, 3):
                 raise ValueError(
                     f"{name}: a tensor must be [channels, time] or [batch, channels, time], got "
                     f"{list(samples.shape)}"
                 )
             scaled = _scaled(samples, name)
-            return Audio(scaled[None] if scaled.ndim == 2 else scaled, rate)
-        case (int(rate), samples) if hasattr(samples, "__array__"):
+            return Audio(scaled[None] if scaled.ndim == 2 else scaled, int(rate))
+        case (Integral() as rate, samples) if hasattr(samples, "__array__"):
             tensor = torch.as_tensor(samples)
             if tensor.ndim not in (1, 2):
                 raise ValueError(
                     f"{name}: an array must be [time] or [time, channels], got {list(tensor.shape)}"
                 )
             scaled = _scaled(tensor, name)
-            return Audio(scaled[None, None] if scaled.ndim == 1 else scaled.T[None], rate)
+            return Audio(scaled[None, None] if scaled.ndim == 1 else scaled.T[None], int(rate))
         case _:
             raise TypeError(
                 f"{name} must be a path, an Audio, (tensor [channels, time], rate) or (rate, "
