@@ -12,6 +12,7 @@ from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.projected_guidance import ProjectedGuidance
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.given_prompts import GivenNegatives, GivenPrompts
+from stable_audio_open.keywords import check_keywords
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import kept_for_later
 from stable_audio_open.request import check_request, check_seeds, check_window, window_frames
@@ -111,6 +112,7 @@ def denoiser(
         TypeError: When an argument is of a wrong type.
         ValueError: When one is out of its range.
     """
+    check_keywords(denoiser, options)
     request = check_request(
         model,
         prompt,

@@ -29,6 +29,9 @@ from stable_audio_open.given_prompts import (
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nearest import did_you_mean
 
+LARGEST = 1e9
+"""Largest number of seconds, or of a condition, that is taken; models bring it into their range."""
+
 
 class Item(NamedTuple):
     """One sound of a batch."""
@@ -87,6 +90,8 @@ def check_request(
     seconds_start = check_number(seconds_start, "seconds_start")
     if not 0 <= seconds_start < math.inf:
         raise ValueError(f"seconds_start must be at least 0, got {seconds_start}")
+    if seconds_start > LARGEST:
+        raise ValueError(f"seconds_start must be at most {LARGEST:g}, got {seconds_start:g}")
     if seconds_start and "seconds_start" not in model.conditioner.numbers:
         raise ValueError(
             f"seconds_start is {seconds_start}, but the model is not conditioned on it; leave it "
@@ -231,6 +236,11 @@ def check_conditions(
         for row, number in zip(rows, numbers, strict=True):
             if not math.isfinite(number):
                 raise ValueError(f"the condition {name} must be a finite number, got {number}")
+            if abs(number) > LARGEST:
+                raise ValueError(
+                    f"the condition {name} must be between {-LARGEST:g} and {LARGEST:g}, got "
+                    f"{number:g}"
+                )
             row[name] = float(number)
     return rows
 

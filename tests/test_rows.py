@@ -96,3 +96,32 @@ def test_timelines_beside_plain_prompts(random_model: LatentDiffusion) -> None:
             alone = generate(random_model, [prompts[index]], seed=seed, **asked)
             atol = 2e-4 * float(alone.samples.abs().max())
             torch.testing.assert_close(together[index].samples, alone.samples, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("way", ["generate", "long", "loop", "inpaint", "extend before", "varied"])
+def test_items_of_a_flow_have_numbers_of_their_own(random_flow: LatentDiffusion, way: str) -> None:
+    call, given = WAYS[way]
+    asked: dict[str, Any] = {"steps": 3, "progress": False, **given}
+    speeds = [60, 120, 200]
+    together = call(
+        random_flow,
+        prompt=PROMPTS,
+        seed=SEEDS,
+        conditions={"bpm": speeds},
+        guidance_scale=[1.0, 4.0, [(100, 5.0), (1, 2.0)]],
+        **asked,
+    )
+    for index, scale in enumerate([1.0, 4.0, [(100, 5.0), (1, 2.0)]]):
+        for name in ("audio", "init_audio"):
+            if name in given:
+                asked[name] = given[name][index]
+        alone = call(
+            random_flow,
+            prompt=[PROMPTS[index]],
+            seed=SEEDS[index],
+            conditions={"bpm": speeds[index]},
+            guidance_scale=scale,
+            **asked,
+        )
+        atol = 2e-4 * float(alone.samples.abs().max())
+        torch.testing.assert_close(together[index].samples, alone.samples, rtol=0, atol=atol)

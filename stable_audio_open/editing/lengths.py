@@ -145,5 +145,5 @@ def bars_duration(bars: float, bpm: float) -> float:
     """
     for name, value in (("bars", bars), ("bpm", bpm)):
         if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be above 0, got {value}")
+            raise ValueError(f"{name} must be above 0 and finite, got {value}")
     return float(bars) * BEATS_PER_BAR * 60 / float(bpm)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Unpack, get_type_hints
+from typing import Unpack
 
 from stable_audio_open.arguments import check_integer
 from stable_audio_open.audio.audio import Audio
@@ -11,8 +11,8 @@ from stable_audio_open.editing.lengths import check_length, joint_duration, seco
 from stable_audio_open.editing.long import long_latents
 from stable_audio_open.editing.timeline import PromptsOverTime
 from stable_audio_open.generate import Generated, LatentOptions, generate_latents
+from stable_audio_open.keywords import check_keywords
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.nearest import did_you_mean
 from stable_audio_open.nn.inference import usable
 from stable_audio_open.request import check_window
 from stable_audio_open.waveforms import check_decoded
@@ -66,11 +66,7 @@ def stream(
     for name, value in (("first", first), ("core", core)):
         if check_integer(value, name) < 1:
             raise ValueError(f"{name} must be at least 1 latent frame, got {value}")
-    known = [*get_type_hints(LatentOptions), "duration"]
-    for name in options:
-        if name not in known:
-            other = NOT_STREAMED.get(name) or did_you_mean(name, known)
-            raise TypeError(f"stream takes no argument {name!r}{other}")
+    check_keywords(stream, options, reasons=NOT_STREAMED)
     check_length(duration=duration, samples=None, loop=False, bars=None, bpm=None)
     duration = seconds_of(duration, samples=None, bars=None, bpm=None, rate=model.sample_rate)
     window = check_window(model, options.get("window"))

@@ -7,7 +7,7 @@ from functools import wraps
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, get_args, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, get_args
 
 import msgspec
 import torch
@@ -18,6 +18,7 @@ from stable_audio_open.audio.given import as_audio
 from stable_audio_open.audio.writing.tags import Tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.files.hashes import file_hash
+from stable_audio_open.keywords import check_keywords, types_of_arguments
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.recorded.hashes import DIGITS, config_hash, sound_hash, weights_of
 from stable_audio_open.recorded.making import Making, Source, as_json
@@ -50,6 +51,7 @@ def recorded(
 
     @wraps(method)
     def call(model: Model, /, *args: P.args, **kwargs: P.kwargs) -> Audio:
+        check_keywords(method, kwargs)
         bound = signature(method).bind(model, *args, **kwargs)
         audio = method(model, *args, **kwargs)
         bound.apply_defaults()
@@ -71,14 +73,7 @@ def version() -> str:
 
 def arguments_of(method: Callable[..., Audio]) -> dict[str, Any]:
     """Return the types of a method's arguments that change a sound, by name."""
-    hints = get_type_hints(method)
-    found: dict[str, Any] = {}
-    for name, parameter in list(signature(method).parameters.items())[1:]:
-        if parameter.kind is Parameter.VAR_KEYWORD:
-            (options,) = get_args(hints[name])
-            found |= get_type_hints(options)
-        else:
-            found[name] = hints[name]
+    found = types_of_arguments(method)
     return {name: hint for name, hint in found.items() if name not in SHOWN_ALONE}
 
 

@@ -234,8 +234,8 @@ def test_the_callback_is_given_the_ring(model: LatentDiffusion) -> None:
             {"duration": float("nan")},
             "duration must be above 0 and at most 3600 seconds, got nan",
         ),
-        ({"bars": 0, "bpm": 100}, "bars must be above 0, got 0"),
-        ({"bars": 4, "bpm": -1}, "bpm must be above 0, got -1"),
+        ({"bars": 0, "bpm": 100}, "bars must be above 0 and finite, got 0"),
+        ({"bars": 4, "bpm": -1}, "bpm must be above 0 and finite, got -1"),
         ({"bars": 4}, "bars 4 needs bpm too: both make the length of a loop"),
         (
             {"bars": 4, "bpm": 120, "duration": 3},

@@ -75,7 +75,7 @@ def test_lossy_loops_are_warned_of(run: Run, request_words: list[object]) -> Non
         ("--loop --duration 0.01", "a loop must last 0.1 to 3600 seconds, got 0.01"),
         ("--bars 4 --bpm 120", "bars 4 is the length of a loop; ask for one (loop)"),
         ("--loop --bars 4", "bars 4 needs bpm too: both make the length of a loop"),
-        ("--loop --bars 4 --bpm 0", "bpm must be above 0, got 0.0"),
+        ("--loop --bars 4 --bpm 0", "bpm must be above 0 and finite, got 0.0"),
         ("--samples 0", "samples must be at least 1, got 0"),
         (
             "--samples 5 --duration 2",
