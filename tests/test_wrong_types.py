@@ -35,6 +35,17 @@ TEXTS = "must be a text, a list of texts, or texts with weights, got"
         ("kick", {"init_strength": "1"}, "init_strength must be a number, got '1' (str)"),
         (
             "kick",
+            {"init_audio": (44100, np.array(["a"]))},
+            "init_audio: samples must be numbers, got array(['a'], dtype='<U1') (ndarray)",
+        ),
+        (
+            "kick",
+            {"init_audio": np.array(1.0)},
+            "init_audio must be a path, an Audio, (tensor [channels, time], rate) or (rate, array "
+            "[time, channels]), got ndarray",
+        ),
+        (
+            "kick",
             {"init_audio": np.zeros(4)},
             "init_audio must be a path, an Audio, (tensor [channels, time], rate) or (rate, array "
             "[time, channels]), got ndarray",

@@ -8,9 +8,11 @@ from numbers import Integral
 from os import PathLike
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from stable_audio_open.arguments import shown, type_name
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.channels import to_channels
 from stable_audio_open.audio.files import audio_info, read_audio
@@ -74,9 +76,10 @@ def as_audio(
 
 
 def _converted(given: Any, name: str, channels: int | None, most: float) -> Audio:
-    match given:
-        case Audio():
-            return given
+    # NumPy's arrays would be sequences too, of which those of no dimension have no length.
+    match None if isinstance(given, np.ndarray) else given:
+        case Audio() as audio:
+            return audio
         case str() | PathLike():
             path = os.fspath(given)
             if audio_info(path).duration > most + MARGIN:
@@ -91,7 +94,12 @@ def _converted(given: Any, name: str, channels: int | None, most: float) -> Audi
             scaled = _scaled(samples, name)
             return Audio(scaled[None] if scaled.ndim == 2 else scaled, int(rate))
         case (Integral() as rate, samples) if hasattr(samples, "__array__"):
-            tensor = torch.as_tensor(samples)
+            try:
+                tensor = torch.as_tensor(samples)
+            except (TypeError, ValueError) as error:
+                raise TypeError(
+                    f"{name}: samples must be numbers, got {shown(samples)} ({type_name(samples)})"
+                ) from error
             if tensor.ndim not in (1, 2):
                 raise ValueError(
                     f"{name}: an array must be [time] or [time, channels], got {list(tensor.shape)}"
