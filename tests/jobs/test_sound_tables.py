@@ -92,6 +92,47 @@ def test_lines_of_json(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "prompt,seed\na,1\n\nb,x\n,\nc,3\n"),
+        ("t.jsonl", '{"prompt": "a"}\n\n{"prompt": }\n \n{"prompt": "c"}\n'),
+    ],
+)
+def test_rows_are_counted_from_0_and_lines_from_1(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    rows = read_table(tmp_path / name)
+    lines = [2, 4, 6] if name == "t.csv" else [1, 3, 5]
+    assert [(row.index, row.line, bool(row.fault)) for row in rows] == [
+        (0, lines[0], False), (1, lines[1], True), (2, lines[2], False),
+    ]  # fmt: skip
+
+
+def test_the_first_fault_of_a_row_is_told(tmp_path: Path) -> None:
+    ((_, _, fault),) = table(tmp_path, "prompt,seed,steps\nkick,x,y\n")
+    assert fault == "seed is 'x', which is no number, list, true or false"
+    ((_, _, fault),) = table(tmp_path, "prompt,seed,steps\nkick,x\n")
+    assert fault == "has 2 cells, the head has 3"
+
+
+def test_lists_stand_in_columns_of_text(tmp_path: Path) -> None:
+    rows = table(
+        tmp_path,
+        'prompt,negative_prompt\n"[[""rain"", 0.7], [""fire"", 0.3]]",[rain\n"{""a"": 1}",true\n',
+    )
+    assert [values for _, values, _ in rows] == [
+        {"prompt": [["rain", 0.7], ["fire", 0.3]], "negative_prompt": "[rain"},
+        {"prompt": {"a": 1}, "negative_prompt": "true"},
+    ]
+
+
+def test_bytes_that_are_no_text_are_a_fault_of_their_line(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_bytes(b'{"prompt": "a"}\n{"prompt": "\xff"}\n')
+    good, bad = read_table(tmp_path / "t.jsonl")
+    assert good.fault == ""
+    assert "UTF-8" in bad.fault
+
+
 def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfprompt\nTrommel gr\xc3\xb6\xc3\x9fer\n")
     assert read_table(tmp_path / "t.csv")[0].values == {"prompt": "Trommel größer"}
