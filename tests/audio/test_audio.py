@@ -99,10 +99,12 @@ def test_slices_are_batches_of_items() -> None:
     part = four[1:3]
     assert (part.seeds, part.lengths, part.fade) == ((2, 3), (20, 30), 0.1)
     assert torch.equal(part.samples, four.samples[1:3, :, :30])
+    assert part.samples.data_ptr() == four.samples[1].data_ptr()  # no copy
+    assert four[1:].samples.data_ptr() == four.samples[1].data_ptr()
     assert [tags["item"] for tags in part.tags] == [1, 2]
     assert four[::-2].seeds == (4, 2)
     assert torch.equal(four[::-2].samples[1], four.samples[1])
-    assert len(four[2:2]) == 0
+    assert (len(four[2:2]), four[2:2].duration, len(four[2:2].trim(1))) == (0, 0, 0)
     assert four[-1].seeds == (4,)
     with pytest.raises(IndexError):
         four[4]
@@ -119,7 +121,8 @@ def test_cut_takes_seconds() -> None:
     for start in (0.4, -0.1, float("nan")):
         with pytest.raises(ValueError, match=rf"start must lie within 0 to 0.400 s, got {start} s"):
             both.cut(start)
-    for end in (0.2, 0.1, 1.1, float("nan")):
+    assert torch.equal(both.cut(0, 0.01).samples, both.samples[..., :1])
+    for end in (0.2, 0.1, 0, 1.1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=rf"end must lie behind start .* got {end} s"):
             both.cut(0.2, end)
 
@@ -196,6 +199,8 @@ def test_wrong_types_are_told_in_a_line() -> None:
         TypeError, match=r"^audio\[...\] takes an int or a slice of items, got float;"
     ):
         own(samples, 44100)[0.5]
+    with pytest.raises(TypeError, match=r"^end must be a number, got '0.5' "):
+        own(samples, 44100).cut(0, "0.5")
     for method, given in (("cut", "0.5"), ("trim", None)):
         with pytest.raises(
             TypeError, match=r"^(start|seconds) must be a number, got ('0.5'|None) "

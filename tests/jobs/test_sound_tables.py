@@ -17,6 +17,7 @@ from stable_audio_open.jobs.sounds.results import (
     gather_results,
     part_of,
     read_results,
+    settings_hash,
 )
 from stable_audio_open.jobs.sounds.table import read_table
 from stable_audio_open.pretrained import StableAudio
@@ -89,6 +90,47 @@ def test_lines_of_json(tmp_path: Path) -> None:
         (3, "is no JSON object "),
         (4, "is no JSON object "),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "prompt,seed\na,1\n\nb,x\n,\nc,3\n"),
+        ("t.jsonl", '{"prompt": "a"}\n\n{"prompt": }\n \n{"prompt": "c"}\n'),
+    ],
+)
+def test_rows_are_counted_from_0_and_lines_from_1(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    rows = read_table(tmp_path / name)
+    lines = [2, 4, 6] if name == "t.csv" else [1, 3, 5]
+    assert [(row.index, row.line, bool(row.fault)) for row in rows] == [
+        (0, lines[0], False), (1, lines[1], True), (2, lines[2], False),
+    ]  # fmt: skip
+
+
+def test_the_first_fault_of_a_row_is_told(tmp_path: Path) -> None:
+    ((_, _, fault),) = table(tmp_path, "prompt,seed,steps\nkick,x,y\n")
+    assert fault == "seed is 'x', which is no number, list, true or false"
+    ((_, _, fault),) = table(tmp_path, "prompt,seed,steps\nkick,x\n")
+    assert fault == "has 2 cells, the head has 3"
+
+
+def test_lists_stand_in_columns_of_text(tmp_path: Path) -> None:
+    rows = table(
+        tmp_path,
+        'prompt,negative_prompt\n"[[""rain"", 0.7], [""fire"", 0.3]]",[rain\n"{""a"": 1}",true\n',
+    )
+    assert [values for _, values, _ in rows] == [
+        {"prompt": [["rain", 0.7], ["fire", 0.3]], "negative_prompt": "[rain"},
+        {"prompt": {"a": 1}, "negative_prompt": "true"},
+    ]
+
+
+def test_bytes_that_are_no_text_are_a_fault_of_their_line(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_bytes(b'{"prompt": "a"}\n{"prompt": "\xff"}\n')
+    good, bad = read_table(tmp_path / "t.jsonl")
+    assert good.fault == ""
+    assert "UTF-8" in bad.fault
 
 
 def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
@@ -212,6 +254,75 @@ def test_rows_are_found_by_their_settings_and_files(tmp_path: Path) -> None:
         1: ("a.wav",),
         3: ("b.wav",),
     }
+
+
+def test_a_row_keeps_the_result_of_its_place(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(b"")
+    results = [result(0, "one", "a.wav"), result(7, "one", "b.wav")]
+    assert done_rows(["one"], results, tmp_path)[0].files == ("a.wav",)
+    assert done_rows(["one"], results[::-1], tmp_path)[0].files == ("a.wav",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "file"),
+    [
+        (["a.wav", "failed"], "a.wav"),
+        (["failed", "a.wav"], "a.wav"),
+        (["a.wav", "b.wav"], "b.wav"),
+        (["a.wav", "gone.wav"], "a.wav"),
+        (["gone.wav", "a.wav"], "a.wav"),
+        (["gone.wav", "failed"], None),
+        (["a.wav", "failed", "gone.wav"], "a.wav"),
+    ],
+)
+def test_the_last_line_that_is_done_counts(
+    tmp_path: Path, lines: list[str], file: str | None
+) -> None:
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(b"")
+    results = [
+        result(0, "one", status="failed") if line == "failed" else result(0, "one", line)
+        for line in lines
+    ]
+    found = done_rows(["one"], results, tmp_path)
+    assert [one.files for one in found.values()] == ([(file,)] if file else [])
+
+
+def test_a_failure_is_forgotten_when_there_is_a_newer_one(tmp_path: Path) -> None:
+    for error in ("first", "second"):
+        line = {"row": 0, "line": 2, "status": "failed", "settings": "one", "error": error}
+        append_result(part_of(tmp_path, 0), msgspec.convert(line, Result))
+    gather_results(tmp_path, [("one", 2)])
+    assert [line.error for line in read_results(tmp_path)] == ["second"]
+
+
+def test_a_file_belongs_to_the_last_that_made_it(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(b"")
+    failed = {**msgspec.to_builtins(result(3, "x", "b.wav")), "status": "failed"}
+    for line in (
+        result(0, "one", "a.wav", "b.wav"),
+        result(1, "two", "b.wav"),
+        msgspec.convert(failed, Result),
+        result(2, "one", "a.wav"),
+    ):
+        append_result(part_of(tmp_path, 0), line)
+    assert [line.row for line in read_results(tmp_path)] == [1, 2]
+
+
+def test_each_process_has_a_list_of_its_own(tmp_path: Path) -> None:
+    names = [part_of(tmp_path, rank).name for rank in range(3)]
+    assert names == ["results.jsonl", "results.1.jsonl", "results.2.jsonl"]
+
+
+def test_settings_are_hashed_whatever_their_order() -> None:
+    digest = settings_hash({"prompt": "x", "steps": 3}, {"weights": "w"})
+    assert digest == settings_hash({"steps": 3, "prompt": "x"}, {"weights": "w"})
+    assert len(digest) == 16
+    others = [({"prompt": "x", "steps": 4}, {"weights": "w"}), ({"prompt": "x"}, {"weights": "w"}),
+              ({"prompt": "x", "steps": 3}, {"weights": "v"})]  # fmt: skip
+    assert digest not in {settings_hash(*one) for one in others}
 
 
 def test_results_of_all_processes_become_one_file(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,14 @@ import torch
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.writing.formats import Subtype
-from stable_audio_open.audio.writing.tags import LONGEST, TagError, read_tags, tags_beside
+from stable_audio_open.audio.writing.tags import (
+    LONGEST,
+    TagError,
+    is_sound_there,
+    read_tags,
+    tags_beside,
+)
+from stable_audio_open.files.pipes_and_devices import SpecialFileError
 
 FILES: list[tuple[str, Subtype]] = [
     ("a.wav", "pcm16"), ("a.wav", "pcm24"), ("a.wav", "float"), ("a.flac", "pcm24"),
@@ -103,6 +112,39 @@ def test_a_file_beside_goes_with_its_sound(tmp_path: Path) -> None:
     assert not beside.exists()
 
 
+def test_tags_of_up_to_1900_bytes_are_inside(tmp_path: Path) -> None:
+    for size, beside in ((1900, False), (1901, True), (1900, False), (1901, True), (1901, True)):
+        (path,) = of_size(size).save(tmp_path / "a.wav")
+        assert tags_beside(path).exists() == beside
+        assert read_tags(path) == of_size(size).tags[0]
+
+
+def test_a_sound_or_its_tags_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    assert not is_sound_there(path)
+    tags_beside(path).touch()
+    assert is_sound_there(path)
+    tags_beside(path).unlink()
+    path.symlink_to("nowhere")
+    assert is_sound_there(path)
+
+
+def test_tags_beside_that_are_none(tmp_path: Path) -> None:
+    """Whatever their hash."""
+    comment = {"stable_audio_open": "1", "beside": hashlib.sha256(b"[]").hexdigest()}
+    audio = Audio(torch.zeros(1, 1, 9), 8000, tags=(comment,))
+    (path,) = audio.save(tmp_path / "a.wav")
+    tags_beside(path).write_bytes(b"[]")
+    with pytest.raises(TagError, match=r"a.wav.json: holds the tags of another file than a.wav"):
+        read_tags(path)
+
+
+def test_pipes_have_no_tags(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    with pytest.raises(SpecialFileError, match=r"a.wav: is a named pipe"):
+        read_tags(tmp_path / "a.wav")
+
+
 @pytest.mark.parametrize("content", [b"{}", b'{"title": "mine"}', b"[1]", b"\xff\xfe", b"[" * 9999])
 def test_files_of_others_are_left_alone(tmp_path: Path, content: bytes) -> None:
     beside = tmp_path / "a.wav.json"
@@ -119,7 +161,19 @@ def test_files_of_others_are_left_alone(tmp_path: Path, content: bytes) -> None:
     assert beside.read_bytes() == content
 
 
-@pytest.mark.parametrize("comment", ["", "my own words", "{}", "[]", '{"prompt": 1}', "{" * 900])
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "",
+        "my own words",
+        "{}",
+        "[]",
+        '{"prompt": 1}',
+        "{" * 900,
+        '["stable_audio_open"]',
+        '"stable_audio_open"',
+    ],
+)
 def test_comments_of_others_are_told(tmp_path: Path, comment: str) -> None:
     with soundfile.SoundFile(tmp_path / "a.wav", "w", 8000, 1) as file:
         if comment:
