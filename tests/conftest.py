@@ -42,7 +42,13 @@ SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 16000
 WORDS = ("deep", "kick", "drum", "soft", "bright", "bell", "long", "warm", "bass", "with")
 
-LONGEST = ("test_shipped_configs.py", "test_readme_training.py", "test_types.py")
+LONGEST = (
+    "test_shipped_configs.py",
+    "test_readme_training.py",
+    "test_compiled.py",
+    "test_survival.py",
+    "test_estimate.py",
+)
 """Files that take minutes; they come first, so that no process works alone in the end."""
 
 

@@ -43,6 +43,7 @@ def test_workers_embed_as_one_does(
     assert len(EmbeddingCache(tmp_path / "cache1", "spectrum")) == 5
 
 
+@pytest.mark.slow
 def test_an_unreadable_file_keeps_what_was_embedded(
     stages: ModuleType, tmp_path: Path, files: list[str]
 ) -> None:

@@ -39,6 +39,7 @@ def stopping(
     return config, run_training(config)
 
 
+@pytest.mark.slow
 def test_a_run_ends_when_it_gets_no_better(
     stopping: tuple[AutoencoderModelConfig, Path], change: Change
 ) -> None:

@@ -238,13 +238,8 @@ SHIPPED = sorted(
 )
 
 
-def shipped(path: Path) -> Any:
-    name = f"{path.parent.name}/{path.stem}"
-    quick = name == "tiny/diffusion"
-    return pytest.param(path, id=name, marks=[] if quick else [pytest.mark.slow])
-
-
-@pytest.mark.parametrize("path", [shipped(path) for path in SHIPPED])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_shipped_configuration_is_estimated(
     path: Path, text_encoder_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def run(
 
 
 @needs_musicnn
+@pytest.mark.slow
 def test_evaluating_changes_nothing_of_the_training(
     run: tuple[DiffusionModelConfig, Path], diffusion_run: DiffusionModelConfig, change: Change
 ) -> None:

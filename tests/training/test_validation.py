@@ -75,6 +75,7 @@ def best(
     return config, run_training(config)
 
 
+@pytest.mark.slow
 def test_validating_changes_nothing_of_the_training(
     plain: Path, best: tuple[DiffusionModelConfig, Path]
 ) -> None:
@@ -132,6 +133,7 @@ def test_the_checkpoint_with_the_lowest_value_is_kept(
     assert same(last.with_name("best.ckpt"), last.with_name(f"{step:08d}.ckpt"))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_the_same_and_keeps_what_was_better(
     best: tuple[DiffusionModelConfig, Path], change: Change
 ) -> None:

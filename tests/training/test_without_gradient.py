@@ -108,6 +108,7 @@ def told(config: Any, caplog: pytest.LogCaptureFixture) -> list[str]:
     return warnings(caplog)
 
 
+@pytest.mark.slow
 def test_all_of_an_autoencoder_has_a_gradient(
     autoencoder_run: AutoencoderModelConfig, change: Change, caplog: pytest.LogCaptureFixture
 ) -> None:
