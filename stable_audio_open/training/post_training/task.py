@@ -1,6 +1,5 @@
 """Adversarial post-training of a rectified flow for few steps (ARC; arXiv 2505.08175)."""
 
-import hashlib
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +20,7 @@ from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.diffusion.flow_path import flow_endpoint
 from stable_audio_open.diffusion.guidance import guide
 from stable_audio_open.diffusion.objective import noise_latents
+from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.post_training.prompt_pairs import join_conditionings, other_prompts
@@ -269,7 +269,7 @@ class AdversarialPostTraining(DiffusionTraining):
         """Leave the teacher out, but for what tells it from another."""
         super().on_save_checkpoint(checkpoint)
         if self.teacher is not None:
-            checkpoint["teacher"] = _content_hash(self.teacher)
+            checkpoint["teacher"] = module_hash(self.teacher)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the same teacher.
@@ -280,17 +280,9 @@ class AdversarialPostTraining(DiffusionTraining):
         super().on_load_checkpoint(checkpoint)
         if self.teacher is None or checkpoint["global_step"] >= self.warm_up.steps:
             return
-        if checkpoint.get("teacher") != _content_hash(self.teacher):
+        if checkpoint.get("teacher") != module_hash(self.teacher):
             raise ValueError(
                 f"{self.trainer.ckpt_path}: the teacher was another than training.initialize names "
                 "now, which has other weights; change it back, or start another run "
                 "(training.trainer.name)"
             )
-
-
-def _content_hash(module: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
