@@ -1,6 +1,5 @@
 """The CLAP score: how near recordings are to the prompts that they were made from."""
 
-import csv
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,17 +22,14 @@ from stable_audio_open.audio_models.embedder import (
 from stable_audio_open.evaluation.cache import ResultCache
 from stable_audio_open.evaluation.levels import PEAK_DB, at_peak, through_16_bits
 from stable_audio_open.evaluation.result import Result
+from stable_audio_open.evaluation.rows import read_id_rows
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
-from stable_audio_open.files.tables import original
-from stable_audio_open.files.text import open_table
-from stable_audio_open.files.unicode_names import composed
 
 CROP = 10.0
 """Seconds that CLAP embeds at once."""
 FUSED = "a random 10 s of each third fused with the whole"
 """What a model that fuses embeds of a longer recording, in words."""
-COLUMNS = ("id", "prompt")
 
 Part = float | Literal["whole"]
 """Seconds that are embedded, or all of a recording by a model that fuses."""
@@ -79,26 +75,7 @@ def read_prompts(path: Path) -> list[ClapPrompt]:
         ValueError: A column or a value is missing, or there are no rows.
         OSError: The file cannot be read.
     """
-    with open_table(path) as file:
-        rows = csv.DictReader(file)
-        try:
-            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise ValueError(
-                    f"{path}: lacks the column {missing[0]!r}, has {rows.fieldnames}; the first "
-                    "line must name id and prompt"
-                )
-            prompts = []
-            for row in rows:
-                name, prompt = (original(row[column] or "").strip() for column in COLUMNS)
-                if not (name and prompt):
-                    raise ValueError(f"{path}, line {rows.line_num}: needs an id and a prompt")
-                prompts.append(ClapPrompt(id=composed(name), prompt=prompt))
-        except csv.Error as error:
-            raise ValueError(f"{path}: not a CSV file ({error})") from error
-    if not prompts:
-        raise ValueError(f"{path}: holds no prompts; add a line for each recording")
-    return prompts
+    return [ClapPrompt(id=row.id, prompt=row.value) for row in read_id_rows(path, "prompt")]
 
 
 def evaluate_clap(
