@@ -40,6 +40,17 @@ class LatentDiffusion(nn.Module):
         self.objective: Objective = objective
         self.timestep_shift = timestep_shift
 
+    def with_transformer(self, transformer: DiffusionTransformer) -> "LatentDiffusion":
+        """Return the same system with another transformer; all other parts are shared."""
+        return LatentDiffusion(
+            autoencoder=self.autoencoder,
+            conditioner=self.conditioner,
+            transformer=transformer,
+            window_samples=self.window_samples,
+            objective=self.objective,
+            timestep_shift=self.timestep_shift,
+        )
+
     @property
     def device(self) -> torch.device:
         """Where it generates."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import torch
@@ -34,6 +34,7 @@ from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.autoencoder import AutoencoderTraining, freeze_encoder
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.learnt import LearntBatch
 from stable_audio_open.training.memory import Turn, as_on_gpu, step_memory
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
 from stable_audio_open.training.post_training.task import AdversarialPostTraining
@@ -131,29 +132,22 @@ def _diffusion(
         task = diffusion_task(config, msgspec.structs.replace(training, ema=None), model)
     _fake(task)
     items = training.batch_size
-    latents = torch.zeros(items, config.autoencoder.latent_channels, model.window_frames)
-    prepared, t = full_prompts(model.conditioner, items), torch.zeros(items)
-    random = BatchRandomness(seed=0, step=0, batch=0, items=items, rank=0, processes=1)
-
+    learnt = LearntBatch(
+        torch.zeros(items, config.autoencoder.latent_channels, model.window_frames),
+        full_prompts(model.conditioner, items),
+        torch.zeros(items),
+        BatchRandomness(seed=0, step=0, batch=0, items=items, rank=0, processes=1),
+    )
     made = task.configure_optimizers()
     if isinstance(task, AdversarialPostTraining):
         student, discriminator = made[0]
-        given: Any = {"t": t, "random": random}
         # The warm-up, whose teacher keeps nothing for a backward pass, stays below these.
         turns = [
-            _turn(partial(task.student_loss, latents, prepared, **given), student, gpu=gpu),
-            _turn(
-                partial(task.discriminator_loss, latents, prepared, **given),
-                discriminator,
-                gpu=gpu,
-            ),
+            _turn(partial(task.student_loss, learnt), student, gpu=gpu),
+            _turn(partial(task.discriminator_loss, learnt), discriminator, gpu=gpu),
         ]
     else:
-
-        def loss() -> Tensor:
-            return task.velocity_errors(latents, prepared, t=t, random=random).mean()
-
-        turns = [_turn(loss, made["optimizer"], gpu=gpu)]
+        turns = [_turn(lambda: task.velocity_errors(learnt).mean(), made["optimizer"], gpu=gpu)]
     average = _average(training.ema, model.transformer, gpu=gpu)
     return _measured(task, turns, trainer, average, gpu=gpu)
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from stable_audio_open.adversarial.discriminator import MultiResolutionDiscriminator
 from stable_audio_open.adversarial.losses import (
@@ -15,6 +14,7 @@ from stable_audio_open.adversarial.losses import (
 )
 from stable_audio_open.training.autoencoder import AutoencoderTraining, Reconstruction
 from stable_audio_open.training.optimisation import OptimizerSettings
+from stable_audio_open.training.two_sides import DISCRIMINATOR, GENERATOR, TwoSides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class AdversarialWeights:
     feature_matching: float
 
 
-class AdversarialTraining(AutoencoderTraining):
+class AdversarialTraining(TwoSides, AutoencoderTraining):
     """Train autoencoder and discriminators in turn, a batch each.
 
     Even steps (from 0) are the autoencoder's, odd ones the discriminators'; before
@@ -111,24 +111,6 @@ class AdversarialTraining(AutoencoderTraining):
         super().compile_networks(backend=backend)
         self.discriminator.compile(backend=backend)
 
-    def configure_optimizers(self) -> Any:
-        """Return the optimisers and schedules of both sides."""
-        sides = (
-            self.optimisation.configure(p for p in self.model.parameters() if p.requires_grad),
-            self.discriminator_optimisation.configure(self.discriminator.parameters()),
-        )
-        return [optimizer for optimizer, _ in sides], [schedule for _, schedule in sides]
-
-    def optimisers(self) -> dict[str, OptimizerSettings]:
-        """Return the settings of both sides."""
-        own = {"training.adversarial.optimizer": self.discriminator_optimisation}
-        return super().optimisers() | own
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Limit the gradient's norm; callbacks have seen it as it was."""
-        if self.gradient_clip is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=self.gradient_clip)
-
     def _train_autoencoder(
         self, audio: Tensor, batch_idx: int, *, against: bool, update: int
     ) -> None:
@@ -136,18 +118,10 @@ class AdversarialTraining(AutoencoderTraining):
         loss = reconstruction.loss
         self.log_dict(reconstruction.logged, batch_size=len(audio))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(audio))
-        self._step(0, loss)
+        self.follow(GENERATOR, loss)
         self.update_average(update)
 
     def _train_discriminator(self, audio: Tensor, batch_idx: int) -> None:
         loss = self.discriminator_loss(audio, batch_idx)
         self.log("train/loss/discriminator", loss.detach(), prog_bar=True, batch_size=len(audio))
-        self._step(1, loss)
-
-    def _step(self, side: int, loss: Tensor) -> None:
-        optimizer: Any = self.optimizers()[side]  # type: ignore[index]  # there are two
-        schedule: Any = self.lr_schedulers()[side]  # type: ignore[index]
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
-        schedule.step()
+        self.follow(DISCRIMINATOR, loss)

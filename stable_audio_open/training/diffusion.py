@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stable_audio_open.conditioning.conditioner import Prepared
 from stable_audio_open.diffusion.dit import inpainting_channels
 from stable_audio_open.diffusion.objective import TimestepSampler, drop_conditions, noise_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
@@ -33,6 +32,7 @@ from stable_audio_open.training.ema import (
     update_average,
 )
 from stable_audio_open.training.inpainting import InpaintingMasks, sounding_frames
+from stable_audio_open.training.learnt import LearntBatch, draw_latents, prepare_conditions
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.sharding import (
     filled,
@@ -122,22 +122,23 @@ class DiffusionTraining(pl.LightningModule):
         Where draws are trained on, `batch["latents"]` are means, and `batch["std"]` the standard
         deviations that go with them.
         """
-        items = len(batch["latents"])
-        random = self.randomness(batch, batch_idx)
-        latents = self.latents(batch, random)
-        t = self.times(latents)
-        errors = self.velocity_errors(latents, self.prepare(batch), t=t, random=random)
+        learnt = self.learnt(batch, batch_idx)
+        items = len(learnt.latents)
+        errors = self.velocity_errors(learnt)
         loss = errors.mean()
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=items)
         if self.log_loss_by_timestep:
-            by_band = losses_by_band(errors.detach().mean(dim=(1, 2)), t)
+            by_band = losses_by_band(errors.detach().mean(dim=(1, 2)), learnt.t)
             for band, (mean, count) in by_band.items():
                 self.log(f"train/loss/{band}", mean, batch_size=count)
         return loss
 
-    def randomness(self, batch: dict[str, Any], batch_idx: int) -> BatchRandomness:
-        """Return the random numbers of this step's batch."""
-        return self._random(batch, batch_idx, step=self.global_step)
+    def learnt(self, batch: dict[str, Any], batch_idx: int) -> LearntBatch:
+        """Return what this step learns from, with the next timesteps."""
+        random = self._random(batch, batch_idx, step=self.global_step)
+        latents = self.latents(batch, random)
+        prepared = prepare_conditions(self.model.conditioner, batch)
+        return LearntBatch(latents, prepared, self.times(latents), random)
 
     def times(self, latents: Float[Tensor, "batch latent_channels frames"]) -> Tensor:
         """Return the next timesteps, one for each item, of one sequence for all processes."""
@@ -165,22 +166,12 @@ class DiffusionTraining(pl.LightningModule):
         if self.timesteps is not None:
             self.timesteps.restore(drawn)
 
-    def velocity_errors(
-        self,
-        latents: Float[Tensor, "batch latent_channels frames"],
-        prepared: Prepared,
-        *,
-        t: Float[Tensor, "batch"],
-        random: BatchRandomness,
-    ) -> Float[Tensor, "batch latent_channels frames"]:
+    def velocity_errors(self, learnt: LearntBatch) -> Float[Tensor, "batch latent_channels frames"]:
         """Return the squared errors of the velocities that the transformer predicts.
 
-        Args:
-            latents: Latents of the recordings.
-            prepared: Prompts and seconds.
-            t: Timesteps.
-            random: Draws the noise, and the items that are trained without conditioning.
+        Items are drawn that are trained without conditioning.
         """
+        latents, prepared, t, random = learnt
         noise = random.normal(*latents.shape[1:]).to(latents)
         dropped = random.uniform() < self.guidance_dropout
 
@@ -188,20 +179,16 @@ class DiffusionTraining(pl.LightningModule):
         torch.manual_seed(random.seed)
         conditioning = self.model.conditioner(prepared)
         conditioning = drop_conditions(conditioning, dropped.to(latents.device))
-        conditioning = conditioning._replace(known=self.known(latents, prepared, random))
+        conditioning = conditioning._replace(known=self.known(learnt))
         noised = noise_latents(latents, noise, t, self.model.objective)
         velocity = self.model.transformer(noised.x, t, conditioning)
         return F.mse_loss(velocity.float(), noised.velocity.float(), reduction="none")
 
-    def known(
-        self,
-        latents: Float[Tensor, "batch latent_channels frames"],
-        prepared: Prepared,
-        random: BatchRandomness,
-    ) -> Tensor | None:
+    def known(self, learnt: LearntBatch) -> Tensor | None:
         """Return what models with inpainting channels are given, by masks that are drawn."""
         if self.inpainting is None:
             return None
+        latents, prepared, _, random = learnt
         rate = self.model.autoencoder.sample_rate / self.model.autoencoder.downsampling
         lengths = sounding_frames(prepared.numbers, len(latents), rate=rate)
         kept = self.inpainting.draw(random.generators, lengths, latents.shape[-1]).to(latents)
@@ -224,7 +211,7 @@ class DiffusionTraining(pl.LightningModule):
 
         latents = self.latents(batch, random_of(BANDS))
         [model] = self._validated
-        conditioning = model.conditioner(self.prepare(batch))
+        conditioning = model.conditioner(prepare_conditions(model.conditioner, batch))
         by_band = validation_losses(model, latents, conditioning, random_of)
         losses = {f"validation/loss/{band}": loss for band, loss in by_band.items()}
         losses["validation/loss"] = mean_of_bands(by_band)
@@ -240,17 +227,8 @@ class DiffusionTraining(pl.LightningModule):
 
     def latents(self, batch: dict[str, Any], random: BatchRandomness) -> Tensor:
         """Return the latents that are learnt: a draw of each item's posterior, or the means."""
-        latents: Tensor = batch["latents"]
-        if not self.draws:
-            return latents
-        if "std" not in batch:
-            raise ValueError(
-                "the batch holds means of latents without standard deviations (`std`), and draws "
-                "are trained on; encode the recordings again, or train with training.latents=means"
-            )
-        noise = random.normal(*latents.shape[1:]).to(latents)
-        drawn: Tensor = latents + batch["std"] * noise
-        return drawn
+        latents: Tensor = draw_latents(batch, random) if self.draws else batch["latents"]
+        return latents
 
     def _random(self, batch: dict[str, Any], batch_idx: int, *, step: int) -> BatchRandomness:
         return BatchRandomness(
@@ -260,17 +238,6 @@ class DiffusionTraining(pl.LightningModule):
             items=len(batch["latents"]),
             rank=self.global_rank,
             processes=process_count(),
-        )
-
-    def prepare(self, batch: dict[str, Any]) -> Prepared:
-        """Return what the items of a batch are conditioned on, as tensors."""
-        conditioner = self.model.conditioner
-        numbers = {name: batch[name].tolist() for name in conditioner.numbers}
-        return conditioner.prepare(
-            [
-                {"prompt": prompt, **{name: values[i] for name, values in numbers.items()}}
-                for i, prompt in enumerate(batch["prompt"])
-            ]
         )
 
     @contextmanager
@@ -290,14 +257,7 @@ class DiffusionTraining(pl.LightningModule):
             yield shared
 
     def _with_average(self) -> LatentDiffusion:
-        return LatentDiffusion(
-            autoencoder=self.model.autoencoder,
-            conditioner=self.model.conditioner,
-            transformer=self.model.transformer if self.ema is None else self.ema,
-            window_samples=self.model.window_samples,
-            objective=self.model.objective,
-            timestep_shift=self.model.timestep_shift,
-        )
+        return self.model.with_transformer(self.model.transformer if self.ema is None else self.ema)
 
     def compile_networks(self, *, backend: str = "inductor") -> None:
         """Compile the transformer in place, with a backend of `torch.compile`."""

@@ -18,6 +18,7 @@ from stable_audio_open.config.training import LoraConfig
 from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
 from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.autoencoder import freeze_encoder
+from stable_audio_open.training.learnt import LearntBatch, prepare_conditions
 from stable_audio_open.training.randomness import BatchRandomness
 from tests.needs import compiling, needs_compiler
 
@@ -106,18 +107,18 @@ def diffusion_loss(task: Task, dtype: torch.dtype) -> Tensor:
 
 def post_training_loss(name: str) -> Loss:
     def loss(task: Task, dtype: torch.dtype) -> Tensor:
-        prepared = task.prepare(
+        prepared = prepare_conditions(
+            task.model.conditioner,
             {
                 "prompt": ["deep kick drum", "soft bell", "bell", "kick"],
                 "seconds_start": torch.arange(4).double(),
                 "seconds_total": torch.full((4,), 20.0).double(),
-            }
+            },
         )
         t = torch.tensor([0.9, 0.7, 0.4, 0.2], dtype=dtype)
         random = BatchRandomness(seed=0, step=0, batch=0, items=4)
-        found: Tensor = getattr(task, name)(
-            normal(4, 8, FRAMES).to(dtype), prepared, t=t, random=random
-        )
+        learnt = LearntBatch(normal(4, 8, FRAMES).to(dtype), prepared, t, random)
+        found: Tensor = getattr(task, name)(learnt)
         return found
 
     return loss

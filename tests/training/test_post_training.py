@@ -20,6 +20,7 @@ from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
 from stable_audio_open.config.post_training import PostTrainingConfig, WarmUpConfig
 from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import StableAudio
+from stable_audio_open.training.learnt import LearntBatch, prepare_conditions
 from stable_audio_open.training.post_training.prompt_pairs import other_prompts
 from stable_audio_open.training.post_training.task import AdversarialPostTraining
 from stable_audio_open.training.randomness import BatchRandomness
@@ -86,18 +87,21 @@ class Given:
     def __init__(self, task: AdversarialPostTraining, dtype: torch.dtype = torch.float32) -> None:
         generator = torch.Generator().manual_seed(3)
         self.latents = torch.randn(4, 8, 24, generator=generator).to(dtype)
-        self.prepared = task.prepare(
+        self.prepared = prepare_conditions(
+            task.model.conditioner,
             {
                 "prompt": ["deep kick", "soft bell", "warm bass", "deep kick"],
                 "seconds_start": torch.zeros(4),
                 "seconds_total": torch.full((4,), 9.0),
-            }
+            },
         )
         self.t = torch.tensor([0.95, 0.6, 0.3, 0.8], dtype=dtype)
 
     def loss(self, task: AdversarialPostTraining, name: str) -> Tensor:
         random = BatchRandomness(seed=1, step=2, batch=3, items=4)
-        found: Tensor = getattr(task, name)(self.latents, self.prepared, t=self.t, random=random)
+        found: Tensor = getattr(task, name)(
+            LearntBatch(self.latents, self.prepared, self.t, random)
+        )
         return found
 
 
@@ -473,7 +477,4 @@ def test_batches_have_the_prompts_of_their_recordings(config: DiffusionModelConf
     for index, batch in enumerate(
         diffusion_data(training_run(config), task.model.autoencoder).train_dataloader()
     ):
-        random = task.randomness(batch, index)
-        latents, prepared = task.latents(batch, random), task.prepare(batch)
-        found = task.discriminator_loss(latents, prepared, t=task.times(latents), random=random)
-        assert found.isfinite()
+        assert task.discriminator_loss(task.learnt(batch, index)).isfinite()

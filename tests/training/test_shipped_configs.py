@@ -25,6 +25,7 @@ from stable_audio_open.cli.main import main
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.read import read_config
 from stable_audio_open.pretrained import load
+from stable_audio_open.training.learnt import LearntBatch, prepare_conditions
 from stable_audio_open.training.randomness import BatchRandomness
 from tests.needs import BUGFIX_RELEASE, needs_compiler
 
@@ -169,7 +170,8 @@ def distance_to_the_teacher(config: Any, model: Any) -> float:
         random = BatchRandomness(seed=0, step=0, batch=index, items=items)
         with torch.no_grad():
             t = 0.2 + 0.7 * random.uniform()
-            loss = task.warm_up_loss(batch["latents"], task.prepare(batch), t=t, random=random)
+            prepared = prepare_conditions(model.conditioner, batch)
+            loss = task.warm_up_loss(LearntBatch(batch["latents"], prepared, t, random))
         losses.append(items * float(loss))
     return sum(losses)
 

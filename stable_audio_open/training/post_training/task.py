@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim import Optimizer
 
 from stable_audio_open.adversarial.latent_discriminator import LatentDiscriminator
 from stable_audio_open.adversarial.relativistic import (
@@ -14,7 +13,6 @@ from stable_audio_open.adversarial.relativistic import (
     discriminator_loss,
     student_loss,
 )
-from stable_audio_open.conditioning.conditioner import Prepared
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.diffusion.flow_path import flow_endpoint
@@ -22,14 +20,13 @@ from stable_audio_open.diffusion.guidance import guide
 from stable_audio_open.diffusion.objective import noise_latents
 from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.learnt import LearntBatch
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.post_training.prompt_pairs import join_conditionings, other_prompts
 from stable_audio_open.training.post_training.settings import NoiseLevels, WarmUp
-from stable_audio_open.training.randomness import BatchRandomness
+from stable_audio_open.training.two_sides import DISCRIMINATOR, GENERATOR, TwoSides
 
 TEACHER = "teacher."
-STUDENT, DISCRIMINATOR = 0, 1
-"""The optimisers, in their order."""
 
 
 class Judged(NamedTuple):
@@ -42,7 +39,7 @@ class Judged(NamedTuple):
     conditioning: Conditioning
 
 
-class AdversarialPostTraining(DiffusionTraining):
+class AdversarialPostTraining(TwoSides, DiffusionTraining):
     """Train a student and a discriminator of latents in turn, a batch each.
 
     The student predicts clean latents from noised ones in a single step; both they and the
@@ -89,100 +86,58 @@ class AdversarialPostTraining(DiffusionTraining):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Take a step of the side whose turn it is; the student begins."""
-        random = self.randomness(batch, batch_idx)
-        latents, prepared = self.latents(batch, random), self.prepare(batch)
-        t = self.times(latents)
+        learnt = self.learnt(batch, batch_idx)
         step = self.global_step
         since = step - self.warm_up.steps
         if since < 0:
-            name, side, loss_of = "warm_up", STUDENT, self.warm_up_loss
+            name, side, loss_of = "warm_up", GENERATOR, self.warm_up_loss
         elif since % 2 == 0:
-            name, side, loss_of = "adversarial", STUDENT, self.student_loss
+            name, side, loss_of = "adversarial", GENERATOR, self.student_loss
         else:
             name, side, loss_of = "discriminator", DISCRIMINATOR, self.discriminator_loss
-        optimizer: Any = self.optimizers()[side]  # type: ignore[index]  # there are two
-        schedule: Any = self.lr_schedulers()[side]  # type: ignore[index]
         # The other side is frozen until after the backward pass, which may compute blocks again.
-        with self.toggled_optimizer(optimizer):
-            loss = loss_of(latents, prepared, t=t, random=random)
+        with self.toggled_optimizer(self.optimizers()[side]):  # type: ignore[index]  # there are two
+            loss = loss_of(learnt)
             self.log(f"train/loss/{name}", loss.detach(), prog_bar=True)
             self.log("train/loss", loss.detach())
-            optimizer.zero_grad()
-            self.manual_backward(loss)
-            optimizer.step()
-        schedule.step()
-        if side == STUDENT:
+            self.follow(side, loss)
+        if side == GENERATOR:
             self.update_average(step + 1 if since < 0 else self.warm_up.steps + since // 2 + 1)
 
-    def warm_up_loss(
-        self,
-        latents: Float[Tensor, "batch latent_channels frames"],
-        prepared: Prepared,
-        *,
-        t: Float[Tensor, "batch"],
-        random: BatchRandomness,
-    ) -> Float[Tensor, ""]:
+    def warm_up_loss(self, learnt: LearntBatch) -> Float[Tensor, ""]:
         """Return the squared distance of the student's velocity from that to the teacher's end.
 
-        Args:
-            latents: Latents of the recordings.
-            prepared: Prompts and seconds.
-            t: Times from which both start.
-            random: Draws the noise, and masks of inpainting.
+        Both start at the batch's timesteps.
         """
         assert self.teacher is not None
+        latents, _, t, random = learnt
         noise = random.normal(*latents.shape[1:]).to(latents)
-        conditioning = self._conditioning(latents, prepared, random)
+        conditioning = self._conditioning(learnt)
         x = noise_latents(latents, noise, t, self.model.objective).x
         with torch.no_grad():
             end = self._teachers_end(self.teacher, x, t, conditioning)
         velocity = self.model.transformer(x, t, conditioning)
         return F.mse_loss(velocity.to(x), (x - end) / t[:, None, None])
 
-    def student_loss(
-        self,
-        latents: Float[Tensor, "batch latent_channels frames"],
-        prepared: Prepared,
-        *,
-        t: Float[Tensor, "batch"],
-        random: BatchRandomness,
-    ) -> Float[Tensor, ""]:
-        """Return the student's loss, whose gradient the discriminator passes on.
-
-        Args:
-            latents: Latents of the recordings.
-            prepared: Prompts and seconds.
-            t: Times at which the student denoises.
-            random: Draws the noise, and masks of inpainting.
-        """
-        judged = self._judged(latents, prepared, t=t, random=random)
+    def student_loss(self, learnt: LearntBatch) -> Float[Tensor, ""]:
+        """Return the student's loss, whose gradient the discriminator passes on."""
+        judged = self._judged(learnt)
         with torch.no_grad():
             real = self.discriminator(judged.real, judged.t, judged.conditioning)
         generated = self.discriminator(judged.generated, judged.t, judged.conditioning)
         return student_loss(real, generated)
 
-    def discriminator_loss(
-        self,
-        latents: Float[Tensor, "batch latent_channels frames"],
-        prepared: Prepared,
-        *,
-        t: Float[Tensor, "batch"],
-        random: BatchRandomness,
-    ) -> Float[Tensor, ""]:
+    def discriminator_loss(self, learnt: LearntBatch) -> Float[Tensor, ""]:
         """Return the discriminator's loss; the student runs without gradients.
 
-        Args:
-            latents: Latents of the recordings.
-            prepared: Prompts and seconds.
-            t: Times at which the student denoises.
-            random: Draws the noise, the pairs of prompts, and masks of inpainting.
+        Pairs of prompts are drawn.
         """
         with torch.no_grad():
-            judged = self._judged(latents, prepared, t=t, random=random)
+            judged = self._judged(learnt)
         own, counted = judged.conditioning, None
         x, conditionings = [judged.real, judged.generated], [own, own]
-        if self.contrastive and len(latents) > 1:
-            others, counted = other_prompts(prepared, random)
+        if self.contrastive and len(learnt.latents) > 1:
+            others, counted = other_prompts(learnt.prepared, learnt.random)
             with torch.no_grad():
                 wrong = self.model.conditioner(others)._replace(known=own.known)
             x.append(judged.real)
@@ -195,17 +150,11 @@ class AdversarialPostTraining(DiffusionTraining):
             return loss
         return loss + self.contrastive * contrastive_loss(scores[0], scores[2], counted)
 
-    def _judged(
-        self,
-        latents: Tensor,
-        prepared: Prepared,
-        *,
-        t: Float[Tensor, "batch"],
-        random: BatchRandomness,
-    ) -> Judged:
+    def _judged(self, learnt: LearntBatch) -> Judged:
+        latents, _, t, random = learnt
         noise, fresh = (random.normal(*latents.shape[1:]).to(latents) for _ in range(2))
         level = self.noise_levels.draw(random).to(latents)
-        conditioning = self._conditioning(latents, prepared, random)
+        conditioning = self._conditioning(learnt)
         x = noise_latents(latents, noise, t, self.model.objective).x
         velocity = self.model.transformer(x, t, conditioning)
         clean = x - t[:, None, None] * velocity.to(x)
@@ -214,11 +163,9 @@ class AdversarialPostTraining(DiffusionTraining):
         )
         return Judged(real=real, generated=generated, t=level, conditioning=conditioning)
 
-    def _conditioning(
-        self, latents: Tensor, prepared: Prepared, random: BatchRandomness
-    ) -> Conditioning:
-        conditioning: Conditioning = self.model.conditioner(prepared)
-        return conditioning._replace(known=self.known(latents, prepared, random))
+    def _conditioning(self, learnt: LearntBatch) -> Conditioning:
+        conditioning: Conditioning = self.model.conditioner(learnt.prepared)
+        return conditioning._replace(known=self.known(learnt))
 
     def _teachers_end(
         self, teacher: DiffusionTransformer, x: Tensor, t: Tensor, conditioning: Conditioning
@@ -242,24 +189,6 @@ class AdversarialPostTraining(DiffusionTraining):
         self.discriminator.compile(backend=backend)
         if self.teacher is not None:
             self.teacher.compile(backend=backend)
-
-    def configure_optimizers(self) -> Any:
-        """Return the optimisers and schedules of both sides."""
-        sides = (
-            self.optimisation.configure(p for p in self.model.parameters() if p.requires_grad),
-            self.discriminator_optimisation.configure(self.discriminator.parameters()),
-        )
-        return [optimizer for optimizer, _ in sides], [schedule for _, schedule in sides]
-
-    def optimisers(self) -> dict[str, OptimizerSettings]:
-        """Return the settings of both sides."""
-        own = {"training.adversarial.optimizer": self.discriminator_optimisation}
-        return super().optimisers() | own
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Limit the gradient's norm; callbacks have seen it as it was."""
-        if self.gradient_clip is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=self.gradient_clip)
 
     def left_out(self) -> list[str]:
         """Return prefixes of what checkpoints do without, the teacher's among them."""
