@@ -1,7 +1,7 @@
 """`stable-audio-open inpaint` and `extend`: a part of a sound anew, and what comes behind it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -47,15 +47,7 @@ def inpaint(
     """
     asked: dict[str, Any] = {"audio": file, "spans": [parsing.span(one) for one in span]}
     asked |= joints.arguments() | items.arguments() | sampling.arguments()
-    prompts = [parsing.mixed(prompt, mix)] * variations
-    _check(asked, prompts, files)
-    make_sounds(
-        lambda system, progress: system.inpaint(**asked, prompt=prompts, progress=progress),
-        model=model,
-        files=files,
-        texts=[prompt] * variations,
-        source=file,
-    )
+    _edit("inpaint", asked, [prompt] * variations, mix=mix, model=model, files=files)
 
 
 @grouped
@@ -78,15 +70,7 @@ def extend(
     """Make a sound longer: `extend kick.wav "deep kick drum" --seconds 1 --output longer.wav`."""
     asked: dict[str, Any] = {"audio": file, "seconds": seconds, "before": before}
     asked |= joints.arguments() | items.arguments() | sampling.arguments()
-    prompts = [parsing.mixed(prompt, mix)] * variations
-    _check(asked, prompts, files)
-    make_sounds(
-        lambda system, progress: system.extend(**asked, prompt=prompts, progress=progress),
-        model=model,
-        files=files,
-        texts=[prompt] * variations,
-        source=file,
-    )
+    _edit("extend", asked, [prompt] * variations, mix=mix, model=model, files=files)
 
 
 def pair_spans(arguments: Sequence[str]) -> list[str]:
@@ -100,10 +84,28 @@ def pair_spans(arguments: Sequence[str]) -> list[str]:
     return [*words, *arguments[end:]]
 
 
-def _check(asked: dict[str, Any], prompts: list[Any], files: FileOptions) -> None:
-    """Refuse what can be refused before the model is loaded."""
+def _edit(
+    method: Literal["inpaint", "extend"],
+    asked: dict[str, Any],
+    texts: list[str],
+    *,
+    mix: Mix,
+    model: ModelOptions,
+    files: FileOptions,
+) -> None:
+    """Refuse what can be refused before the model is loaded; edit, and save."""
     from stable_audio_open.jobs.sounds.check import check_edit
     from stable_audio_open.jobs.target import check_apart
 
+    prompts = [parsing.mixed(text, mix) for text in texts]
     check_apart(files.output, asked["audio"])
     check_edit(asked, prompts)
+    make_sounds(
+        lambda system, progress: getattr(system, method)(
+            **asked, prompt=prompts, progress=progress
+        ),
+        model=model,
+        files=files,
+        texts=texts,
+        source=asked["audio"],
+    )

@@ -70,6 +70,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             values: dict[str, Any] = {}
             if len(cells) != len(head):
                 fault = f"has {len(cells)} cells, the head has {len(head)}"
+            # A row that is too short or too long is reported with what can be told of it.
             for name, cell in zip(head, cells, strict=False):
                 if not cell.strip():
                     continue
