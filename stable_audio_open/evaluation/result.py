@@ -1,6 +1,9 @@
 """What every figure is reported with, so that it can be compared and made again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 import msgspec
 
@@ -9,6 +12,15 @@ VERSION = version("stable-audio-open")
 
 class UnmeasurableError(ValueError):
     """Recordings that give no figure: they are too few, or silent. The message is one line."""
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Say which set gives no figure."""
+    try:
+        yield
+    except UnmeasurableError as error:
+        raise UnmeasurableError(f"{folder}: {error}") from error
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,6 @@
 """The Frechet distance between two sets of recordings (FD_openl3 in the paper)."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from stable_audio_open.evaluation.frechet.statistics import (
     read_statistics,
     write_statistics,
 )
-from stable_audio_open.evaluation.result import Result, UnmeasurableError
+from stable_audio_open.evaluation.result import Result, naming
 from stable_audio_open.evaluation.sets import MatchedRecordings, match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
 
@@ -118,14 +117,14 @@ def evaluate_frechet(
     else:
         found = recordings_by_id(reference)
         ids = matched(files, found)
-        with _named(reference):
+        with naming(reference):
             theirs = reference_statistics(
                 found, embedder, digest, channels=channels, cache=cache, memory=memory
             )
     own = embed_recordings(files, embedder, channels=channels, memory=memory)
     if points is None:
         points = POINTS if len(own.values) >= WINDOWS_PER_POINT * POINTS else 0
-    with _named(generated):
+    with naming(generated):
         gaussian = fit_gaussian(own.values)
     width = len(theirs.gaussian.mean)
     if width != own.values.shape[1]:
@@ -218,15 +217,6 @@ def reference_statistics(
     if cache is not None:
         write_statistics(cache, made)
     return made
-
-
-@contextmanager
-def _named(folder: Path) -> Iterator[None]:
-    """Say which set has too few windows."""
-    try:
-        yield
-    except UnmeasurableError as error:
-        raise UnmeasurableError(f"{folder}: {error}") from error
 
 
 def _caution(windows: int, reference_windows: int | None, dimensions: int) -> str | None:

@@ -1,7 +1,6 @@
 """The kernel audio distance (KAD) between folders of recordings."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +24,7 @@ from stable_audio_open.evaluation.kernel_distance.resampling import (
     Estimate,
 )
 from stable_audio_open.evaluation.kernel_distance.sample import Sample, make_sample
-from stable_audio_open.evaluation.result import Result, UnmeasurableError
+from stable_audio_open.evaluation.result import Result, naming
 from stable_audio_open.evaluation.sets import match, recordings_by_id
 from stable_audio_open.evaluation.weights import weights_hash
 
@@ -154,7 +153,7 @@ def evaluate_kad(
         embed_recordings(one.files, embedder, channels=channels, memory=memory) for one in sets
     ]
     samples = [_sample(one, found, numbers) for one, found in zip(sets, embedded, strict=True)]
-    with _named(reference):
+    with naming(reference):
         bandwidth = median_distance(samples[0].values, seed=seed)
     found = compare(
         samples[1],
@@ -246,17 +245,8 @@ def _numbers(sets: Iterable[_Found]) -> dict[str, int]:
 
 def _sample(found: _Found, vectors: Vectors, numbers: Mapping[str, int]) -> Sample:
     units = torch.tensor([numbers[group] for group in found.groups])
-    with _named(found.folder):
+    with naming(found.folder):
         return make_sample(vectors.values, units[vectors.owners])
-
-
-@contextmanager
-def _named(folder: Path) -> Iterator[None]:
-    """Say which set gives no figure."""
-    try:
-        yield
-    except UnmeasurableError as error:
-        raise UnmeasurableError(f"{folder}: {error}") from error
 
 
 def _scaled(found: Estimate) -> Interval:
