@@ -22,6 +22,7 @@ from stable_audio_open.config.model import (
     DiffusionModelConfig,
     ModelConfig,
 )
+from stable_audio_open.config.post_training import PostTrainingConfig, WarmUpConfig
 from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.config.training import (
     DemoConfig,
@@ -142,6 +143,62 @@ def test_two_processes_of_two_are_one_of_four_for_autoencoders(
         torch.testing.assert_close(
             found[number]["exp_avg"], means["exp_avg"], rtol=1e-3, atol=1e-3 * largest
         )
+
+
+def test_two_processes_of_two_are_one_of_four_for_students(
+    diffusion_run: DiffusionModelConfig, change: Change, tmp_path: Path
+) -> None:
+    """A step of the warm-up, one of the student and one of the discriminator.
+
+    Pairs of prompts are left out: they are drawn among the items of a process.
+    """
+    flow = msgspec.structs.replace(diffusion_run, objective="rectified_flow")
+    teacher = run_training(change(flow, output=str(tmp_path), name="teacher", max_steps=1))
+    training: Any = diffusion_run.training
+    quick = msgspec.structs.replace(training.optimizer, lr=0.01)
+    training = msgspec.structs.replace(
+        training,
+        optimizer=quick,
+        autoencoder=None,
+        initialize=str(teacher),
+        guidance_dropout=0.0,
+        adversarial=PostTrainingConfig(
+            optimizer=quick,
+            schedule=training.schedule,
+            warm_up=WarmUpConfig(steps=1, teacher_steps=2, guidance_scale=2.0),
+            channels=8,
+            contrastive=0.0,
+        ),
+    )
+    student = msgspec.structs.replace(diffusion_run, objective="rf_denoiser", training=training)
+
+    def run(items: int, **trainer: Any) -> DiffusionModelConfig:
+        own = msgspec.structs.replace(training, batch_size=items)
+        config = msgspec.structs.replace(student, training=own)
+        return change(config, output=str(tmp_path), max_steps=3, **trainer)
+
+    one = run_training(run(4, name="one"))
+    two = run_two(run(2, name="two", devices=2, strategy="ddp"), tmp_path)
+    before, after, split = state(one.with_name("00000001.ckpt")), state(one), state(two)
+    for side in ("model.transformer.", "discriminator."):
+        keys = [key for key in after if key.startswith(side)]
+        assert any(float((after[key] - before[key]).abs().max()) > 1e-3 for key in keys), side
+    for key in (key for key in after if not key.startswith("discriminator.")):
+        # A hundredth of a step.
+        torch.testing.assert_close(split[key], after[key], rtol=1e-4, atol=1e-4, msg=key)
+    for side in (0, 1):
+        found, expected = (
+            torch.load(path, weights_only=True)["optimizer_states"][side]["state"]
+            for path in (two, one)
+        )
+        assert found.keys() == expected.keys() != set()
+        for number, means in expected.items():
+            torch.testing.assert_close(
+                found[number]["exp_avg"],
+                means["exp_avg"],
+                rtol=1e-3,
+                atol=1e-3 * float(means["exp_avg"].abs().max()),
+            )
 
 
 class Runs(NamedTuple):
