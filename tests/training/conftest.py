@@ -58,7 +58,8 @@ def trainer(output: Path) -> TrainerConfig:
     )
 
 
-@pytest.fixture(scope="session")
+# One folder of runs for each file of tests: a name that stands in two files is two runs.
+@pytest.fixture(scope="module")
 def autoencoder_run(
     tmp_path_factory: pytest.TempPathFactory,
     recordings: Path,
@@ -82,7 +83,7 @@ def autoencoder_run(
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def adversarial_run(autoencoder_run: AutoencoderModelConfig) -> AutoencoderModelConfig:
     """The same with two small discriminators."""
     adversarial = AdversarialConfig(
@@ -109,15 +110,21 @@ def text_encoder_folder(
 
 
 @pytest.fixture(scope="session")
+def latent_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the runs of all files encode once."""
+    return tmp_path_factory.mktemp("latents")
+
+
+@pytest.fixture(scope="module")
 def diffusion_run(
     tmp_path_factory: pytest.TempPathFactory,
+    latent_cache: Path,
     recordings: Path,
     tiny_model_config: DiffusionModelConfig,
     tiny_autoencoder_folder: Path,
     text_encoder_folder: Path,
 ) -> DiffusionModelConfig:
     """Batches of 2 windows, 3 batches an epoch."""
-    folder = tmp_path_factory.mktemp("diffusion_runs")
     text, *numbers = tiny_model_config.conditioning.conditioners
     text = msgspec.structs.replace(text, model=str(text_encoder_folder))
     conditioning = msgspec.structs.replace(
@@ -128,9 +135,9 @@ def diffusion_run(
         # The untrained autoencoder's latents are that small.
         autoencoder=msgspec.structs.replace(tiny_model_config.autoencoder, scale=0.2),
         conditioning=conditioning,
-        data=FolderConfig(path=str(recordings), latent_cache=str(folder / "latents")),
+        data=FolderConfig(path=str(recordings), latent_cache=str(latent_cache)),
         training=DiffusionTrainingConfig(
-            trainer=trainer(folder),
+            trainer=trainer(tmp_path_factory.mktemp("diffusion_runs")),
             optimizer=AdamWConfig(lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-3),
             schedule=InverseLRConfig(inv_gamma=1000, power=0.5, warmup=0.5),
             batch_size=2,
