@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from stable_audio_open.nearest import nearest
+from stable_audio_open.arguments.nearest import nearest
 
 INDEX = "index.json"
 """Name of the index of a set of shards."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from stable_audio_open import prompted
-from stable_audio_open.arguments import (
+from stable_audio_open.arguments.checks import (
     check_flag,
     check_path,
     wrong_type,

@@ -6,7 +6,7 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from stable_audio_open.arguments import check_flag, check_path
+from stable_audio_open.arguments.checks import check_flag, check_path
 from stable_audio_open.autoencoder import autoencoder as plain
 from stable_audio_open.builders.autoencoder import AutoencoderParts, autoencoder_parts
 from stable_audio_open.checkpoint.layouts import read_checkpoint

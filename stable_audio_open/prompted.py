@@ -7,17 +7,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_integer, check_number, wrong_type
+from stable_audio_open.arguments.checks import check_integer, check_number, wrong_type
+from stable_audio_open.arguments.keywords import check_keywords
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.projected_guidance import ProjectedGuidance
 from stable_audio_open.diffusion.samplers import initial_noise
-from stable_audio_open.given_prompts import GivenNegatives, GivenPrompts
-from stable_audio_open.keywords import check_keywords
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import kept_for_later
-from stable_audio_open.request import check_request, check_seeds, check_window, window_frames
+from stable_audio_open.request.given_prompts import GivenNegatives, GivenPrompts
+from stable_audio_open.request.request import (
+    check_request,
+    check_seeds,
+    check_window,
+    window_frames,
+)
+from stable_audio_open.request.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.sampling import prompted_denoiser
-from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 
 
 class PromptedDenoiser:

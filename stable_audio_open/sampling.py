@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_flag, check_function
+from stable_audio_open.arguments.checks import check_flag, check_function
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.conditioned import ConditionedTransformer, Mixture
@@ -20,13 +20,13 @@ from stable_audio_open.diffusion.objective import Process, process
 from stable_audio_open.diffusion.projected_guidance import ProjectedGuidance, Projection
 from stable_audio_open.diffusion.samplers import Noise, StepNoise, get_sampler
 from stable_audio_open.diffusion.samplers.resampling import Resampling, resampled
-from stable_audio_open.given_guidance import ItemScale, is_one, scales_of
-from stable_audio_open.given_prompts import Weighted
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
 from stable_audio_open.progress import step_progress
-from stable_audio_open.request import Item
-from stable_audio_open.sampling_settings import Sampling
+from stable_audio_open.request.given_guidance import ItemScale, is_one, scales_of
+from stable_audio_open.request.given_prompts import Weighted
+from stable_audio_open.request.request import Item
+from stable_audio_open.request.sampling_settings import Sampling
 from stable_audio_open.waveforms import decode_audio
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
-from stable_audio_open.arguments import check_integer
+from stable_audio_open.arguments.checks import check_integer
 
 STEPS = 100
 """Sampling steps (section 4.2)."""

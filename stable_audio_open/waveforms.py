@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_number
+from stable_audio_open.arguments.checks import check_number
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.resample import resample

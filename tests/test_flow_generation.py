@@ -16,7 +16,7 @@ from stable_audio_open.diffusion.samplers import StepNoise, initial_noise, sampl
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.sampling_settings import default_sampling, resolve_sampling
+from stable_audio_open.request.sampling_settings import default_sampling, resolve_sampling
 
 pytestmark = pytest.mark.numerical
 

@@ -9,7 +9,7 @@ import torch
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.sampling_settings import SCHEDULES, resolve_sampling
+from stable_audio_open.request.sampling_settings import SCHEDULES, resolve_sampling
 
 ORDER = "sigma_min and sigma_max must satisfy 0 < sigma_min < sigma_max, got"
 

@@ -14,7 +14,7 @@ from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
 from stable_audio_open.generate import generate_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.sampling_settings import SCHEDULES, resolve_sampling
+from stable_audio_open.request.sampling_settings import SCHEDULES, resolve_sampling
 
 pytestmark = pytest.mark.numerical
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import (
+from stable_audio_open.arguments.checks import (
     check_flag,
     check_integer,
     check_name,

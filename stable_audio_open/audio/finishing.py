@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, force_setattr
 from torch import Tensor
 
-from stable_audio_open.arguments import check_flag, check_integer, check_number
+from stable_audio_open.arguments.checks import check_flag, check_integer, check_number
 from stable_audio_open.audio.channels import to_channels
 from stable_audio_open.audio.level.loudness import at_loudness
 from stable_audio_open.audio.level.peaks import amplitude, at_peak, true_peak

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stable_audio_open.arguments import shown, type_name
+from stable_audio_open.arguments.checks import shown, type_name
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.channels import to_channels
 from stable_audio_open.audio.files import audio_info, read_audio

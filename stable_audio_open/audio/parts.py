@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stable_audio_open.arguments import check_number, type_name
+from stable_audio_open.arguments.checks import check_number, type_name
 
 if TYPE_CHECKING:
     from stable_audio_open.audio.audio import Audio

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import type_name
+from stable_audio_open.arguments.checks import type_name
 
 
 def silent_behind(

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from stable_audio_open.arguments import check_flag, check_integer, wrong_type
+from stable_audio_open.arguments.checks import check_flag, check_integer, wrong_type
 from stable_audio_open.autoencoder.bottleneck import Posterior
 from stable_audio_open.autoencoder.chunked import decode_chunked, decode_pieces, encode_chunked
 from stable_audio_open.autoencoder.receptive_field import decoder_margin, encoder_margin

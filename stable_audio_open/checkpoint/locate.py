@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from stable_audio_open.arguments import check_path
+from stable_audio_open.arguments.checks import check_path
+from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.checkpoint.hub import download, is_hub_name
 from stable_audio_open.checkpoint.tensors import TENSOR_SUFFIXES
-from stable_audio_open.nearest import did_you_mean
 
 
 def locate(source: str | os.PathLike[str], *, text_encoder: bool) -> Path:

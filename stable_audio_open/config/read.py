@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.config.curation import CurationConfig
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import ModelConfig
@@ -15,7 +16,6 @@ from stable_audio_open.config.values.check import check, type_info
 from stable_audio_open.config.values.describe import found
 from stable_audio_open.config.values.json_text import parse_json
 from stable_audio_open.config.values.overrides import override
-from stable_audio_open.nearest import did_you_mean
 
 
 def read_config(

@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from stable_audio_open import generate as story
-from stable_audio_open.arguments import check_flag, check_number
+from stable_audio_open.arguments.checks import check_flag, check_number
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio
 from stable_audio_open.editing.lengths import check_length, joint_duration, one_duration, seconds_of
 from stable_audio_open.editing.long import generate_long
 from stable_audio_open.editing.loops import generate_loop, with_tempo
 from stable_audio_open.editing.timeline import PromptsOverTime
-from stable_audio_open.given_guidance import GivenScale
-from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import check_start, check_window
+from stable_audio_open.request.given_guidance import GivenScale
+from stable_audio_open.request.given_prompts import GivenNegatives
+from stable_audio_open.request.request import check_start, check_window
+from stable_audio_open.request.sampling_settings import SamplingOptions
 from stable_audio_open.sampling import StepCallback
-from stable_audio_open.sampling_settings import SamplingOptions
 from stable_audio_open.waveforms import check_fade
 
 

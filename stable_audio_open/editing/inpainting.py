@@ -7,7 +7,7 @@ from typing import Unpack
 import torch
 import torch.nn.functional as F
 
-from stable_audio_open.arguments import check_flag, check_number
+from stable_audio_open.arguments.checks import check_flag, check_number
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio
 from stable_audio_open.editing.span_generation import (
@@ -18,13 +18,13 @@ from stable_audio_open.editing.span_generation import (
     sound_to_edit,
 )
 from stable_audio_open.editing.spans import Span, Spans, check_spans
-from stable_audio_open.given_prompts import (
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request.given_prompts import (
     GivenNegatives,
     GivenPrompts,
 )
-from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request.sampling_settings import SamplingOptions
 from stable_audio_open.sampling import StepCallback
-from stable_audio_open.sampling_settings import SamplingOptions
 from stable_audio_open.waveforms import check_fade
 
 RESAMPLING = 2

@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_integer
+from stable_audio_open.arguments.checks import check_integer
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import StepNoise, initial_noise
-from stable_audio_open.given_prompts import GivenNegatives, GivenPrompt, check_texts
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import check_request, check_seeds
+from stable_audio_open.request.given_prompts import GivenNegatives, GivenPrompt, check_texts
+from stable_audio_open.request.request import check_request, check_seeds
+from stable_audio_open.request.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.sampling import StepCallback, check_watching, prompted_denoiser, run_sampler
-from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import check_fade, decode_audio
 
 MOST_SOUNDS = 1000

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from stable_audio_open.arguments import (
+from stable_audio_open.arguments.checks import (
     check_count,
     check_flag,
     check_integer,

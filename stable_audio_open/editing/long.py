@@ -22,10 +22,11 @@ from stable_audio_open.editing.timeline import (
 )
 from stable_audio_open.editing.windows import Window, least_overlap, starts_on_a_line, windowed
 from stable_audio_open.generate import Generated, LatentOptions
-from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
-from stable_audio_open.request import Item, check_request, check_start
+from stable_audio_open.request.given_prompts import GivenNegatives
+from stable_audio_open.request.request import Item, check_request, check_start
+from stable_audio_open.request.sampling_settings import Sampling, SamplingOptions, resolve_sampling
 from stable_audio_open.sampling import (
     StepCallback,
     check_watching,
@@ -33,7 +34,6 @@ from stable_audio_open.sampling import (
     run_sampler,
     without_idle_negatives,
 )
-from stable_audio_open.sampling_settings import Sampling, SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import check_fade, decode_audio, encode_audio
 
 

@@ -30,10 +30,11 @@ from stable_audio_open.editing.windows import (
     starts_on_a_ring,
     windowed,
 )
-from stable_audio_open.given_prompts import GivenNegatives
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
-from stable_audio_open.request import Item, check_request, check_window
+from stable_audio_open.request.given_prompts import GivenNegatives
+from stable_audio_open.request.request import Item, check_request, check_window
+from stable_audio_open.request.sampling_settings import Sampling, SamplingOptions, resolve_sampling
 from stable_audio_open.sampling import (
     Step,
     StepCallback,
@@ -42,7 +43,6 @@ from stable_audio_open.sampling import (
     run_sampler,
     without_idle_negatives,
 )
-from stable_audio_open.sampling_settings import Sampling, SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio
 
 SHORTEST = 0.1

@@ -1,7 +1,7 @@
 """Where a window lies in a longer sound, as a model is told."""
 
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.request import Item
+from stable_audio_open.request.request import Item
 
 
 def placed(model: LatentDiffusion, item: Item, *, offset: float, window: float) -> Item:

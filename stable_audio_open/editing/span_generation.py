@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_name, check_number
+from stable_audio_open.arguments.checks import check_name, check_number
+from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio, as_audio
 from stable_audio_open.audio.resample import resample, resampled_length
@@ -20,19 +21,18 @@ from stable_audio_open.editing.joining import LOOKAHEAD, joined, mirrored, recov
 from stable_audio_open.editing.kept import KeptDenoiser
 from stable_audio_open.editing.places import placed
 from stable_audio_open.editing.spans import Span, kept_frames, place_window
-from stable_audio_open.given_prompts import (
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.inference import usable
+from stable_audio_open.request.given_prompts import (
     GivenNegatives,
     GivenPrompts,
     Prompt,
     check_negatives,
     check_prompts,
 )
-from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.nearest import did_you_mean
-from stable_audio_open.nn.inference import usable
-from stable_audio_open.request import Item, check_conditions, check_seeds
+from stable_audio_open.request.request import Item, check_conditions, check_seeds
+from stable_audio_open.request.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.sampling import StepCallback, check_watching, prompted_denoiser, run_sampler
-from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.waveforms import decode_audio
 
 Edges = Literal["mirrored", "muted", "generated", "released"]

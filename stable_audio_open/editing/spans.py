@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_pair, is_list, is_pair, wrong_type
+from stable_audio_open.arguments.checks import check_pair, is_list, is_pair, wrong_type
 
 Spans: TypeAlias = Sequence[tuple[float, float]]
 """(start, end) of each, in seconds."""

@@ -4,17 +4,17 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Unpack
 
-from stable_audio_open.arguments import check_integer
+from stable_audio_open.arguments.checks import check_integer
+from stable_audio_open.arguments.keywords import check_keywords
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.editing.lengths import check_length, joint_duration, seconds_of
 from stable_audio_open.editing.long import long_latents
 from stable_audio_open.editing.timeline import PromptsOverTime
 from stable_audio_open.generate import Generated, LatentOptions, generate_latents
-from stable_audio_open.keywords import check_keywords
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
-from stable_audio_open.request import check_window
+from stable_audio_open.request.request import check_window
 from stable_audio_open.waveforms import check_decoded
 
 FIRST_FRAMES = 22

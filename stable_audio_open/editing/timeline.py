@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_number, is_number
-from stable_audio_open.given_prompts import GivenPrompt, GivenPrompts, Prompt, check_prompts
+from stable_audio_open.arguments.checks import check_number, is_number
+from stable_audio_open.request.given_prompts import GivenPrompt, GivenPrompts, Prompt, check_prompts
 
 Timeline: TypeAlias = Sequence[tuple[float, str]]
 """Texts with the seconds at which they begin, the first at 0."""

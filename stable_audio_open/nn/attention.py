@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stable_audio_open.arguments import check_name
+from stable_audio_open.arguments.checks import check_name
 from stable_audio_open.nn.rotary import RotaryTable, rotate
 
 AttentionBackend = Literal["sdpa", "flash", "math"]

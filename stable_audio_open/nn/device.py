@@ -2,7 +2,7 @@
 
 import torch
 
-from stable_audio_open.arguments import wrong_type
+from stable_audio_open.arguments.checks import wrong_type
 
 DEVICES = ("cpu", "cuda", "mps")
 

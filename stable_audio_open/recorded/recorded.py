@@ -13,17 +13,17 @@ import msgspec
 import torch
 from msgspec.structs import replace as replace_fields
 
+from stable_audio_open.arguments.keywords import check_keywords, types_of_arguments
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import as_audio
 from stable_audio_open.audio.writing.tags import Tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.files.hashes import file_hash
-from stable_audio_open.keywords import check_keywords, types_of_arguments
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.recorded.hashes import DIGITS, config_hash, sound_hash, weights_of
 from stable_audio_open.recorded.making import Making, Source, as_json
 from stable_audio_open.recorded.prompts import in_words, prompts_of_items
-from stable_audio_open.sampling_settings import SamplingOptions, resolve_sampling
+from stable_audio_open.request.sampling_settings import SamplingOptions, resolve_sampling
 
 P = ParamSpec("P")
 Model = TypeVar("Model", bound=LatentDiffusion)

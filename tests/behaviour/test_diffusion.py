@@ -17,7 +17,7 @@ from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.diffusion.schedule import polyexponential
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load
-from stable_audio_open.sampling_settings import resolve_sampling
+from stable_audio_open.request.sampling_settings import resolve_sampling
 
 pytestmark = pytest.mark.numerical
 

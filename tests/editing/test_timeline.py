@@ -13,7 +13,7 @@ from stable_audio_open.editing.timeline import (
     presences,
     prompts_at,
 )
-from stable_audio_open.given_prompts import Weighted
+from stable_audio_open.request.given_prompts import Weighted
 
 pytestmark = pytest.mark.numerical
 

@@ -22,7 +22,7 @@ from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.hashes import DIGITS, sound_hash, weights_of
 from stable_audio_open.recorded.making import Making, as_json, from_json, making_of
 from stable_audio_open.recorded.recorded import arguments_of, recorded, sound_arguments
-from stable_audio_open.sampling_settings import SamplingOptions
+from stable_audio_open.request.sampling_settings import SamplingOptions
 
 
 @pytest.fixture(scope="module")

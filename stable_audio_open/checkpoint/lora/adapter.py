@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.arguments import check_number, check_path, is_list, wrong_type
+from stable_audio_open.arguments.checks import check_number, check_path, is_list, wrong_type
 from stable_audio_open.checkpoint.folder import write_tensors, written_folder
 from stable_audio_open.checkpoint.lora.settings import adapter_settings
 from stable_audio_open.checkpoint.source import training_header

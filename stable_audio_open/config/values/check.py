@@ -12,9 +12,9 @@ from typing import NoReturn
 import msgspec
 from msgspec import inspect
 
+from stable_audio_open.arguments.nearest import did_you_mean, nearest
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.values.describe import allowed, found, named, quoted
-from stable_audio_open.nearest import did_you_mean, nearest
 
 _COMPARED = 1000
 """Names among which a mistyped one is looked for."""

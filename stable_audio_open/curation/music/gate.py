@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from stable_audio_open.nearest import did_you_mean
+from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.settings import Counting
 
 # Frames are counted in fractions of a second that binary numbers do not have.

@@ -1,5 +1,6 @@
 """Samplers: pure functions from a denoiser, latents and noise levels to clean latents."""
 
+from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.diffusion.samplers.ddim import ddim
 from stable_audio_open.diffusion.samplers.dpmpp import dpmpp_2m
 from stable_audio_open.diffusion.samplers.euler import euler, heun
@@ -9,7 +10,6 @@ from stable_audio_open.diffusion.samplers.ping_pong import ping_pong
 from stable_audio_open.diffusion.samplers.rk4 import rk4
 from stable_audio_open.diffusion.samplers.sampler import Callback, Sampler
 from stable_audio_open.diffusion.samplers.sde import dpmpp_2m_sde, dpmpp_3m_sde
-from stable_audio_open.nearest import did_you_mean
 
 __all__ = [
     "MAX_SEED",

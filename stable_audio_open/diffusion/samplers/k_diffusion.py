@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments.nearest import nearest
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise, required
 from stable_audio_open.diffusion.samplers.sampler import (
@@ -17,7 +18,6 @@ from stable_audio_open.diffusion.samplers.sampler import (
     from_pure_noise,
     step_pairs,
 )
-from stable_audio_open.nearest import nearest
 
 PREFIX = "k-diffusion:"
 ADAPTIVE = "dpm_adaptive"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_integer
+from stable_audio_open.arguments.checks import check_integer
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.samplers.noise import Noise, add_noise, required
 from stable_audio_open.diffusion.samplers.sampler import Callback, Sampler, step_pairs

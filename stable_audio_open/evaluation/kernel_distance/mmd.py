@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments import check_integer, check_number
+from stable_audio_open.arguments.checks import check_integer, check_number
 from stable_audio_open.evaluation.kernel_distance.bandwidth import median_distance
 from stable_audio_open.evaluation.kernel_distance.pairs import BLOCK, Pairs, sum_pairs
 from stable_audio_open.evaluation.kernel_distance.resampling import (

@@ -16,8 +16,8 @@ from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.jobs.protocol.request import Asked
 from stable_audio_open.jobs.protocol.work import Work
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.request import check_seeds
-from stable_audio_open.sampling_settings import resolve_sampling
+from stable_audio_open.request.request import check_seeds
+from stable_audio_open.request.sampling_settings import resolve_sampling
 
 
 def seconds_of(asked: Asked, model: StableAudio) -> float:

@@ -21,9 +21,9 @@ from stable_audio_open.evaluation.protocols.references import (
     find_references,
     refuse_missing,
 )
-from stable_audio_open.given_prompts import check_texts
 from stable_audio_open.jobs.loading import SystemRequest
-from stable_audio_open.sampling_settings import check_options
+from stable_audio_open.request.given_prompts import check_texts
+from stable_audio_open.request.sampling_settings import check_options
 
 GENERATIONS, RECONSTRUCTIONS = "generations", "reconstructions"
 REFERENCES, COMPARISONS = "references", "comparisons"

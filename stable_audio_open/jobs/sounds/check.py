@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stable_audio_open.arguments import check_flag, check_number
+from stable_audio_open.arguments.checks import check_flag, check_number
 from stable_audio_open.audio.files import audio_info
 from stable_audio_open.audio.finishing import Finishing, check_loop_finishing
 from stable_audio_open.diffusion.samplers.k_diffusion import check_items
@@ -14,9 +14,9 @@ from stable_audio_open.editing.lengths import bars_duration, check_length
 from stable_audio_open.editing.span_generation import check_joints
 from stable_audio_open.editing.spans import check_spans
 from stable_audio_open.editing.timeline import PromptsOverTime, check_timelines
-from stable_audio_open.given_prompts import GivenPrompts, check_negatives, check_prompts
-from stable_audio_open.request import check_seeds, check_start
-from stable_audio_open.sampling_settings import SamplingOptions, check_for_any_model
+from stable_audio_open.request.given_prompts import GivenPrompts, check_negatives, check_prompts
+from stable_audio_open.request.request import check_seeds, check_start
+from stable_audio_open.request.sampling_settings import SamplingOptions, check_for_any_model
 
 NOTHING = Finishing()
 

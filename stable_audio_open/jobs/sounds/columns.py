@@ -6,12 +6,12 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
+from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.audio.finishing import Finishing
 from stable_audio_open.audio.writing.formats import Subtype
 from stable_audio_open.audio.writing.places import check_target
 from stable_audio_open.files.patterns import NamePattern
 from stable_audio_open.jobs.target import name_pattern
-from stable_audio_open.nearest import did_you_mean
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.recorded import arguments_of
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from stable_audio_open.arguments import (
+from stable_audio_open.arguments.checks import (
     check_count,
     check_each,
     check_integer,
@@ -16,18 +16,18 @@ from stable_audio_open.arguments import (
     is_list,
     wrong_type,
 )
+from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.conditions import SECONDS
 from stable_audio_open.diffusion.samplers import MAX_SEED
 from stable_audio_open.diffusion.schedule import HIGHEST_SIGMA, LEAST_START
-from stable_audio_open.given_prompts import (
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request.given_prompts import (
     GivenNegatives,
     GivenPrompts,
     Prompt,
     check_negatives,
     check_prompts,
 )
-from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.nearest import did_you_mean
 
 LARGEST = 1e9
 """Largest number of seconds, or of a condition, that is taken; models bring it into their range."""

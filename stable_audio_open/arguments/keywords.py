@@ -5,7 +5,7 @@ from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
-from stable_audio_open.nearest import did_you_mean
+from stable_audio_open.arguments.nearest import did_you_mean
 
 NO_REASONS: Mapping[str, str] = MappingProxyType({})
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import stable_audio_open
-from stable_audio_open.nearest import did_you_mean, nearest
+from stable_audio_open.arguments.nearest import did_you_mean, nearest
 
 
 @pytest.mark.parametrize(

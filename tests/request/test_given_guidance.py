@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stable_audio_open.editing.generate import generate
-from stable_audio_open.given_guidance import check_scales, scales_of
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request.given_guidance import check_scales, scales_of
 
 pytestmark = pytest.mark.numerical
 

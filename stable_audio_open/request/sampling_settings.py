@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TypedDict, get_args
 
-from stable_audio_open.arguments import check_integer, check_name, check_number, check_pair
+from stable_audio_open.arguments.checks import check_integer, check_name, check_number, check_pair
+from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.diffusion.guidance import check_guidance
 from stable_audio_open.diffusion.objective import process
 from stable_audio_open.diffusion.projected_guidance import Projection
@@ -22,9 +23,14 @@ from stable_audio_open.diffusion.schedule import (
     polyexponential,
 )
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
-from stable_audio_open.given_guidance import GivenScale, Scales, check_scales, each_scale, scales_of
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.nearest import did_you_mean
+from stable_audio_open.request.given_guidance import (
+    GivenScale,
+    Scales,
+    check_scales,
+    each_scale,
+    scales_of,
+)
 from stable_audio_open.settings import FLOW_LEVELS, SAMPLING, Objective, check_steps
 
 BETWEEN_LEVELS = {"polyexponential": polyexponential, "karras": karras}

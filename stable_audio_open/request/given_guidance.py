@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TypeAlias, TypeGuard, cast
 
-from stable_audio_open.arguments import (
+from stable_audio_open.arguments.checks import (
     check_count,
     check_number,
     check_pair,

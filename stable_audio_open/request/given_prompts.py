@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias, TypeGuard
 
-from stable_audio_open.arguments import check_number, is_list, is_number, shown, wrong_type
+from stable_audio_open.arguments.checks import check_number, is_list, is_number, shown, wrong_type
 
 MAX_PROMPT_CHARACTERS = 2000
 

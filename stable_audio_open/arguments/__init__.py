@@ -1,0 +1,1 @@
+"""Arguments as people give them: their types, their names, and what was meant."""

@@ -1,0 +1,1 @@
+"""What is asked of a generation, checked before any work is done."""
