@@ -41,7 +41,11 @@ class LatentDiffusion(nn.Module):
         self.timestep_shift = timestep_shift
 
     def with_transformer(self, transformer: DiffusionTransformer) -> "LatentDiffusion":
-        """Return the same system with another transformer; all other parts are shared."""
+        """Return the same system with another transformer; all other parts are shared.
+
+        Args:
+            transformer: It predicts the same objective from the same latents and conditions.
+        """
         return LatentDiffusion(
             autoencoder=self.autoencoder,
             conditioner=self.conditioner,
