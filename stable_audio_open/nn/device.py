@@ -7,6 +7,8 @@ from stable_audio_open.arguments.checks import wrong_type
 
 AUTO = "auto"
 DEVICES = ("cpu", "cuda", "mps")
+WITHOUT_DOUBLE = frozenset({"mps"})
+"""Kinds of devices that have no float64."""
 
 
 def find_device(device: str | int | torch.device | None) -> torch.device:
@@ -49,14 +51,16 @@ def check_device_dtype(device: torch.device, dtype: torch.dtype) -> None:
     Raises:
         ValueError: It does not.
     """
+    if dtype == torch.float64 and device.type in WITHOUT_DOUBLE:
+        raise ValueError(
+            f"{device.type.upper()} devices have no float64; use float32, or the device cpu"
+        )
     if device.type != "mps":
         return
-    if dtype == torch.float64:
-        raise ValueError("MPS devices have no float64; use float32, or the device cpu")
     if dtype == torch.bfloat16 and not torch.backends.mps.is_macos_or_newer(14, 0):
         raise ValueError("MPS devices have bfloat16 from macOS 14 on; use float16 or float32")
 
 
 def widened(x: Tensor) -> Tensor:
     """Return a tensor in float64, or in float32 where its device has none wider."""
-    return x.float() if x.device.type == "mps" else x.double()
+    return x.float() if x.device.type in WITHOUT_DOUBLE else x.double()
