@@ -1,7 +1,9 @@
 """Who comes in: hosts, origins, keys, kinds and sizes of what is sent, before any route."""
 
+import asyncio
 import ipaddress
 import socket
+import time
 from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -24,6 +26,7 @@ OPEN = ("/health",)
 SOUNDS = "/v1/sounds"
 API = "/v1/"
 BINARY = "application/octet-stream"
+PATIENCE = 120.0
 NO_STORE = (b"cache-control", b"no-store")
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
@@ -49,14 +52,22 @@ class Gate:
         limits: How many bytes are taken.
         keys: Who may come in; None lets in everybody, told apart by their addresses.
         hosts: Names of this machine, beside `localhost` and its own.
+        patience: Seconds in which a body has to come.
     """
 
     def __init__(
-        self, app: ASGIApp, *, limits: Limits, keys: Keys | None, hosts: Collection[str] = ()
+        self,
+        app: ASGIApp,
+        *,
+        limits: Limits,
+        keys: Keys | None,
+        hosts: Collection[str] = (),
+        patience: float = PATIENCE,
     ) -> None:
         self._app = app
         self._limits = limits
         self._keys = keys
+        self._patience = patience
         self._hosts = {"localhost", socket.gethostname().lower(), *map(str.lower, hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +86,10 @@ class Gate:
                 message["headers"] = [*message.get("headers", ()), NO_SNIFF]
             await send(message)
 
-        await self._app(scope, _counted(receive, most), send_closed)
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+        await self._app(scope, _counted(receive, most, self._patience), send_closed)
 
     def _admit(self, scope: Scope) -> int:
         """Check the head of a request, note who asks, and return how many bytes it may send.
@@ -182,15 +196,22 @@ def _name(host: str) -> str | None:
     return parts.hostname
 
 
-def _counted(receive: Receive, most: int) -> Receive:
-    """Return a `receive` that ends where more bytes come than are taken."""
-    taken = 0
+def _counted(receive: Receive, most: int, patience: float) -> Receive:
+    """Return a `receive` that ends where more bytes come than are taken, or come too slowly."""
+    taken, whole, end = 0, False, time.monotonic() + patience
 
     async def counted() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, whole
+        if whole:  # and what comes next is that the client has gone
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
+        except TimeoutError as error:
+            detail = f"the body was not there after {patience:g} seconds"
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail) from error
         if message["type"] == "http.request":
             taken += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if taken > most:
                 raise HTTPException(TOO_LARGE, _too_large(most))
         return message

@@ -1,4 +1,8 @@
-"""Requests of one shape, made together: each sound is what its own seed gives alone."""
+"""Requests of one shape, made together: each sound is what its own seed gives alone, to 1e-4.
+
+On one CPU core four sounds of the bundled model (1 s, 8 steps) take 0.95 of the time that they take
+one by one, so that it is off unless it is asked for; only alone are sounds the same bit by bit.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

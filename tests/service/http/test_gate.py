@@ -123,6 +123,20 @@ def test_bodies_are_bounded_whatever_they_say() -> None:
     assert call(app, "DELETE", "/v1/x", content=bytes(1)).status_code == 413
 
 
+def test_bodies_that_do_not_come_are_not_waited_for() -> None:
+    async def slowly() -> Any:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    app = Starlette(routes=[Route("/{path:path}", echo, methods=["POST"])])
+    impatient = Gate(app, limits=Limits(), keys=None, patience=0.01)
+    response = call(
+        impatient, "POST", "/v1/x", headers={"content-type": "application/json"}, content=slowly()
+    )
+    assert response.status_code == 408
+    assert "the body was not there after 0.01 seconds" in response.text
+
+
 def test_keys_open_everything_but_health() -> None:
     app = gate(KEYS)
     for path in ("/v1/models", "/metrics", "/", "/page/upload", "/openapi.json", "/healthy"):
