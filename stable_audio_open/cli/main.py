@@ -31,6 +31,7 @@ from stable_audio_open.cli.evaluate import evaluate
 from stable_audio_open.cli.export import export
 from stable_audio_open.cli.info import info
 from stable_audio_open.cli.printing import echo, one_line, printable
+from stable_audio_open.cli.serve import serve
 from stable_audio_open.cli.sounds.edit import extend, inpaint, pair_spans
 from stable_audio_open.cli.sounds.generate import generate
 from stable_audio_open.cli.sounds.interpolate import interpolate
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     *(generate, regenerate, interpolate, inpaint, extend, reconstruct),
-    *(info, encode, train, export, doctor),
+    *(serve, info, encode, train, export, doctor),
 )
 for command in COMMANDS:
     app.command()(command)

@@ -94,7 +94,7 @@ def _begin(made: bytes) -> None:
     """Prepare a worker; what can fail waits for the first item, whose place the error takes."""
     global _made
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
     _made = made
 
@@ -115,7 +115,7 @@ def make_in_worker(made: bytes) -> Callable[[Any], Any]:
     return stage
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End when the parent was killed, which a worker that waits for an item does not notice."""
     parent = multiprocessing.parent_process()
     if parent is not None:

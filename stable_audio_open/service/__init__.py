@@ -1,0 +1,1 @@
+"""Sounds on request: a queue, workers, and the ways in, which are HTTP and a page."""

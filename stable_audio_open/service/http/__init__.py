@@ -1,0 +1,1 @@
+"""The service by HTTP: endpoints, who may use them, and how much they take."""

@@ -1,0 +1,106 @@
+"""Clients take turns, and nobody takes all the room."""
+
+from pathlib import Path
+
+import pytest
+
+from stable_audio_open.service.events import Waiting
+from stable_audio_open.service.jobs import Job
+from stable_audio_open.service.limits import Limits
+from stable_audio_open.service.problems import BusyError, EndingError
+from stable_audio_open.service.queue import JobQueue
+from stable_audio_open.service.requests import SoundRequest
+
+
+def job(client: str) -> Job:
+    return Job(SoundRequest(method="generate"), client=client, folder=Path())
+
+
+def queue_of(*clients: str, limits: Limits | None = None) -> tuple[JobQueue, list[Job]]:
+    queue, jobs = JobQueue(limits or Limits()), [job(client) for client in clients]
+    for one in jobs:
+        queue.put(one)
+    return queue, jobs
+
+
+def places(jobs: list[Job]) -> list[int]:
+    found = []
+    for one in jobs:
+        assert isinstance(one.event, Waiting)
+        found.append(one.event.place)
+    return found
+
+
+def test_clients_take_turns_and_each_keeps_its_order() -> None:
+    queue, jobs = queue_of("a", "a", "a", "b", "c", "b")
+    taken = [queue.take(0) for _ in jobs]
+    assert [jobs.index(one) for one in taken if one] == [0, 3, 4, 1, 5, 2]
+    assert queue.take(0) is None
+
+
+def test_who_comes_back_waits_for_all_others() -> None:
+    queue, _ = queue_of("a", "b", "c")
+    assert [queue.take(0).client] == ["a"]  # type: ignore[union-attr]
+    queue.put(job("a"))
+    assert [queue.take(0).client for _ in range(3)] == ["b", "c", "a"]  # type: ignore[union-attr]
+
+
+def test_places_are_the_order_in_which_jobs_are_taken() -> None:
+    queue, jobs = queue_of("a", "a", "a", "b", "c", "b")
+    assert places(jobs) == [1, 4, 6, 2, 3, 5]
+    queue.take(0)
+    assert places(jobs[1:]) == [3, 5, 1, 2, 4]
+    assert queue.remove(jobs[3])
+    assert places([jobs[4], jobs[5], jobs[1], jobs[2]]) == [2, 1, 3, 4]
+    taken = [queue.take(0) for _ in range(4)]
+    assert {one.id for one in taken if one} == {jobs[i].id for i in (1, 2, 4, 5)}
+
+
+def test_a_job_is_removed_once() -> None:
+    queue, jobs = queue_of("a", "b")
+    assert queue.remove(jobs[0])
+    assert not queue.remove(jobs[0])
+    assert len(queue) == 1
+    assert places(jobs[1:]) == [1]
+
+
+def test_one_client_may_not_fill_the_queue() -> None:
+    queue, _ = queue_of("a", "a", limits=Limits(waiting=4, waiting_of_client=2))
+    with pytest.raises(BusyError, match="2 of your jobs are waiting, and that is as many") as busy:
+        queue.put(job("a"))
+    assert busy.value.problem.retry_after == 10  # one job of the pace before any is known
+    queue.put(job("b"))
+    queue.put(job("c"))
+    with pytest.raises(BusyError, match=r"^4 jobs are waiting"):
+        queue.put(job("d"))
+
+
+def test_the_wait_follows_from_how_long_jobs_take() -> None:
+    queue, _ = queue_of("a", "b", "a", limits=Limits(waiting_of_client=2))
+    for _ in range(100):
+        queue.took(300.0)
+    with pytest.raises(BusyError) as busy:
+        queue.put(job("a"))
+    assert busy.value.problem.retry_after == 300
+    for _ in range(100):
+        queue.took(0.0)
+    with pytest.raises(BusyError) as busy:
+        queue.put(job("a"))
+    assert busy.value.problem.retry_after == 1
+
+
+def test_jobs_that_match_are_taken_out_of_turn() -> None:
+    queue, jobs = queue_of("a", "b", "b", "c")
+    first = queue.take(0)
+    assert first is jobs[0]
+    assert queue.take_like(lambda one: one.client == "b") == [jobs[1], jobs[2]]
+    assert places(jobs[3:]) == [1]
+    assert queue.take(0) is jobs[3]
+
+
+def test_a_closed_queue_returns_what_waits_and_takes_nothing() -> None:
+    queue, jobs = queue_of("a", "b", "a")
+    assert queue.close() == [jobs[0], jobs[1], jobs[2]]
+    assert queue.take() is None
+    with pytest.raises(EndingError, match="is ending and takes no new jobs"):
+        queue.put(job("a"))
