@@ -155,9 +155,10 @@ def serve(
             min=1, max=64, help="Sounds of one shape to make at once; their last bits may differ."
         ),
     ] = 1,
+    no_page: Annotated[bool, typer.Option("--no-page", help="Serve HTTP alone.")] = False,
     limits: LimitOptions,
 ) -> None:
-    """Make sounds for many clients, by HTTP: `serve --model tiny`; see `/openapi.json`."""
+    """Make sounds for many clients, on a page and by HTTP (see `/openapi.json`)."""
     if not _is_local(host) and auth is None and not insecure:
         raise ValueError(
             f"--host {host} can be reached from other machines; give --auth FILE, or --insecure to "
@@ -179,6 +180,10 @@ def serve(
         )
         service.start()
         app = create_app(service, keys=keys, hosts=allow_host or ())
+        if not no_page:
+            from stable_audio_open.service.page.build import mount_page
+
+            app = mount_page(app, service)
         serve_until_told(service, app, at=at, tell=tell)
 
 
