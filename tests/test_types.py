@@ -37,6 +37,7 @@ assert_type(whole.autoencoder, AudioAutoencoder)
 assert_type(whole.autoencoder.encode(whole.generate("kick").samples), Tensor)
 whole.save_pretrained("folder")
 whole.autoencoder.save_pretrained("folder", dtype="float16")
+assert_type(StableAudio.from_pretrained("owner/model", variant="fp16", revision="v2"), StableAudio)
 """
 
 MISTAKES = {

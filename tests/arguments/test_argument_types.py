@@ -58,6 +58,8 @@ FITTING: dict[str, set[str]] = {
     **dict.fromkeys(("sampler", "schedule", "dtype"), NAME | OR_NONE),
     **dict.fromkeys(("edges", "path", "subtype", "folder", "source", "attention"), NAME),
     **dict.fromkeys(("init_audio", "text_encoder"), NAME | OR_NONE),
+    **dict.fromkeys(("variant", "revision"), NAME | OR_NONE),
+    "max_shard_size": INTEGER | OR_NONE,
     "device": NAME | INTEGER | OR_NONE,
     "duration": NUMBER | OR_NONE,
     "first": INTEGER | OR_NONE,
