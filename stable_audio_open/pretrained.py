@@ -132,6 +132,7 @@ class StableAudio(LatentDiffusion):
     sigmas = prompted.sigmas
     noise = prompted.noise
     save_pretrained = pretrained_saving.save_pretrained
+    push_to_hub = pretrained_saving.push_to_hub
 
 
 @overload

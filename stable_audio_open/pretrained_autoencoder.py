@@ -64,6 +64,7 @@ class AudioAutoencoder(plain.AudioAutoencoder):
         )
 
     save_pretrained = pretrained_saving.save_pretrained
+    push_to_hub = pretrained_saving.push_to_hub
 
 
 def load_autoencoder(

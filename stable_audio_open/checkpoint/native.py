@@ -45,6 +45,7 @@ from stable_audio_open.config.read import decode_config, encode_config, model_pa
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 TEXT_ENCODER_FOLDER = "text_encoder"
+CARD = "README.md"
 FORMAT = "stable_audio_open"
 _DISCRIMINATOR = "discriminator."
 _NOT_THE_MODEL = ("loss.", _DISCRIMINATOR)
@@ -146,6 +147,7 @@ def save_native(
     dtype: torch.dtype | None = None,
     variant: str | None = None,
     max_shard_size: int | None = None,
+    card: str | None = None,
 ) -> None:
     """Write a model as a folder that `load` reads.
 
@@ -160,6 +162,7 @@ def save_native(
         dtype: Type to store the weights in, None for their own; frequencies stay in float32.
         variant: What the names of the weights' files say, such as fp16; None for nothing.
         max_shard_size: Most bytes of weights in a file; None for one file.
+        card: Text of the model's card; None leaves the one that is there.
     """
     config = model_part(config)
     text = encode_config(config)
@@ -181,6 +184,8 @@ def save_native(
                 variant=variant,
                 max_shard_size=max_shard_size,
             )
+        if card is not None:
+            (scratch / CARD).write_text(card, encoding="utf-8")
 
 
 def is_written(path: PurePath, variant: str | None) -> bool:

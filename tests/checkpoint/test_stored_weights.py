@@ -263,6 +263,7 @@ def test_wrong_types_are_told(tmp_path: Path, model: StableAudio) -> None:
             {"max_shard_size": 1.5},
             "max_shard_size must be bytes, or a size such as '5GB', got 1.5 (float)",
         ),
+        ({"card": "README"}, "card must be a ModelCard, got 'README' (str)"),
     ):
         with pytest.raises(TypeError) as caught:
             model.save_pretrained(tmp_path / "model", **settings)  # type: ignore[arg-type]
