@@ -1,6 +1,7 @@
 """Variants and shards of our own layout."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_shards_are_whole_again(
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
 @pytest.mark.parametrize("size", [None, 1000])
-def test_transformers_reads_the_text_encoder(
+def test_transformers_reads_and_names_the_text_encoder_so(
     tmp_path: Path, model: StableAudio, variant: str | None, size: int | None
 ) -> None:
     model.save_pretrained(tmp_path / "model", variant=variant, max_shard_size=size)
@@ -105,6 +106,15 @@ def test_transformers_reads_the_text_encoder(
     theirs = T5EncoderModel.from_pretrained(folder, variant=variant, dtype=torch.float32)
     ours = load(tmp_path / "model", device="cpu", variant=variant)
     assert same(theirs, ours.conditioner.texts["prompt"].encoder)  # type: ignore[union-attr,arg-type]
+    (theirs.half() if variant else theirs).save_pretrained(
+        tmp_path / "theirs", variant=variant, **({"max_shard_size": size} if size else {})
+    )
+    written = [
+        # How many shards there are depends on the order of the tensors.
+        {re.sub(r"\d{5}", "NUMBER", name) for name in names(place) if "config" not in name}
+        for place in (folder, tmp_path / "theirs")
+    ]
+    assert written[0] - {"tokenizer.json"} == written[1]
 
 
 def test_small_weights_are_in_one_file(tmp_path: Path, model: StableAudio) -> None:
