@@ -86,8 +86,8 @@ def push_to_hub(
 ) -> str:
     """Send the model to the Hugging Face hub in one commit, and return the commit's address.
 
-    What `save_pretrained` writes goes there, with a card. Log in with `hf auth login` first, or set
-    `HF_TOKEN`.
+    What `save_pretrained` writes goes there, with a card; until it is sent, it lies in a temporary
+    folder (`TMPDIR`). Log in with `hf auth login` first, or set `HF_TOKEN`.
 
     Args:
         model: A `StableAudio` or an `AudioAutoencoder`.

@@ -152,6 +152,51 @@ def test_a_branch(hub: Hub, model: StableAudio) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            Refused(401, message="Invalid credentials in Authorization header"),
+            "the hub answered 401; it does not know the token: run `hf auth login` again, or unset "
+            "HF_TOKEN",
+        ),
+        (
+            Refused(403, message="why"),
+            "the hub answered 403; the token may not read this; take one that may, or load a "
+            "folder",
+        ),
+        (Refused(500), "the hub answered 500; try again later, or load a folder"),
+        (
+            Refused(404, "RepoNotFound"),
+            "neither a local path nor a repository on the hub (a private one needs `hf auth "
+            "login`)",
+        ),
+    ],
+)
+def test_what_the_hub_answers_to_who_loads(hub: Hub, answer: Refused, told: str) -> None:
+    hub.failing["info"] = answer
+    with pytest.raises(ValueError, match="hub") as caught:
+        load(NAME, device="cpu")
+    assert str(caught.value) == f"{NAME}: {told}"
+
+
+def test_what_was_fetched_is_there_without_the_network(
+    hub: Hub, model: StableAudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.push_to_hub(NAME, variant="fp16")
+    model.push_to_hub(NAME, revision="whole")
+    half = load(NAME, device="cpu", variant="fp16")
+    whole = load(NAME, device="cpu", revision="whole")
+    with served() as gone:
+        port = gone.server_port
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+    assert same(load(NAME, device="cpu", variant="fp16"), half)
+    assert same(load(NAME, device="cpu", revision="whole"), whole)
+    for settings in ({"revision": "other"}, {"variant": "bf16"}):
+        with pytest.raises(ValueError, match=r"the hub cannot be reached|no variant 'bf16'"):
+            load(NAME, device="cpu", **settings)  # type: ignore[arg-type]
+
+
 def test_a_new_repository_may_be_hidden(
     hub: Hub, model: StableAudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,12 +10,13 @@ import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
-from stable_audio_open.pretrained import load
+from stable_audio_open.pretrained import StableAudio, load
 from tests.hub_server import Hub, sends_files, served, used
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
 NAME = "someone/model"
+EXPORT = ("export", "--output", "model")
 
 pytestmark = sends_files
 
@@ -96,6 +97,16 @@ def test_a_variant_in_a_folder(run: Run, tiny_model_folder: Path) -> None:
     assert not Path("model/README.md").exists()
     assert run("export", tiny_model_folder, "--output", "model", "--license", "mit").returncode == 0
     assert 'from_pretrained("model")' in Path("model/README.md").read_text()
+
+
+def test_a_sound_of_a_variant_is_made_again(run: Run, tiny_model_folder: Path) -> None:
+    for variant in ("fp16", "bf16"):
+        assert run(*EXPORT, tiny_model_folder, "--variant", variant).returncode == 0
+    model = StableAudio.from_pretrained("model", device="cpu", variant="bf16")
+    model.generate("kick", duration=0.1, steps=1, seed=0, progress=False).save("kick.wav")
+    again = run("regenerate", "kick.wav", "--output", "again.wav")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.endswith("the same samples as kick.wav\n")
 
 
 @pytest.mark.parametrize(

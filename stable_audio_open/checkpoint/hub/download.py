@@ -10,6 +10,11 @@ from stable_audio_open.checkpoint.diffusers import layout as diffusers
 from stable_audio_open.checkpoint.hub.needed import needed
 from stable_audio_open.checkpoint.tensors import CheckpointError
 
+REMEDIES = {
+    401: "it does not know the token: run `hf auth login` again, or unset HF_TOKEN",
+    403: "the token may not read this; take one that may, or load a folder",
+}
+"""What to do about an answer, where trying again does not help."""
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -75,10 +80,9 @@ def download(
             "or a commit"
         ) from error
     except HfHubHTTPError as error:
-        raise CheckpointError(
-            f"{name}: the hub answered {error.response.status_code}; try again later, or load a "
-            "folder"
-        ) from error
+        status = error.response.status_code
+        remedy = REMEDIES.get(status, "try again later, or load a folder")
+        raise CheckpointError(f"{name}: the hub answered {status}; {remedy}") from error
     except (client_error(), OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
         cached = _cached(name, revision)
         if cached is None:
