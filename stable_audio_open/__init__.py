@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stable_audio_open.audio.audio import Audio
+    from stable_audio_open.checkpoint.hub.card import ModelCard
     from stable_audio_open.pretrained import StableAudio, load
     from stable_audio_open.pretrained_autoencoder import AudioAutoencoder, load_autoencoder
 
 __version__ = "0.2.0"
 
-__all__ = ["Audio", "AudioAutoencoder", "StableAudio", "__version__", "load", "load_autoencoder"]
+__all__ = [
+    "Audio",
+    "AudioAutoencoder",
+    "ModelCard",
+    "StableAudio",
+    "__version__",
+    "load",
+    "load_autoencoder",
+]
 
 _HOMES = {
     "Audio": "stable_audio_open.audio.audio",
     "AudioAutoencoder": "stable_audio_open.pretrained_autoencoder",
+    "ModelCard": "stable_audio_open.checkpoint.hub.card",
     "StableAudio": "stable_audio_open.pretrained",
     "load": "stable_audio_open.pretrained",
     "load_autoencoder": "stable_audio_open.pretrained_autoencoder",

@@ -7,7 +7,7 @@ from typing import Literal, overload
 import torch
 from torch import nn
 
-from stable_audio_open import prompted
+from stable_audio_open import pretrained_saving, prompted
 from stable_audio_open.arguments.checks import (
     check_flag,
     check_path,
@@ -47,7 +47,6 @@ from stable_audio_open.pretrained_autoencoder import (
     Source,
     public_autoencoder,
     read_autoencoder,
-    save_model,
 )
 from stable_audio_open.recorded.making import Source as ModelSource
 from stable_audio_open.recorded.recorded import recorded
@@ -98,6 +97,8 @@ class StableAudio(LatentDiffusion):
         use_ema: bool = True,
         attention: str = "sdpa",
         lora: Sequence[tuple[Source, float]] = (),
+        variant: str | None = None,
+        revision: str | None = None,
     ) -> "StableAudio":
         """Load a whole model; the arguments are those of `load`.
 
@@ -112,28 +113,14 @@ class StableAudio(LatentDiffusion):
             use_ema=use_ema,
             attention=attention,
             lora=lora,
+            variant=variant,
+            revision=revision,
         )
         if not isinstance(model, StableAudio):
             raise ValueError(
                 f"{source} is an autoencoder alone; load it with stable_audio_open.load_autoencoder"
             )
         return model
-
-    def save_pretrained(self, folder: Source, *, dtype: str | torch.dtype | None = None) -> None:
-        """Write a folder that `load` and `from_pretrained` read; a new one appears as a whole.
-
-        The text encoder and its tokenizer are written with the rest; adapters are part of the
-        weights that they were merged into.
-
-        Args:
-            folder: New, empty, or with a model in this library's layout, whose files are
-                replaced one by one; files of other names stay.
-            dtype: Type to store the weights in, None for their own.
-
-        Raises:
-            ValueError: When the folder holds something else, or the type is unknown.
-        """
-        save_model(self, self.config, folder, dtype)
 
     generate = recorded(any_length.generate)
     inpaint = recorded(inpainting.inpaint)
@@ -143,6 +130,8 @@ class StableAudio(LatentDiffusion):
     denoiser = prompted.denoiser
     sigmas = prompted.sigmas
     noise = prompted.noise
+    save_pretrained = pretrained_saving.save_pretrained
+    push_to_hub = pretrained_saving.push_to_hub
 
 
 @overload
@@ -155,6 +144,8 @@ def load(
     use_ema: bool = ...,
     attention: str = ...,
     lora: Sequence[tuple[Source, float]] = ...,
+    variant: str | None = ...,
+    revision: str | None = ...,
 ) -> StableAudio: ...
 
 
@@ -168,6 +159,8 @@ def load(
     use_ema: bool = ...,
     attention: str = ...,
     lora: Sequence[tuple[Source, float]] = ...,
+    variant: str | None = ...,
+    revision: str | None = ...,
 ) -> StableAudio | AudioAutoencoder: ...
 
 
@@ -180,6 +173,8 @@ def load(
     use_ema: bool = True,
     attention: str = "sdpa",
     lora: Sequence[tuple[Source, float]] = (),
+    variant: str | None = None,
+    revision: str | None = None,
 ) -> StableAudio | AudioAutoencoder:
     """Load a trained model, in evaluation mode.
 
@@ -201,10 +196,14 @@ def load(
             the tensors allow it) or `"math"` (the formula written out, as a reference).
         lora: Adapters of the transformer to merge: folders in peft's format, each with a weight
             (1 for its full effect).
+        variant: Weights to read of a folder or hub name that has several, such as `"fp16"`
+            (`model.fp16.safetensors`), in whatever type; None for the weights as such where they
+            are there. Of the hub, no other is fetched.
+        revision: Branch, tag or commit of a hub name; None for the main branch.
 
     Raises:
-        ValueError: One line with the fault and the remedy: an unknown source, device or type, a
-            damaged file, weights that do not fit the configuration, no text encoder.
+        ValueError: One line with the fault and the remedy: an unknown source, device, type, variant
+            or revision, a damaged file, weights that do not fit the configuration, no text encoder.
     """
     device, dtype = find_target(device, dtype)
     backend = check_backend(attention)
@@ -215,13 +214,14 @@ def load(
     elif text_encoder is not None:
         check_path(text_encoder, "text_encoder")
     lora = check_adapters(lora)
-    checkpoint = read_checkpoint(locate(source, text_encoder=text_encoder is None), use_ema=use_ema)
+    path = locate(source, text_encoder=text_encoder is None, variant=variant, revision=revision)
+    checkpoint = read_checkpoint(path, use_ema=use_ema, variant=variant)
     config = checkpoint.config
     if isinstance(config, AutoencoderModelConfig):
         if lora:
             raise ValueError(f"{source} is an autoencoder alone; adapters are for a whole model")
         return read_autoencoder(checkpoint, device, dtype)
-    text = _text_encoder(text_encoder, checkpoint, config)
+    text = _text_encoder(text_encoder, checkpoint, config, variant=variant)
     with torch.device("meta"):
         model = StableAudio(
             config=config,
@@ -247,6 +247,8 @@ def load(
         text_encoder=None if isinstance(text_encoder, tuple | None) else os.fspath(text_encoder),
         attention=attention,
         lora=tuple((os.fspath(folder), weight, adapter_hash(folder)) for folder, weight in lora),
+        variant=variant,
+        revision=revision,
     )
     return model.to(device).eval()
 
@@ -275,7 +277,11 @@ def place(
 
 
 def _text_encoder(
-    given: TextEncoderSource | None, checkpoint: Checkpoint, config: DiffusionModelConfig
+    given: TextEncoderSource | None,
+    checkpoint: Checkpoint,
+    config: DiffusionModelConfig,
+    *,
+    variant: str | None,
 ) -> TextEncoder:
     if isinstance(given, tuple):
         tokenizer, encoder = given
@@ -283,7 +289,9 @@ def _text_encoder(
     if given is not None:
         return load_text_encoder(os.fspath(given))
     if checkpoint.text_encoder is not None:
-        return load_text_encoder(checkpoint.text_encoder, tokenizer=checkpoint.tokenizer)
+        return load_text_encoder(
+            checkpoint.text_encoder, tokenizer=checkpoint.tokenizer, variant=variant
+        )
     name = text_config(config).model
     beside = checkpoint.path.parent / name
     if name == TEXT_ENCODER_FOLDER and not beside.is_dir():
@@ -291,4 +299,6 @@ def _text_encoder(
             f"{checkpoint.path}: found no folder {name!r} beside it; pass text_encoder= a "
             "folder or hub name of the T5 encoder that it was trained with"
         )
-    return load_text_encoder(beside if beside.is_dir() else name)
+    return (
+        load_text_encoder(beside, variant=variant) if beside.is_dir() else load_text_encoder(name)
+    )

@@ -4,15 +4,14 @@ import os
 from typing import Unpack
 
 import torch
-from torch import nn
 
-from stable_audio_open.arguments.checks import check_flag, check_path
+from stable_audio_open import pretrained_saving
+from stable_audio_open.arguments.checks import check_flag
 from stable_audio_open.autoencoder import autoencoder as plain
 from stable_audio_open.builders.autoencoder import AutoencoderParts, autoencoder_parts
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
-from stable_audio_open.checkpoint.native import refuse_other_folder, save_native
-from stable_audio_open.checkpoint.precision import cast, find_dtype, find_target
+from stable_audio_open.checkpoint.precision import cast, find_target
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.strict import load_autoencoder_strictly
 from stable_audio_open.config.model import (
@@ -46,26 +45,25 @@ class AudioAutoencoder(plain.AudioAutoencoder):
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         use_ema: bool = True,
+        variant: str | None = None,
+        revision: str | None = None,
     ) -> "AudioAutoencoder":
         """Load an autoencoder, or that of a whole model; the arguments are those of `load`.
 
         Raises:
             ValueError: For the reasons of `load`.
         """
-        return load_autoencoder(source, device=device, dtype=dtype, use_ema=use_ema)
+        return load_autoencoder(
+            source,
+            device=device,
+            dtype=dtype,
+            use_ema=use_ema,
+            variant=variant,
+            revision=revision,
+        )
 
-    def save_pretrained(self, folder: Source, *, dtype: str | torch.dtype | None = None) -> None:
-        """Write a folder that `load` and `from_pretrained` read; a new one appears as a whole.
-
-        Args:
-            folder: New, empty, or with a model in this library's layout, whose files are
-                replaced one by one; files of other names stay.
-            dtype: Type to store the weights in, None for their own.
-
-        Raises:
-            ValueError: When the folder holds something else, or the type is unknown.
-        """
-        save_model(self, self.config, folder, dtype)
+    save_pretrained = pretrained_saving.save_pretrained
+    push_to_hub = pretrained_saving.push_to_hub
 
 
 def load_autoencoder(
@@ -74,6 +72,8 @@ def load_autoencoder(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     use_ema: bool = True,
+    variant: str | None = None,
+    revision: str | None = None,
 ) -> AudioAutoencoder:
     """Load a trained autoencoder, or that of a whole model alone, in evaluation mode.
 
@@ -81,7 +81,8 @@ def load_autoencoder(
     """
     where, kind = find_target(device, dtype)
     check_flag(use_ema, "use_ema")
-    checkpoint = read_checkpoint(locate(source, text_encoder=False), use_ema=use_ema)
+    path = locate(source, text_encoder=False, variant=variant, revision=revision)
+    checkpoint = read_checkpoint(path, use_ema=use_ema, variant=variant)
     return read_autoencoder(checkpoint, where, kind)
 
 
@@ -107,13 +108,3 @@ def public_autoencoder(config: ModelConfig) -> AudioAutoencoder:
             autoencoder=config.autoencoder,
         )
     return AudioAutoencoder(config=own, **autoencoder_parts(config))
-
-
-def save_model(
-    model: nn.Module, config: ModelConfig, folder: Source, dtype: str | torch.dtype | None
-) -> None:
-    """Write a model in this library's layout, unless the folder holds something else."""
-    check_path(folder, "folder")
-    chosen = None if dtype is None else find_dtype(dtype)
-    refuse_other_folder(folder)
-    save_native(model, config, folder, dtype=chosen)

@@ -37,6 +37,10 @@ assert_type(whole.autoencoder, AudioAutoencoder)
 assert_type(whole.autoencoder.encode(whole.generate("kick").samples), Tensor)
 whole.save_pretrained("folder")
 whole.autoencoder.save_pretrained("folder", dtype="float16")
+card = stable_audio_open.ModelCard(license="cc0-1.0", measurements=["measured.json"])
+assert_type(whole.push_to_hub("owner/model", variant="fp16", card=card), str)
+assert_type(whole.autoencoder.push_to_hub("owner/model", max_shard_size="5GB"), str)
+assert_type(StableAudio.from_pretrained("owner/model", variant="fp16", revision="v2"), StableAudio)
 """
 
 MISTAKES = {

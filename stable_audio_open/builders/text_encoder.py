@@ -27,12 +27,15 @@ T5_SIZES: dict[str, dict[str, Any]] = {
 """Published sizes, under the hub names with and without `google-t5/`."""
 
 
-def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None) -> TextEncoder:
+def load_text_encoder(
+    source: str | Path, *, tokenizer: str | Path | None = None, variant: str | None = None
+) -> TextEncoder:
     """Load a tokenizer and a T5 encoder with transformers, in float32.
 
     Args:
         source: A folder in transformers' layout, or a hub name such as `t5-base`.
         tokenizer: Where the tokenizer is, if not there.
+        variant: Weights of a folder to take where they are there, such as fp16.
 
     Raises:
         ValueError: When nothing usable is there, a tensor is missing or used by nothing, of a type
@@ -44,7 +47,7 @@ def load_text_encoder(source: str | Path, *, tokenizer: str | Path | None = None
     for place in (source, source if tokenizer is None else tokenizer):
         refuse_what_is_no_file(Path(place))
     try:
-        file = read_text_encoder(folder) if folder.is_dir() else None
+        file = read_text_encoder(folder, variant=variant) if folder.is_dir() else None
         with _quiet(bars=not folder.is_dir()):
             tokens: Any = AutoTokenizer.from_pretrained(source if tokenizer is None else tokenizer)
             loaded: Any = T5EncoderModel.from_pretrained(

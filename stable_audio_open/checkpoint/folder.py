@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from stable_audio_open.files.replaced import replace_folder, restore_folder
 
 
 @contextmanager
-def written_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def written_folder(
+    folder: str | os.PathLike[str], *, replaced: Callable[[Path], bool] = lambda _: False
+) -> Iterator[Path]:
     """Give a scratch folder, and put what was written there into `folder` in the end.
 
     The folder is replaced as a whole: neither a failure nor a kill leaves files of two checkpoints
@@ -24,6 +26,7 @@ def written_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         folder: Created where it does not exist; files of other names in it stay.
+        replaced: Says which of those, by their paths in the folder, do not.
 
     Raises:
         CheckpointError: It is a file.
@@ -43,19 +46,20 @@ def written_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         yield written
         if target.exists():
             shutil.copymode(target, written)
-            _take_others(target, written)
+            _take_others(target, written, replaced)
         replace_folder(target, written)
 
 
-def _take_others(old: Path, new: Path) -> None:
-    """Give a folder the files of another one that it has not."""
+def _take_others(old: Path, new: Path, replaced: Callable[[Path], bool]) -> None:
+    """Give a folder the files of another one that it has not, and that it does not replace."""
     for name, folders, files in os.walk(old):
-        there = new / Path(name).relative_to(old)
+        inside = Path(name).relative_to(old)
+        there = new / inside
         links = [found for found in folders if Path(name, found).is_symlink()]
         for found in {*folders} - {*links}:
             (there / found).mkdir(exist_ok=True)
         for found in (*files, *links):
-            if not os.path.lexists(there / found):
+            if not os.path.lexists(there / found) and not replaced(inside / found):
                 _link(Path(name, found), there / found)
 
 

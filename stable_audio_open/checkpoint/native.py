@@ -1,22 +1,33 @@
 """Our own layouts: the folder that `save_native` writes, and the checkpoints of a training run.
 
 The folder holds `config.json`, `model.safetensors` (with the configuration in its metadata too)
-and, for a whole model, `text_encoder/` in the layout of transformers.
+and, for a whole model, `text_encoder/` in the layout of transformers. Weights may be in shards, and
+there may be variants of them, as `checkpoint/sharded.py` says.
 """
 
-import logging
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.checkpoint.folder import write_tensors, written_folder
+from stable_audio_open.checkpoint.folder import written_folder
 from stable_audio_open.checkpoint.lora.adapter import merged_state_dict
+from stable_audio_open.checkpoint.other_config import refuse_beside_other, warn_of_other_config
 from stable_audio_open.checkpoint.precision import check_range, precise_names
+from stable_audio_open.checkpoint.sharded import (
+    check_variant,
+    files_in,
+    find_weights,
+    holds,
+    of_other_variants,
+    read_weight_index,
+    read_weights,
+    write_weights,
+)
 from stable_audio_open.checkpoint.source import (
     HEADER,
     TEXT_ENCODER,
@@ -28,16 +39,13 @@ from stable_audio_open.checkpoint.tensors import (
     read_header,
     read_tensors,
 )
-from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import AutoencoderModelConfig, ModelConfig
 from stable_audio_open.config.read import decode_config, encode_config, model_part, read_config
-from stable_audio_open.config.values.describe import found
-
-logger = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 TEXT_ENCODER_FOLDER = "text_encoder"
+CARD = "README.md"
 FORMAT = "stable_audio_open"
 _DISCRIMINATOR = "discriminator."
 _NOT_THE_MODEL = ("loss.", _DISCRIMINATOR)
@@ -46,7 +54,7 @@ _NOT_THE_MODEL = ("loss.", _DISCRIMINATOR)
 
 def is_native_folder(folder: Path) -> bool:
     """Say whether a folder holds the files that `save_native` writes."""
-    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+    return (folder / CONFIG).is_file() and find_weights(files_in(folder), (WEIGHTS,)) is not None
 
 
 def is_native_file(path: Path) -> bool:
@@ -55,23 +63,31 @@ def is_native_file(path: Path) -> bool:
     return header.get("format") == FORMAT or HEADER in header
 
 
-def read_native(source: Path) -> Checkpoint:
+def read_native(source: Path, *, variant: str | None = None) -> Checkpoint:
     """Read a folder, or its `model.safetensors` alone.
 
+    Args:
+        source: The folder, or the file.
+        variant: Weights of a folder to read, such as fp16; None for the weights as such where they
+            are there.
+
     Raises:
-        CheckpointError: When the weights are missing or damaged.
+        CheckpointError: When the weights are missing or damaged, or there is no such variant.
         ConfigError: When the configuration is.
     """
-    folder, path = (source, source / WEIGHTS) if source.is_dir() else (source.parent, source)
-    file = read_tensors(path)
     if source.is_dir():
-        config = read_config(folder / CONFIG)
-        _warn_of_other_config(config, file.header, folder)
+        check_variant(variant, [files_in(source)], (WEIGHTS,), source=str(source))
+        path, tensors = read_weights(source, (WEIGHTS,), variant=variant)
+        config = read_config(source / CONFIG)
+        header = read_header(_one_file(path))
+        warn_of_other_config(config, source / CONFIG, header, weights=path)
     else:
-        config = decode_config(_metadata_config(file.header, path), source=str(path))
-    text_encoder = folder / TEXT_ENCODER_FOLDER
+        _refuse_shard(source)
+        path, (tensors, header) = source, read_tensors(source)
+        config = decode_config(_metadata_config(header, path), source=str(path))
+    text_encoder = path.parent / TEXT_ENCODER_FOLDER
     beside = text_encoder if text_encoder.is_dir() else None
-    return Checkpoint(config, file.tensors, path, text_encoder=beside, tokenizer=beside)
+    return Checkpoint(config, tensors, path, text_encoder=beside, tokenizer=beside)
 
 
 def read_training(path: Path, *, use_ema: bool) -> Checkpoint:
@@ -129,6 +145,9 @@ def save_native(
     folder: str | os.PathLike[str],
     *,
     dtype: torch.dtype | None = None,
+    variant: str | None = None,
+    max_shard_size: int | None = None,
+    card: str | None = None,
 ) -> None:
     """Write a model as a folder that `load` reads.
 
@@ -138,41 +157,68 @@ def save_native(
     Args:
         model: An `AudioAutoencoder` or a `LatentDiffusion`.
         config: Its configuration; only the description of the model is kept.
-        folder: Created where it does not exist; files of other names in it stay.
+        folder: Created where it does not exist; files of other names in it stay, but for weights of
+            the same variant.
         dtype: Type to store the weights in, None for their own; frequencies stay in float32.
+        variant: What the names of the weights' files say, such as fp16; None for nothing.
+        max_shard_size: Most bytes of weights in a file; None for one file.
+        card: Text of the model's card; None leaves the one that is there.
     """
-    with written_folder(folder) as scratch:
-        _write(model, model_part(config), scratch, dtype)
+    config = model_part(config)
+    text = encode_config(config)
+    with written_folder(folder, replaced=lambda path: is_written(path, variant)) as scratch:
+        (scratch / CONFIG).write_bytes(text)
+        write_weights(
+            stored_tensors(model, dtype=dtype),
+            scratch / WEIGHTS,
+            like=scratch / CONFIG,
+            metadata={"format": FORMAT, "config": text.decode()},
+            variant=variant,
+            max_shard_size=max_shard_size,
+        )
+        if not isinstance(config, AutoencoderModelConfig):
+            write_text_encoder(
+                model,
+                scratch / TEXT_ENCODER_FOLDER,
+                dtype=dtype,
+                variant=variant,
+                max_shard_size=max_shard_size,
+            )
+        if card is not None:
+            (scratch / CARD).write_text(card, encoding="utf-8")
 
 
-def refuse_other_folder(folder: str | os.PathLike[str]) -> None:
-    """Refuse to write a model among files that are no model of ours.
+def is_written(path: PurePath, variant: str | None) -> bool:
+    """Say whether a file in a folder of ours has weights of one variant, or a part of them."""
+    return str(path.parent) in (".", TEXT_ENCODER_FOLDER) and holds(path.name, WEIGHTS, variant)
+
+
+def refuse_other_folder(
+    folder: str | os.PathLike[str], config: ModelConfig, *, variant: str | None = None
+) -> None:
+    """Refuse to write a model among files that are no model of ours, or of another one.
+
+    Args:
+        folder: Where it is written.
+        config: Its configuration.
+        variant: Variant of its weights.
 
     Raises:
-        CheckpointError: The folder holds files, and not those of `save_native`.
+        CheckpointError: The folder holds files, and not those of `save_native`; or weights of other
+            variants that would stay, of another configuration.
     """
     folder = Path(folder)
-    if not folder.is_dir() or (is_native_folder(folder) and is_native_file(folder / WEIGHTS)):
-        return
-    found = sorted(path.name for path in folder.iterdir())
-    if found:
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    weights = find_weights(files_in(folder), (WEIGHTS,))
+    if CONFIG in found and weights and is_native_file(_one_file(folder / weights.file)):
+        if staying := of_other_variants(files_in(folder), WEIGHTS, variant):
+            there = read_config(folder / CONFIG)
+            refuse_beside_other(config, there, staying, source=str(folder))
+    elif found:
         raise CheckpointError(
             f"{folder}: holds {', '.join(found[:3])}{' and more' if found[3:] else ''}; allowed: "
             "a new or empty folder, or one that holds a model in this library's layout"
         )
-
-
-def _write(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype | None) -> None:
-    text = encode_config(config)
-    (folder / CONFIG).write_bytes(text)
-    write_tensors(
-        stored_tensors(model, dtype=dtype),
-        folder / WEIGHTS,
-        like=folder / CONFIG,
-        metadata={"format": FORMAT, "config": text.decode()},
-    )
-    if not isinstance(config, AutoencoderModelConfig):
-        write_text_encoder(model, folder / TEXT_ENCODER_FOLDER, dtype=dtype)
 
 
 def stored_tensors(model: nn.Module, *, dtype: torch.dtype | None) -> dict[str, Tensor]:
@@ -191,6 +237,8 @@ def write_text_encoder(
     *,
     tokenizer_folder: Path | None = None,
     dtype: torch.dtype | None = None,
+    variant: str | None = None,
+    max_shard_size: int | None = None,
 ) -> None:
     """Write the text encoder and its tokenizer in the layout of transformers."""
     text_conditioner = model.get_submodule(TEXT_ENCODER.removesuffix(".encoder."))
@@ -198,7 +246,7 @@ def write_text_encoder(
     tokenizer: Any = text_conditioner.tokenizer
     encoder.config.save_pretrained(folder)
     tokenizer.save_pretrained(tokenizer_folder or folder)
-    write_tensors(
+    write_weights(
         {
             name.removeprefix(TEXT_ENCODER): stored(name, tensor, dtype)
             for name, tensor in _without_ties(model.state_dict()).items()
@@ -207,6 +255,8 @@ def write_text_encoder(
         folder / WEIGHTS,
         like=folder / "config.json",
         metadata={"format": "pt"},
+        variant=variant,
+        max_shard_size=max_shard_size,
     )
 
 
@@ -228,45 +278,17 @@ def stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return tensor.detach().to("cpu", dtype).contiguous()
 
 
-def _warn_of_other_config(config: ModelConfig, header: Mapping[str, Any], folder: Path) -> None:
-    """Say where a configuration is not the one that the weights were saved with.
-
-    It may have been changed by hand, or the file of another model copied over it.
-    """
-    inside = header.get("config")
-    if not isinstance(inside, str):
-        return
-    try:
-        saved = decode_config(inside, source=str(folder / WEIGHTS))
-    except ConfigError as error:
-        logger.warning("%s; the one in %s is used", error, CONFIG)
-        return
-    if other := list(_differences(_plain(saved), _plain(config))):
-        rest = f" and {len(other) - 3} more" if other[3:] else ""
-        logger.warning(
-            "%s: is not the configuration that %s was saved with (%s%s); it is used; unless it was "
-            "changed on purpose, take both from one place",
-            folder / CONFIG,
-            WEIGHTS,
-            ", ".join(other[:3]),
-            rest,
-        )
+def _one_file(weights: Path) -> Path:
+    """Return the file of weights, or the first that their index names."""
+    if weights.suffix != ".json":
+        return weights
+    return weights.with_name(min(read_weight_index(weights)))
 
 
-def _plain(config: ModelConfig) -> Any:
-    """Return the description of a model as plain values, but for what it is called."""
-    plain: dict[str, Any] = msgspec.to_builtins(model_part(config))
-    del plain["name"]
-    return plain
-
-
-def _differences(one: Any, other: Any, path: str = "$") -> Iterator[str]:
-    """Yield paths, with both values, where two configurations differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in dict.fromkeys((*one, *other)):
-            yield from _differences(one.get(key), other.get(key), f"{path}.{key}")
-    elif one != other:
-        yield f"{path}: {found(one)} there and {found(other)} here"
+def _refuse_shard(path: Path) -> None:
+    """Refuse a part of some weights that lies beside their index."""
+    if re.search(r"-\d+-of-\d+", path.name) and any(path.parent.glob(f"{WEIGHTS}.index*.json")):
+        raise CheckpointError(f"{path}: is a part of the weights; load the folder {path.parent}")
 
 
 def _metadata_config(header: Mapping[str, Any], path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stable_audio_open.checkpoint.sharded import find_weights, read_weights
+from stable_audio_open.checkpoint.sharded import files_in, find_weights, read_weights
 from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.config.values.json_text import parse_json
 from stable_audio_open.nn.weights import type_fault, value_fault
@@ -54,8 +54,12 @@ class TextEncoderFile(NamedTuple):
     """Whether its embedding is there twice, with different numbers."""
 
 
-def read_text_encoder(folder: Path) -> TextEncoderFile:
+def read_text_encoder(folder: Path, *, variant: str | None = None) -> TextEncoderFile:
     """Check the files in a folder. Of a whole T5, decoder and head are passed over.
+
+    Args:
+        folder: The folder.
+        variant: Weights to read where they are there, such as fp16.
 
     Raises:
         CheckpointError: When there are no weights, or one is of a type that no weights have or not
@@ -67,7 +71,7 @@ def read_text_encoder(folder: Path) -> TextEncoderFile:
         if path.is_file() and not isinstance(parse_json(path.read_bytes(), source=str(path)), dict):
             raise CheckpointError(f"{path}: found other JSON than an object")
     check_sizes(folder / "config.json")
-    path, found = read_weights(folder, WEIGHTS)
+    path, found = read_weights(folder, WEIGHTS, variant=variant)
     tensors = {name.removeprefix(PREFIX): tensor for name, tensor in found.items()}
     used = {name: tensor for name, tensor in tensors.items() if not name.startswith(OTHER_HALF)}
     fault = type_fault(used, dict.fromkeys(used, torch.empty(0))) or value_fault(used)
@@ -75,9 +79,9 @@ def read_text_encoder(folder: Path) -> TextEncoderFile:
         raise CheckpointError(f"{path}: {fault}")
     first, second = (used.get(name) for name in TIED)
     untied = first is not None and second is not None and not torch.equal(first, second)
-    chosen = find_weights((file.name for file in folder.iterdir()), WEIGHTS)
-    variant = None if chosen is None else chosen.variant
-    return TextEncoderFile(path, tuple(used), variant, untied=untied)
+    chosen = find_weights(files_in(folder), WEIGHTS, variant=variant)
+    found_variant = None if chosen is None else chosen.variant
+    return TextEncoderFile(path, tuple(used), found_variant, untied=untied)
 
 
 def check_sizes(path: Path) -> None:

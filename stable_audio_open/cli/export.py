@@ -1,4 +1,4 @@
-"""`stable-audio-open export`: a checkpoint of any layout as a folder of another."""
+"""`stable-audio-open export`: a checkpoint of any layout as a folder of another, or on the hub."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,11 +14,37 @@ def export(
         str, typer.Argument(metavar="CHECKPOINT", help="A folder or file that can be loaded.")
     ],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/MODEL",
+            help="Repository on the Hugging Face hub to send it to instead, with a card.",
+        ),
+    ] = None,
     dtype: Annotated[
-        Literal["float32", "bfloat16", "float16"],
-        typer.Option(help="Number format of the stored weights."),
-    ] = "float32",
+        Literal["float32", "bfloat16", "float16"] | None,
+        typer.Option(
+            help="Number format of the stored weights.",
+            show_default="float32, or what the variant says",
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fp16|bf16|fp32|NAME",
+            help="Write model.fp16.safetensors, beside what else is there.",
+        ),
+    ] = None,
+    max_shard_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most bytes of weights in a file, such as 5GB; more are split into several.",
+        ),
+    ] = None,
     to: Annotated[
         Literal["native", "stable-audio-tools", "diffusers", "lora"],
         typer.Option(help="Layout to write; `lora` is the adapter alone, in peft's format."),
@@ -35,36 +61,58 @@ def export(
         ),
     ] = None,
     text_encoder: options.TextEncoder = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--license", metavar="NAME", help="Card: licence, such as cc0-1.0."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Card: what it was trained on.")
+    ] = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="JSON|DIR", help="Card: what `evaluate` wrote; may be given again."),
+    ] = None,
+    private: Annotated[
+        bool | None,
+        typer.Option(
+            "--private/--public",
+            help="Who sees a new repository.",
+            show_default="the owner's setting",
+        ),
+    ] = None,
+    branch: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Branch of the repository.", show_default="the main one"),
+    ] = None,
 ) -> None:
     """Write a model as a folder that `--model` takes, or as other programs read it."""
-    from stable_audio_open.audio.writing.places import check_folder
-    from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
-    from stable_audio_open.autoencoder.second_phase import take_decoder
-    from stable_audio_open.checkpoint.export import save_diffusers, save_stable_audio_tools
-    from stable_audio_open.checkpoint.lora.adapter import read_trained_adapter, save_adapter
-    from stable_audio_open.checkpoint.native import save_native
-    from stable_audio_open.checkpoint.precision import DTYPES
-    from stable_audio_open.pretrained import load
+    from stable_audio_open.checkpoint.hub.card import ModelCard
+    from stable_audio_open.jobs.export import ExportRequest
+    from stable_audio_open.jobs.export import export as write
 
-    check_folder(output)
-    if to == "lora":
-        if decoder is not None:
-            raise ValueError("an adapter has no decoder; leave out --decoder, or --to lora")
-        save_adapter(read_trained_adapter(Path(checkpoint), use_ema=not online), output)
-        echo(f"{output}: the adapter of {checkpoint}")
-        return
-    loaded = load(checkpoint, device="cpu", text_encoder=text_encoder, use_ema=not online)
-    if decoder is not None:
-        trained = load(decoder, device="cpu", text_encoder=text_encoder, use_ema=not online)
-        take_decoder(
-            loaded if isinstance(loaded, AudioAutoencoder) else loaded.autoencoder,
-            trained if isinstance(trained, AudioAutoencoder) else trained.autoencoder,
+    card = None
+    if licence is not None or data is not None or measured:
+        card = ModelCard(license=licence, data=data or "", measurements=measured or ())
+    done = write(
+        ExportRequest(
+            checkpoint=checkpoint,
+            output=output,
+            push=push,
+            to=to,
+            dtype=dtype,
+            variant=variant,
+            max_shard_size=max_shard_size,
+            use_ema=not online,
+            decoder=decoder,
+            text_encoder=text_encoder,
+            card=card,
+            private=private,
+            branch=branch,
         )
-    save = {
-        "native": save_native,
-        "stable-audio-tools": save_stable_audio_tools,
-        "diffusers": save_diffusers,
-    }[to]
-    save(loaded, loaded.config, output, dtype=DTYPES[dtype])
-    size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
-    echo(f"{output}: {size / 1e6:.1f} MB")
+    )
+    if to == "lora":
+        echo(f"{done.place}: the adapter of {checkpoint}")
+    elif done.size is None:
+        echo(done.place)
+    else:
+        echo(f"{done.place}: {done.size / 1e6:.1f} MB")

@@ -1,10 +1,12 @@
-"""Templates become HTML pages: each is one file that fetches nothing."""
+"""Templates become HTML pages, each one file that fetches nothing, or Markdown."""
 
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from stable_audio_open.pages.text import as_markdown
 
 
 class Table(NamedTuple):
@@ -31,7 +33,8 @@ def render(template: str, **data: object) -> str:
 
     Args:
         template: Name of a file in `pages/templates`.
-        data: What the template shows. Text is escaped, so that it is never taken for HTML.
+        data: What the template shows. Text in a page is escaped, so that it is never taken for
+            HTML; Markdown (`.md.jinja`) escapes by the filter `plain` what is not meant as such.
 
     Raises:
         jinja2.UndefinedError: The template shows what is not given.
@@ -43,11 +46,12 @@ def render(template: str, **data: object) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("stable_audio_open.pages"),
-        autoescape=True,
+        autoescape=lambda name: name is None or not name.endswith(".md.jinja"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters["spec"] = format  # {{ 1234.5 | spec(",.2f") }}
+    environment.filters["plain"] = as_markdown
     return environment

@@ -12,3 +12,11 @@ def visible(text: str) -> str:
 def shortened(text: str, most: int) -> str:
     """Return text of at most so many letters, with an ellipsis for what is cut off."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def as_markdown(text: str) -> str:
+    """Return text as one line that Markdown does not read as its own."""
+    text = " ".join(text.split())
+    for mark in "\\|*_`<[":
+        text = text.replace(mark, f"\\{mark}")
+    return text

@@ -25,6 +25,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Backend of attention."""
     lora: tuple[tuple[str, float, str], ...] = ()
     """Folder, weight and hash of each adapter that was merged."""
+    variant: str | None = None
+    """Variant of its weights; None for the weights as such."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; None for the main branch."""
 
 
 class Making(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.checkpoint.hub.card import ModelCard
 from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.pretrained_autoencoder import load_autoencoder
 
@@ -42,6 +43,7 @@ GIVEN: dict[str, Any] = {
 NUMBER = {"int", "float"}
 FLAG, INTEGER, NAME = {"bool"}, {"int"}, {"text"}
 OR_NONE = {"None"}
+TEXTS = {"texts", "empty list"}
 
 FITTING: dict[str, set[str]] = {
     **dict.fromkeys(("loop", "trim", "progress", "before", "sample", "chunked"), FLAG),
@@ -58,6 +60,13 @@ FITTING: dict[str, set[str]] = {
     **dict.fromkeys(("sampler", "schedule", "dtype"), NAME | OR_NONE),
     **dict.fromkeys(("edges", "path", "subtype", "folder", "source", "attention"), NAME),
     **dict.fromkeys(("init_audio", "text_encoder"), NAME | OR_NONE),
+    **dict.fromkeys(("variant", "revision", "token", "commit_message"), NAME | OR_NONE),
+    **dict.fromkeys(("license", "base_model"), NAME | OR_NONE),
+    **dict.fromkeys(("repo_id", "description", "data"), NAME),
+    **dict.fromkeys(("datasets", "measurements"), TEXTS),
+    "max_shard_size": INTEGER | OR_NONE,
+    "card": OR_NONE,
+    "private": FLAG | OR_NONE,
     "device": NAME | INTEGER | OR_NONE,
     "duration": NUMBER | OR_NONE,
     "first": INTEGER | OR_NONE,
@@ -81,6 +90,7 @@ FEWER = {
     ("interpolate", "count"): INTEGER,
     ("stream", "first"): INTEGER,
     ("save", "tags"): FLAG,
+    ("ModelCard", "tags"): TEXTS,
     ("Audio", "samples"): set[str](),
     ("Audio", "sample_rate"): INTEGER,
     ("Audio", "fade"): NUMBER,
@@ -135,6 +145,8 @@ def methods(model: StableAudio, folder: Path) -> dict[str, tuple[Callable[..., A
         "finish": (SOUND.finish, {}),
         "save": (SOUND.save, {"path": folder / "new.wav"}),
         "save_pretrained": (model.save_pretrained, {"folder": folder / "model"}),
+        "push_to_hub": (model.push_to_hub, {"repo_id": "someone/model"}),
+        "ModelCard": (ModelCard, {}),
         "load a model": (load, {"source": "tiny"}),
         "load an autoencoder": (load_autoencoder, {"source": "tiny"}),
     }
@@ -144,8 +156,8 @@ NAMES = [
     *("generate", "generate a loop", "generate a long sound"),
     *("inpaint", "extend", "interpolate", "stream", "denoiser", "sigmas", "noise"),
     *("call", "encode", "posterior", "decode", "decode_pieces", "reconstruct", "Audio", "load"),
-    *("trim", "cut", "sound_end", "finish", "save", "save_pretrained", "load a model"),
-    "load an autoencoder",
+    *("trim", "cut", "sound_end", "finish", "save", "save_pretrained", "push_to_hub"),
+    *("ModelCard", "load a model", "load an autoencoder"),
 ]
 
 

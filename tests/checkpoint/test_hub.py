@@ -4,22 +4,18 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from hashlib import sha1
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-from stable_audio_open.checkpoint.hub import is_hub_name, needed
+from stable_audio_open.checkpoint.hub.download import is_hub_name
+from stable_audio_open.checkpoint.hub.needed import needed
 from stable_audio_open.checkpoint.stable_audio_tools import model_keys
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.stable_audio_tools import to_stable_audio_tools
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from tests.hub_server import Hub, served
 
 LOAD = """
 import json, sys
@@ -36,127 +32,39 @@ print(json.dumps(answers))
 """
 
 
-class Hub(ThreadingHTTPServer):
-    """Repositories are the folders `organisation/model` in a folder."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.root = root
-        self.downloads: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, *, body: bool) -> None:
-        parts = urlsplit(self.path).path.strip("/").split("/")
-        api = parts[:2] == ["api", "models"]
-        name = "/".join(parts[2:4] if api else parts[:2])
-        repository = self.server.root / name
-        if name == "nobody/gated":
-            self.send(403, b"", {"X-Error-Code": "GatedRepo"}, body=body)
-        elif not repository.is_dir():
-            self.send(404, b"", {"X-Error-Code": "RepoNotFound"}, body=body)
-        elif api:
-            files = [p for p in sorted(repository.rglob("*")) if p.is_file()]
-            paths = [(str(p.relative_to(repository)), p.stat().st_size) for p in files]
-            answer: object
-            if parts[4:5] == ["tree"]:
-                answer = [
-                    {
-                        "type": "file",
-                        "path": path,
-                        "size": size,
-                        "oid": sha1(path.encode()).hexdigest(),
-                    }
-                    for path, size in paths
-                ]
-            else:
-                siblings = [{"rfilename": path} for path, _ in paths]
-                answer = {"id": name, "sha": COMMIT, "siblings": siblings}
-            self.send(200, json.dumps(answer).encode(), {}, body=body)
-        else:
-            path = "/".join(parts[4:])
-            etag = sha1(f"{name}/{path}".encode()).hexdigest()
-            headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}
-            if body:
-                self.server.downloads.append(f"{name}/{path}")
-            self.send(200, (repository / path).read_bytes(), headers, body=body)
-
-    def send(self, status: int, content: bytes, headers: dict[str, str], *, body: bool) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay silent."""
-
-
 @pytest.fixture
 def hub(
     tmp_path: Path, wide_model_folder: Path, wide_model_config: DiffusionModelConfig
 ) -> Iterator[Hub]:
     """Serve one native repository and one as published, in both of its layouts at once."""
     weights = load_file(wide_model_folder / "model.safetensors")
-    text_encoder = {path.name: path for path in (wide_model_folder / "text_encoder").iterdir()}
-
-    ours = tmp_path / "hub/someone/native"
-    for path in [path for path in wide_model_folder.rglob("*") if path.is_file()]:
-        link(path, ours / path.relative_to(wide_model_folder))
-    write(ours, "README.md", "samples/kick.wav", "checkpoints/last.ckpt")
-
-    published = tmp_path / "hub/someone/published"
     exported = model_keys(wide_model_config).select(weights).to_foreign(weights)
-    write(published, "README.md", "model.ckpt", "vae_model.ckpt", "vae_config.json")
-    write(
-        published,
+    save_file({k: v.contiguous() for k, v in exported.items()}, tmp_path / "exported.safetensors")
+    published = {
+        "model.safetensors": (tmp_path / "exported.safetensors").read_bytes(),
+        "model_config.json": json.dumps(to_stable_audio_tools(wide_model_config)).encode(),
+    }
+    for path in (wide_model_folder / "text_encoder").iterdir():
+        part = "tokenizer" if path.name.startswith("tokenizer") else "text_encoder"
+        published[f"{part}/{path.name}"] = path.read_bytes()
+    unused = [
+        "README.md",
+        "model.ckpt",
+        "vae_model.ckpt",
+        "vae_config.json",
         "model_index.json",
         "scheduler/config.json",
         "text_encoder/model.fp16.safetensors",
-    )
+    ]
     for part in ("transformer", "vae", "projection_model"):
-        write(published, f"{part}/config.json", f"{part}/diffusion_pytorch_model.safetensors")
-    save_file({k: v.contiguous() for k, v in exported.items()}, published / "model.safetensors")
-    (published / "model_config.json").write_text(
-        json.dumps(to_stable_audio_tools(wide_model_config))
-    )
-    for name, path in text_encoder.items():
-        part = "tokenizer" if name.startswith("tokenizer") else "text_encoder"
-        link(path, published / part / name)
-
-    write(tmp_path / "hub/someone/else", "README.md", "pytorch_model.bin")
-    server = Hub(tmp_path / "hub")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.symlink_to(source)
-
-
-def write(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("not needed")
+        unused += [f"{part}/config.json", f"{part}/diffusion_pytorch_model.safetensors"]
+    with served() as hub:
+        others = ("README.md", "samples/kick.wav", "checkpoints/last.ckpt")
+        hub.add("someone/native", wide_model_folder, **dict.fromkeys(others, b"not needed"))
+        hub.add("someone/published", **dict.fromkeys(unused, b"not needed"), **published)
+        hub.add("someone/else", **{"README.md": b"", "pytorch_model.bin": b""})
+        hub.gated.add("nobody/gated")
+        yield hub
 
 
 def load_from(url: str, home: Path, *names: str) -> list[list[object]]:
@@ -213,7 +121,7 @@ def test_only_the_needed_files_are_downloaded(
     )
 
     hub.shutdown()
-    hub.socket.close()
+    hub.server_close()
     answers = load_from(hub.url, tmp_path / "home", "someone/native", "someone/other")
     assert answers == [
         loaded,

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stable_audio_open.checkpoint.hub import needed
+from stable_audio_open.checkpoint.hub.needed import needed
 from stable_audio_open.checkpoint.sharded import Weights, find_weights, read_weights
 
 NAMES = ("model.safetensors", "model.bin")

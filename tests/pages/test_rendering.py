@@ -62,7 +62,9 @@ def test_sections_say_that_they_are_empty() -> None:
 
 def test_every_template_is_there_and_used() -> None:
     sources = [path.read_text() for path in PACKAGE.rglob("*.py")]
-    named = {name for text in sources for name in re.findall(r'"([\w-]+\.html\.jinja)"', text)}
+    named = {
+        name for text in sources for name in re.findall(r'"([\w-]+\.(?:html|md)\.jinja)"', text)
+    }
     assert named | SHARED == {path.name for path in TEMPLATES.iterdir()}
 
 
@@ -70,6 +72,14 @@ def test_no_template_lets_text_become_html() -> None:
     """Escaping is of no use where a value stands outside of quotes or is called safe."""
     for path in TEMPLATES.iterdir():
         assert not re.search(r"=\s*\{\{|\bsafe\b|autoescape|Markup", path.read_text()), path.name
+
+
+def test_markdown_is_escaped_where_a_value_is_not_markdown() -> None:
+    """Words of whoever writes a card alone are taken for Markdown."""
+    for path in TEMPLATES.glob("*.md.jinja"):
+        values = re.findall(r"\{\{ (.*?) \}\}", path.read_text())
+        assert values
+        assert {v for v in values if "| plain" not in v} <= {"head", "about", "data", "code"}
 
 
 def test_templates_are_installed() -> None:

@@ -6,8 +6,10 @@ that.
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -382,6 +384,33 @@ def test_an_export_is_a_pipeline_of_diffusers(reference: Reference, exported: Pa
         }
         found = pipeline.transformer.double().eval()(**call).sample
         torch.testing.assert_close(found, reference.transformer(**call).sample)
+
+
+def test_a_variant_that_some_parts_have(reference: Reference, tmp_path: Path) -> None:
+    """As diffusers writes it, in shards too; the others come as they are."""
+    folder = tmp_path / "pipeline"
+    shutil.copytree(reference.folder, folder)
+    shards = {"vae": "1GB", "transformer": "20KB"}
+    for part, size in shards.items():
+        half = deepcopy(getattr(reference, part)).half()
+        half.save_pretrained(folder / part, variant="fp16", max_shard_size=size)
+    assert (folder / "vae/diffusion_pytorch_model.fp16.safetensors").is_file()
+    assert (folder / "transformer/diffusion_pytorch_model.safetensors.index.fp16.json").is_file()
+
+    plain = load(reference.folder, device="cpu").state_dict()
+    assert all(torch.equal(v, plain[k]) for k, v in load(folder, device="cpu").state_dict().items())
+    found = load(folder, device="cpu", variant="fp16").state_dict()
+    assert found.keys() == plain.keys()
+    for name, tensor in found.items():
+        halved = name.startswith(("autoencoder.", "transformer.")) and "rotary" not in name
+        assert torch.equal(tensor, plain[name].half().float() if halved else plain[name]), name
+    assert not all(torch.equal(tensor, plain[name]) for name, tensor in found.items())
+
+    vae = load_autoencoder(folder / "vae", device="cpu", variant="fp16").state_dict()
+    assert all(torch.equal(vae[name], found[f"autoencoder.{name}"]) for name in vae)
+    with pytest.raises(ValueError, match="variant") as caught:
+        load(folder, device="cpu", variant="bf16")
+    assert str(caught.value).startswith(f"{folder}: there is no variant 'bf16'; it has fp16")
 
 
 def test_an_export_generates(exported: Path) -> None:

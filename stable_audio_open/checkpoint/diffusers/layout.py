@@ -9,7 +9,7 @@ from stable_audio_open.checkpoint.diffusers.config import (
     read_pipeline_config,
 )
 from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, KeyRow, Leaf, expand
-from stable_audio_open.checkpoint.sharded import read_weights
+from stable_audio_open.checkpoint.sharded import check_variant, files_in, read_weights
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.config.autoencoder import AutoencoderConfig
 from stable_audio_open.config.model import DiffusionModelConfig
@@ -124,25 +124,40 @@ def is_autoencoder_folder(folder: Path) -> bool:
     return class_name(folder) == AUTOENCODER_CLASS
 
 
-def read_autoencoder(folder: Path) -> Checkpoint:
-    """Read the folder `vae/` alone."""
+def read_autoencoder(folder: Path, *, variant: str | None = None) -> Checkpoint:
+    """Read the folder `vae/` alone.
+
+    Args:
+        folder: The folder.
+        variant: Weights to read, such as fp16; None for the weights as such.
+
+    Raises:
+        CheckpointError: When the weights are missing or damaged, or there is no such variant.
+    """
+    check_variant(variant, [files_in(folder)], WEIGHTS, source=str(folder))
     config = read_autoencoder_config(folder)
-    path, tensors = read_weights(folder, WEIGHTS)
+    path, tensors = read_weights(folder, WEIGHTS, variant=variant)
     return Checkpoint(config, tensors, path, autoencoder_keys(config.autoencoder))
 
 
-def read_diffusers(folder: Path) -> Checkpoint:
+def read_diffusers(folder: Path, *, variant: str | None = None) -> Checkpoint:
     """Read a pipeline's folder.
 
+    Args:
+        folder: The folder.
+        variant: Weights to read, such as fp16, of the parts that have it; None for the weights as
+            such.
+
     Raises:
-        CheckpointError: When a part is missing or damaged.
+        CheckpointError: When a part is missing or damaged, or none has the variant.
         ConfigError: When a part's configuration is not one that is supported here.
     """
+    check_variant(variant, (files_in(folder / p) for p in PARTS), WEIGHTS, source=str(folder))
     config = read_pipeline_config(folder)
     tensors = {
         f"{part}/{name}": tensor
         for part in PARTS
-        for name, tensor in read_weights(folder / part, WEIGHTS)[1].items()
+        for name, tensor in read_weights(folder / part, WEIGHTS, variant=variant)[1].items()
     }
     text_encoder, tokenizer = folder / "text_encoder", folder / "tokenizer"
     return Checkpoint(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from stable_audio_open.evaluation.generations.sets import GenerationSettings
 from stable_audio_open.evaluation.report.published import Metric
 from stable_audio_open.evaluation.report.tables import ReportedRun, ReportRow, ReportTable
+from stable_audio_open.pages.text import as_markdown
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 NOT_MEASURED = "-"
@@ -27,7 +28,7 @@ def name(row: ReportRow) -> str:
 
 def markdown(tables: Sequence[ReportTable], runs: Sequence[ReportedRun]) -> str:
     """Return all tables; our rows are bold."""
-    parts = ["# Evaluation\n", *(f"- {_cell(describe(run))}\n" for run in runs)]
+    parts = ["# Evaluation\n", *(f"- {as_markdown(describe(run))}\n" for run in runs)]
     parts += [_table(table) for table in tables]
     return "".join(parts)
 
@@ -49,23 +50,15 @@ def describe(run: ReportedRun) -> str:
 def _table(table: ReportTable) -> str:
     head = ("", *table.about, *map(heading, table.metrics))
     align = (*("---" for _ in range(1 + len(table.about))), *("---:" for _ in table.metrics))
-    titles = _line([*map(_cell, head)])
+    titles = _line([*map(as_markdown, head)])
     lines = [f"\n## Table {table.number}. {table.title}\n", titles, _line(align)]
     for row in table.rows:
-        cells = [_cell(text) for text in (name(row), *row.about, *map(number, row.values))]
+        cells = [as_markdown(text) for text in (name(row), *row.about, *map(number, row.values))]
         lines.append(_line([f"**{cell}**" for cell in cells] if row.ours else cells))
-    lines += ["", *(f"- {_cell(note)}" for note in table.notes)]
+    lines += ["", *(f"- {as_markdown(note)}" for note in table.notes)]
     lines.append(f"- Rows that are not ours: {table.source}.")
     return "\n".join(lines) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _cell(text: str) -> str:
-    """Keep Markdown from reading a text as its own."""
-    text = " ".join(text.split())
-    for mark in "\\|*_`<[":
-        text = text.replace(mark, f"\\{mark}")
-    return text

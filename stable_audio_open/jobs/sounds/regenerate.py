@@ -200,6 +200,8 @@ def _load(making: Making, request: RegenerateRequest) -> StableAudio:
         use_ema=source.use_ema,
         attention=source.attention,
         lora=[(folder, one[1]) for folder, one in zip(folders, source.lora, strict=True)],
+        variant=source.variant,
+        revision=None if request.model else source.revision,
     )
     weights = weights_of(model)
     if weights != making.weights:

@@ -28,7 +28,7 @@ def sound_request(
     Raises:
         InvalidError: What stands for a number is none.
     """
-    left = {
+    left: dict[str, Any] = {
         name: _number(value, name) if name in NUMBERS else value
         for name, value in values.items()
         if value is not None and value != ""

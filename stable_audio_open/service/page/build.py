@@ -44,7 +44,7 @@ def mount_page(app: FastAPI, service: Service) -> FastAPI:
     def root() -> RedirectResponse:
         return RedirectResponse(f"{PATH}/")
 
-    return gr.mount_gradio_app(
+    mounted: FastAPI = gr.mount_gradio_app(
         app,
         page,
         path=PATH,
@@ -58,11 +58,13 @@ def mount_page(app: FastAPI, service: Service) -> FastAPI:
         theme=gr.themes.Base(font="system-ui", font_mono="monospace"),
         css=CSS,
     )
+    return mounted
 
 
 def build_page(service: Service) -> gr.Blocks:
     """Return the page of a service that has started."""
     models, adapters = service.models(), service.adapters()
+    page: gr.Blocks
     with gr.Blocks(analytics_enabled=False, title=TITLE, delete_cache=_kept(service)) as page:
         history, job = gr.State([]), gr.State(None)
         gr.Markdown(f"# {TITLE}")
@@ -126,6 +128,7 @@ def client_of(request: gr.Request) -> str:
 
     Sessions of one client see nothing of each other, since each keeps the ids of its own jobs.
     """
+    assert request.request is not None  # it is, but in Gradio's own examples
     client: str = request.request.scope[CLIENT]
     return client
 

@@ -95,7 +95,7 @@ def _number(label: str, default: str, *, value: str = "") -> Component:
     return gr.Textbox(value=value, label=label, placeholder=default, max_lines=1, max_length=40)
 
 
-def _sound(name: str) -> Component:
+def _sound(name: str) -> gr.Audio:
     return gr.Audio(
         label=name, type="filepath", sources=["upload", "microphone"], buttons=[], editable=False
     )

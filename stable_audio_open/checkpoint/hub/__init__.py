@@ -1,0 +1,1 @@
+"""Models on the Hugging Face hub: what is fetched, what is sent, and their cards."""
