@@ -26,9 +26,9 @@ from stable_audio_open.checkpoint.locate import locate
 from stable_audio_open.checkpoint.lora.adapter import (
     adapter_hash,
     check_adapters,
-    merge_adapter,
     read_adapter,
 )
+from stable_audio_open.checkpoint.lora.merging import merge_adapters
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.checkpoint.precision import cast, find_dtype
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
@@ -240,9 +240,7 @@ def load(
         keys=checkpoint.keys,
         optional=TEXT_ENCODER,
     )
-    adapters = [(read_adapter(folder), weight) for folder, weight in lora]
-    for adapter, weight in adapters:
-        merge_adapter(model.transformer, adapter, weight=weight)
+    merge_adapters(model.transformer, [(read_adapter(folder), weight) for folder, weight in lora])
     cast(model, dtype, besides=text.encoder)
     model.transformer.set_backend(backend)
     model.source = ModelSource(

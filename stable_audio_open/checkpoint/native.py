@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.folder import write_tensors, written_folder
-from stable_audio_open.checkpoint.lora.adapter import merged_state_dict
+from stable_audio_open.checkpoint.lora.merging import merged_state_dict
 from stable_audio_open.checkpoint.precision import check_range, precise_names
 from stable_audio_open.checkpoint.source import (
     HEADER,
