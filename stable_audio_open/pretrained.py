@@ -7,7 +7,7 @@ from typing import Literal, overload
 import torch
 from torch import nn
 
-from stable_audio_open import prompted
+from stable_audio_open import adapting, prompted
 from stable_audio_open.arguments.checks import (
     check_flag,
     check_path,
@@ -23,11 +23,7 @@ from stable_audio_open.builders.model import (
 from stable_audio_open.builders.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
-from stable_audio_open.checkpoint.lora.adapter import (
-    adapter_hash,
-    check_adapters,
-    read_adapter,
-)
+from stable_audio_open.checkpoint.lora.adapter import adapter_hash, read_adapter
 from stable_audio_open.checkpoint.lora.merging import merge_adapters
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.checkpoint.precision import cast, find_dtype
@@ -52,8 +48,11 @@ from stable_audio_open.pretrained_autoencoder import (
 )
 from stable_audio_open.recorded.making import Source as ModelSource
 from stable_audio_open.recorded.recorded import recorded
+from stable_audio_open.request.given_adapters import AdapterOptions
 
 TextEncoderSource = Source | tuple[Tokenizer, nn.Module]
+GivenLora = tuple[Source, float] | tuple[Source, AdapterOptions]
+"""An adapter's folder with a weight, to be merged, or with settings, to be kept apart."""
 
 
 class StableAudio(LatentDiffusion):
@@ -98,7 +97,7 @@ class StableAudio(LatentDiffusion):
         text_encoder: TextEncoderSource | None = None,
         use_ema: bool = True,
         attention: str = "sdpa",
-        lora: Sequence[tuple[Source, float]] = (),
+        lora: Sequence[GivenLora] = (),
     ) -> "StableAudio":
         """Load a whole model; the arguments are those of `load`.
 
@@ -123,8 +122,8 @@ class StableAudio(LatentDiffusion):
     def save_pretrained(self, folder: Source, *, dtype: str | torch.dtype | None = None) -> None:
         """Write a folder that `load` and `from_pretrained` read; a new one appears as a whole.
 
-        The text encoder and its tokenizer are written with the rest; adapters are part of the
-        weights that they were merged into.
+        The text encoder and its tokenizer are written with the rest; adapters that take part are
+        merged into the weights that are written.
 
         Args:
             folder: New, empty, or with a model in this library's layout, whose files are
@@ -132,9 +131,20 @@ class StableAudio(LatentDiffusion):
             dtype: Type to store the weights in, None for their own.
 
         Raises:
-            ValueError: When the folder holds something else, or the type is unknown.
+            ValueError: When the folder holds something else, the type is unknown, or an adapter
+                is limited to an interval of noise levels.
         """
-        save_model(self, self.config, folder, dtype)
+        with adapting.merged(self):
+            save_model(self, self.config, folder, dtype)
+
+    load_adapter = adapting.load_adapter
+    set_adapters = adapting.set_adapters
+    unload_adapter = adapting.unload_adapter
+
+    @property
+    def adapters(self) -> dict[str, AdapterOptions]:
+        """Every adapter that is loaded, and how it takes part, as `set_adapters` takes it."""
+        return adapting.adapters(self)
 
     generate = recorded(any_length.generate)
     inpaint = recorded(inpainting.inpaint)
@@ -155,7 +165,7 @@ def load(
     text_encoder: TextEncoderSource | None = ...,
     use_ema: bool = ...,
     attention: str = ...,
-    lora: Sequence[tuple[Source, float]] = ...,
+    lora: Sequence[GivenLora] = ...,
 ) -> StableAudio: ...
 
 
@@ -168,7 +178,7 @@ def load(
     text_encoder: TextEncoderSource | None = ...,
     use_ema: bool = ...,
     attention: str = ...,
-    lora: Sequence[tuple[Source, float]] = ...,
+    lora: Sequence[GivenLora] = ...,
 ) -> StableAudio | AudioAutoencoder: ...
 
 
@@ -180,7 +190,7 @@ def load(
     text_encoder: TextEncoderSource | None = None,
     use_ema: bool = True,
     attention: str = "sdpa",
-    lora: Sequence[tuple[Source, float]] = (),
+    lora: Sequence[GivenLora] = (),
 ) -> StableAudio | AudioAutoencoder:
     """Load a trained model, in evaluation mode.
 
@@ -200,8 +210,9 @@ def load(
         use_ema: Take the averaged weights of a training checkpoint where it has any.
         attention: `"sdpa"` (PyTorch's fused attention), `"flash"` (the flash-attn package where
             the tensors allow it) or `"math"` (the formula written out, as a reference).
-        lora: Adapters of the transformer to merge: folders in peft's format, each with a weight
-            (1 for its full effect).
+        lora: Adapters of the transformer: folders in peft's format, each with a weight (1 for its
+            full effect), to be merged, or with settings, `{"weight": 0.5, "interval": (1, 80)}`, to
+            be kept apart as by `load_adapter`.
 
     Raises:
         ValueError: One line with the fault and the remedy: an unknown source, device or type, a
@@ -218,11 +229,11 @@ def load(
             raise wrong_type(text_encoder, "text_encoder", "a path or (tokenizer, encoder)")
     elif text_encoder is not None:
         check_path(text_encoder, "text_encoder")
-    lora = check_adapters(lora)
+    merged, limited = adapting.split_lora(lora)
     checkpoint = read_checkpoint(locate(source, text_encoder=text_encoder is None), use_ema=use_ema)
     config = checkpoint.config
     if isinstance(config, AutoencoderModelConfig):
-        if lora:
+        if merged or limited:
             raise ValueError(f"{source} is an autoencoder alone; adapters are for a whole model")
         return read_autoencoder(checkpoint, device, dtype)
     text = _text_encoder(text_encoder, checkpoint, config)
@@ -240,7 +251,7 @@ def load(
         keys=checkpoint.keys,
         optional=TEXT_ENCODER,
     )
-    merge_adapters(model.transformer, [(read_adapter(folder), weight) for folder, weight in lora])
+    merge_adapters(model.transformer, [(read_adapter(folder), weight) for folder, weight in merged])
     cast(model, dtype, besides=text.encoder)
     model.transformer.set_backend(backend)
     model.source = ModelSource(
@@ -248,8 +259,10 @@ def load(
         use_ema=use_ema,
         text_encoder=None if isinstance(text_encoder, tuple | None) else os.fspath(text_encoder),
         attention=attention,
-        lora=tuple((os.fspath(folder), weight, adapter_hash(folder)) for folder, weight in lora),
+        lora=tuple((folder, weight, adapter_hash(folder)) for folder, weight in merged),
     )
+    for folder, settings in limited:
+        adapting.load_limited(model, folder, settings)
     return model.to(device).eval()
 
 

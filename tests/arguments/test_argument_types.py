@@ -74,12 +74,19 @@ FITTING: dict[str, set[str]] = {
     "x": set(),
     "sigma": {"int", "float", "tensor"},
     "lora": {"empty list"},
+    "adapters": {"dict", "None"},
+    "weight": NUMBER,
+    "interval": set(),
+    "layers": {"None", "texts"},
+    "name": NAME | OR_NONE,
 }
 """What an argument may be, of what is given; its value is another matter."""
 FEWER = {
     ("noise", "seed"): INTEGER,
     ("interpolate", "count"): INTEGER,
     ("stream", "first"): INTEGER,
+    ("set_adapters", "adapters"): {"dict"},
+    ("unload_adapter", "name"): NAME,
     ("save", "tags"): FLAG,
     ("Audio", "samples"): set[str](),
     ("Audio", "sample_rate"): INTEGER,
@@ -135,6 +142,9 @@ def methods(model: StableAudio, folder: Path) -> dict[str, tuple[Callable[..., A
         "finish": (SOUND.finish, {}),
         "save": (SOUND.save, {"path": folder / "new.wav"}),
         "save_pretrained": (model.save_pretrained, {"folder": folder / "model"}),
+        "load_adapter": (model.load_adapter, {"folder": folder / "adapter"}),
+        "set_adapters": (model.set_adapters, {"adapters": {}}),
+        "unload_adapter": (model.unload_adapter, {"name": "adapter"}),
         "load a model": (load, {"source": "tiny"}),
         "load an autoencoder": (load_autoencoder, {"source": "tiny"}),
     }
@@ -144,8 +154,8 @@ NAMES = [
     *("generate", "generate a loop", "generate a long sound"),
     *("inpaint", "extend", "interpolate", "stream", "denoiser", "sigmas", "noise"),
     *("call", "encode", "posterior", "decode", "decode_pieces", "reconstruct", "Audio", "load"),
-    *("trim", "cut", "sound_end", "finish", "save", "save_pretrained", "load a model"),
-    "load an autoencoder",
+    *("trim", "cut", "sound_end", "finish", "save", "save_pretrained"),
+    *("load_adapter", "set_adapters", "unload_adapter", "load a model", "load an autoencoder"),
 ]
 
 
