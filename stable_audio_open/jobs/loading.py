@@ -6,6 +6,7 @@ import msgspec
 import torch
 
 from stable_audio_open.data.processes import JoinedProcesses
+from stable_audio_open.request.given_adapters import AdapterOptions
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,8 +25,8 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 class SystemRequest(ModelRequest, frozen=True, kw_only=True):
     """What a job with a whole system is asked: its transformer may have adapters."""
 
-    lora: tuple[tuple[str, float], ...] = ()
-    """Folders of adapters, and how much of each is merged."""
+    lora: tuple[tuple[str, float | AdapterOptions], ...] = ()
+    """Folders of adapters, and how much of each is merged; or how each takes part unmerged."""
     attention: str = "sdpa"
     """Backend of attention, as `load` takes it."""
 
