@@ -151,6 +151,6 @@ def _merged(layers: Mapping[str, nn.Linear], parts: Sequence[Part]) -> dict[str,
 
 
 def _state(weight: Tensor) -> Hashable:
-    """Return what changes when a weight does."""
-    version = None if weight.is_inference() else weight._version
+    """Return what changes when a weight does; always of those whose changes are not counted."""
+    version = object() if weight.is_inference() else weight._version
     return weight.data_ptr(), version, weight.dtype, weight.device

@@ -192,6 +192,15 @@ def test_weights_that_change_are_merged_anew(model: StableAudio, random_adapter:
     with torch.no_grad():
         model.transformer.output_projection.weight.mul_(2.0)
     assert torch.equal(made(model), first)
+    single = merged_weight(model)
+    model.double()
+    torch.testing.assert_close(merged_weight(model), single.double())
+    with torch.inference_mode():  # whose changes are not counted
+        model.transformer.output_projection.weight = nn.Parameter(single.clone())
+    third = merged_weight(model)
+    with torch.inference_mode():
+        model.transformer.output_projection.weight.mul_(0.5)
+    assert not torch.equal(merged_weight(model), third)
 
 
 def test_half_precision_is_rounded_once(

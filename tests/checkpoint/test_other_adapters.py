@@ -44,3 +44,8 @@ def test_a_file_is_no_adapter(tmp_path: Path) -> None:
             f"{tmp_path / name}: is a file; allowed: a folder in peft's format, with its "
             "adapter_config.json"
         )
+    (tmp_path / "last.ckpt").write_bytes(b"")
+    with pytest.raises(
+        CheckpointError, match=r"adapter_config\.json; write one by export --to lora$"
+    ):
+        read_adapter(tmp_path / "last.ckpt")

@@ -31,8 +31,10 @@ def refuse_other_kind(path: Path) -> None:
                 "not supported; allowed: a folder in peft's format"
             )
     if path.is_file():
+        remedy = "; write one by export --to lora" if path.suffix == ".ckpt" else ""
         raise CheckpointError(
-            f"{path}: is a file; allowed: a folder in peft's format, with its adapter_config.json"
+            f"{path}: is a file; allowed: a folder in peft's format, with its "
+            f"adapter_config.json{remedy}"
         )
 
 
