@@ -51,6 +51,9 @@ class LatentDiffusion(nn.Module):
         """Return the same system with another transformer; all other parts are shared.
 
         Adapters stay with the transformer that they were loaded for.
+
+        Args:
+            transformer: It predicts the same objective from the same latents and conditions.
         """
         return LatentDiffusion(
             autoencoder=self.autoencoder,

@@ -26,7 +26,7 @@ from stable_audio_open.checkpoint.locate import locate
 from stable_audio_open.checkpoint.lora.adapter import adapter_hash, read_adapter
 from stable_audio_open.checkpoint.lora.merging import merge_adapters
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
-from stable_audio_open.checkpoint.precision import cast, find_dtype
+from stable_audio_open.checkpoint.precision import cast, find_target
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
 from stable_audio_open.checkpoint.strict import load_strictly
 from stable_audio_open.conditioning.conditioner import Conditioner
@@ -38,7 +38,6 @@ from stable_audio_open.editing import inpainting, interpolation
 from stable_audio_open.editing import stream as streaming
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.attention import check_backend
-from stable_audio_open.nn.device import find_device
 from stable_audio_open.pretrained_autoencoder import (
     AudioAutoencoder,
     Source,
@@ -201,7 +200,7 @@ def load(
         source: `"tiny"` (bundled), a folder or file, or a hub name such as
             `stabilityai/stable-audio-open-1.0`. Native, stable-audio-tools and diffusers layouts
             are identified by their files; a lone autoencoder gives an `AudioAutoencoder`.
-        device: Where to; a CUDA device if there is one, else the CPU.
+        device: Where to; when None or "auto" a CUDA device if there is one, else MPS, else the CPU.
         dtype: Type of the weights, float32 unless said otherwise. Frequencies stay at least in
             float32, and the text encoder in the type it comes in (float32 when loaded here).
         text_encoder: A folder or hub name of a T5 encoder with its tokenizer, or the pair
@@ -218,11 +217,8 @@ def load(
         ValueError: One line with the fault and the remedy: an unknown source, device or type, a
             damaged file, weights that do not fit the configuration, no text encoder.
     """
-    device, dtype, backend = (
-        find_device(device),
-        find_dtype(dtype),
-        check_backend(attention),
-    )
+    device, dtype = find_target(device, dtype)
+    backend = check_backend(attention)
     check_flag(use_ema, "use_ema")
     if isinstance(text_encoder, tuple):
         if len(text_encoder) != 2 or not isinstance(text_encoder[1], nn.Module):
@@ -280,11 +276,8 @@ def place(
     Raises:
         ValueError: An unknown or missing device, type or backend.
     """
-    where, kind, backend = (
-        find_device(device),
-        find_dtype(dtype),
-        check_backend(attention),
-    )
+    where, kind = find_target(device, dtype)
+    backend = check_backend(attention)
     (text,) = model.conditioner.texts.values()
     assert isinstance(text, TextConditioner)
     cast(model, kind, besides=text.encoder)

@@ -12,7 +12,7 @@ from stable_audio_open.builders.autoencoder import AutoencoderParts, autoencoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
 from stable_audio_open.checkpoint.native import refuse_other_folder, save_native
-from stable_audio_open.checkpoint.precision import cast, find_dtype
+from stable_audio_open.checkpoint.precision import cast, find_dtype, find_target
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.strict import load_autoencoder_strictly
 from stable_audio_open.config.model import (
@@ -20,7 +20,6 @@ from stable_audio_open.config.model import (
     DiffusionModelConfig,
     ModelConfig,
 )
-from stable_audio_open.nn.device import find_device
 
 Source = str | os.PathLike[str]
 
@@ -80,7 +79,7 @@ def load_autoencoder(
 
     The arguments and errors are those of `load`. Of a whole model, no text encoder is needed.
     """
-    where, kind = find_device(device), find_dtype(dtype)
+    where, kind = find_target(device, dtype)
     check_flag(use_ema, "use_ema")
     checkpoint = read_checkpoint(locate(source, text_encoder=False), use_ema=use_ema)
     return read_autoencoder(checkpoint, where, kind)

@@ -57,7 +57,7 @@ FUNCTIONS: dict[str, Callable[[StableAudio], Audio | Tensor]] = {
     "closed loop": lambda model: model.generate("kick", loop=True, duration=0.1013, **ASKED),
     "inpaint": lambda model: model.inpaint(sound(), "kick", spans=[(0.1, 0.2)], **ASKED),
     "extend": lambda model: model.extend(sound(), "kick", seconds=0.2, **ASKED),
-    "interpolate": lambda model: model.interpolate("kick", count=2, **ASKED),
+    "interpolate": lambda model: model.interpolate(("kick", "bell"), count=2, **ASKED),
     "stream": lambda model: next(iter(model.stream("kick", **ASKED))),
     "latents": lambda model: generate_latents(model, "kick", **ASKED).latents,
     "latents of a sound": lambda model: (

@@ -67,8 +67,8 @@ def test_a_text_encoder_can_be_handed_in(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"device": "gpu"}, "unknown device 'gpu'; choose from cpu, cuda, mps"),
-        ({"device": "meta"}, "unknown device 'meta'; choose from cpu, cuda, mps"),
+        ({"device": "gpu"}, "unknown device 'gpu'; choose from auto, cpu, cuda, mps"),
+        ({"device": "meta"}, "unknown device 'meta'; choose from auto, cpu, cuda, mps"),
         ({"dtype": "float8"}, "unknown dtype 'float8'; choose from float32, float16, bfloat16, fl"),
         ({"dtype": torch.int8}, "unknown dtype 'torch.int8'; choose from float32, float16, bfloa"),
         ({"device": "cuda:99"}, "device 'cuda:99' is not here (found "),

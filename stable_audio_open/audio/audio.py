@@ -184,11 +184,19 @@ class Audio:
         return player_html(self)
 
     def trim(self, seconds: float) -> "Audio":
-        """The first `seconds`; audio that is shorter already stays as it is."""
+        """The beginning of each item; audio that is shorter already stays as it is.
+
+        Args:
+            seconds: How much is left of it.
+        """
         return first_seconds(self, seconds)
 
     def cut(self, start: float, end: float | None = None) -> "Audio":
-        """The part from `start` to `end` in seconds; to the end of each item where `end` is None.
+        """A part of each item.
+
+        Args:
+            start: Seconds at which it begins.
+            end: Seconds at which it ends; the end of each item when None.
 
         Raises:
             ValueError: The part is empty, begins behind the end of an item, or ends behind that of
@@ -197,7 +205,11 @@ class Audio:
         return cut(self, start, end)
 
     def sound_end(self, threshold_db: float = SILENCE) -> list[float]:
-        """Seconds, per item, where the sound really ends; 0.0 for silence."""
+        """Seconds, per item, where the sound really ends; 0.0 for silence.
+
+        Args:
+            threshold_db: Level in dB of full scale that counts as silence.
+        """
         threshold_db = check_number(threshold_db, "threshold_db")
         return [
             sound_end(sound[None, :, :length], self.sample_rate, threshold_db)[0]

@@ -85,6 +85,11 @@ class AudioAutoencoder(nn.Module):
 
         The end is padded with silence to a whole number of frames.
 
+        Args:
+            audio: The waveform, nominally in -1..1.
+            chunked: Work in chunks, which bounds memory and keeps no gradients.
+            core: Frames per chunk, overlap not counted.
+
         Raises:
             ValueError: When the audio is empty or has another number of channels.
         """

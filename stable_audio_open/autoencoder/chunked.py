@@ -25,6 +25,9 @@ def chunks(
     """Cut `frames` into cores of `core` frames with up to `margin` more on either side.
 
     The first core has `first` frames, where that is given.
+
+    Raises:
+        ValueError: A core has less than one frame.
     """
     for given in (core, core if first is None else first):
         if given < 1:

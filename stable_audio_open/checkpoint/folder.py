@@ -24,6 +24,9 @@ def written_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         folder: Created where it does not exist; files of other names in it stay.
+
+    Raises:
+        CheckpointError: It is a file.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():

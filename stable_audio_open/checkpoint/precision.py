@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.arguments.checks import wrong_type
 from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.nn.device import check_device_dtype, find_device
 from stable_audio_open.nn.fourier import FourierFeatures
 from stable_audio_open.nn.rotary import RotaryEmbedding
 
@@ -31,6 +32,20 @@ def find_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     if chosen is None or chosen not in DTYPES.values():
         raise ValueError(f"unknown dtype {str(dtype)!r}; choose from {', '.join(DTYPES)}")
     return chosen
+
+
+def find_target(
+    device: str | torch.device | None, dtype: str | torch.dtype | None
+) -> tuple[torch.device, torch.dtype]:
+    """Return where weights go and what type they get.
+
+    Raises:
+        TypeError: One is no name.
+        ValueError: One is unknown, not here, or the device does not compute in that type.
+    """
+    where, kind = find_device(device), find_dtype(dtype)
+    check_device_dtype(where, kind)
+    return where, kind
 
 
 def keeps_precision(module: nn.Module) -> bool:

@@ -151,7 +151,11 @@ def _set(module: nn.Module, name: str, tensor: Tensor) -> None:
 
 
 def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, source: str) -> None:
-    """Raise CheckpointError unless names, types and shapes agree."""
+    """Check that names, types and shapes of two sets of weights agree.
+
+    Raises:
+        CheckpointError: They do not.
+    """
     if fault := type_fault(found, expected):
         raise CheckpointError(f"{source}: {fault}")
     missing = [name for name in expected if name not in found]

@@ -25,6 +25,7 @@ import typer
 import typer.main
 
 from stable_audio_open.cli.curate import curate
+from stable_audio_open.cli.doctor import doctor
 from stable_audio_open.cli.encode import encode
 from stable_audio_open.cli.evaluate import evaluate
 from stable_audio_open.cli.export import export
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     *(generate, regenerate, interpolate, inpaint, extend, reconstruct),
-    *(info, encode, train, export),
+    *(info, encode, train, export, doctor),
 )
 for command in COMMANDS:
     app.command()(command)

@@ -34,7 +34,7 @@ LimitedLora = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        metavar="cpu|cuda|cuda:N|mps",
+        metavar="auto|cpu|cuda|cuda:N|mps",
         help="Where to compute.",
         show_default="a GPU if there is one",
     ),

@@ -298,7 +298,11 @@ class DiffusionTrainingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 def check_turns(trainer: TrainerConfig | None) -> None:
-    """Refuse batches that are put together where two optimisers take turns."""
+    """Check that no batches are put together where two optimisers take turns.
+
+    Raises:
+        ValueError: They are.
+    """
     if trainer is not None and trainer.accumulate > 1:
         raise ValueError(
             f"`trainer.accumulate` is {trainer.accumulate}, and with `adversarial` two optimisers "

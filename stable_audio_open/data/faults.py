@@ -86,7 +86,11 @@ class Faults:
 def refuse_too_many(
     count: int, *, recordings: int, most: float, report: Path, last: str, limit: str = LIMIT
 ) -> None:
-    """Raise AudioFileError when more than the share `most` of the recordings is unusable."""
+    """Check that at most the share `most` of the recordings is unusable.
+
+    Raises:
+        AudioFileError: More is.
+    """
     if count > most * recordings:
         raise AudioFileError(
             f"{count} of {recordings} recordings cannot be used, more than the allowed "

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.diffusion.schedule import LOG_SNR
+from stable_audio_open.nn.device import widened
 
 
 def flow_endpoint(
@@ -28,7 +29,7 @@ def flow_endpoint(
         steps: Number of steps.
     """
     # Near 1 the log SNR has no bound: there it begins where that of the published grid does.
-    first = torch.logit(t.double()).clamp(max=-LOG_SNR[0])
+    first = torch.logit(widened(t)).clamp(max=-LOG_SNR[0])
     last = (first - 1).clamp(max=-LOG_SNR[1])
     times = [t, *(_between(first, last, step / steps).to(t) for step in range(1, steps))]
     for now, later in zip(times, [*times[1:], torch.zeros_like(t)], strict=True):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser, Velocity
 from stable_audio_open.diffusion.guidance import GuidedVelocity, Scale
+from stable_audio_open.nn.device import widened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +50,13 @@ def project(
 ) -> Float[Tensor, "batch channels time"]:
     """Shorten a step to `norm`, and multiply its part along the conditional x0 by `parallel`.
 
-    Both are taken over an item, and in double precision.
+    Both are taken over an item, in double precision where the device has it.
     """
-    rms = step.double().square().mean(dim=(1, 2), keepdim=True).sqrt()
+    rms = widened(step).square().mean(dim=(1, 2), keepdim=True).sqrt()
     step = step * (norm / rms.clamp(min=1e-30)).clamp(max=1.0).to(step.dtype)
-    unit = conditional.double()
+    unit = widened(conditional)
     unit = unit / unit.square().sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-30)
-    along = ((step.double() * unit).sum(dim=(1, 2), keepdim=True) * unit).to(step.dtype)
+    along = ((widened(step) * unit).sum(dim=(1, 2), keepdim=True) * unit).to(step.dtype)
     return step - (1 - parallel) * along
 
 

@@ -62,7 +62,7 @@ def slerp(
     `a` is the angle between the two; where it is 0 all are the same. The ends are kept bit by bit.
     """
     cosine = torch.nn.functional.cosine_similarity(start.flatten(), end.flatten(), dim=0)
-    angle = float(cosine.clamp(-1, 1).double().acos())
+    angle = float(cosine.clamp(-1, 1).cpu().double().acos())
     points = []
     for share in shares.tolist():
         if share in (0, 1) or math.sin(angle) < 1e-6:
@@ -99,8 +99,8 @@ def interpolate(
         model: The trained system, in evaluation mode.
         prompt: A text, or the pair of the first and the last.
         count: Sounds, the two ends among them: at least 2.
-        seed: A seed, or the first and the last (or one for each, of which the ends count); random
-            when None.
+        seed: A seed, or the first and the last (or one for each, of which the ends count). When
+            None, a random one between two prompts, and two of one prompt.
         duration: Seconds of each; the window when None.
         seconds_start: Where in a longer recording the sounds start, in seconds.
         window: Seconds to work on.
@@ -117,7 +117,7 @@ def interpolate(
         all others the last.
 
     Raises:
-        ValueError: When an argument is out of its range.
+        ValueError: When an argument is out of its range, or the two ends are the same.
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
@@ -125,15 +125,7 @@ def interpolate(
     fade = check_fade(fade)
     count = check_count(count)
     prompts = prompts_on_the_way(prompt, count)
-    if isinstance(seed, list | tuple):
-        if len(seed) not in (2, count):
-            raise ValueError(
-                f"seed must be one, the first and the last, or one for each of {count} sounds, got "
-                f"{len(seed)}"
-            )
-        first, *_, last = check_seeds(seed, len(seed))
-    else:
-        first = last = check_seeds(seed, 1)[0]
+    first, last = seeds_of_ends(seed, prompts)
     request = check_request(
         model,
         prompts,
@@ -191,3 +183,36 @@ def prompts_on_the_way(prompt: str | tuple[str, str], count: int) -> list[GivenP
         return [start] * count
     shares = [index / (count - 1) for index in range(1, count - 1)]
     return [start, *([(start, 1 - share), (end, share)] for share in shares), end]
+
+
+def seeds_of_ends(
+    seed: int | Sequence[int] | None, prompts: Sequence[GivenPrompt]
+) -> tuple[int, int]:
+    """Return the seeds of the first sound and of the last.
+
+    Args:
+        seed: One, the two, or one for each sound; random when None.
+        prompts: Of each sound.
+
+    Raises:
+        ValueError: When there are as many seeds as neither, or both ends are the same.
+    """
+    same = prompts[0] == prompts[-1]
+    if seed is None:
+        first, last = check_seeds(None, 2)
+        return first, last if same else first
+    if isinstance(seed, list | tuple):
+        if len(seed) not in (2, len(prompts)):
+            raise ValueError(
+                f"seed must be one, the first and the last, or one for each of {len(prompts)} "
+                f"sounds, got {len(seed)}"
+            )
+        first, *_, last = check_seeds(seed, len(seed))
+    else:
+        first = last = check_seeds(seed, 1)[0]
+    if same and first == last:
+        raise ValueError(
+            f"prompt {prompts[0]!r} and seed {first} are those of both ends, so all sounds would "
+            "be the same; give two prompts or two seeds"
+        )
+    return first, last

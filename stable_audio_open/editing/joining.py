@@ -139,8 +139,8 @@ def _with_surroundings(spans: Sequence[Span], samples: int) -> list[tuple[Span, 
 
 def _fade(length: int, like: Tensor) -> Float[Tensor, "length"]:
     """A quarter of a cosine, from near 1 to near 0; its square and its mirror's add up to 1."""
-    steps = torch.arange(length, device=like.device, dtype=torch.float64)
-    return ((steps + 0.5) / max(length, 1) * (math.pi / 2)).cos().to(like.dtype)
+    steps = torch.arange(length, dtype=torch.float64)
+    return ((steps + 0.5) / max(length, 1) * (math.pi / 2)).cos().to(like)
 
 
 def _limiting_gain(

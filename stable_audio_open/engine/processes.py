@@ -40,7 +40,11 @@ class SeveralProcesses:
         self.workers = workers
 
     def map(self, stage: Stage[Item, Result], items: Sequence[Item]) -> Iterator[Result]:
-        """See `Engine`."""
+        """See `Engine`.
+
+        Raises:
+            ChildProcessError: Workers were killed several times in a row.
+        """
         made = pickle.dumps(stage.make)
         workers = min(self.workers, len(items))
         done = kills = 0

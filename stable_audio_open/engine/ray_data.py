@@ -51,7 +51,11 @@ class RayData:
         _join(address)
 
     def map(self, stage: Stage[Item, Result], items: Sequence[Item]) -> Iterator[Result]:
-        """See `Engine`."""
+        """See `Engine`.
+
+        Raises:
+            ChildProcessError: Workers of the cluster were killed.
+        """
         if not items:
             return
         import ray

@@ -16,7 +16,11 @@ class UnmeasurableError(ValueError):
 
 @contextmanager
 def naming(folder: Path) -> Iterator[None]:
-    """Say which set gives no figure."""
+    """Say which set gives no figure.
+
+    Raises:
+        UnmeasurableError: There is none, with the folder before the reason.
+    """
     try:
         yield
     except UnmeasurableError as error:

@@ -6,6 +6,7 @@ import msgspec
 import torch
 
 from stable_audio_open.data.processes import JoinedProcesses
+from stable_audio_open.nn.device import AUTO
 from stable_audio_open.request.given_adapters import AdapterOptions
 
 
@@ -51,10 +52,10 @@ def device_of(device: str | None, processes: JoinedProcesses) -> str | None:
     Raises:
         ValueError: There are more processes than GPUs.
     """
-    if processes.total == 1 or device not in (None, "cuda"):
+    if processes.total == 1 or device not in (None, AUTO, "cuda"):
         return device
     gpus = torch.cuda.device_count()
-    if device is None and not gpus:
+    if device in (None, AUTO) and not gpus:
         return "cpu"
     if processes.local_rank >= gpus:
         raise ValueError(

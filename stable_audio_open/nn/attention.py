@@ -20,12 +20,17 @@ normalisation with learned gain and offset."""
 
 
 def check_backend(backend: str) -> AttentionBackend:
-    """Return the backend if it exists and is installed, else raise a ValueError that says so."""
+    """Return the backend of a name.
+
+    Raises:
+        TypeError: It is no name.
+        ValueError: It is unknown or not installed.
+    """
     if check_name(backend, "attention") not in get_args(AttentionBackend):
         raise ValueError(
             f"unknown attention backend {backend!r}; choose from {list(get_args(AttentionBackend))}"
         )
-    if backend == "flash" and not _flash_installed():
+    if backend == "flash" and not flash_installed():
         raise ValueError(
             "attention backend 'flash' needs flash-attn: "
             'pip install "stable-audio-open[flash]", or use "sdpa"'
@@ -34,7 +39,8 @@ def check_backend(backend: str) -> AttentionBackend:
 
 
 @cache
-def _flash_installed() -> bool:
+def flash_installed() -> bool:
+    """Say whether the flash-attn package is there."""
     return find_spec("flash_attn") is not None
 
 

@@ -1,21 +1,27 @@
-"""Where to compute."""
+"""Where to compute, and what a device cannot."""
 
 import torch
+from torch import Tensor
 
 from stable_audio_open.arguments.checks import wrong_type
 
+AUTO = "auto"
 DEVICES = ("cpu", "cuda", "mps")
+WITHOUT_DOUBLE = frozenset({"mps"})
+"""Kinds of devices that have no float64."""
 
 
 def find_device(device: str | int | torch.device | None) -> torch.device:
-    """Return a device by name or number; for None a CUDA device if there is one, else the CPU.
+    """Return a device by name or number; for None and "auto" CUDA, else MPS, else the CPU.
 
     Raises:
         TypeError: It is neither.
         ValueError: It is unknown, or not in this machine.
     """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device is None or (isinstance(device, str) and device == AUTO):
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     if not isinstance(device, str | int | torch.device) or isinstance(device, bool):
         raise wrong_type(device, "device", "a name or a torch.device")
     try:
@@ -23,7 +29,9 @@ def find_device(device: str | int | torch.device | None) -> torch.device:
     except RuntimeError:
         chosen = None
     if chosen is None or chosen.type not in DEVICES:
-        raise ValueError(f"unknown device {str(device)!r}; choose from {', '.join(DEVICES)}")
+        raise ValueError(
+            f"unknown device {str(device)!r}; choose from {', '.join((AUTO, *DEVICES))}"
+        )
     available = {
         "cpu": 1,
         "cuda": torch.cuda.device_count(),
@@ -35,3 +43,24 @@ def find_device(device: str | int | torch.device | None) -> torch.device:
             "use device='cpu'"
         )
     return chosen
+
+
+def check_device_dtype(device: torch.device, dtype: torch.dtype) -> None:
+    """Check that a device computes in a number format.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if dtype == torch.float64 and device.type in WITHOUT_DOUBLE:
+        raise ValueError(
+            f"{device.type.upper()} devices have no float64; use float32, or the device cpu"
+        )
+    if device.type != "mps":
+        return
+    if dtype == torch.bfloat16 and not torch.backends.mps.is_macos_or_newer(14, 0):
+        raise ValueError("MPS devices have bfloat16 from macOS 14 on; use float16 or float32")
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return a tensor in float64, or in float32 where its device has none wider."""
+    return x.float() if x.device.type in WITHOUT_DOUBLE else x.double()

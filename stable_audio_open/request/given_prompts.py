@@ -79,7 +79,12 @@ def _check_prompt(given: object, name: str) -> Prompt:
 
 
 def check_texts(value: str | Sequence[str], name: str) -> list[str]:
-    """Return the texts as a list; each must say something, in not too many words."""
+    """Return texts as a list, checked.
+
+    Raises:
+        TypeError: One is no text.
+        ValueError: There is none, or one is empty, too long, or no text that can be written.
+    """
     if not isinstance(value, str) and not is_list(value):
         raise wrong_type(value, name, "a text or a list of texts")
     texts = [value] if isinstance(value, str) else list(value)

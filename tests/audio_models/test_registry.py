@@ -70,7 +70,7 @@ def test_files_of_another_kind_are_refused(name: str, content: bytes, tmp_path: 
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("gpu", "unknown device 'gpu'; choose from cpu, cuda, mps"),
+        ("gpu", "unknown device 'gpu'; choose from auto, cpu, cuda, mps"),
         ("cuda:99", "device 'cuda:99' is not here (found "),
     ],
 )

@@ -45,7 +45,7 @@ def test_math_attention_agrees_with_sdpa(transformer: DiffusionTransformer) -> N
 def test_flash_is_refused_where_it_is_not_installed(
     transformer: DiffusionTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention, "_flash_installed", lambda: False)
+    monkeypatch.setattr(attention, "flash_installed", lambda: False)
     with pytest.raises(ValueError, match=r"^attention backend 'flash' needs flash-attn: pip"):
         transformer.set_backend("flash")
     assert "flash" not in repr(transformer)

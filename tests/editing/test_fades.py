@@ -19,7 +19,7 @@ MAKERS: dict[str, Callable[..., Audio]] = {
     "generate": lambda model, **given: generate(model, "kick", duration=0.3, **given),
     "long": lambda model, **given: generate(model, "kick", duration=1.3001, **given),
     "interpolate": lambda model, **given: interpolate(
-        model, "kick", count=2, duration=0.3, **given
+        model, ("kick", "bell"), count=2, duration=0.3, **given
     ),
     "extend": lambda model, **given: extend(model, SOUND, "kick", seconds=0.2, **given),
 }

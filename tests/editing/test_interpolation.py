@@ -63,6 +63,14 @@ def test_slerp_of_two_axes() -> None:
     assert torch.equal(slerp(x, x, torch.tensor([0.0, 0.5]))[1], x)
 
 
+def test_ends_that_nobody_chose_differ(random_model: LatentDiffusion) -> None:
+    asked: dict[str, Any] = {"count": 3, "steps": 1, "duration": 0.1, "progress": False}
+    first, last, again = interpolate(random_model, "kick", **asked).seeds
+    assert first != last == again
+    first, last, again = interpolate(random_model, ("kick", "bell"), **asked).seeds
+    assert first == last == again
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -74,6 +82,14 @@ def test_slerp_of_two_axes() -> None:
         ),
         ({"seed": (1, -2)}, "seed must be between 0 and 4294967295, got -2"),
         ({"prompt": ("kick", "")}, "prompt is empty; describe the sound in a few words"),
+        *(
+            (
+                given,
+                "prompt 'kick' and seed 7 are those of both ends, so all sounds would be the same; "
+                "give two prompts or two seeds",
+            )
+            for given in ({"seed": 7}, {"seed": (7, 7)}, {"prompt": ("kick", "kick"), "seed": 7})
+        ),
     ],
 )
 @pytest.mark.usefixtures("types_unchecked")

@@ -76,7 +76,7 @@ def test_training_in_half_precision_is_computed_in_float32_on_the_cpu() -> None:
 def test_flash_is_refused_in_one_line_where_it_is_not_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(attention, "_flash_installed", lambda: False)
+    monkeypatch.setattr(attention, "flash_installed", lambda: False)
     message = (
         "^attention backend 'flash' needs flash-attn: "
         r'pip install "stable-audio-open\[flash\]", or use "sdpa"$'
@@ -86,7 +86,7 @@ def test_flash_is_refused_in_one_line_where_it_is_not_installed(
 
 
 def test_flash_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "_flash_installed", lambda: True)
+    monkeypatch.setattr(attention, "flash_installed", lambda: True)
     assert check_backend("flash") == "flash"
 
 

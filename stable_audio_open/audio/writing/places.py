@@ -15,7 +15,12 @@ class AudioSaveError(OSError):
 
 
 def check_target(path: Path, subtype: Subtype) -> str:
-    """Return the lower-case suffix of `path`, or say why nothing can be saved there."""
+    """Return the lower-case suffix of a path to which a sound can be saved.
+
+    Raises:
+        ValueError: The suffix or the subtype is unknown, or they do not go together.
+        AudioSaveError: The folder is not there, or a folder has this name.
+    """
     suffix = path.suffix.lower()
     _check_name(path)
     if suffix not in FORMATS:

@@ -92,7 +92,11 @@ def class_name(folder: Path) -> str | None:
 
 
 def read_autoencoder_config(folder: Path) -> AutoencoderModelConfig:
-    """Read the configuration of the folder `vae/`."""
+    """Read the configuration of the folder `vae/`.
+
+    Raises:
+        ConfigError: It is damaged, or of a kind that is not supported.
+    """
     file, source = _read(folder / CONFIG, VaeConfigFile), str(folder / CONFIG)
     twice = "means and scales, twice the decoder_input_channels"
     _check_rules(
@@ -125,7 +129,11 @@ def read_autoencoder_config(folder: Path) -> AutoencoderModelConfig:
 
 
 def read_pipeline_config(folder: Path) -> DiffusionModelConfig:
-    """Read the configuration of a pipeline's folder."""
+    """Read the configuration of a pipeline's folder.
+
+    Raises:
+        ConfigError: It is damaged, or of a kind that is not supported.
+    """
     autoencoder = read_autoencoder_config(folder / "vae")
     source = str(folder / "transformer" / CONFIG)
     file = _read(folder / "transformer" / CONFIG, TransformerFile)

@@ -23,9 +23,12 @@ type_info = cache(inspect.type_info)
 
 
 def check(value: object, kind: inspect.Type, *, source: str, path: str = "$") -> None:
-    """Raise ConfigError for the first part of a JSON `value` that is not of type `kind`.
+    """Check that a JSON `value` is of type `kind`.
 
     `source` (a file name) and `path` (a JSON path) start the message.
+
+    Raises:
+        ConfigError: A part is not; the first one is named.
     """
     match kind:
         case inspect.Metadata():
@@ -52,7 +55,11 @@ def check(value: object, kind: inspect.Type, *, source: str, path: str = "$") ->
 
 
 def refuse_value(value: object, kind: inspect.Type, *, source: str, path: str) -> NoReturn:
-    """Raise the error for a value that its type does not take."""
+    """Refuse a value that its type does not take.
+
+    Raises:
+        ConfigError: Always.
+    """
     near = ""
     if isinstance(value, str):
         near = did_you_mean(value, [word for word in _words(kind) if isinstance(word, str)])
@@ -60,7 +67,11 @@ def refuse_value(value: object, kind: inspect.Type, *, source: str, path: str) -
 
 
 def refuse_field(name: str, struct: inspect.StructType, *, source: str, path: str) -> NoReturn:
-    """Raise the error for a field that a struct does not have."""
+    """Refuse a field that a struct does not have.
+
+    Raises:
+        ConfigError: Always.
+    """
     names = list(field_types(struct))
     deeper = _find_below(name, struct)
     near = did_you_mean(name, names) or (f'; did you mean "{deeper}"?' if deeper else "")
@@ -80,7 +91,11 @@ def field_types(struct: inspect.StructType) -> dict[str, inspect.Type]:
 def choose_struct(
     value: dict[str, object], structs: list[inspect.StructType], *, source: str, path: str
 ) -> inspect.StructType:
-    """Return the struct whose tag the object carries."""
+    """Return the struct whose tag the object carries.
+
+    Raises:
+        ConfigError: It carries none, or one that is unknown.
+    """
     if structs[0].tag_field is None:
         (struct,) = structs
         return struct

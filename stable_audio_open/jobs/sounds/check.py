@@ -9,7 +9,7 @@ from stable_audio_open.audio.files import audio_info
 from stable_audio_open.audio.finishing import Finishing, check_loop_finishing
 from stable_audio_open.diffusion.samplers.k_diffusion import check_items
 from stable_audio_open.editing.generate import check_loop
-from stable_audio_open.editing.interpolation import check_count, prompts_on_the_way
+from stable_audio_open.editing.interpolation import check_count, prompts_on_the_way, seeds_of_ends
 from stable_audio_open.editing.lengths import bars_duration, check_length
 from stable_audio_open.editing.span_generation import check_joints
 from stable_audio_open.editing.spans import check_spans
@@ -89,10 +89,10 @@ def check_interpolation(given: Mapping[str, Any], prompt: str | tuple[str, str])
         prompt: The first, and the last where there are two.
 
     Raises:
-        ValueError: One is out of its range.
+        ValueError: One is out of its range, or the two ends are the same.
     """
     count = check_count(given.get("count", 2))
-    prompts_on_the_way(prompt, count)
+    seeds_of_ends(given.get("seed"), prompts_on_the_way(prompt, count))
     seeds = given.get("seed")
     _check_sampling(given, len(seeds) if isinstance(seeds, Sequence) else 1)
     if isinstance(given.get("sampler"), str):

@@ -52,7 +52,11 @@ class SkipNonFinite(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        """Look at the gradient, before the step."""
+        """Look at the gradient, before the step.
+
+        Raises:
+            FloatingPointError: Too many in a row were not finite.
+        """
         norm = gradient_norm(optimizer)
         finite = trainer.strategy.reduce_boolean_decision(bool(norm.isfinite()), all=True)
         if finite:

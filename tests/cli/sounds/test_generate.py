@@ -167,7 +167,7 @@ DURATION = "duration must be above 0 and at most 3600 seconds, got"
             "--init-audio good.wav --init-strength -1",
             "init_strength must be between 0 and 1, got -1.0",
         ),
-        ("--device tpu", "unknown device 'tpu'; choose from cpu, cuda, mps"),
+        ("--device tpu", "unknown device 'tpu'; choose from auto, cpu, cuda, mps"),
         (
             "--dtype float99",
             "unknown dtype 'float99'; choose from float32, float16, bfloat16, float64",

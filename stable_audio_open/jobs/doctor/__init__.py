@@ -1,0 +1,1 @@
+"""What works in this environment, and what to do about what does not."""

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from stable_audio_open.nn.device import check_device_dtype, find_device, widened
+
+
+@pytest.mark.parametrize("device", [None, "auto"])
+@pytest.mark.parametrize(
+    ("cuda", "mps", "found"),
+    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_what_is_taken_when_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, device: str | None, cuda: bool, mps: bool, found: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert find_device(device) == torch.device(found)
+
+
+def test_mps_has_no_double_precision() -> None:
+    mps = torch.device("mps")
+    check_device_dtype(mps, torch.float32)
+    check_device_dtype(mps, torch.float16)
+    check_device_dtype(torch.device("cpu"), torch.float64)
+    with pytest.raises(
+        ValueError, match=r"^MPS devices have no float64; use float32, or the device cpu$"
+    ):
+        check_device_dtype(mps, torch.float64)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_bfloat16_on_mps_goes_by_the_system(monkeypatch: pytest.MonkeyPatch, new: bool) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: new)
+    if new:
+        check_device_dtype(torch.device("mps"), torch.bfloat16)
+        return
+    with pytest.raises(ValueError, match=r"^MPS devices have bfloat16 from macOS 14 on; use "):
+        check_device_dtype(torch.device("mps"), torch.bfloat16)
+
+
+def test_tensors_are_widened_where_that_can_be() -> None:
+    x = torch.tensor([1 / 3])
+    assert widened(x).dtype == torch.float64
+    assert widened(x).float() == x

@@ -1,0 +1,64 @@
+"""Sampling, encoding and decoding ask no device for a value, and MPS for no double precision."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from stable_audio_open.diffusion.samplers import sampler_names
+from stable_audio_open.generate import generate_latents
+from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn import device
+from tests.fake_gpu import GPU, on_fake_gpu
+
+ASKED: dict[str, Any] = {"duration": 0.3, "steps": 4, "seed": 1, "progress": False}
+GUIDANCE: list[dict[str, Any]] = [
+    {"guidance_scale": 1.0},
+    {"guidance_rescale": 0.5},
+    {"guidance_interval": (1.0, 100.0)},
+    {"guidance_scale": [(1.0, 2.0), (100.0, 7.0)]},
+    {"guidance_parallel": 0.0, "guidance_norm": 1.0, "guidance_momentum": 0.5},
+    {"negative_prompt": [("hum", 1.0), ("hiss", 0.5)]},
+]
+
+pytestmark = pytest.mark.usefixtures("types_unchecked")
+
+
+@pytest.fixture(autouse=True, params=["with doubles", "without"])
+def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that has float64, as those of CUDA, or has none, as MPS."""
+    if request.param == "without":
+        monkeypatch.setattr(device, "WITHOUT_DOUBLE", {GPU})
+    # Memory cannot be pinned for a device that is not here.
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+
+
+@pytest.mark.parametrize("sampler", sampler_names())
+def test_every_sampler(random_model: LatentDiffusion, sampler: str) -> None:
+    with on_fake_gpu(random_model) as model:
+        latents = generate_latents(model, ["kick", "bell"], sampler=sampler, **ASKED).latents
+    assert (latents.device.type, latents.dtype) == (GPU, torch.float32)
+
+
+@pytest.mark.parametrize("options", GUIDANCE, ids=str)
+def test_every_guidance(random_model: LatentDiffusion, options: dict[str, Any]) -> None:
+    with on_fake_gpu(random_model) as model:
+        latents = generate_latents(model, "kick", **ASKED, **options).latents
+    assert latents.device.type == GPU
+
+
+def test_a_flow(random_flow: LatentDiffusion) -> None:
+    with on_fake_gpu(random_flow) as model:
+        latents = generate_latents(
+            model, "kick", conditions={"bpm": 120}, **ASKED, sampler="ping-pong"
+        ).latents
+    assert latents.device.type == GPU
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_encoding_and_decoding(random_model: LatentDiffusion, chunked: bool) -> None:
+    with on_fake_gpu(random_model) as model, torch.inference_mode():
+        sound = torch.zeros(1, model.autoencoder.audio_channels, 8000, device=GPU)
+        latents = model.autoencoder.encode(sound, chunked=chunked)
+        assert latents.device.type == GPU
+        assert model.autoencoder.decode(latents, chunked=chunked).device.type == GPU
