@@ -15,6 +15,7 @@ from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
+from stable_audio_open.request.given_adapters import GivenAdapters
 from stable_audio_open.request.given_guidance import GivenScale
 from stable_audio_open.request.given_prompts import GivenNegatives, GivenPrompts
 from stable_audio_open.request.request import check_request, check_start
@@ -108,6 +109,7 @@ def generate_latents(
     schedule: str | None = None,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
+    adapters: GivenAdapters | None = None,
     seed: int | Sequence[int] | None = None,
     init_audio: GivenAudio | None = None,
     init_strength: float = 0.7,
@@ -151,6 +153,8 @@ def generate_latents(
             begin with pure noise and are the flows'.
         sigma_min: Last noise level before 0; of `log-snr`, the one in whose place 0 comes.
         sigma_max: First noise level.
+        adapters: How adapters that are loaded take part in this call, instead of what
+            `set_adapters` said: `{"name": 0.5}`, in the forms that it takes.
         seed: Seed of the first item, from which the others count up; or one per item; random when
             None.
         init_audio: Sound to vary: one item or one per prompt, as an `Audio`, a path, a tensor
@@ -196,6 +200,7 @@ def generate_latents(
             "schedule": schedule,
             "sigma_min": sigma_min,
             "sigma_max": sigma_max,
+            "adapters": adapters,
         },
         frames=request.frames,
         items=len(request.items),

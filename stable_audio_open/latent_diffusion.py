@@ -5,6 +5,7 @@ from torch import nn
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.conditioning.conditioner import Conditioner
+from stable_audio_open.diffusion.adapters import AdapterSet
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
 from stable_audio_open.settings import Objective
@@ -39,9 +40,17 @@ class LatentDiffusion(nn.Module):
         self.window_samples = window_samples
         self.objective: Objective = objective
         self.timestep_shift = timestep_shift
+        self._adapter_set = AdapterSet()
+
+    @property
+    def adapter_set(self) -> AdapterSet:
+        """Adapters of the transformer that are not in its weights."""
+        return self._adapter_set
 
     def with_transformer(self, transformer: DiffusionTransformer) -> "LatentDiffusion":
         """Return the same system with another transformer; all other parts are shared.
+
+        Adapters stay with the transformer that they were loaded for.
 
         Args:
             transformer: It predicts the same objective from the same latents and conditions.

@@ -7,7 +7,7 @@ from typing import Literal, overload
 import torch
 from torch import nn
 
-from stable_audio_open import pretrained_saving, prompted
+from stable_audio_open import adapting, pretrained_saving, prompted
 from stable_audio_open.arguments.checks import (
     check_flag,
     check_path,
@@ -23,12 +23,8 @@ from stable_audio_open.builders.model import (
 from stable_audio_open.builders.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
-from stable_audio_open.checkpoint.lora.adapter import (
-    adapter_hash,
-    check_adapters,
-    merge_adapter,
-    read_adapter,
-)
+from stable_audio_open.checkpoint.lora.adapter import adapter_hash, read_adapter
+from stable_audio_open.checkpoint.lora.merging import merge_adapters
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.checkpoint.precision import cast, find_target
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
@@ -50,8 +46,11 @@ from stable_audio_open.pretrained_autoencoder import (
 )
 from stable_audio_open.recorded.making import Source as ModelSource
 from stable_audio_open.recorded.recorded import recorded
+from stable_audio_open.request.given_adapters import AdapterOptions
 
 TextEncoderSource = Source | tuple[Tokenizer, nn.Module]
+GivenLora = tuple[Source, float] | tuple[Source, AdapterOptions]
+"""An adapter's folder with a weight, to be merged, or with settings, to be kept apart."""
 
 
 class StableAudio(LatentDiffusion):
@@ -96,7 +95,7 @@ class StableAudio(LatentDiffusion):
         text_encoder: TextEncoderSource | None = None,
         use_ema: bool = True,
         attention: str = "sdpa",
-        lora: Sequence[tuple[Source, float]] = (),
+        lora: Sequence[GivenLora] = (),
         variant: str | None = None,
         revision: str | None = None,
     ) -> "StableAudio":
@@ -122,6 +121,15 @@ class StableAudio(LatentDiffusion):
             )
         return model
 
+    load_adapter = adapting.load_adapter
+    set_adapters = adapting.set_adapters
+    unload_adapter = adapting.unload_adapter
+
+    @property
+    def adapters(self) -> dict[str, AdapterOptions]:
+        """Every adapter that is loaded, and how it takes part, as `set_adapters` takes it."""
+        return adapting.adapters(self)
+
     generate = recorded(any_length.generate)
     inpaint = recorded(inpainting.inpaint)
     extend = recorded(inpainting.extend)
@@ -143,7 +151,7 @@ def load(
     text_encoder: TextEncoderSource | None = ...,
     use_ema: bool = ...,
     attention: str = ...,
-    lora: Sequence[tuple[Source, float]] = ...,
+    lora: Sequence[GivenLora] = ...,
     variant: str | None = ...,
     revision: str | None = ...,
 ) -> StableAudio: ...
@@ -158,7 +166,7 @@ def load(
     text_encoder: TextEncoderSource | None = ...,
     use_ema: bool = ...,
     attention: str = ...,
-    lora: Sequence[tuple[Source, float]] = ...,
+    lora: Sequence[GivenLora] = ...,
     variant: str | None = ...,
     revision: str | None = ...,
 ) -> StableAudio | AudioAutoencoder: ...
@@ -172,7 +180,7 @@ def load(
     text_encoder: TextEncoderSource | None = None,
     use_ema: bool = True,
     attention: str = "sdpa",
-    lora: Sequence[tuple[Source, float]] = (),
+    lora: Sequence[GivenLora] = (),
     variant: str | None = None,
     revision: str | None = None,
 ) -> StableAudio | AudioAutoencoder:
@@ -194,8 +202,9 @@ def load(
         use_ema: Take the averaged weights of a training checkpoint where it has any.
         attention: `"sdpa"` (PyTorch's fused attention), `"flash"` (the flash-attn package where
             the tensors allow it) or `"math"` (the formula written out, as a reference).
-        lora: Adapters of the transformer to merge: folders in peft's format, each with a weight
-            (1 for its full effect).
+        lora: Adapters of the transformer: folders in peft's format, each with a weight (1 for its
+            full effect), to be merged, or with settings, `{"weight": 0.5, "interval": (1, 80)}`, to
+            be kept apart as by `load_adapter`.
         variant: Weights to read of a folder or hub name that has several, such as `"fp16"`
             (`model.fp16.safetensors`), in whatever type; None for the weights as such where they
             are there. Of the hub, no other is fetched.
@@ -213,12 +222,12 @@ def load(
             raise wrong_type(text_encoder, "text_encoder", "a path or (tokenizer, encoder)")
     elif text_encoder is not None:
         check_path(text_encoder, "text_encoder")
-    lora = check_adapters(lora)
+    merged, limited = adapting.split_lora(lora)
     path = locate(source, text_encoder=text_encoder is None, variant=variant, revision=revision)
     checkpoint = read_checkpoint(path, use_ema=use_ema, variant=variant)
     config = checkpoint.config
     if isinstance(config, AutoencoderModelConfig):
-        if lora:
+        if merged or limited:
             raise ValueError(f"{source} is an autoencoder alone; adapters are for a whole model")
         return read_autoencoder(checkpoint, device, dtype)
     text = _text_encoder(text_encoder, checkpoint, config, variant=variant)
@@ -236,9 +245,7 @@ def load(
         keys=checkpoint.keys,
         optional=TEXT_ENCODER,
     )
-    adapters = [(read_adapter(folder), weight) for folder, weight in lora]
-    for adapter, weight in adapters:
-        merge_adapter(model.transformer, adapter, weight=weight)
+    merge_adapters(model.transformer, [(read_adapter(folder), weight) for folder, weight in merged])
     cast(model, dtype, besides=text.encoder)
     model.transformer.set_backend(backend)
     model.source = ModelSource(
@@ -246,10 +253,12 @@ def load(
         use_ema=use_ema,
         text_encoder=None if isinstance(text_encoder, tuple | None) else os.fspath(text_encoder),
         attention=attention,
-        lora=tuple((os.fspath(folder), weight, adapter_hash(folder)) for folder, weight in lora),
+        lora=tuple((folder, weight, adapter_hash(folder)) for folder, weight in merged),
         variant=variant,
         revision=revision,
     )
+    for folder, settings in limited:
+        adapting.load_limited(model, folder, settings)
     return model.to(device).eval()
 
 

@@ -1,6 +1,7 @@
 """Models written into folders and sent to the hub, as `load` and `from_pretrained` read them."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -8,6 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from stable_audio_open import adapting
 from stable_audio_open.arguments.checks import check_name, check_path, wrong_type
 from stable_audio_open.checkpoint.hub.card import ModelCard, model_card
 from stable_audio_open.checkpoint.hub.push import check_address, open_repository, push_folder
@@ -22,6 +24,7 @@ from stable_audio_open.checkpoint.other_config import refuse_beside_other
 from stable_audio_open.checkpoint.sharded import of_other_variants
 from stable_audio_open.checkpoint.stored import shard_bytes, stored_dtype, variant_name
 from stable_audio_open.config.model import ModelConfig
+from stable_audio_open.latent_diffusion import LatentDiffusion
 
 PLAIN_CARD = ModelCard()
 MESSAGE = "Upload the model"
@@ -39,8 +42,8 @@ def save_pretrained(
 ) -> None:
     """Write a folder that `load` and `from_pretrained` read; a new one appears as a whole.
 
-    The text encoder and its tokenizer are written with the rest of a whole model; adapters are part
-    of the weights that they were merged into.
+    The text encoder and its tokenizer are written with the rest of a whole model; adapters that
+    take part are merged into the weights that are written.
 
     Args:
         model: A `StableAudio` or an `AudioAutoencoder`.
@@ -58,7 +61,8 @@ def save_pretrained(
     Raises:
         ValueError: When the folder holds something else, or other variants of another
             configuration; the type is unknown or another one than the variant's; the variant or the
-            size is none; or measurements cannot be read.
+            size is none; measurements cannot be read; or an adapter is limited to an interval of
+            noise levels.
     """
     path, name = Path(check_path(folder, "folder")), variant_name(variant)
     chosen, most = stored_dtype(dtype, name), shard_bytes(max_shard_size)
@@ -66,9 +70,10 @@ def save_pretrained(
     if card is not None:
         text = _card(card, model, source=path.name, dtype=chosen, variant=name)
     refuse_other_folder(folder, _config(model), variant=name)
-    save_native(
-        model, _config(model), path, dtype=chosen, variant=name, max_shard_size=most, card=text
-    )
+    with _merged(model):
+        save_native(
+            model, _config(model), path, dtype=chosen, variant=name, max_shard_size=most, card=text
+        )
 
 
 def push_to_hub(
@@ -124,21 +129,27 @@ def push_to_hub(
         text = None
     with TemporaryDirectory() as scratch:
         folder = Path(scratch, "model")
-        save_native(
-            model,
-            _config(model),
-            folder,
-            dtype=chosen,
-            variant=name,
-            max_shard_size=most,
-            card=text,
-        )
+        with _merged(model):
+            save_native(
+                model,
+                _config(model),
+                folder,
+                dtype=chosen,
+                variant=name,
+                max_shard_size=most,
+                card=text,
+            )
         return push_folder(
             folder,
             repository,
             message=commit_message or MESSAGE,
             replaced=lambda path: is_written(path, name),
         )
+
+
+def _merged(model: nn.Module) -> AbstractContextManager[None]:
+    """Have adapters that take part in the weights."""
+    return adapting.merged(model) if isinstance(model, LatentDiffusion) else nullcontext()
 
 
 def _config(model: nn.Module) -> ModelConfig:

@@ -13,6 +13,7 @@ from torch import Tensor
 from stable_audio_open.arguments.checks import check_flag, check_function
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.conditions import Conditioning
+from stable_audio_open.diffusion.adapted_weights import AdaptedWeights
 from stable_audio_open.diffusion.conditioned import ConditionedTransformer, Mixture
 from stable_audio_open.diffusion.denoiser import Denoiser
 from stable_audio_open.diffusion.guidance import GuidedVelocity, Scale, scale_curve
@@ -72,7 +73,7 @@ def prompted_denoiser(
     Args:
         model: The system.
         items: What each item is conditioned on.
-        sampling: Guidance, and the noise levels whose timesteps are embedded beforehand.
+        sampling: Guidance, adapters, and the noise levels whose timesteps are embedded beforehand.
         frames: Latent frames of each item.
         keep: Keep what does not change from step to step, as `ConditionedTransformer` does.
         known: What is kept, as `inpainting_channels` gives it; models without such channels do
@@ -85,7 +86,10 @@ def prompted_denoiser(
     scales = scales_of(sampling.guidance_scale, items=len(items))
     items = without_idle_negatives(items, sampling)
     times = map(own.time, sampling.sigmas)
-    transformer = _conditioned(model, items, times=times, frames=frames, keep=keep, known=known)
+    weights = model.adapter_set.weights(model.transformer, sampling.adapters, time=own.time)
+    transformer = _conditioned(
+        model, items, times=times, frames=frames, keep=keep, known=known, weights=weights
+    )
     guided = GuidedVelocity(
         pair=transformer.pair,
         conditional=transformer.conditional,
@@ -201,6 +205,7 @@ def _conditioned(
     frames: int,
     keep: bool,
     known: Tensor | None,
+    weights: AdaptedWeights,
 ) -> ConditionedTransformer:
     """Bind the transformer to all texts of all items, each a row."""
     rows = [(index, part) for index, item in enumerate(items) for part in item.prompt]
@@ -225,6 +230,7 @@ def _conditioned(
         mixture=mixture and Mixture(*(weights.to(model.device) for weights in mixture)),
         keep=keep,
         known=None if known is None else known.expand(len(items), -1, -1),
+        weights=weights,
     )
 
 

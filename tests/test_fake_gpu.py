@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 import torch
 
+from stable_audio_open.diffusion import adapted_weights
+from stable_audio_open.diffusion.adapted_weights import LoadedAdapter
 from stable_audio_open.diffusion.samplers import sampler_names
 from stable_audio_open.generate import generate_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn import device
+from stable_audio_open.nn.low_rank import LowRank
 from tests.fake_gpu import GPU, on_fake_gpu
 
 ASKED: dict[str, Any] = {"duration": 0.3, "steps": 4, "seed": 1, "progress": False}
@@ -53,6 +56,33 @@ def test_a_flow(random_flow: LatentDiffusion) -> None:
             model, "kick", conditions={"bpm": 120}, **ASKED, sampler="ping-pong"
         ).latents
     assert latents.device.type == GPU
+
+
+@pytest.mark.parametrize("is_dora", [False, True])
+def test_adapters(
+    random_model: LatentDiffusion, monkeypatch: pytest.MonkeyPatch, is_dora: bool
+) -> None:
+    """They are read on the CPU; sums are asked for once when they are merged, and not at steps."""
+    asked: list[int] = []
+    monkeypatch.setattr(adapted_weights, "value_fault", lambda found: asked.append(len(found)))
+    monkeypatch.setattr(adapted_weights, "_state", lambda weight: weight.dtype)  # no addresses
+    layers = {
+        name: LowRank(
+            torch.ones(2, layer.in_features),
+            torch.ones(layer.out_features, 2),
+            0.5,
+            torch.ones(layer.out_features) if is_dora else None,
+        )
+        for name, layer in random_model.transformer.named_modules()
+        if isinstance(layer, torch.nn.Linear)
+    }
+    with on_fake_gpu(random_model) as model:
+        model.adapter_set.load("a", LoadedAdapter(layers, folder="", digest=""))
+        latents = generate_latents(
+            model, "kick", **ASKED, adapters={"a": {"weight": 0.5, "interval": (10.0, 1000.0)}}
+        ).latents
+    assert latents.device.type == GPU
+    assert asked == [len(layers)]
 
 
 @pytest.mark.parametrize("chunked", [True, False])

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from stable_audio_open.audio.files import audio_info
+from stable_audio_open.checkpoint.lora.adapter import Adapter, save_adapter
 from stable_audio_open.cli.main import main
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.read import read_config
+from stable_audio_open.pretrained import StableAudio
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -113,8 +115,20 @@ def test_the_loop_shown_is_that_of_the_script() -> None:
     assert shown[0] in FINETUNE_LOOP
 
 
+def save_adapter_of_tiny(folder: Path) -> None:
+    """As the commands of "Fine-tune" make one in minutes, of one layer of two blocks."""
+    transformer = StableAudio.from_pretrained("tiny", device="cpu").transformer
+    width = transformer.input_projection.out_features
+    layers = dict.fromkeys((f"blocks.{i}.self_attention.output" for i in (0, 1)), width)
+    down = {name: torch.full((1, width), 1e-3) for name, width in layers.items()}
+    up = {name: torch.full((width, 1), 1e-3) for name, width in layers.items()}
+    settings = {"peft_type": "LORA", "r": 1, "lora_alpha": 1}
+    save_adapter(Adapter(down, up, scale=1.0, settings=settings, source=""), folder)
+
+
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    save_adapter_of_tiny(tmp_path / "workshop_lora")
     blocks: list[str] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     code = "\n".join(block for block in blocks if block not in FINETUNE_LOOP)
     assert len(blocks) >= 3

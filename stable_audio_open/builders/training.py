@@ -167,6 +167,8 @@ def diffusion_task(
             alpha=training.lora.alpha,
             targets=training.lora.targets,
             dropout=training.lora.dropout,
+            use_rslora=training.lora.use_rslora,
+            use_dora=training.lora.use_dora,
             seed=training.seed,
         )
     common: dict[str, Any] = {

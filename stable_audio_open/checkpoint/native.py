@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.folder import written_folder
-from stable_audio_open.checkpoint.lora.adapter import merged_state_dict
+from stable_audio_open.checkpoint.lora.merging import merged_state_dict
 from stable_audio_open.checkpoint.other_config import refuse_beside_other, warn_of_other_config
 from stable_audio_open.checkpoint.precision import check_range, precise_names
 from stable_audio_open.checkpoint.sharded import (

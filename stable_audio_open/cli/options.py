@@ -23,6 +23,14 @@ Lora = Annotated[
         help="Adapter in peft's format to merge, and how much of it (1); may be given again.",
     ),
 ]
+LimitedLora = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FOLDER[:WEIGHT][:sigma=LOW..HIGH][:layers=0-3,PATTERN]",
+        help="Adapter in peft's format, and how much of it (1); between noise levels alone, or in "
+        "some blocks or layers, such as *.cross_attention.*; may be given again.",
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(

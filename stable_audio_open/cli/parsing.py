@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Value = TypeVar("Value", str, float)
 Parsed = TypeVar("Parsed")
@@ -38,23 +38,94 @@ def guidance_scale(scale: float | None, guidance: float | None) -> float | None:
     return either("--guidance-scale", scale, "--guidance", guidance)
 
 
-def adapters(values: list[str] | None) -> list[tuple[str, float]]:
+def merged_adapters(values: list[str] | None) -> list[tuple[str, float]]:
     """Split FOLDER[:WEIGHT].
 
     Raises:
-        ValueError: A weight is not finite.
+        ValueError: A weight is not finite, or there is more than a weight.
     """
     pairs = []
     for value in values or ():
-        folder, colon, weight = value.rpartition(":")
-        try:
-            pair = (folder, float(weight)) if colon else (value, 1.0)
-        except ValueError:
-            pair = (value, 1.0)  # a colon of the folder's name
-        if not math.isfinite(pair[1]):
-            raise ValueError(f"--lora {value}: the weight must be a finite number, such as 0.5")
-        pairs.append(pair)
+        folder, weight, limits = _adapter(value)
+        if limits:
+            raise ValueError(
+                f"--lora {value}: is measured as a whole, with a weight alone; leave out "
+                f"{' and '.join(_LIMITS[name] for name in limits)}"
+            )
+        pairs.append((folder, weight))
     return pairs
+
+
+def adapters(values: list[str] | None) -> list[tuple[str, float | dict[str, Any]]]:
+    """Split FOLDER[:WEIGHT][:sigma=LOW..HIGH][:layers=BLOCK,PATTERN,...].
+
+    Returns:
+        Folders with a weight or, where there is more than that, with settings.
+
+    Raises:
+        ValueError: One is of another form, or its weight is not finite.
+    """
+    found = [_adapter(value) for value in values or ()]
+    return [
+        (folder, {"weight": weight, **limits} if limits else weight)
+        for folder, weight, limits in found
+    ]
+
+
+_LIMITS = {"interval": "sigma=", "layers": "layers="}
+"""Settings of an adapter, and what stands before each."""
+
+
+def _adapter(value: str) -> tuple[str, float, dict[str, Any]]:
+    limits: dict[str, Any] = {}
+    rest = value
+    while True:
+        before, colon, last = rest.rpartition(":")
+        name = next((name for name, mark in _LIMITS.items() if last.startswith(mark)), None)
+        if not colon or name is None:
+            break
+        if name in limits:
+            raise ValueError(f"--lora {value}: {_LIMITS[name]} is given twice")
+        text = last.removeprefix(_LIMITS[name])
+        try:
+            limits[name] = _levels(text) if name == "interval" else _layers(text)
+        except ValueError as error:
+            raise ValueError(
+                f"--lora {value}: give FOLDER:0.5:sigma=LOW..HIGH:layers=0-3,PATTERN; each part "
+                "but the folder may be left out"
+            ) from error
+        rest = before
+    folder, colon, number = rest.rpartition(":")
+    try:
+        folder, weight = (folder, float(number)) if colon else (rest, 1.0)
+    except ValueError:
+        folder, weight = rest, 1.0  # a colon of the folder's name
+    if not math.isfinite(weight):
+        raise ValueError(f"--lora {value}: the weight must be a finite number, such as 0.5")
+    return folder, weight, limits
+
+
+def _levels(text: str) -> tuple[float, float]:
+    """Split LOW..HIGH, either of which may be left out."""
+    low, dots, high = text.partition("..")
+    if not dots or not (low or high):
+        raise ValueError
+    levels = float(low or 0.0), float(high or math.inf)
+    if not 0 <= levels[0] <= levels[1]:
+        raise ValueError
+    return levels
+
+
+def _layers(text: str) -> tuple[int | str, ...]:
+    """Split numbers of blocks, ranges of them, and patterns."""
+    found: list[int | str] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if first.isdecimal() and last.isdecimal() and dash and int(first) <= int(last) < 10_000:
+            found += range(int(first), int(last) + 1)
+        else:
+            found.append(int(part) if part.isdecimal() else _some(part))
+    return tuple(found)
 
 
 def conditions(values: list[str] | None) -> dict[str, float] | None:

@@ -180,6 +180,10 @@ class LoraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parts of every block that get them."""
     dropout: ProperFraction = 0.0
     """Dropout on the input of the added layers."""
+    use_rslora: bool = False
+    """Multiply their output by alpha / sqrt(rank), which suits high ranks (Kalajdzievski 2023)."""
+    use_dora: bool = False
+    """Train the length of each row of the changed weights too (DoRA, Liu et al. 2024)."""
 
 
 class InpaintingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.conditions import Conditioning
+from stable_audio_open.diffusion.adapted_weights import AdaptedWeights, Part
 from stable_audio_open.diffusion.dit import DiffusionTransformer, ProjectedConditioning
 from stable_audio_open.nn.attention import KeyValue
 from stable_audio_open.nn.inference import kept_for_later
@@ -28,7 +29,8 @@ class ConditionedTransformer:
     """Velocities given a conditioning, and given the null or a negative one.
 
     The context's keys and values, the global embedding, the rotary table and the embeddings of
-    all `times` are computed here, before the first step.
+    all `times` are computed here, before the first step; where other adapters are active later,
+    those are computed once more when that begins.
 
     Args:
         transformer: The model.
@@ -41,6 +43,7 @@ class ConditionedTransformer:
         keep: Keep what is computed beforehand (38 MB an item at the published size); else it is
             computed at every step (0.4 % of a step), for runs that hold many of these.
         known: What each item keeps, of models with inpainting channels; the same for both halves.
+        weights: The transformer's weights over time; its own at all times when None.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class ConditionedTransformer:
         mixture: Mixture | None = None,
         keep: bool = True,
         known: Float[Tensor, "items known_channels frames"] | None = None,
+        weights: AdaptedWeights | None = None,
     ) -> None:
         cross, global_ = conditioning.cross, conditioning.global_
         self._rows = len(cross)
@@ -73,36 +77,58 @@ class ConditionedTransformer:
         self._transformer = transformer
         self._conditioning = both
         self._frames = frames
-        self._kept = transformer.project(both, frames=frames) if keep else None
         self._device = cross.device
-        self._times = self._embed(list(dict.fromkeys(times))) if keep else {}
+        self._weights = weights or AdaptedWeights(transformer)
+        self._keep = keep
+        self._asked = list(dict.fromkeys(times)) if keep else []
+        self._times: dict[float, Tensor] = {}
+        self._kept: tuple[tuple[Part, ...], ProjectedConditioning] | None = None
+        if keep:
+            begin = self._asked[0] if self._asked else 0.0
+            with self._weights.at(begin):
+                self._kept = self._prepared(begin)
 
     def conditional(
         self, x: Float[Tensor, "batch latent_channels frames"], t: float
     ) -> Float[Tensor, "batch latent_channels frames"]:
         """Return the velocity given the conditioning."""
         x = x.to(self._transformer.dtype)
-        projected = _first(self._both(), self._rows)
-        if self._mixture is None:
-            return self._transformer.predict(x, self._time(t), projected)
-        rows = self._transformer.predict(x[self._owners], self._time(t), projected)
-        return _mixed(self._mixture.conditional, rows)
+        if self._mixture is not None:
+            x = x[self._owners]
+        with self._weights.at(t):
+            projected = _first(self._both(t), self._rows)
+            rows = self._transformer.predict(x, self._time(t), projected)
+        return rows if self._mixture is None else _mixed(self._mixture.conditional, rows)
 
     def pair(
         self, x: Float[Tensor, "batch latent_channels frames"], t: float
     ) -> tuple[Tensor, Tensor]:
         """Return the velocities given the conditioning and given the null one, in one call."""
         x = x.to(self._transformer.dtype)
-        rows = self._transformer.predict(self._both_halves(x), self._time(t), self._both())
+        with self._weights.at(t):
+            projected = self._both(t)
+            rows = self._transformer.predict(self._both_halves(x), self._time(t), projected)
         conditional, null = rows[: self._rows], rows[self._rows :]
         if self._mixture is None:
             return conditional, null
         return _mixed(self._mixture.conditional, conditional), _mixed(self._mixture.null, null)
 
-    def _both(self) -> ProjectedConditioning:
-        if self._kept is not None:
-            return self._kept
-        return self._transformer.project(self._conditioning, frames=self._frames)
+    def _both(self, t: float) -> ProjectedConditioning:
+        if not self._keep:
+            return self._transformer.project(self._conditioning, frames=self._frames)
+        if self._kept is None or self._kept[0] != self._weights.active(t):
+            self._kept = None  # first, for its memory
+            with kept_for_later():  # whoever asks for it next may want gradients
+                self._kept = self._prepared(t)
+        return self._kept[1]
+
+    def _prepared(self, t: float) -> tuple[tuple[Part, ...], ProjectedConditioning]:
+        """Compute what is the same wherever what is active at a time is; its weights are in."""
+        active = self._weights.active(t)
+        alike = [one for one in self._asked if self._weights.active(one) == active]
+        if new := [one for one in alike if one not in self._times]:
+            self._times |= self._embed(new)
+        return active, self._transformer.project(self._conditioning, frames=self._frames)
 
     def _both_halves(self, x: Float[Tensor, "items channels frames"]) -> Tensor:
         """Return what belongs to items once for each row."""
@@ -111,7 +137,7 @@ class ConditionedTransformer:
         return x[torch.cat((self._owners, self._null_owners))]
 
     def _time(self, t: float) -> Tensor:
-        if self._kept is None:
+        if not self._keep:
             return self._embed([t])[t]
         if t not in self._times:
             with kept_for_later():  # whoever asks for it next may want gradients

@@ -13,6 +13,7 @@ from stable_audio_open.editing.long import generate_long
 from stable_audio_open.editing.loops import generate_loop, with_tempo
 from stable_audio_open.editing.timeline import PromptsOverTime
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request.given_adapters import GivenAdapters
 from stable_audio_open.request.given_guidance import GivenScale
 from stable_audio_open.request.given_prompts import GivenNegatives
 from stable_audio_open.request.request import check_start, check_window
@@ -63,6 +64,7 @@ def generate(
     schedule: str | None = None,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
+    adapters: GivenAdapters | None = None,
     seed: int | Sequence[int] | None = None,
     init_audio: GivenAudio | None = None,
     init_strength: float = 0.7,
@@ -115,6 +117,8 @@ def generate(
             begin with pure noise and are the flows'.
         sigma_min: Last noise level before 0; of `log-snr`, the one in whose place 0 comes.
         sigma_max: First noise level.
+        adapters: How adapters that are loaded take part in this call, instead of what
+            `set_adapters` said: `{"name": 0.5}`, in the forms that it takes.
         seed: Seed of the first item, from which the others count up; or one per item; random when
             None.
         init_audio: Sound to vary: one item or one per prompt, as an `Audio`, a path, a tensor
@@ -157,6 +161,7 @@ def generate(
         "schedule": schedule,
         "sigma_min": sigma_min,
         "sigma_max": sigma_max,
+        "adapters": adapters,
     }
     everywhere: _Everywhere = {
         "window": window,

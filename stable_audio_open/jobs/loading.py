@@ -7,6 +7,7 @@ import torch
 
 from stable_audio_open.data.processes import JoinedProcesses
 from stable_audio_open.nn.device import AUTO
+from stable_audio_open.request.given_adapters import AdapterOptions
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,8 +26,8 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 class SystemRequest(ModelRequest, frozen=True, kw_only=True):
     """What a job with a whole system is asked: its transformer may have adapters."""
 
-    lora: tuple[tuple[str, float], ...] = ()
-    """Folders of adapters, and how much of each is merged."""
+    lora: tuple[tuple[str, float | AdapterOptions], ...] = ()
+    """Folders of adapters, and how much of each is merged; or how each takes part unmerged."""
     attention: str = "sdpa"
     """Backend of attention, as `load` takes it."""
 

@@ -12,6 +12,29 @@ import msgspec
 from stable_audio_open.audio.writing.tags import MARK, TagError, Tags
 
 
+class UsedAdapter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An adapter that took part without being merged into the model's own weights."""
+
+    name: str
+    """What it was called."""
+    folder: str
+    """Where it was read."""
+    hash: str
+    """Hash of its files."""
+    weight: float
+    """How much of it took part."""
+    interval: tuple[float, float | None] = (0.0, None)
+    """Lowest and highest noise level sigma at which it was active; None is infinite."""
+    layers: tuple[int | str, ...] | None = None
+    """Blocks and layers that it was limited to."""
+
+    def options(self) -> dict[str, Any]:
+        """Return how it took part, as `set_adapters` takes it."""
+        low, high = self.interval
+        interval = (low, math.inf if high is None else high)
+        return {"weight": self.weight, "interval": interval, "layers": self.layers}
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a model was loaded from, in the words of `load`."""
 
@@ -29,6 +52,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Variant of its weights; None for the weights as such."""
     revision: str | None = None
     """Branch, tag or commit on the hub; None for the main branch."""
+    adapters: tuple[UsedAdapter, ...] = ()
+    """Those that took part beside them."""
 
 
 class Making(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +80,7 @@ class Making(msgspec.Struct, frozen=True, kw_only=True):
     model: Source
     """What the model was loaded from."""
     weights: str
-    """Hash of all parameters and buffers, adapters merged."""
+    """Hash of all parameters and buffers, with the adapters in them that were merged."""
     dtype: str
     """Number format of the transformer's weights."""
     device: str

@@ -1,5 +1,6 @@
 """Methods whose sounds carry how they were made."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,10 +19,11 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import as_audio
 from stable_audio_open.audio.writing.tags import Tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
+from stable_audio_open.diffusion.adapters import AdapterUse
 from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.recorded.hashes import DIGITS, config_hash, sound_hash, weights_of
-from stable_audio_open.recorded.making import Making, Source, as_json
+from stable_audio_open.recorded.making import Making, Source, UsedAdapter, as_json
 from stable_audio_open.recorded.prompts import in_words, prompts_of_items
 from stable_audio_open.request.sampling_settings import SamplingOptions, resolve_sampling
 
@@ -30,6 +32,8 @@ Model = TypeVar("Model", bound=LatentDiffusion)
 
 SHOWN_ALONE = ("progress", "callback")
 """Arguments that change no sample."""
+OF_THE_SOURCE = ("adapters",)
+"""Arguments that are told with the model."""
 METHODS: set[str] = set()
 """Names of the methods whose sounds carry how they were made."""
 
@@ -100,7 +104,7 @@ def _tags(
     settings = {
         name: _sound(value) if name in sounds else as_json(value)
         for name, value in {**given, **known, "seed": audio.seeds}.items()
-        if name not in SHOWN_ALONE and value is not None
+        if name not in (*SHOWN_ALONE, *OF_THE_SOURCE) and value is not None
     }
     making = Making(
         stable_audio_open=version(),
@@ -110,7 +114,10 @@ def _tags(
         item=0,
         method=method.__name__,
         settings=settings,
-        model=getattr(model, "source", None) or Source(),
+        model=replace_fields(
+            getattr(model, "source", None) or Source(),
+            adapters=used_adapters(model, resolved.adapters),
+        ),
         weights=weights_of(model),
         dtype=str(model.transformer.dtype).removeprefix("torch."),
         device=str(model.device),
@@ -122,6 +129,21 @@ def _tags(
     return tuple(
         msgspec.to_builtins(replace_fields(making, prompt=in_words(prompt), seed=seed, item=item))
         for item, (prompt, seed) in enumerate(zip(prompts, audio.seeds, strict=True))
+    )
+
+
+def used_adapters(model: LatentDiffusion, uses: Sequence[AdapterUse]) -> tuple[UsedAdapter, ...]:
+    """Return what tags say of the adapters that take part."""
+    return tuple(
+        UsedAdapter(
+            name=use.name,
+            folder=adapter.folder,
+            hash=adapter.digest,
+            weight=use.weight,
+            interval=(use.interval[0], None if use.interval[1] == math.inf else use.interval[1]),
+            layers=use.layers,
+        )
+        for use, adapter in model.adapter_set.effective(uses)
     )
 
 

@@ -8,6 +8,7 @@ from typing import TypedDict, get_args
 
 from stable_audio_open.arguments.checks import check_integer, check_name, check_number, check_pair
 from stable_audio_open.arguments.nearest import did_you_mean
+from stable_audio_open.diffusion.adapters import AdapterUse
 from stable_audio_open.diffusion.guidance import check_guidance
 from stable_audio_open.diffusion.objective import process
 from stable_audio_open.diffusion.projected_guidance import Projection
@@ -24,6 +25,7 @@ from stable_audio_open.diffusion.schedule import (
 )
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.request.given_adapters import GivenAdapters, check_uses
 from stable_audio_open.request.given_guidance import (
     GivenScale,
     Scales,
@@ -53,6 +55,7 @@ class SamplingOptions(TypedDict, total=False):
     schedule: str | None
     sigma_min: float | None
     sigma_max: float | None
+    adapters: GivenAdapters | None
 
 
 OPTIONS: dict[str, Callable[[object, str], object]] = {
@@ -67,6 +70,7 @@ OPTIONS: dict[str, Callable[[object, str], object]] = {
     "schedule": check_name,
     "sigma_min": check_number,
     "sigma_max": check_number,
+    "adapters": check_uses,
 }
 """How each is checked; `guidance_scale` has forms of its own."""
 
@@ -100,6 +104,8 @@ class Sampling:
     """The model's, for linear grids."""
     frames: int = 1
     """Latent frames, by which times are shifted."""
+    adapters: tuple[AdapterUse, ...] = ()
+    """How adapters take part."""
 
     def __post_init__(self) -> None:
         """Check all of it."""
@@ -201,13 +207,17 @@ def resolve_sampling(
         TypeError: One is of a wrong type, or there is no such option.
         ValueError: One is unknown or out of its range.
     """
-    return _resolved(
+    sampling = _resolved(
         model.objective,
         options,
         timestep_shift=model.timestep_shift,
         frames=model.window_frames if frames is None else frames,
         items=items,
     )
+    if options.get("adapters") is None:
+        return replace(sampling, adapters=model.adapter_set.uses)
+    model.adapter_set.check(sampling.adapters)
+    return sampling
 
 
 def _resolved(

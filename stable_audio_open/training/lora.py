@@ -21,6 +21,8 @@ def add_adapter(
     alpha: float,
     targets: Sequence[str],
     dropout: float,
+    use_rslora: bool,
+    use_dora: bool,
     seed: int,
 ) -> dict[str, Any]:
     """Add low-rank layers to all blocks in place; they alone are trained from then on.
@@ -31,6 +33,8 @@ def add_adapter(
         alpha: Their output is multiplied by `alpha / rank`.
         targets: Parts of the blocks, which are keys of `LAYERS`.
         dropout: Dropout on the input of the added layers.
+        use_rslora: Multiply it by `alpha / sqrt(rank)` instead.
+        use_dora: Train the length of each row of the changed weights too.
         seed: Seed of the initial weights of the added layers.
 
     Returns:
@@ -43,6 +47,8 @@ def add_adapter(
         r=rank,
         lora_alpha=alpha,  # type: ignore[arg-type]  # any number will do
         lora_dropout=dropout,
+        use_rslora=use_rslora,
+        use_dora=use_dora,
         target_modules=rf"blocks\.\d+\.({names})",
     )
     transformer.requires_grad_(False)
@@ -54,6 +60,8 @@ def add_adapter(
         "r": rank,
         "lora_alpha": alpha,
         "lora_dropout": dropout,
+        "use_rslora": use_rslora,
+        "use_dora": use_dora,
         "target_modules": config.target_modules,
         "bias": "none",
         "inference_mode": True,

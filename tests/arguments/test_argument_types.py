@@ -83,12 +83,19 @@ FITTING: dict[str, set[str]] = {
     "x": set(),
     "sigma": {"int", "float", "tensor"},
     "lora": {"empty list"},
+    "adapters": {"dict", "None"},
+    "weight": NUMBER,
+    "interval": set(),
+    "layers": {"None", "texts"},
+    "name": NAME | OR_NONE,
 }
 """What an argument may be, of what is given; its value is another matter."""
 FEWER = {
     ("noise", "seed"): INTEGER,
     ("interpolate", "count"): INTEGER,
     ("stream", "first"): INTEGER,
+    ("set_adapters", "adapters"): {"dict"},
+    ("unload_adapter", "name"): NAME,
     ("save", "tags"): FLAG,
     ("ModelCard", "tags"): TEXTS,
     ("Audio", "samples"): set[str](),
@@ -147,6 +154,9 @@ def methods(model: StableAudio, folder: Path) -> dict[str, tuple[Callable[..., A
         "save_pretrained": (model.save_pretrained, {"folder": folder / "model"}),
         "push_to_hub": (model.push_to_hub, {"repo_id": "someone/model"}),
         "ModelCard": (ModelCard, {}),
+        "load_adapter": (model.load_adapter, {"folder": folder / "adapter"}),
+        "set_adapters": (model.set_adapters, {"adapters": {}}),
+        "unload_adapter": (model.unload_adapter, {"name": "adapter"}),
         "load a model": (load, {"source": "tiny"}),
         "load an autoencoder": (load_autoencoder, {"source": "tiny"}),
     }
@@ -156,8 +166,8 @@ NAMES = [
     *("generate", "generate a loop", "generate a long sound"),
     *("inpaint", "extend", "interpolate", "stream", "denoiser", "sigmas", "noise"),
     *("call", "encode", "posterior", "decode", "decode_pieces", "reconstruct", "Audio", "load"),
-    *("trim", "cut", "sound_end", "finish", "save", "save_pretrained", "push_to_hub"),
-    *("ModelCard", "load a model", "load an autoencoder"),
+    *("trim", "cut", "sound_end", "finish", "save", "save_pretrained", "push_to_hub", "ModelCard"),
+    *("load_adapter", "set_adapters", "unload_adapter", "load a model", "load an autoencoder"),
 ]
 
 

@@ -176,7 +176,9 @@ def test_diffusion_task(diffusion: DiffusionTraining) -> None:
     trained = {name: p for name, p in task.named_parameters() if p.requires_grad}
     assert trained
     assert all(".feedforward." in name and "lora" in name for name in trained)
-    assert {min(p.shape) for p in trained.values()} == {3}
+    matrices = {name: p for name, p in trained.items() if "lora_magnitude" not in name}
+    assert len(trained) == len(matrices) * 3 / 2
+    assert {min(p.shape) for p in matrices.values()} == {3}
     dropouts = [
         part
         for name, part in task.model.transformer.named_modules()
@@ -185,6 +187,13 @@ def test_diffusion_task(diffusion: DiffusionTraining) -> None:
     assert {part.p for part in dropouts} == {0.35}
     assert task.header["lora"]["r"] == 3
     assert task.header["lora"]["lora_alpha"] == 7.5
+    assert (task.header["lora"]["use_rslora"], task.header["lora"]["use_dora"]) == (True, True)
+    scales = {
+        one.scaling["default"]
+        for one in task.model.transformer.modules()
+        if hasattr(one, "scaling")
+    }
+    assert scales == {7.5 / 3**0.5}
 
 
 def test_post_training_task(diffusion_run: DiffusionRun, tiny_text_encoder: TextEncoder) -> None:

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from stable_audio_open.checkpoint.lora.adapter import merge_adapter, read_adapter
+from stable_audio_open.checkpoint.lora.adapter import read_adapter
+from stable_audio_open.checkpoint.lora.merging import merge_adapters
 from stable_audio_open.checkpoint.tensors import CheckpointError
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.pretrained import StableAudio
@@ -25,6 +26,9 @@ SAME: dict[str, dict[str, Any]] = {
     "alpha is no multiple": {"r": 3, "lora_alpha": 7},
     "alpha 0.5": {"lora_alpha": 0.5},
     "rslora": {"r": 4, "lora_alpha": 6, "use_rslora": True},
+    "dora": {"use_dora": True},
+    "dora with rslora": {"r": 3, "lora_alpha": 5, "use_dora": True, "use_rslora": True},
+    "dora with biases": {"target_modules": ["expand", "contract"], "use_dora": True},
     "dropout": {"lora_dropout": 0.3},
     "feed-forward with biases": {"target_modules": ["expand", "contract"]},
     "one layer by a pattern": {"target_modules": r".*blocks\.1\.self_attention\.qkv"},
@@ -45,7 +49,6 @@ REFUSED: dict[str, dict[str, Any]] = {
     "bias is 'all'": {"bias": "all"},
     "bias is 'lora_only'": {"target_modules": ["expand", "contract"], "bias": "lora_only"},
     "modules_to_save is ['output_projection']": {"modules_to_save": ["output_projection"]},
-    "use_dora is True": {"use_dora": True},
     "rank_pattern is {'qkv': 2}": {"rank_pattern": {"qkv": 2}},
     "alpha_pattern is {'qkv': 2}": {"alpha_pattern": {"qkv": 2}},
 }
@@ -68,13 +71,13 @@ def velocity(transformer: Any, plain: Any) -> Tensor:
     return out
 
 
-def save(transformer: nn.Module, folder: Path, **settings: Any) -> None:
+def save(transformer: nn.Module, folder: Path, *, seed: int = 1, **settings: Any) -> None:
     """Save an adapter with random matrices (and biases, where it has some) with peft."""
     from peft import LoraConfig, get_peft_model
 
     chosen = {"r": 4, "lora_alpha": 8, "target_modules": MATRICES} | settings
     adapted: Any = get_peft_model(copy.deepcopy(transformer), LoraConfig(**chosen))  # type: ignore[arg-type]
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in adapted.parameters():
             if parameter.requires_grad:
@@ -92,7 +95,7 @@ def applied_by_peft(transformer: nn.Module, folder: Path) -> nn.Module:
 
 def merged(transformer: nn.Module, folder: Path, weight: float = 1.0) -> nn.Module:
     ours = copy.deepcopy(transformer)
-    merge_adapter(ours, read_adapter(folder), weight=weight)
+    merge_adapters(ours, [(read_adapter(folder), weight)])
     return ours
 
 
@@ -104,6 +107,40 @@ def test_it_is_merged_as_peft_applies_it(name: str, transformer: nn.Module, tmp_
         velocity(merged(transformer, tmp_path), transformer), theirs, rtol=1e-4, atol=1e-5
     )
     assert (theirs - velocity(transformer, transformer)).abs().max() > 1e-3
+
+
+def test_a_weight_of_dora_interpolates(transformer: nn.Module, tmp_path: Path) -> None:
+    save(transformer, tmp_path, use_dora=True)
+    name = "blocks.0.self_attention.qkv.weight"
+    base, half, full = (
+        merged(transformer, tmp_path, weight).state_dict()[name] for weight in (0.0, 0.5, 1.0)
+    )
+    assert torch.equal(base, transformer.state_dict()[name])
+    torch.testing.assert_close(half, (base + full) / 2)
+    magnitudes = load_file(tmp_path / "adapter_model.safetensors")
+    (length,) = (t for k, t in magnitudes.items() if "0.self_attention.qkv.lora_magn" in k)
+    torch.testing.assert_close(full.norm(dim=1), length)
+
+
+@pytest.mark.parametrize("kinds", [(True, True), (True, False), (False, True)])
+def test_several_are_merged_as_peft_adds_them_up(
+    kinds: tuple[bool, bool], transformer: nn.Module, tmp_path: Path
+) -> None:
+    """In their order, each row's length measured without the others."""
+    from peft import PeftModel
+
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for seed, (folder, is_dora) in enumerate(zip(folders, kinds, strict=True)):
+        save(transformer, folder, seed=seed, use_dora=is_dora)
+    loaded: Any = PeftModel.from_pretrained(copy.deepcopy(transformer), folders[0], "a")  # type: ignore[arg-type]
+    loaded.load_adapter(folders[1], "b")
+    adapters = {folder.name: (read_adapter(folder), 1.0) for folder in folders}
+    for order in (["a", "b"], ["b", "a"]):
+        loaded.base_model.set_adapter(order)
+        theirs = velocity(loaded.eval().base_model.model, transformer)
+        ours = copy.deepcopy(transformer)
+        merge_adapters(ours, [adapters[name] for name in order])
+        torch.testing.assert_close(velocity(ours, transformer), theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("told", REFUSED)
@@ -159,6 +196,9 @@ def test_other_starts_are_refused(folder: Path, start: object) -> None:
         ({"lora_alpha": 10**400}, f"lora_alpha is 1{'0' * 58}…; allowed: a finite number"),
         ({"use_rslora": "yes"}, "use_rslora is 'yes'; allowed: true or false"),
         ({"use_rslora": 1}, "use_rslora is 1; allowed: true or false"),
+        ({"use_dora": "yes"}, "use_dora is 'yes'; allowed: true or false"),
+        ({"use_dora": True}, "use_dora is True, and 0 of 10 layers have a lora_magnitude_vector; "
+         "allowed: one for each, save it again with peft"),
         ({"layer_replication": [[0, 2]]}, "layer_replication is [[0, 2]]; allowed: leave it out, "
          "adapters that need it are not supported"),
         ({"use_qalora": True}, "use_qalora is True; allowed: leave it out, adapters that need it "
@@ -201,10 +241,10 @@ SHORT = NAME.removeprefix("base_model.model.")
         ({NAME: None}, "holds no pairs of lora_A and lora_B weights"),
         ({"base_model.model.blocks.0.self_attention.qkv.bias": torch.zeros(3)},
          "holds 1 tensors that are no lora_A or lora_B weight, blocks.0.self_attention.qkv.bias "
-         "first; allowed: plain LoRA, each tensor of which is merged"),
+         "first; allowed: plain LoRA and DoRA, each tensor of which is merged"),
         ({"base_model.model.x.lora_embedding_A": torch.zeros(3)},
          "holds 1 tensors that are no lora_A or lora_B weight, x.lora_embedding_A first; allowed: "
-         "plain LoRA, each tensor of which is merged"),
+         "plain LoRA and DoRA, each tensor of which is merged"),
         ({NAME: torch.zeros(4, 32, dtype=torch.int8)}, f"{SHORT} is of the type int8"),
         ({NAME: torch.zeros(4, 32, dtype=torch.complex64)}, f"{SHORT} is of the type complex64"),
         ({NAME: torch.full((4, 32), torch.nan)}, f"{SHORT} holds NaN"),
@@ -226,6 +266,29 @@ def test_every_tensor_is_merged_or_the_file_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"use_dora": False}, "holds 10 tensors that are no lora_A or lora_B weight, blocks.0."),
+        (torch.zeros(3), "lora_magnitude_vector of blocks.0.self_attention.qkv is [3]; allowed: "
+         "[96], one for each row of lora_B"),
+        (torch.full((96,), torch.nan), "blocks.0.self_attention.qkv.lora_magnitude_vector"),
+    ],
+)  # fmt: skip
+def test_magnitudes_fit_or_are_refused(
+    transformer: nn.Module, tmp_path: Path, changes: Any, told: str
+) -> None:
+    save(transformer, tmp_path, use_dora=True)
+    if isinstance(changes, dict):
+        change(tmp_path, **changes)
+    else:
+        path = tmp_path / "adapter_model.safetensors"
+        tensors = load_file(path)
+        (name,) = (k for k in tensors if "0.self_attention.qkv.lora_magnitude_vector" in k)
+        save_file(tensors | {name: changes}, path)
+    assert refusal(tmp_path).startswith(f"FOLDER: {told}")
+
+
+@pytest.mark.parametrize(
     ("layer", "told"),
     [
         ("blocks.9.self_attention.qkv", r"\[96, 32\] there and no such layer here"),
@@ -244,7 +307,7 @@ def test_layers_of_another_model_are_refused_and_nothing_is_changed(
     save_file(tensors, path)
     ours = copy.deepcopy(transformer)
     with pytest.raises(CheckpointError, match=told):
-        merge_adapter(ours, read_adapter(folder))
+        merge_adapters(ours, [(read_adapter(folder), 1.0)])
     for name, tensor in ours.state_dict().items():
         assert torch.equal(tensor, transformer.state_dict()[name])
 
@@ -254,6 +317,6 @@ def test_a_sum_that_is_not_finite_is_refused_and_nothing_is_changed(
 ) -> None:
     ours = copy.deepcopy(transformer)
     with pytest.raises(CheckpointError, match=r"merged with the weight 1e\+300, .* holds infinity"):
-        merge_adapter(ours, read_adapter(folder), weight=1e300)
+        merge_adapters(ours, [(read_adapter(folder), 1e300)])
     for name, tensor in ours.state_dict().items():
         assert torch.equal(tensor, transformer.state_dict()[name])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stable_audio_open.checkpoint.lora.adapter import merged_state_dict
+from stable_audio_open.checkpoint.lora.merging import merged_state_dict
 from stable_audio_open.checkpoint.tensors import CheckpointError
 
 SETTINGS = {"peft_type": "LORA", "r": 2, "lora_alpha": 6}

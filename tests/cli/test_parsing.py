@@ -1,5 +1,7 @@
 """Pairs in the values of options."""
 
+import math
+
 import pytest
 
 from stable_audio_open.cli import parsing
@@ -48,3 +50,63 @@ def test_names_have_one_value() -> None:
             parsing.sounds(wrong)
     with pytest.raises(ValueError, match=r"^--sound a=c: a is given twice$"):
         parsing.sounds(["a=b", "a=c"])
+
+
+def test_adapters_have_a_weight_an_interval_and_layers() -> None:
+    everything = {"weight": 0.5, "interval": (1.0, 80.0), "layers": (0, 1, 2, 7, "*.cross_a-b.*")}
+    assert parsing.adapters(None) == []
+    assert parsing.adapters(
+        [
+            "lora",
+            "a:0.5",
+            "C:/lora",
+            "C:/lora:2",
+            "lora:sigma=..80",
+            "lora:-1:layers=3",
+            "lora:sigma=1e-3..",
+            "x:0.5:sigma=1..80:layers=0-2,7,*.cross_a-b.*",
+            "x:0.5:layers=0-2,7,*.cross_a-b.*:sigma=1..80",
+        ]
+    ) == [
+        ("lora", 1.0),
+        ("a", 0.5),
+        ("C:/lora", 1.0),
+        ("C:/lora", 2.0),
+        ("lora", {"weight": 1.0, "interval": (0.0, 80.0)}),
+        ("lora", {"weight": -1.0, "layers": (3,)}),
+        ("lora", {"weight": 1.0, "interval": (0.001, math.inf)}),
+        ("x", everything),
+        ("x", everything),
+    ]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        *("sigma=", "sigma=..", "sigma=3", "sigma=80..1", "sigma=-1..3", "sigma=a..b"),
+        *("sigma=nan..3", "layers=", "layers=0,,1"),
+    ],
+)
+def test_limits_of_another_form_are_refused(limits: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        parsing.adapters([f"lora:{limits}"])
+    assert str(caught.value) == (
+        f"--lora lora:{limits}: give FOLDER:0.5:sigma=LOW..HIGH:layers=0-3,PATTERN; each part but "
+        "the folder may be left out"
+    )
+
+
+def test_limits_are_given_once_and_not_to_what_is_measured() -> None:
+    with pytest.raises(
+        ValueError, match=r"^--lora x:sigma=1\.\.2:sigma=3\.\.4: sigma= is given tw"
+    ):
+        parsing.adapters(["x:sigma=1..2:sigma=3..4"])
+    with pytest.raises(
+        ValueError, match=r"^--lora x:nan:layers=1: the weight must be a finite num"
+    ):
+        parsing.adapters(["x:nan:layers=1"])
+    assert parsing.merged_adapters(["x:0.5", "y"]) == [("x", 0.5), ("y", 1.0)]
+    with pytest.raises(
+        ValueError, match="is measured as a whole, with a weight alone; leave out lay"
+    ):
+        parsing.merged_adapters(["x:0.5:layers=1"])

@@ -130,6 +130,33 @@ def test_generation_takes_adapters(
     assert sounds[0] == sounds[1] != sounds[2]
 
 
+@pytest.mark.slow
+def test_dora_and_a_stable_rank_are_trained(
+    diffusion_run: DiffusionModelConfig, change: Change, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """What is trained, exported and merged is what peft applies."""
+    from peft import PeftModel
+
+    config = change(diffusion_run, name="dora")
+    training: Any = config.training
+    lora = LoraConfig(rank=3, alpha=6, targets=("feedforward",), use_rslora=True, use_dora=True)
+    training = msgspec.structs.replace(
+        training, lora=lora, initialize=str(tiny_model_folder), autoencoder=None
+    )
+    last = run_training(msgspec.structs.replace(config, training=training))
+    save_adapter(read_trained_adapter(last), tmp_path / "dora")
+    base = whole(tiny_model_folder)
+    text = base.conditioner.texts["prompt"]
+    merged = whole(last, text_encoder=(text.tokenizer, text.encoder))
+    adapted = whole(tiny_model_folder, lora=[(tmp_path / "dora", 1.0)])
+    ours = velocity(adapted.transformer, base.config)
+    torch.testing.assert_close(velocity(merged.transformer, base.config), ours)
+    plain = velocity(base.transformer, base.config)
+    theirs = PeftModel.from_pretrained(base.transformer, tmp_path / "dora")  # type: ignore[arg-type]
+    torch.testing.assert_close(velocity(theirs, base.config), ours)
+    assert float((ours - plain).abs().max()) > 1e-3
+
+
 def test_the_file_is_small_and_says_what_it_is(folder: Path) -> None:
     settings = json.loads((folder / "adapter_config.json").read_text())
     assert (settings["peft_type"], settings["r"], settings["lora_alpha"]) == ("LORA", 3, 6)
@@ -141,7 +168,7 @@ def test_the_file_is_small_and_says_what_it_is(folder: Path) -> None:
     ("changes", "message"),
     [
         ({"peft_type": "IA3"}, "peft_type is 'IA3'; allowed: 'LORA'"),
-        ({"use_dora": True}, "use_dora is True; allowed: False, other adapters are not supported"),
+        ({"bias": "all"}, "bias is 'all'; allowed: 'none', other adapters are not supported"),
     ],
 )
 def test_other_adapters_are_refused(

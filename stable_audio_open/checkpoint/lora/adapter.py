@@ -6,30 +6,40 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from stable_audio_open.arguments.checks import check_number, check_path, is_list, wrong_type
+from stable_audio_open.arguments.checks import (
+    check_number,
+    check_path,
+    is_list,
+    is_number,
+    wrong_type,
+)
 from stable_audio_open.checkpoint.folder import write_tensors, written_folder
+from stable_audio_open.checkpoint.lora.other_kinds import refuse_other_kind
 from stable_audio_open.checkpoint.lora.settings import adapter_settings
 from stable_audio_open.checkpoint.source import training_header
 from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
 from stable_audio_open.config.values.json_text import parse_json
+from stable_audio_open.nn.low_rank import LowRank
 from stable_audio_open.nn.weights import type_fault, value_fault
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-DOWN, UP = ".lora_A.", ".lora_B."
+DOWN, UP, MAGNITUDE = ".lora_A.", ".lora_B.", ".lora_magnitude_vector"
 BASE = ".base_layer."
+_NO_MAGNITUDES: Mapping[str, Tensor] = MappingProxyType({})
 
 _TRANSFORMER = "model.transformer."
 
 
 class Adapter(NamedTuple):
-    """Additions `scale * up @ down` to weights of linear layers."""
+    """Changes of the weights of linear layers, see `LowRank`."""
 
     down: dict[str, Tensor]
     """First matrix of each layer, `[rank, inputs]`."""
@@ -39,6 +49,15 @@ class Adapter(NamedTuple):
     settings: dict[str, Any]
     """Settings as in peft's `adapter_config.json`."""
     source: str
+    magnitude: Mapping[str, Tensor] = _NO_MAGNITUDES
+    """Length of each row of each adapted weight, `[outputs]`; none but of DoRA."""
+
+    def layers(self) -> dict[str, LowRank]:
+        """Return the change of each layer by its name."""
+        return {
+            name: LowRank(down, self.up[name], self.scale, self.magnitude.get(name))
+            for name, down in self.down.items()
+        }
 
 
 def check_adapters(lora: object) -> list[tuple[str, float]]:
@@ -72,6 +91,7 @@ def read_adapter(folder: str | os.PathLike[str]) -> Adapter:
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
+            refuse_other_kind(folder)
             raise CheckpointError(f"{folder}: holds no {name}; give a folder that peft could load")
     settings = parse_json((folder / CONFIG).read_bytes(), source=str(folder / CONFIG))
     found = read_tensors(folder / WEIGHTS).tensors
@@ -81,7 +101,7 @@ def read_adapter(folder: str | os.PathLike[str]) -> Adapter:
             f"{folder / WEIGHTS}: holds tensors with and without {PREFIX} before the same name; "
             "save it again with peft"
         )
-    return _adapter(tensors, settings, source=str(folder), ending="weight")
+    return adapter_of(tensors, settings, source=str(folder), ending="weight")
 
 
 def adapter_hash(folder: str | os.PathLike[str]) -> str:
@@ -111,15 +131,16 @@ def read_trained_adapter(path: Path, *, use_ema: bool = True) -> Adapter:
     own = {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()
-        if name.startswith(prefix) and (DOWN in name or UP in name)
+        if name.startswith(prefix) and is_adapters(name)
     }
-    return _adapter(own, description.lora, source=str(path), ending="default.weight")
+    return adapter_of(own, description.lora, source=str(path), ending="default.weight")
 
 
 def save_adapter(adapter: Adapter, folder: str | os.PathLike[str]) -> None:
     """Write an adapter in peft's format."""
     tensors = {f"{PREFIX}{k}{DOWN}weight": v for k, v in adapter.down.items()}
     tensors |= {f"{PREFIX}{k}{UP}weight": v for k, v in adapter.up.items()}
+    tensors |= {f"{PREFIX}{k}{MAGNITUDE}": v for k, v in adapter.magnitude.items()}
     with written_folder(folder) as scratch:
         (scratch / CONFIG).write_text(json.dumps(adapter.settings, indent=2) + "\n")
         write_tensors(
@@ -130,110 +151,89 @@ def save_adapter(adapter: Adapter, folder: str | os.PathLike[str]) -> None:
         )
 
 
-def adapter_names(adapters: Sequence[tuple[str | os.PathLike[str], float]]) -> tuple[str, ...]:
-    """Return each adapter as commands take it, weight included: `FOLDER:0.5`."""
+def adapter_names(adapters: Sequence[tuple[str | os.PathLike[str], object]]) -> tuple[str, ...]:
+    """Return each adapter as commands take it, weight included: `FOLDER:0.5`.
+
+    Raises:
+        ValueError: One is not merged as a whole.
+    """
+    for folder, weight in adapters:
+        if not is_number(weight):
+            raise ValueError(
+                f"{os.fspath(folder)}: is measured as a whole; give a weight alone, got {weight}"
+            )
     return tuple(f"{os.fspath(folder)}:{weight:g}" for folder, weight in adapters)
 
 
-@torch.no_grad()
-def merge_adapter(transformer: nn.Module, adapter: Adapter, *, weight: float = 1.0) -> None:
-    """Add an adapter to the weights of a transformer, in float32.
-
-    Args:
-        transformer: Its layers become float32 where they are changed.
-        adapter: Several are merged one after the other.
-        weight: 1 for its full effect, 0 for none.
-
-    Raises:
-        CheckpointError: When a layer is not there or has another size, or when a sum is not
-            finite; nothing is changed then.
-    """
-    modules = dict(transformer.named_modules())
-    merged: dict[str, Tensor] = {}
-    for name, down in adapter.down.items():
-        layer, up = modules.get(name), adapter.up[name]
-        shape = [up.shape[0], down.shape[1]]
-        if not isinstance(layer, nn.Linear) or list(layer.weight.shape) != shape:
-            raise CheckpointError(
-                f"{adapter.source}: was made for another model: {name} is {shape} there and "
-                f"{_described(layer)} here"
-            )
-        change = (up.float() @ down.float()).to(layer.weight.device)
-        merged[name] = layer.weight.float() + (weight * adapter.scale) * change
-    if fault := value_fault(merged):
-        raise CheckpointError(f"{adapter.source}: merged with the weight {weight:g}, {fault}")
-    for name, tensor in merged.items():
-        layer = modules[name]
-        layer.weight = nn.Parameter(tensor, requires_grad=layer.weight.requires_grad)
+def is_adapters(name: str) -> bool:
+    """Tell whether a tensor of a transformer is an adapter's, by its name."""
+    return DOWN in name or UP in name or f"{MAGNITUDE}." in f"{name}."
 
 
-def merged_state_dict(
-    tensors: Mapping[str, Tensor], settings: Mapping[str, Any], *, source: str
-) -> dict[str, Tensor]:
-    """Return the plain weights of a transformer that was trained with an adapter.
-
-    Raises:
-        CheckpointError: When a pair of matrices is not there as a whole, of another type or shape,
-            or not finite.
-    """
-    adapted = {name: t for name, t in tensors.items() if DOWN in name or UP in name or BASE in name}
-    _check_numbers(adapted, source)
-    pairs = {name: tensor for name, tensor in adapted.items() if BASE not in name}
-    adapter = _adapter(pairs, settings, source=source, ending="default.weight")
-    plain = {
-        name.replace(BASE, "."): tensor for name, tensor in tensors.items() if name not in pairs
-    }
-    for layer, down in adapter.down.items():
-        base, up = tensors.get(f"{layer}{BASE}weight"), adapter.up[layer]
-        if base is None or base.shape != (up.shape[0], down.shape[1]):
-            found = "is not there" if base is None else f"is {list(base.shape)}"
-            raise CheckpointError(
-                f"{source}: the adapter of {layer} is for a weight of "
-                f"{[up.shape[0], down.shape[1]]}, which {found}"
-            )
-        plain[f"{layer}.weight"] = base + adapter.scale * (up.to(base.dtype) @ down.to(base.dtype))
-    return plain
-
-
-def _adapter(
+def adapter_of(
     tensors: Mapping[str, Tensor], settings: object, *, source: str, ending: str
 ) -> Adapter:
-    rank, scale = adapter_settings(settings, source=source)
+    """Return an adapter, all tensors of which are used.
+
+    Args:
+        tensors: Tensors by layer.
+        settings: As in peft's `adapter_config.json`.
+        source: Where they come from, for messages.
+        ending: What follows the names of the matrices.
+
+    Raises:
+        CheckpointError: The settings are of another kind, or the tensors do not fit them.
+    """
+    rank, scale, is_dora = adapter_settings(settings, source=source)
     assert isinstance(settings, Mapping)
-    down, up = (
-        {
-            name.removesuffix(side + ending): tensor
-            for name, tensor in tensors.items()
-            if name.endswith(side + ending)
-        }
-        for side in (DOWN, UP)
-    )
+    down, up = (_ending(tensors, side + ending) for side in (DOWN, UP))
+    lengths = _ending(tensors, MAGNITUDE) | _ending(tensors, f"{MAGNITUDE}.{ending}")
     if not down or down.keys() != up.keys():
         raise CheckpointError(f"{source}: holds no pairs of {DOWN[1:-1]} and {UP[1:-1]} weights")
-    rest = [name for name in tensors if not name.endswith((DOWN + ending, UP + ending))]
-    if rest:
+    if is_dora and lengths.keys() != down.keys():
         raise CheckpointError(
-            f"{source}: holds {len(rest)} tensors that are no {DOWN[1:-1]} or {UP[1:-1]} weight, "
-            f"{rest[0]} first; allowed: plain LoRA, each tensor of which is merged"
+            f"{source}: use_dora is True, and {len(lengths)} of {len(down)} layers have a "
+            f"{MAGNITUDE[1:]}; allowed: one for each, save it again with peft"
         )
-    _check_numbers(tensors, source)
+    rest = len(tensors) - len(down) - len(up) - (len(lengths) if is_dora else 0)
+    if rest:
+        parts = [DOWN + ending, UP + ending, *([MAGNITUDE, f"{MAGNITUDE}.{ending}"] * is_dora)]
+        first = next(name for name in tensors if not name.endswith(tuple(parts)))
+        raise CheckpointError(
+            f"{source}: holds {rest} tensors that are no {DOWN[1:-1]} or {UP[1:-1]} weight, "
+            f"{first} first; allowed: plain LoRA and DoRA, each tensor of which is merged"
+        )
+    check_numbers(tensors, source)
     for name in down:
-        for side, matrix, place in ((DOWN, down[name], 0), (UP, up[name], -1)):
+        shapes = ((DOWN, down[name], 0), (UP, up[name], -1))
+        for side, matrix, place in shapes:
             if matrix.ndim != 2 or matrix.shape[place] != rank:
                 takes = f"[{rank}, inputs]" if side == DOWN else f"[outputs, {rank}]"
                 raise CheckpointError(
                     f"{source}: {side[1:-1]} of {name} is {list(matrix.shape)}; allowed: {takes}, "
                     f"since r is {rank}"
                 )
-    return Adapter(down, up, scale, dict(settings), source)
+        if is_dora and lengths[name].shape != (up[name].shape[0],):
+            raise CheckpointError(
+                f"{source}: {MAGNITUDE[1:]} of {name} is {list(lengths[name].shape)}; allowed: "
+                f"[{up[name].shape[0]}], one for each row of {UP[1:-1]}"
+            )
+    return Adapter(down, up, scale, dict(settings), source, lengths)
 
 
-def _check_numbers(tensors: Mapping[str, Tensor], source: str) -> None:
+def _ending(tensors: Mapping[str, Tensor], ending: str) -> dict[str, Tensor]:
+    return {
+        name.removesuffix(ending): tensor
+        for name, tensor in tensors.items()
+        if name.endswith(ending)
+    }
+
+
+def check_numbers(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Refuse tensors that are of another type, or not finite.
+
+    Raises:
+        CheckpointError: Naming the first.
+    """
     if fault := type_fault(tensors, dict.fromkeys(tensors, torch.empty(0))) or value_fault(tensors):
         raise CheckpointError(f"{source}: {fault}")
-
-
-def _described(layer: nn.Module | None) -> str:
-    if isinstance(layer, nn.Linear):
-        return str(list(layer.weight.shape))
-    return "no such layer" if layer is None else f"a {type(layer).__name__}"

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from stable_audio_open.checkpoint.tensors import CheckpointError
 
 _PLAIN: Mapping[str, Any] = {
-    "use_dora": False,
     "fan_in_fan_out": False,
     "bias": "none",
     "lora_bias": False,
@@ -41,7 +40,7 @@ _HARMLESS = frozenset(
 )
 """Settings that do not change what the tensors mean."""
 
-_READ = frozenset(("r", "lora_alpha", "use_rslora", "init_lora_weights"))
+_READ = frozenset(("r", "lora_alpha", "use_rslora", "use_dora", "init_lora_weights"))
 
 _LONGEST = 60
 
@@ -52,6 +51,8 @@ class AdapterSettings(NamedTuple):
     rank: int
     scale: float
     """What `up @ down` is multiplied by."""
+    is_dora: bool
+    """Each row of an adapted weight has a length of its own."""
 
 
 def adapter_settings(settings: object, *, source: str) -> AdapterSettings:
@@ -70,14 +71,17 @@ def adapter_settings(settings: object, *, source: str) -> AdapterSettings:
             f"{source}: peft_type is {_short(settings.get('peft_type'))}; allowed: 'LORA'"
         )
     _refuse_other_kinds(settings, source)
-    rank, alpha, root = (settings.get(name) for name in ("r", "lora_alpha", "use_rslora"))
+    rank, alpha = (settings.get(name) for name in ("r", "lora_alpha"))
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
         raise CheckpointError(f"{source}: r is {_short(rank)}; allowed: an integer >= 1")
     if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not _is_finite(alpha):
         raise CheckpointError(f"{source}: lora_alpha is {_short(alpha)}; allowed: a finite number")
-    if root is not None and not isinstance(root, bool):
-        raise CheckpointError(f"{source}: use_rslora is {_short(root)}; allowed: true or false")
-    return AdapterSettings(rank, float(alpha) / (math.sqrt(rank) if root else rank))
+    for name in ("use_rslora", "use_dora"):
+        if not isinstance(settings.get(name), bool | None):
+            value = _short(settings[name])
+            raise CheckpointError(f"{source}: {name} is {value}; allowed: true or false")
+    scale = float(alpha) / (math.sqrt(rank) if settings.get("use_rslora") else rank)
+    return AdapterSettings(rank, scale, settings.get("use_dora") or False)
 
 
 def _refuse_other_kinds(settings: Mapping[str, Any], source: str) -> None:

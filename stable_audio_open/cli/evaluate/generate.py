@@ -55,7 +55,7 @@ def generate(
         sampler=sampler,
         batch=batch,
         text_encoder=text_encoder,
-        lora=tuple(parsing.adapters(lora)),
+        lora=tuple(parsing.merged_adapters(lora)),
         device=device,
         dtype=dtype,
         attention=attention,

@@ -131,7 +131,7 @@ def memorisation(
         guidance_scale=parsing.guidance_scale(guidance_scale, guidance),
         seed=seed,
         batch=batch,
-        lora=tuple(parsing.adapters(lora)),
+        lora=tuple(parsing.merged_adapters(lora)),
         text_encoder=text_encoder,
         device=device,
         dtype=dtype,

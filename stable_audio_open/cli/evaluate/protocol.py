@@ -126,7 +126,7 @@ def protocol(
         clap=clap,
         metrics_device=listeners_device,
         text_encoder=text_encoder,
-        lora=tuple(parsing.adapters(lora)),
+        lora=tuple(parsing.merged_adapters(lora)),
         device=device,
         dtype=dtype,
         attention=attention,

@@ -45,7 +45,7 @@ class ModelOptions:
 
     model: options.Model = "tiny"
     text_encoder: options.TextEncoder = None
-    lora: options.Lora = None
+    lora: options.LimitedLora = None
     device: options.Device = None
     dtype: options.Dtype = None
     attention: options.Attention = "sdpa"

@@ -13,7 +13,7 @@ from stable_audio_open.audio.writing.places import check_target
 from stable_audio_open.files.patterns import NamePattern
 from stable_audio_open.jobs.target import name_pattern
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.recorded.recorded import arguments_of
+from stable_audio_open.recorded.recorded import OF_THE_SOURCE, arguments_of
 
 NAME, SUBTYPE, VARIATIONS = "name", "subtype", "variations"
 MOST_VARIATIONS = 10_000
@@ -46,10 +46,10 @@ class SoundSettings(NamedTuple):
 def generate_columns() -> tuple[str, ...]:
     """Return the arguments of `StableAudio.generate` that change a sound, in their order.
 
-    Where a step before the file has the same name, that one is meant.
+    Where a step before the file has the same name, that one is meant. Adapters hold for all rows.
     """
-    steps = finishing_columns()
-    return tuple(name for name in arguments_of(StableAudio.generate) if name not in steps)
+    others = (*finishing_columns(), *OF_THE_SOURCE)
+    return tuple(name for name in arguments_of(StableAudio.generate) if name not in others)
 
 
 def finishing_columns() -> tuple[str, ...]:
@@ -110,8 +110,8 @@ def check_columns(found: tuple[str, ...], source: str) -> None:
     """
     known = columns()
     for index, name in enumerate(found):
-        if name in OF_THE_MODEL:
-            option = name.replace("_", "-")
+        if name in (*OF_THE_MODEL, *OF_THE_SOURCE):
+            option = "lora" if name in OF_THE_SOURCE else name.replace("_", "-")
             raise ValueError(
                 f"{source}: column {name!r}: one model makes all rows; give it as --{option}"
             )

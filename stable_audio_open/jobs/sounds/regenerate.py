@@ -179,13 +179,15 @@ def _load(making: Making, request: RegenerateRequest) -> StableAudio:
             f"{file}: was made by a model in memory (weights {making.weights}); save it by "
             "save_pretrained, and give it as --model"
         )
-    folders = [folder for folder, _, _ in source.lora] if request.lora is None else request.lora
-    if len(folders) != len(source.lora):
+    told = [(folder, digest) for folder, _, digest in source.lora]
+    told += [(one.folder, one.hash) for one in source.adapters]
+    folders = [folder for folder, _ in told] if request.lora is None else request.lora
+    if len(folders) != len(told):
         raise ValueError(
-            f"{file}: was made with {len(source.lora)} adapters, got {len(folders)}; give each of "
+            f"{file}: was made with {len(told)} adapters, got {len(folders)}; give each of "
             "them as --lora, in their order"
         )
-    for folder, (before, _, expected) in zip(folders, source.lora, strict=True):
+    for folder, (before, expected) in zip(folders, told, strict=True):
         digest = adapter_hash(folder)
         if digest != expected:
             raise ValueError(
@@ -199,7 +201,7 @@ def _load(making: Making, request: RegenerateRequest) -> StableAudio:
         text_encoder=request.text_encoder or source.text_encoder,
         use_ema=source.use_ema,
         attention=source.attention,
-        lora=[(folder, one[1]) for folder, one in zip(folders, source.lora, strict=True)],
+        lora=[(folder, one[1]) for folder, one in zip(folders, source.lora, strict=False)],
         variant=source.variant,
         revision=None if request.model else source.revision,
     )
@@ -209,6 +211,9 @@ def _load(making: Making, request: RegenerateRequest) -> StableAudio:
             f"{file}: was made by weights {making.weights}, {name} has {weights}; give that model "
             "as --model, and its text encoder as --text-encoder"
         )
+    for folder, one in zip(folders[len(source.lora) :], source.adapters, strict=True):
+        with _refused(file):
+            model.load_adapter(folder, name=one.name, **one.options())
     return model
 
 

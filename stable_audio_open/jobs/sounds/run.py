@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec import to_builtins
 from msgspec.structs import asdict, replace
 
 from stable_audio_open.audio.audio import Audio
@@ -41,7 +42,7 @@ from stable_audio_open.jobs.target import Target, place_of
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.hashes import weights_of
 from stable_audio_open.recorded.making import from_json
-from stable_audio_open.recorded.recorded import sound_arguments
+from stable_audio_open.recorded.recorded import sound_arguments, used_adapters
 
 logger = logging.getLogger(__name__)
 
@@ -193,12 +194,14 @@ def _job(row: Row, request: SoundsRequest, processes: JoinedProcesses) -> Job:
 def _hash(job: Job, model: StableAudio | None) -> str:
     if job.settings is None or model is None:
         return ""
-    made_by = {
+    made_by: dict[str, Any] = {
         "weights": weights_of(model),
         "dtype": str(model.transformer.dtype),
         "device": model.device.type,
         "attention": None if model.source is None else model.source.attention,
     }
+    if adapters := used_adapters(model, model.adapter_set.uses):
+        made_by["adapters"] = to_builtins([replace(one, folder="") for one in adapters])
     return settings_hash(job.values, made_by)
 
 

@@ -342,6 +342,31 @@ def test_a_full_disk_stops_the_run(run: Run, request_words: list[object]):
     assert len(sounds()) == 3
 
 
+def test_rows_are_made_again_with_other_limits_of_adapters(
+    run: Run, request_words: list[object], save_random_adapter: Callable[..., None]
+):
+    """Other weights than before are in the file, and the model's own are the same."""
+    write("prompt,seed\nkick,1\n")
+    save_random_adapter(Path("lora"))
+    found = []
+    for lora, made in (
+        ("lora:0.2:sigma=50..", 1),
+        ("lora:0.2:sigma=50..", 0),
+        ("lora:0.2:sigma=50..:layers=0", 1),
+        ("lora:0.3:sigma=50..:layers=0", 1),
+    ):
+        result = run(*request_words, "--lora", lora, "--overwrite")
+        assert result.stdout.splitlines()[-1].startswith(
+            f"sounds: {made} rows made, {1 - made} were"
+        )
+        found.append(soundfile.read("sounds/00000_kick_1.wav")[0].tobytes())
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+    save_random_adapter(Path("lora"), seed=1)
+    result = run(*request_words, "--lora", "lora:0.3:sigma=50..:layers=0", "--overwrite")
+    assert result.stdout.splitlines()[-1].startswith("sounds: 1 rows made, 0 were")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -349,6 +374,8 @@ def test_a_full_disk_stops_the_run(run: Run, request_words: list[object]):
         ("prompt\n", "t.csv: holds no row; give a column prompt and a row for each sound"),
         ("prompt,model\nx,y\n", "t.csv: column 'model': one model makes all rows; give it as "
          "--model"),
+        ("prompt,adapters\nx,y\n", "t.csv: column 'adapters': one model makes all rows; give it as "
+         "--lora"),
     ],
 )  # fmt: skip
 def test_a_wrong_table_is_refused_before_anything_is_made(

@@ -78,14 +78,14 @@ def test_short_names_are_hidden(run: Run, monkeypatch: pytest.MonkeyPatch, comma
 def test_options_are_called_as_in_python(run: Run, monkeypatch: pytest.MonkeyPatch, command: str):
     """All but what is no option: prompt and sound, the bar of a terminal, and code.
 
-    Conditions and spans are given one by one.
+    Conditions, spans and adapters are given one by one.
     """
     monkeypatch.setenv("COLUMNS", "200")
     shown = set(re.findall(r"--[\w-]+", run(command, "--help").stdout))
     options = {
         "--" + name.replace("_", "-") for name in arguments_of(getattr(StableAudio, command))
     }
-    apart = {"--prompt", "--audio", "--conditions", "--spans"}
+    apart = {"--prompt", "--audio", "--conditions", "--spans", "--adapters"}
     assert options - shown == options & apart
     assert {"--condition", "--guidance-at", "--steps", "--guidance-norm", "--sigma-min"} <= shown
     assert {"--" + name.replace("_", "-") for name in Finishing.__struct_fields__} <= shown

@@ -190,6 +190,42 @@ def test_adapters_are_merged_again(
     assert "x.wav: was made with 1 adapters, got 2; give each of them as --lora" in result.stderr
 
 
+@pytest.mark.slow
+def test_adapters_with_limits_take_part_again(
+    run: Run, request_words: list[object], save_random_adapter: Callable[..., None]
+):
+    """Beside one that is merged; the tags tell what they were."""
+    save_random_adapter(Path("lora"))
+    save_random_adapter(Path("other"), seed=1)
+    lora = ["--lora", "lora:0.2:sigma=..50:layers=0,*.qkv", "--lora", "lora:0.1:sigma=50.."]
+    request_words += ["--seed", 3]
+    run(*request_words, *lora, "--lora", "other:0.1", "--output", "x.wav")
+    told = read_tags(Path("x.wav"))["model"]
+    (merged,), (low, high) = told["lora"], told["adapters"]
+    digest = low["hash"]
+    assert low == {
+        "name": "lora", "folder": "lora", "hash": digest, "weight": 0.2,
+        "interval": [0.0, 50.0], "layers": [0, "*.qkv"],
+    }  # fmt: skip
+    assert high == {
+        "name": "lora-2", "folder": "lora", "hash": digest, "weight": 0.1, "interval": [50.0, None]
+    }  # fmt: skip
+    assert merged[:2] == ["other", 0.1]
+    assert "the same samples" in run("regenerate", "x.wav").stdout
+    run(*request_words, "--lora", "other:0.1", "--output", "y.wav")
+    assert not np.array_equal(samples("x.wav"), samples("y.wav"))
+    assert read_tags(Path("x.wav"))["weights"] == read_tags(Path("y.wav"))["weights"]
+    Path("lora").rename("moved")
+    moved = ["--lora", "other", "--lora", "moved", "--lora", "moved"]
+    assert "the same samples" in run("regenerate", "x.wav", *moved).stdout
+    result = run("regenerate", "x.wav", "--lora", "other", "--lora", "other", *moved[4:])
+    assert result.stderr.startswith(
+        "stable-audio-open: other: is not the adapter lora that x.wav was made with (its hash is"
+    )
+    result = run("regenerate", "x.wav", *moved[2:])
+    assert "x.wav: was made with 3 adapters, got 2; give each of them as --lora" in result.stderr
+
+
 def test_inputs_that_have_moved_or_changed(
     run: Run, refuse: Refuse, request_words: list[object], recordings: Path
 ):
