@@ -31,6 +31,8 @@ METHODS: Mapping[str, Callable[..., Audio]] = {
 }
 """Methods whose arguments are those of Python; `reconstruct` takes the sound alone."""
 AUDIO = "audio"
+ADAPTERS = "adapters"
+"""An argument of Python that a request has a field of its own for."""
 NEEDED = {"generate": ("prompt",), "inpaint": ("prompt", "spans"), "extend": ("prompt", "seconds")}
 """Arguments without a default, but for sounds."""
 MOST_ADAPTERS = 4
@@ -63,7 +65,9 @@ class SoundRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 def argument_names(method: Method) -> tuple[str, ...]:
     """Return the names of the arguments that change a sound, those that are sounds among them."""
-    return (AUDIO,) if method == "reconstruct" else tuple(arguments_of(METHODS[method]))
+    if method == "reconstruct":
+        return (AUDIO,)
+    return tuple(name for name in arguments_of(METHODS[method]) if name != ADAPTERS)
 
 
 def sound_names(method: Method) -> frozenset[str]:
@@ -138,6 +142,8 @@ def _check_names(request: SoundRequest) -> None:
             raise TypeError(f"reconstruct takes no argument {name!r}")
     else:
         check_keywords(METHODS[request.method], request.arguments)
+        if ADAPTERS in request.arguments:
+            raise TypeError("adapters are named beside the arguments, with a weight each")
     wanted = sound_names(request.method)
     for name in request.sounds:
         if name not in wanted:

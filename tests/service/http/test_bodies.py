@@ -117,4 +117,5 @@ def test_every_field_is_described() -> None:
         for name, field in body.model_fields.items():
             assert field.description, (body, name)
     assert math.isinf(arguments_of_body(Generate)["guidance_norm"])
-    assert arguments_of(StableAudio.generate).keys() == arguments_of_body(Generate).keys()
+    own = {"adapters"}  # a field of all bodies
+    assert arguments_of(StableAudio.generate).keys() - own == arguments_of_body(Generate).keys()
