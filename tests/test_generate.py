@@ -84,6 +84,7 @@ def test_a_shorter_window_is_less_work(model: LatentDiffusion) -> None:
     assert make(model, window=0.5, duration=0.2, trim=False).samples.shape == (1, 2, 8000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", sampler_names())
 def test_an_item_of_a_batch_equals_the_same_request_alone(
     random_model: LatentDiffusion, sampler: str

@@ -45,6 +45,7 @@ def test_type_of_the_weights(tiny_model_folder: Path, dtype: str | torch.dtype) 
                 assert tensor.dtype == (wide if frequencies else expected), name
 
 
+@pytest.mark.slow
 def test_half_precision_stays_close(tiny_model_folder: Path, model: StableAudio) -> None:
     half = StableAudio.from_pretrained(tiny_model_folder, device="cpu", dtype="bfloat16")
     settings = {"duration": 0.5, "steps": 4, "seed": 1, "progress": False, "guidance_scale": 1.0}

@@ -126,6 +126,7 @@ def save_adapter_of_tiny(folder: Path) -> None:
     save_adapter(Adapter(down, up, scale=1.0, settings=settings, source=""), folder)
 
 
+@pytest.mark.slow
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_adapter_of_tiny(tmp_path / "workshop_lora")

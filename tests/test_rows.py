@@ -83,6 +83,7 @@ def test_an_item_is_the_sound_that_it_is_alone(random_model: LatentDiffusion, wa
         torch.testing.assert_close(found, expected, rtol=0, atol=atol)
 
 
+@pytest.mark.slow
 def test_timelines_beside_plain_prompts(random_model: LatentDiffusion) -> None:
     prompts: list[Any] = [
         [(0, "deep kick"), (0.3, "soft bell"), (1.1, "bass")],

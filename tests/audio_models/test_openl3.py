@@ -53,6 +53,7 @@ def build_in_keras(widths: tuple[int, ...], bands: int, frames: int) -> Any:
     return model
 
 
+@pytest.mark.slow
 @keras_warns
 def test_the_published_size_is_that_of_keras(tmp_path: Path) -> None:
     path = tmp_path / "openl3_audio_mel256_env.h5"

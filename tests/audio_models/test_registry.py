@@ -30,6 +30,7 @@ print([name for name in ("hear21passt", "timm", "h5py", "keras", "musicnn") if n
 """
 
 
+@pytest.mark.slow
 def test_imports_fetch_nothing_and_leave_the_extras_alone() -> None:
     run = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (0, "[]\n"), run.stderr

@@ -40,6 +40,7 @@ def test_stable_audio_tools_and_back_is_bitwise(whole: StableAudio, tmp_path: Pa
     assert not any("conditioners.prompt.model" in name for name in tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "known"),
     [("t5-base", True), ("google/flan-t5-xl", True), ("data/my_t5", False), ("t5-bass", False)],

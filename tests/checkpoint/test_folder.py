@@ -49,6 +49,7 @@ def write_old(folder: Path) -> None:
         (folder / name).write_text(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("renamings", range(4))
 def test_a_kill_leaves_the_old_one_or_the_new_one(renamings: int, tmp_path: Path) -> None:
     """Or, between two renamings, none, and the next one that writes there finds the old one."""

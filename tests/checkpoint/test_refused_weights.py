@@ -106,6 +106,7 @@ KINDS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", KINDS)
 def test_safetensors_of_every_layout(weights: tuple[Path, str], told: str) -> None:
     path, name = weights

@@ -133,6 +133,7 @@ def test_a_missing_norm_is_named(model: StableAudio, tmp_path: Path, missing: st
         StableAudio.from_pretrained(tmp_path, device="cpu")
 
 
+@pytest.mark.slow
 def test_norms_without_qk_norm_in_the_configuration_are_refused(
     model: StableAudio, tmp_path: Path
 ) -> None:

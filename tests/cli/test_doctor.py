@@ -22,6 +22,7 @@ def test_it_prints_what_it_finds(run: Run) -> None:
         assert f"\n{line}" in result.stdout
 
 
+@pytest.mark.slow
 def test_json_holds_the_same(run: Run) -> None:
     result = run("doctor", "--device", "cpu", "--json")
     found = json.loads(result.stdout)
@@ -34,6 +35,7 @@ def test_json_holds_the_same(run: Run) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_fault_has_an_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_test, "TOLERANCES", dict.fromkeys(self_test.TOLERANCES, 0.0))
     result = run("doctor", "--device", "cpu")

@@ -124,6 +124,7 @@ def test_clap_needs_a_text_side(run: Run, sets: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @needs_musicnn
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),

@@ -36,6 +36,7 @@ def model(
     return tmp_path / "long"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "seconds", "table"),
     [

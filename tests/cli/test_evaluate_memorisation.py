@@ -107,6 +107,7 @@ def test_embedders_of_one_kind_have_results_of_their_own(
     assert first["sample_rate"] == second["sample_rate"] == 16000
 
 
+@pytest.mark.slow
 def test_a_training_set_in_a_tar_is_studied_as_its_files(
     run: Run, data: Path, tmp_path: Path, tiny_model_folder: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_training_set_in_a_tar_is_studied_as_its_files(
     assert studied[0] == studied[1]
 
 
+@pytest.mark.slow
 def test_prompts_of_metadata(run: Run, data: Path, tiny_model_folder: Path) -> None:
     result = run("evaluate", "memorisation", tiny_model_folder, "--data", data, "--output", "out",
                  "--embedder", "log-mel", "--steps", 1, "--prompts", "metadata", "--random", 4,
@@ -145,6 +147,7 @@ def test_prompts_of_metadata(run: Run, data: Path, tiny_model_folder: Path) -> N
     }
 
 
+@pytest.mark.slow
 def test_adapters(
     run: Run, data: Path, tiny_model_folder: Path, save_random_adapter: Callable[..., None]
 ) -> None:

@@ -129,6 +129,7 @@ def put_nan(path: Path) -> None:
     soundfile.write(path.with_suffix(".wav"), samples, rate, subtype="FLOAT")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

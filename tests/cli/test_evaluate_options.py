@@ -57,6 +57,7 @@ def written(run: Run, *arguments: object) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_kl_by_the_definition_that_is_named(
     run: Run, sets: tuple[Path, Path], network: Path
 ) -> None:

@@ -21,6 +21,7 @@ ENCODER = Path(__file__).parents[2] / "stable_audio_open" / "assets" / "tiny" / 
 STAGES = ["text encoding", "diffusion", "decoding, whole", "decoding, chunks of 32"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source", [["tiny"], [TINY, "--text-encoder", ENCODER]], ids=["trained", "random"]
 )

@@ -142,6 +142,7 @@ def damaged_batches(module: AudioDataModule, epoch: int = 0) -> list[Any]:
     return list(loader)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # on 1 core
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("size", [1, 2])

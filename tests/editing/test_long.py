@@ -121,6 +121,7 @@ def test_the_noise_is_that_of_the_whole(model: LatentDiffusion) -> None:
         torch.testing.assert_close(part, x[..., start : start + FRAMES] / math.hypot(500, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", sampler_names())
 @pytest.mark.parametrize("loop", [False, True])
 def test_an_item_of_a_batch_equals_the_same_request_alone(

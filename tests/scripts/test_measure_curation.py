@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_curation.py"
 
 
@@ -11,6 +13,7 @@ def measured(*arguments: object) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_metadata(tmp_path: Path) -> None:
     shown = measured("metadata", "--folder", tmp_path, "--scale", 0.0005)
     assert shown.count(" MiB (") == 6

@@ -43,6 +43,7 @@ def test_distances_of_spoilt_recordings(tmp_path: Path) -> None:
     assert kl["noise -20 dB"] < kl["noise 0 dB"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -178,6 +178,7 @@ def decoder_phase(last: Path, config: AutoencoderModelConfig, change: Change) ->
     return run_training(change(second, name="decoder"))
 
 
+@pytest.mark.slow
 def test_second_phase_keeps_every_byte_of_the_encoder(last: Path, decoder_phase: Path) -> None:
     """The encoder is the average of the first phase: the one that makes the latents."""
     first, second = load(last), load(decoder_phase)

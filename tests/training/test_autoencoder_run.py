@@ -101,6 +101,7 @@ def test_first_logged_loss_is_that_of_the_first_batch(
 
 
 # An epoch has 3 batches: after step 2 amid it, after step 3 at its end and between two checkpoints.
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 3])
 def test_a_resumed_run_ends_where_the_whole_run_does(
     last: Path, autoencoder_run: AutoencoderModelConfig, change: Change, stop: int

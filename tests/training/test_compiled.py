@@ -245,6 +245,7 @@ def flat(gradients: dict[str, Tensor]) -> Tensor:
     return torch.cat([gradient.double().flatten() for gradient in gradients.values()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "backend"), EAGER + INDUCTOR, indirect=["case"])
 def test_compiled_gradients_are_the_eager_and_the_exact_ones(case: Case, backend: str) -> None:
     exact = gradients(case, torch.float64)

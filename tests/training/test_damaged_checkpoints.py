@@ -49,6 +49,7 @@ def resumed(run: AutoencoderModelConfig, change: Change, folder: Path, **changes
     return run_training(config)
 
 
+@pytest.mark.slow
 def test_the_step_before_is_gone_on_from_with_a_word(
     autoencoder_run: AutoencoderModelConfig,
     change: Change,

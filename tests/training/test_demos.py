@@ -50,6 +50,7 @@ def demos(diffusion_run: DiffusionModelConfig, change: Change) -> Path:
     return run_training(config).parent.parent / "demos"
 
 
+@pytest.mark.slow
 def test_every_prompt_at_every_guidance_scale(demos: Path) -> None:
     assert sorted(path.name for path in demos.iterdir()) == [
         "index.html",

@@ -117,6 +117,7 @@ def test_the_log_holds_the_loss(last: Path, diffusion_run: DiffusionModelConfig)
 
 
 # An epoch has 3 batches: after step 2 amid it, after step 3 at its end and between two checkpoints.
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 3])
 def test_a_resumed_run_ends_where_the_whole_run_does(
     trainable_last: Path, trainable_run: DiffusionModelConfig, change: Change, stop: int

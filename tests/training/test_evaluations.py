@@ -92,6 +92,7 @@ def test_evaluating_changes_nothing_of_the_training(
     assert same(run[1], run_training(change(diffusion_run, name="not_evaluated")))
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_the_metrics_are_those_of_the_averaged_model(
     run: tuple[DiffusionModelConfig, Path], recordings: Path, tmp_path: Path

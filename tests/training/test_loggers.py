@@ -13,6 +13,7 @@ from stable_audio_open.jobs.train import run_training
 Change = Callable[..., AutoencoderModelConfig]
 
 
+@pytest.mark.slow
 def test_tensorboard_goes_on_in_the_same_folder(
     autoencoder_run: AutoencoderModelConfig, change: Change
 ) -> None:

@@ -323,6 +323,7 @@ def changed(before: Path, after: Path, prefix: str) -> bool:
     return any(not torch.equal(first[key], second[key]) for key in keys)
 
 
+@pytest.mark.slow
 def test_sides_take_turns_after_the_warm_up(last: Path) -> None:
     steps = [last.with_name(f"0000000{n}.ckpt") for n in (2, 3, 4, 5)]
     sides = [
@@ -363,6 +364,7 @@ def test_checkpoints_hold_no_teacher_and_load_as_a_model_of_few_steps(last: Path
     assert audio.samples.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 4])
 def test_a_resumed_run_ends_where_the_whole_run_does(
     config: DiffusionModelConfig, change: Change, last: Path, stop: int
@@ -376,6 +378,7 @@ def test_a_resumed_run_ends_where_the_whole_run_does(
         assert torch.equal(first[key], second[key]), key
 
 
+@pytest.mark.slow
 def test_another_teacher_is_refused_within_the_warm_up(
     config: DiffusionModelConfig, teacher: Path, change: Change
 ) -> None:

@@ -69,6 +69,7 @@ def test_two_steps_from_shards_are_those_from_the_folder(
         assert torch.equal(sharded[key], tensor), key
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_a_run_on_shards_resumes_to_the_same_weights(
     diffusion_run: DiffusionModelConfig, shards: Path, change: Change, tmp_path: Path

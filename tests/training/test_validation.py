@@ -103,6 +103,7 @@ def expected_losses(config: DiffusionModelConfig, checkpoint: Path) -> dict[str,
     return {name: total / 3 for name, total in sums.items()}
 
 
+@pytest.mark.slow
 def test_the_losses_of_the_averaged_model_are_logged_by_band(
     best: tuple[DiffusionModelConfig, Path],
 ) -> None:
@@ -260,6 +261,7 @@ def test_the_autoencoder_is_validated_by_the_terms_of_its_loss(
     assert losses[4] == pytest.approx(total / items, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_best_needs_recordings_and_a_name_that_is_logged(
     diffusion_run: DiffusionModelConfig, change: Change, manifest: str
 ) -> None:

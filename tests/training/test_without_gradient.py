@@ -85,6 +85,7 @@ def test_a_run_in_which_most_have_none_stops() -> None:
         run("b")
 
 
+@pytest.mark.slow
 def test_a_run_whose_activations_lose_the_gradient_stops(
     autoencoder_run: AutoencoderModelConfig, change: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +116,7 @@ def test_all_of_an_autoencoder_has_a_gradient(
     assert told(change(autoencoder_run, name="reached", max_steps=11), caplog) == []
 
 
+@pytest.mark.slow
 def test_frequencies_of_a_number_that_is_always_0_have_no_gradient(
     diffusion_run: DiffusionModelConfig, change: Change, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -37,6 +37,7 @@ def test_sounds_between_two_prompts(run: Run, tiny_model_folder: Path) -> None:
     assert "the same samples" in again
 
 
+@pytest.mark.slow
 def test_sounds_between_two_seeds_of_one_prompt(run: Run, tiny_model_folder: Path) -> None:
     request = words(tiny_model_folder, "--count", 2, "--seed", 4, "--last-seed", 5)
     assert run(*request, "--output", "way").returncode == 0
@@ -49,6 +50,7 @@ def test_sounds_between_two_seeds_of_one_prompt(run: Run, tiny_model_folder: Pat
         np.testing.assert_allclose(way, sound, rtol=1.3e-6, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "python"),
     [

@@ -106,6 +106,7 @@ def test_threads_are_those_of_then(run: Run, request_words: list[object]):
         torch.set_float32_matmul_precision("highest")
 
 
+@pytest.mark.slow
 def test_an_existing_file_is_kept(run: Run, refuse: Refuse, request_words: list[object]):
     run(*request_words, "--output", "x.wav")
     refuse(
@@ -409,6 +410,7 @@ EDITS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", EDITS)
 @pytest.mark.parametrize(
     "options",

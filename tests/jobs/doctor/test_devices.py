@@ -41,6 +41,7 @@ def test_what_fits(memory: int, state: str, words: str) -> None:
     assert found.detail.startswith(words)
 
 
+@pytest.mark.slow
 def test_all_findings_of_this_machine() -> None:
     subjects = [one.subject for one in devices.device_findings()]
     assert {"cpu", "cpu dtypes", "cpu stable-audio-open-small"} <= set(subjects)
