@@ -1,4 +1,4 @@
-"""README's "Train" and "Fine-tune", command by command, as printed, in few steps, mostly eager."""
+"""README's "Train" and "Fine-tune", command by command, as printed, in few steps, eager."""
 
 import math
 import os
@@ -41,11 +41,9 @@ def blocks(section: str) -> list[list[str]]:
 [LOOP] = [block for block in blocks("Fine-tune") if "finetune_loop" in block[0]]
 [INPAINTING] = [block for block in blocks("Fine-tune") if "inpainting" in block[0]]
 [ADAPTER] = [block for block in blocks("Fine-tune") if "workshop" in block[0]]
-# A compilation at the printed size takes minutes.
-[COMPILED] = [c for c in TRAIN if c.endswith("tiny/autoencoder.json")]
 
 
-def shorter(command: str, package: Path, *, compiled: bool) -> str:
+def shorter(command: str, package: Path) -> str:
     """The command with fewer steps and prompts, on recordings that are here."""
     if "prepare_sonic_pi" in command:
         return f"{command} --source {package}"
@@ -59,9 +57,9 @@ def shorter(command: str, package: Path, *, compiled: bool) -> str:
         steps = 4 if re.search("max_steps=[0-9]{4}", command) else 2
         steps = 3 if "flow_few_steps" in command else steps
         command = re.sub(r" training\.trainer\.max_steps=\d+", "", command)
-        command = f"{command} training.trainer.max_steps={steps}"
-        # Each configuration is compiled in training/test_shipped_configs.py, but smaller.
-        return command if compiled else f"{command} training.trainer.compile=false"
+        # Compiling at the printed size takes minutes: every configuration is compiled, but smaller,
+        # in training/test_shipped_configs.py.
+        return f"{command} training.trainer.max_steps={steps} training.trainer.compile=false"
     if "measure_tiny" in command:
         command = re.sub(r" --prompts \d+", "", command)
         return f"{command} --prompts 2 --steps 2"
@@ -96,7 +94,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)} | BUGFIX_RELEASE
     for command in [*TRAIN, *FLOW, *FEW_STEPS, *LOOP, *ADAPTER, *INPAINTING]:
-        short = shorter(command, package, compiled=command == COMPILED)
+        short = shorter(command, package)
         done = subprocess.run(
             ["bash", "-c", short],
             cwd=folder,
