@@ -95,10 +95,8 @@ def _edit(
 ) -> None:
     """Refuse what can be refused before the model is loaded; edit, and save."""
     from stable_audio_open.jobs.sounds.check import check_edit
-    from stable_audio_open.jobs.target import check_apart
 
     prompts = [parsing.mixed(text, mix) for text in texts]
-    check_apart(files.output, asked["audio"])
     check_edit(asked, prompts)
     make_sounds(
         lambda system, progress: getattr(system, method)(
