@@ -7,7 +7,7 @@ from typing import Unpack
 import torch
 import torch.nn.functional as F
 
-from stable_audio_open.arguments.checks import check_flag, check_number
+from stable_audio_open.arguments.checks import check_flag, check_number, rounded_down
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.given import GivenAudio
 from stable_audio_open.editing.span_generation import (
@@ -195,8 +195,9 @@ def _added_samples(model: LatentDiffusion, seconds: float) -> int:
     added = round(seconds * model.sample_rate) if 0 < seconds < longest else 0
     if not 1 <= added <= most:
         raise ValueError(
-            f"seconds must be above 0 and below the model's window of {longest:.2f} s, in which "
-            f"some of the sound has its place too, got {seconds:g}; give at most "
-            f"{most / model.sample_rate:.3f}"
+            "seconds must be above 0 and below the model's window of "
+            f"{rounded_down(longest, 2)} s, in which some of the sound has its place too, got "
+            f"{seconds:g}; give at most "
+            f"{rounded_down(most / model.sample_rate)}"
         )
     return added

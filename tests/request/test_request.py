@@ -71,6 +71,11 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
             )
             for window in (0, -1, 1.5, math.nan)
         ),
+        (
+            "kick",
+            {"window": 1e-6},
+            "window must be at least one sample of 1/16000 seconds, got 1e-06",
+        ),
         *(
             ("kick", {"seconds_start": start}, f"seconds_start must be at least 0, got {start}")
             for start in (-1, math.nan, math.inf)
