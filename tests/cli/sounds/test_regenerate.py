@@ -342,7 +342,7 @@ def test_other_versions_are_warned_of(run: Run, request_words: list[object]):
             {"settings": {"prompt": "x", "sigma_max": {"number": "much"}}},
             "its tags ask for what cannot be made: could not convert string to float: 'much'",
         ),
-        ({"settings": {}}, "its tags ask for what cannot be made: missing a required argument"),
+        ({"settings": {}}, "its tags ask for what cannot be made: generate needs prompt"),
         (
             {"settings": {"prompt": "x", "init_audio": {"file": 5, "sha256": "0"}}},
             "its tags do not say which sound init_audio was",
