@@ -37,11 +37,15 @@ def first_seconds(audio: "Audio", seconds: float) -> "Audio":
     """Return the start of each item; what is shorter already stays as it is.
 
     Raises:
-        ValueError: The seconds are not above 0.
+        ValueError: The seconds are less than a sample.
     """
     check_number(seconds, "seconds")
     if not seconds > 0:
         raise ValueError(f"cannot trim to {seconds} s; give a positive number of seconds")
+    if seconds * audio.sample_rate <= 0.5:
+        raise ValueError(
+            f"cannot trim to {seconds} s, less than a sample of 1/{audio.sample_rate} s"
+        )
     longest = max(audio.lengths, default=0)
     samples = longest if seconds > audio.duration else round(seconds * audio.sample_rate)
     return _part(audio, 0, samples)
