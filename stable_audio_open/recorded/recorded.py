@@ -20,7 +20,7 @@ from stable_audio_open.arguments.keywords import (
     types_of_arguments,
 )
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.given import as_audio
+from stable_audio_open.audio.given import converted
 from stable_audio_open.audio.writing.tags import Tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.diffusion.adapters import AdapterUse
@@ -159,4 +159,4 @@ def _sound(value: object) -> dict[str, str]:
         case Audio():
             return {"samples": sound_hash(value)}
         case _:
-            return {"samples": sound_hash(as_audio(value, "sound"))}  # type: ignore[arg-type]
+            return {"samples": sound_hash(converted(value, "sound"))}

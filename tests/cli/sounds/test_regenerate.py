@@ -142,7 +142,7 @@ def test_other_samples_are_told(run: Run, request_words: list[object]):
     )
     assert run("regenerate", "x.wav").stdout == (
         "x_2.wav: 0.50 s, other samples than x.wav: this machine or its versions compute "
-        "otherwise\n"
+        "otherwise, or its tags or samples were changed\n"
     )
     assert run("regenerate", "x.wav", "--output", "y.mp3").stdout == "y.mp3: 0.50 s\n"
 
