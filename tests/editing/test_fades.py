@@ -94,5 +94,5 @@ def test_what_has_no_new_end_has_no_fade(random_model: LatentDiffusion) -> None:
     assert generate(random_model, "kick", loop=True, duration=0.5, fade=0, **ASKED).fade == 0
     with pytest.raises(ValueError, match=r"^what comes before a sound leaves its end as it is"):
         extend(random_model, SOUND, "kick", seconds=0.2, before=True, fade=0.1, **ASKED)
-    with pytest.raises(TypeError, match=r"^unknown argument 'fade'$"):
+    with pytest.raises(TypeError, match=r"^unknown argument 'fade'"):
         inpaint(random_model, SOUND, "kick", spans=[(0.1, 0.2)], fade=0.1, **ASKED)  # type: ignore[call-arg]
