@@ -22,7 +22,7 @@ from stable_audio_open.request.request import (
     window_frames,
 )
 from stable_audio_open.request.sampling_settings import SamplingOptions, resolve_sampling
-from stable_audio_open.sampling import prompted_denoiser
+from stable_audio_open.sampling import prompted_denoiser, warn_of_training
 
 
 class PromptedDenoiser:
@@ -129,6 +129,7 @@ def denoiser(
         seed=0,
     )
     sampling = resolve_sampling(model, options, frames=request.frames, items=len(request.items))
+    warn_of_training(model)
     with kept_for_later():
         found = prompted_denoiser(model, request.items, sampling, frames=request.frames)
     shape = (len(request.items), model.autoencoder.latent_channels, request.frames)

@@ -128,6 +128,15 @@ def check_watching(progress: bool, callback: StepCallback | None) -> None:
     check_function(callback, "callback")
 
 
+def warn_of_training(model: LatentDiffusion) -> None:
+    """Say that a model in training mode, whose dropout is on, makes other sounds."""
+    if model.training:
+        logger.warning(
+            "the model is in training mode, in which dropout changes what it makes; call "
+            "model.eval() first"
+        )
+
+
 def run_sampler(
     model: LatentDiffusion,
     denoiser: Denoiser,
@@ -156,6 +165,7 @@ def run_sampler(
     Raises:
         StoppedError: When the callback returns False.
     """
+    warn_of_training(model)
     with step_progress(resampling.steps(sampling.sigmas), shown=progress) as advance:
 
         def after_step(number: int, steps: int, x0: Tensor) -> None:

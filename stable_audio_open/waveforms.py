@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -33,7 +34,8 @@ def encode_audio(
         ValueError: When the sound has another number of items.
     """
     if len(audio) not in (1, items):
-        raise ValueError(f"init_audio must hold 1 or {items} items, got {len(audio)}")
+        wanted = "1 item" if items == 1 else f"1 item or one for each of {items} prompts"
+        raise ValueError(f"init_audio must hold {wanted}, got {len(audio)}")
     autoencoder = model.autoencoder
     samples = resample(audio.samples, audio.sample_rate, autoencoder.sample_rate)
     length = frames * autoencoder.downsampling
@@ -100,7 +102,9 @@ def check_decoded(model: LatentDiffusion, samples: Float[Tensor, "batch channels
         FloatingPointError: Samples are NaN or infinite.
     """
     if not samples.isfinite().all():
+        dtype = model.transformer.dtype
+        wider = "" if dtype == torch.float32 else "load it with dtype='float32', "
         raise FloatingPointError(
-            f"the model gave NaN or infinite samples in {model.transformer.dtype}; load it with "
-            "dtype='float32', or check the checkpoint"
+            f"the model gave NaN or infinite samples in {dtype}; {wider}lower the guidance scale, "
+            "or check the checkpoint"
         )

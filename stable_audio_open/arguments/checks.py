@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from decimal import ROUND_DOWN, Decimal
 from numbers import Integral, Real
 from typing import TypeGuard, TypeVar
 
@@ -137,6 +138,11 @@ def is_pair(value: object) -> TypeGuard[tuple[float, float]]:
 def wrong_type(value: object, name: str, wanted: str) -> TypeError:
     """Return the error for an argument of a wrong type."""
     return TypeError(f"{name} must be {wanted}, got {shown(value)} ({type_name(value)})")
+
+
+def rounded_down(limit: float, digits: int = 3) -> str:
+    """Return a limit as an error shows it: what is read there is not above it."""
+    return str(Decimal(str(limit)).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_DOWN))
 
 
 def shown(value: object) -> str:

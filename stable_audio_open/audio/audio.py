@@ -188,6 +188,9 @@ class Audio:
 
         Args:
             seconds: How much is left of it.
+
+        Raises:
+            ValueError: That is less than a sample.
         """
         return first_seconds(self, seconds)
 

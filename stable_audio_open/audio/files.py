@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stable_audio_open.arguments.checks import rounded_down
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.channels import to_channels
 from stable_audio_open.audio.open_recording import AudioFileError, OpenRecording, open_recording
@@ -87,7 +88,9 @@ def read_audio(
     with open_recording(path) as file:
         total = file.frames / file.sample_rate
         if not 0 <= start < total:
-            raise ValueError(f"{path}: start must lie within 0..{total:.3f} s, got {start} s")
+            raise ValueError(
+                f"{path}: start must lie within 0..{rounded_down(total)} s, got {start} s"
+            )
         rate = file.sample_rate if sample_rate is None else sample_rate
         samples = _read_excerpt(file, rate=rate, start=start, duration=duration)
     _refuse_no_sound(samples, path)

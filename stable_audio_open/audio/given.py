@@ -48,7 +48,7 @@ def as_audio(
         ValueError: When it is empty, holds NaN or infinite samples, or is far too loud.
         AudioFileError: When a file cannot be read.
     """
-    audio = _converted(given, name, channels, most)
+    audio = converted(given, name, channels=channels, most=most)
     if not audio.samples.numel():
         raise ValueError(f"{name} holds no samples; give a sound")
     if audio.duration > most:
@@ -75,7 +75,22 @@ def as_audio(
     return audio
 
 
-def _converted(given: Any, name: str, channels: int | None, most: float) -> Audio:
+def converted(
+    given: Any, name: str, *, channels: int | None = None, most: float = math.inf
+) -> Audio:
+    """Return a sound in any of its forms as `Audio`, whatever its samples are.
+
+    Args:
+        given: The sound.
+        name: What it is called in errors.
+        channels: Channels that a file is read with; its own when None.
+        most: Seconds that will be used; of a file little more is read.
+
+    Raises:
+        TypeError: When it is of no such form.
+        ValueError: When samples have another shape.
+        AudioFileError: When a file cannot be read.
+    """
     # NumPy's arrays would be sequences too, of which those of no dimension have no length.
     match None if isinstance(given, np.ndarray) else given:
         case Audio() as audio:
@@ -109,8 +124,15 @@ def _converted(given: Any, name: str, channels: int | None, most: float) -> Audi
         case _:
             raise TypeError(
                 f"{name} must be a path, an Audio, (tensor [channels, time], rate) or (rate, "
-                f"array [time, channels]), got {type(given).__name__}"
+                f"array [time, channels]), got {_form(given)}"
             )
+
+
+def _form(given: object) -> str:
+    """Return what was given instead of a sound; of a pair, what it is made of."""
+    if isinstance(given, tuple) and len(given) == 2:
+        return f"({', '.join(map(type_name, given))})"
+    return type_name(given)
 
 
 def _tell_cut(name: str, most: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stable_audio_open.arguments.checks import check_number, type_name
+from stable_audio_open.arguments.checks import check_number, rounded_down, type_name
 
 if TYPE_CHECKING:
     from stable_audio_open.audio.audio import Audio
@@ -37,11 +37,15 @@ def first_seconds(audio: "Audio", seconds: float) -> "Audio":
     """Return the start of each item; what is shorter already stays as it is.
 
     Raises:
-        ValueError: The seconds are not above 0.
+        ValueError: The seconds are less than a sample.
     """
     check_number(seconds, "seconds")
     if not seconds > 0:
         raise ValueError(f"cannot trim to {seconds} s; give a positive number of seconds")
+    if seconds * audio.sample_rate <= 0.5:
+        raise ValueError(
+            f"cannot trim to {seconds} s, less than a sample of 1/{audio.sample_rate} s"
+        )
     longest = max(audio.lengths, default=0)
     samples = longest if seconds > audio.duration else round(seconds * audio.sample_rate)
     return _part(audio, 0, samples)
@@ -61,14 +65,16 @@ def cut(audio: "Audio", start: float, end: float | None) -> "Audio":
     shortest = min(audio.lengths, default=0)
     first = round(start * rate) if 0 <= start < math.inf else -1
     if not 0 <= first < shortest:
-        raise ValueError(f"start must lie within 0 to {shortest / rate:.3f} s, got {start} s")
+        raise ValueError(
+            f"start must lie within 0 to {rounded_down(shortest / rate)} s, got {start} s"
+        )
     if end is None:
         return _part(audio, first, None)
     last = round(end * rate) if 0 <= end < math.inf else -1
     if not first < last <= max(audio.lengths):
         raise ValueError(
-            f"end must lie behind start ({start} s) and at most at {audio.duration:.3f} s, got "
-            f"{end} s"
+            f"end must lie behind start ({start} s) and at most at "
+            f"{rounded_down(audio.duration)} s, got {end} s"
         )
     return _part(audio, first, last)
 

@@ -33,6 +33,8 @@ def resample(
     if from_rate == to_rate:
         return samples
     length = resampled_length(samples.shape[-1], from_rate, to_rate)
+    if not samples.numel():
+        return torch.zeros(*samples.shape[:-1], length)
     rows = samples.detach().to("cpu", torch.float32).reshape(-1, samples.shape[-1])
     # A copy: soxr looks at the strides, and those of a view with one sample mislead it.
     frames = rows.T.clone(memory_format=torch.contiguous_format)

@@ -7,8 +7,9 @@ from typing import Unpack
 import torch
 import torch.nn.functional as F
 
-from stable_audio_open.arguments.checks import check_flag, check_number
+from stable_audio_open.arguments.checks import check_flag, check_number, rounded_down
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.audio.finishing import FADE
 from stable_audio_open.audio.given import GivenAudio
 from stable_audio_open.editing.span_generation import (
     Conditions,
@@ -76,7 +77,8 @@ def inpaint(
 
     Returns:
         Sounds that equal the given ones outside of the spans, sample for sample at the model's
-        rate, and are as long.
+        rate, and are as long. Where a span ends with the sound, saving gives its new end a fade of
+        5 ms; a loop whose ends are kept stays one.
 
     Raises:
         TypeError: When the audio or a span is of no form that is known.
@@ -84,11 +86,12 @@ def inpaint(
         FloatingPointError: When the model gives NaN.
         StoppedError: When the callback has stopped the run.
     """
-    sound = sound_to_edit(model, audio)
-    return generate_spans(
+    sound, rate = sound_to_edit(model, audio), model.sample_rate
+    found = check_spans(spans, samples=min(sound.lengths), sample_rate=rate)
+    inpainted = generate_spans(
         model,
         sound,
-        check_spans(spans, samples=min(sound.lengths), sample_rate=model.sample_rate),
+        found,
         prompt,
         conditions=conditions,
         negative_prompt=negative_prompt,
@@ -100,6 +103,11 @@ def inpaint(
         callback=callback,
         options=options,
     )
+    first, last = found[0], found[-1]
+    if last.end == max(sound.lengths):  # a new end, which is cut off
+        return replace(inpainted, fade=min(FADE, (last.end - last.start) / rate))
+    is_loop = isinstance(audio, Audio) and audio.loop and audio.sample_rate == rate
+    return replace(inpainted, loop=is_loop and first.start > 0)
 
 
 @torch.inference_mode()
@@ -138,7 +146,8 @@ def extend(
         edges: What the latents at the joint hold.
         resampling: Times that each ten steps are gone through.
         crossfade: Seconds of the crossfade at the joint, in what is new.
-        fade: Seconds of the fade-out that saving gives the new end: 5 ms when None, 0 is none.
+        fade: Seconds of the fade-out that saving gives the new end, at most all of what is added:
+            5 ms when None, 0 is none.
         progress: Show a progress bar.
         callback: Called after each step with a `Step`.
         options: How to sample, as in `generate`.
@@ -159,6 +168,12 @@ def extend(
             f"what comes before a sound leaves its end as it is, got fade {fade:g}; leave it out"
         )
     added = _added_samples(model, seconds)
+    new = added / model.sample_rate
+    if fade is not None and wanted > new:
+        raise ValueError(
+            f"fade {fade:g} reaches into the sound itself, which stays as it is; give at most the "
+            f"{rounded_down(new)} s that are added"
+        )
     samples, lengths = sound_to_edit(model, audio)
     if len(set(lengths)) > 1:
         shown = ", ".join(f"{length / model.sample_rate:.3f}" for length in lengths)
@@ -184,7 +199,7 @@ def extend(
         callback=callback,
         options=options,
     )
-    return extended if before else replace(extended, fade=wanted)
+    return extended if before else replace(extended, fade=min(wanted, new))
 
 
 def _added_samples(model: LatentDiffusion, seconds: float) -> int:
@@ -195,8 +210,9 @@ def _added_samples(model: LatentDiffusion, seconds: float) -> int:
     added = round(seconds * model.sample_rate) if 0 < seconds < longest else 0
     if not 1 <= added <= most:
         raise ValueError(
-            f"seconds must be above 0 and below the model's window of {longest:.2f} s, in which "
-            f"some of the sound has its place too, got {seconds:g}; give at most "
-            f"{most / model.sample_rate:.3f}"
+            "seconds must be above 0 and below the model's window of "
+            f"{rounded_down(longest, 2)} s, in which some of the sound has its place too, got "
+            f"{seconds:g}; give at most "
+            f"{rounded_down(most / model.sample_rate)}"
         )
     return added

@@ -24,6 +24,9 @@ OCTAVES = (0.0, *(0.5 / 2**n for n in range(8, 0, -1)), 1.0)
 44.1 kHz)."""
 WEAKEST, STRONGEST = 0.1, 4.0
 """Gains by which a band is corrected at most."""
+FAINT = 0.01
+"""Energy of what is kept, in parts of what is new, at which half of a correction is left: what an
+autoencoder does to a faint tail is not what it does to the sound."""
 
 
 def mirrored(
@@ -105,7 +108,8 @@ def recovered(
     """Give a decoded sound the spectrum back that its autoencoder has changed.
 
     What that is, the sound outside of the spans tells, octave by octave: a filter without delay
-    whose gain goes smoothly from the centre of one to that of the next.
+    whose gain goes smoothly from the centre of one to that of the next. The fainter it is beside
+    what is new, the less it counts.
 
     Args:
         decoded: All of the window as it was decoded.
@@ -117,11 +121,15 @@ def recovered(
         outside[max(span.start, 0) : max(span.end, 0)] = False
     hertz = torch.fft.rfftfreq(kept.shape[-1])
     wanted, found = torch.fft.rfft(kept * outside), torch.fft.rfft(decoded * outside)
+    new = torch.fft.rfft(decoded * ~outside)
     centres, gains = [], []
     for low, high in pairwise(OCTAVES):
         band = (hertz >= low) & (hertz < high)
         energy, original = found[..., band].abs().square().sum(), wanted[..., band].abs().square()
-        gain = float((original.sum() / energy).sqrt()) if energy > 0 and original.any() else 1.0
+        like_one = FAINT * new[..., band].abs().square().sum()
+        gain = 1.0
+        if energy > 0 and original.any():
+            gain = float(((original.sum() + like_one) / (energy + like_one)).sqrt())
         centres.append(math.log(math.sqrt(max(low, OCTAVES[1] / 4) * min(high, 0.5))))
         gains.append(math.log(min(max(gain, WEAKEST), STRONGEST)))
     at = np.interp(hertz.clamp(min=OCTAVES[1] / 4).log().numpy(), centres, gains)

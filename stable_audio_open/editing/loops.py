@@ -1,5 +1,6 @@
 """Loops: sounds whose end goes on at their start."""
 
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.circular import close_ring, resample_ring
+from stable_audio_open.audio.level.silence import is_silent
 from stable_audio_open.diffusion.denoiser import Denoiser, noised
 from stable_audio_open.diffusion.samplers import initial_noise
 from stable_audio_open.editing.lengths import LONGEST
@@ -44,6 +46,8 @@ from stable_audio_open.sampling import (
     without_idle_negatives,
 )
 from stable_audio_open.waveforms import decode_audio
+
+logger = logging.getLogger(__name__)
 
 SHORTEST = 0.1
 """Seconds of the shortest loop."""
@@ -81,7 +85,8 @@ def generate_loop(
     """Generate a sound that can be repeated without a seam, shorter or longer than the window.
 
     Windows go around a ring of latents, and begin at another place at each step. A loop that is
-    shorter than the window is tiled to fill it. The arguments are those of `generate`, but for
+    shorter than the window is tiled to fill it. Of prompts for sounds that begin and end, loops may
+    be silent, which is warned of. The arguments are those of `generate`, but for
     these:
 
     Args:
@@ -149,7 +154,15 @@ def generate_loop(
         progress=progress,
         callback=None if callback is None else with_ring,
     )
-    return decode_ring(model, latents, ring, seeds=seeds)
+    loop = decode_ring(model, latents, ring, seeds=seeds)
+    for index, sound in enumerate(loop.samples):
+        if is_silent(sound):
+            logger.warning(
+                "item %d is silent: a sound that begins and ends has no place in a loop; describe "
+                "one that goes on, such as a drone or a drum loop",
+                index,
+            )
+    return loop
 
 
 def plan_ring(duration: float, *, sample_rate: int, hop: int) -> Ring:

@@ -9,7 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments.checks import check_pair, is_list, is_pair, wrong_type
+from stable_audio_open.arguments.checks import (
+    check_pair,
+    is_list,
+    is_pair,
+    rounded_down,
+    wrong_type,
+)
 
 Spans: TypeAlias = Sequence[tuple[float, float]]
 """(start, end) of each, in seconds."""
@@ -51,7 +57,7 @@ def check_spans(spans: Spans, *, samples: int, sample_rate: int) -> list[Span]:
         if span.end > samples:
             raise ValueError(
                 f"span ({start:g}, {end:g}) ends behind the sound, which is "
-                f"{samples / sample_rate:.3f} s long; to make it longer, use extend"
+                f"{rounded_down(samples / sample_rate)} s long; to make it longer, use extend"
             )
         if span.start == span.end:
             raise ValueError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from stable_audio_open.arguments.checks import rounded_down
 from stable_audio_open.builders.random_model import full_prompts, random_model
 from stable_audio_open.conditioning.conditioner import Prepared
 from stable_audio_open.conditions import Conditioning
@@ -139,7 +140,8 @@ def _frames(model: LatentDiffusion, window: float | None) -> int:
     longest = model.window_seconds
     if window is not None and not 0 < window <= longest:
         raise ValueError(
-            f"window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
+            f"window must be above 0 and at most the model's {rounded_down(longest, 2)} seconds, "
+            f"got {window}"
         )
     samples = (window or longest) * model.sample_rate
     return min(math.ceil(samples / model.autoencoder.downsampling), model.window_frames)

@@ -14,7 +14,7 @@ from stable_audio_open.audio.writing.places import (
 )
 from stable_audio_open.audio.writing.tags import check_beside, is_beside_of_others, is_sound_there
 from stable_audio_open.files.lock import one_at_a_time
-from stable_audio_open.files.names import free_path
+from stable_audio_open.files.names import free_path, is_taken
 from stable_audio_open.files.patterns import DEFAULT, NamePattern
 
 
@@ -111,7 +111,7 @@ def plan(
             f"{output}: {sounds} sounds do not fit into one file; give a folder (a name without "
             f"{output.suffix})"
         )
-    if output.exists() and not overwrite:
+    if is_taken(output) and not overwrite:
         raise ValueError(f"{output}: exists; give another name, or --overwrite to have it replaced")
     if tags:
         check_beside(output)

@@ -14,9 +14,13 @@ import msgspec
 import torch
 from msgspec.structs import replace as replace_fields
 
-from stable_audio_open.arguments.keywords import check_keywords, types_of_arguments
+from stable_audio_open.arguments.keywords import (
+    bound_arguments,
+    check_keywords,
+    types_of_arguments,
+)
 from stable_audio_open.audio.audio import Audio
-from stable_audio_open.audio.given import as_audio
+from stable_audio_open.audio.given import converted
 from stable_audio_open.audio.writing.tags import Tags
 from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.diffusion.adapters import AdapterUse
@@ -56,7 +60,7 @@ def recorded(
     @wraps(method)
     def call(model: Model, /, *args: P.args, **kwargs: P.kwargs) -> Audio:
         check_keywords(method, kwargs)
-        bound = signature(method).bind(model, *args, **kwargs)
+        bound = bound_arguments(method, (model, *args), kwargs)
         audio = method(model, *args, **kwargs)
         bound.apply_defaults()
         given = dict(list(bound.arguments.items())[1:])
@@ -155,4 +159,4 @@ def _sound(value: object) -> dict[str, str]:
         case Audio():
             return {"samples": sound_hash(value)}
         case _:
-            return {"samples": sound_hash(as_audio(value, "sound"))}  # type: ignore[arg-type]
+            return {"samples": sound_hash(converted(value, "sound"))}

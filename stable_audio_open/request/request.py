@@ -14,6 +14,7 @@ from stable_audio_open.arguments.checks import (
     check_name,
     check_number,
     is_list,
+    rounded_down,
     wrong_type,
 )
 from stable_audio_open.arguments.nearest import did_you_mean
@@ -141,7 +142,12 @@ def check_window(model: LatentDiffusion, window: float | None) -> float:
     window = check_number(window, "window")
     if not 0 < window <= longest:
         raise ValueError(
-            f"window must be above 0 and at most the model's {longest:.2f} seconds, got {window}"
+            f"window must be above 0 and at most the model's {rounded_down(longest, 2)} seconds, "
+            f"got {window}"
+        )
+    if round(window * model.sample_rate) < 1:
+        raise ValueError(
+            f"window must be at least one sample of 1/{model.sample_rate} seconds, got {window}"
         )
     return window
 
@@ -167,8 +173,8 @@ def check_durations(
     for seconds in durations:
         if not 0 < seconds <= window:
             raise ValueError(
-                f"duration must be above 0 and at most the window of {window:.2f} seconds, "
-                f"got {seconds}"
+                "duration must be above 0 and at most the window of "
+                f"{rounded_down(window, 2)} seconds, got {seconds}"
             )
         if round(seconds * sample_rate) < 1:
             raise ValueError(

@@ -46,6 +46,34 @@ def test_arguments_that_there_are_not(
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "named", "message"),
+    [
+        ("generate", ("kick", 0.5), {},
+         "generate takes prompt without a name, got 2 values; name the others, such as "
+         "duration=..."),
+        ("inpaint", (SOUND, "kick", [(0, 0.1)]), {},
+         "inpaint takes audio and prompt without a name, got 3 values; name the others, such as "
+         "spans=..."),
+        ("generate", (), {}, "generate needs prompt; give prompt=..."),
+        ("inpaint", (SOUND,), {}, "inpaint needs prompt and spans; give prompt=..."),
+        ("extend", (SOUND, "kick"), {}, "extend needs seconds; give seconds=..."),
+        ("generate", ("kick",), {"prompt": "bell"},
+         "generate got multiple values for argument 'prompt'; give it once"),
+    ],
+)  # fmt: skip
+def test_arguments_by_their_place(
+    model: StableAudio,
+    method: str,
+    given: tuple[object, ...],
+    named: dict[str, Any],
+    message: str,
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        getattr(model, method)(*given, **named)
+    assert str(caught.value) == message
+
+
 def test_numbers_beyond_those_that_models_know(model: StableAudio) -> None:
     with pytest.raises(ValueError, match=r"^seconds_start must be at most 1e\+09, got 1e\+308$"):
         model.generate("kick", seconds_start=1e308, steps=1, progress=False)

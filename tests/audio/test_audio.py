@@ -1,3 +1,4 @@
+import math
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -127,6 +128,13 @@ def test_cut_takes_seconds() -> None:
             both.cut(0.2, end)
 
 
+@pytest.mark.parametrize("seconds", [1e-9, 0.005])
+def test_nothing_is_trimmed_to_nothing(seconds: float) -> None:
+    with pytest.raises(ValueError, match=rf"^cannot trim to {seconds} s, less than a sample of 1/"):
+        of_lengths().trim(seconds)
+    assert of_lengths().trim(0.006).lengths == (1, 1)
+
+
 def test_a_part_is_no_loop_and_was_not_made_so() -> None:
     loop = Audio(torch.zeros(1, 2, 100), 100, loop=True, tags=({"stable_audio_open": "1"},))
     assert (loop.cut(0, 1.0).loop, len(loop.cut(0, 1.0).tags)) == (True, 1)
@@ -168,6 +176,17 @@ def test_a_notebook_shows_players_and_spectrograms() -> None:
     assert all(a.startswith("data:audio/flac;base64,ZkxhQ") for a in page.addresses("audio"))
     assert "“<b>kick</b> & snare”, 0.05 s, seed 8" in page.text
     assert not any(tag == "b" for tag, _ in page.found)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_notebook_shows_sounds_that_are_broken(value: float) -> None:
+    samples = audio().samples[:1].clone()
+    samples[0, 0, 100] = value
+    page = Page(Audio(samples, 44100, (7,))._repr_html_())
+    assert [len(page.addresses(tag)) for tag in ("audio", "img")] == [1, 1]
+    assert "seed 7, NaN or infinite samples left out" in page.text
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        Audio(samples, 44100).save("x.wav")
 
 
 def test_a_notebook_shows_eight_items_of_many() -> None:

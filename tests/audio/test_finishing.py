@@ -44,6 +44,12 @@ def test_a_fade_ends_at_zero_and_changes_nothing_else() -> None:
     assert float(fade_out(samples, 1000, 5.0)[0, 500]) == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_sound_of_no_samples_stays_one() -> None:
+    sound = Audio(torch.zeros(1, 2, 0), RATE)
+    found = sound.finish(trim_silence=True, sample_rate=44100, channels=1, loudness=-16)
+    assert (found.samples.shape, found.sample_rate) == ((1, 1, 0), 44100)
+
+
 def test_silence_is_cut_off_on_both_sides_alone() -> None:
     samples = torch.full((2, 1000), 0.0009)
     samples[1, 200] = samples[0, 700] = 0.5

@@ -56,7 +56,13 @@ def test_what_is_used_of_a_longer_file_is_not_changed(tmp_path: Path) -> None:
             (RATE, [0.0, 0.1]),
             TypeError,
             "sound must be a path, an Audio, (tensor [channels, time], rate) or (rate, array "
-            "[time, channels]), got tuple",
+            "[time, channels]), got (int, list)",
+        ),
+        (
+            (SAMPLES.numpy(), RATE),
+            TypeError,
+            "sound must be a path, an Audio, (tensor [channels, time], rate) or (rate, array "
+            "[time, channels]), got (ndarray, int)",
         ),
         (
             (SAMPLES[0], RATE),

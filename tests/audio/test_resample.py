@@ -32,6 +32,12 @@ def test_length_and_leading_axes(length: int, source: int, target: int) -> None:
     torch.testing.assert_close(found[1, 2], resample(samples[1, 2], source, target))
 
 
+def test_nothing_stays_nothing() -> None:
+    for shape in ((1, 2, 0), (0, 2, 100)):
+        found = resample(torch.zeros(shape), 44100, 48000)
+        assert found.shape == (*shape[:-1], resampled_length(shape[-1], 44100, 48000))
+
+
 def test_equal_rates_change_nothing() -> None:
     samples = torch.ones(1, 4)
     assert resample(samples, 44100, 44100) is samples

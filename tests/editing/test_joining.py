@@ -141,6 +141,15 @@ def test_a_filter_that_is_seen_outside_is_undone_inside() -> None:
     assert torch.equal(found, recovered(decoded, changed, [span])[:, 12000:18000])
 
 
+@pytest.mark.parametrize("error", [1e-6, 1e-3])
+def test_a_faint_tail_is_no_standard_for_a_loud_part(error: float) -> None:
+    """A tail at -80 dB that is decoded 20 dB too faint or 40 dB too loud says nothing of -20 dB."""
+    kept, decoded = noise(0, time=40000), noise(1, time=40000)
+    kept[:, 20000:], decoded[:, 20000:] = kept[:, 20000:] * 1e-3, decoded[:, 20000:] * error * 10
+    found = recovered(decoded, kept, [Span(0, 20000)])[:, 1000:19000]
+    torch.testing.assert_close(found, decoded[:, 1000:19000], rtol=0, atol=0.01)
+
+
 @pytest.mark.parametrize("kept", [torch.zeros(2, 1000), noise(0)])
 def test_silence_is_no_standard(kept: Tensor) -> None:
     decoded = noise(1) if not kept.any() else torch.zeros(2, 1000)

@@ -294,3 +294,16 @@ def test_loops_of_half_precision(random_model: LatentDiffusion) -> None:
     audio = make(model, duration=0.5)
     assert audio.samples.dtype == torch.float32
     assert audio.samples.isfinite().all()
+
+
+def test_silence_is_warned_of(model: LatentDiffusion, caplog: pytest.LogCaptureFixture) -> None:
+    make(model, ["deep kick", "rain"], duration=0.5, steps=1)
+    assert caplog.messages == []
+    silent = copy.deepcopy(model)
+    silent.autoencoder.decoder.register_forward_hook(lambda *given: 1e-6 * given[-1])
+    make(silent, ["deep kick", "rain"], duration=0.5, steps=1)
+    assert caplog.messages == [
+        f"item {item} is silent: a sound that begins and ends has no place in a loop; describe one "
+        "that goes on, such as a drone or a drum loop"
+        for item in (0, 1)
+    ]

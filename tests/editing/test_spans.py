@@ -51,6 +51,12 @@ def test_bad_spans_are_refused(
         check_spans(spans, samples=300, sample_rate=100)  # type: ignore[arg-type]
 
 
+def test_the_length_in_a_message_is_within_the_sound() -> None:
+    with pytest.raises(ValueError, match=r"span \(1, 2\) ends behind the sound, which is 1.999 s"):
+        check_spans([(1, 2)], samples=88199, sample_rate=44100)
+    check_spans([(1, 1.999)], samples=88199, sample_rate=44100)
+
+
 @pytest.mark.parametrize(
     ("spans", "start"),
     [

@@ -126,6 +126,13 @@ def test_places_that_cannot_be(tmp_path: Path) -> None:
         plan(tmp_path, sounds=1, subtype="float", suffix=".mp3")
 
 
+def test_a_link_to_nowhere_is_kept_as_a_file_is(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").symlink_to(tmp_path / "mounted" / "later.wav")
+    with pytest.raises(ValueError, match=r"a\.wav: exists; give another name, or --overwrite"):
+        plan(tmp_path / "a.wav", sounds=1, subtype="pcm24")
+    assert not plan(tmp_path / "a.wav", sounds=1, subtype="pcm24", overwrite=True).is_folder
+
+
 def test_an_output_is_another_file_than_the_recording(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     (tmp_path / "link.wav").symlink_to("a.wav")

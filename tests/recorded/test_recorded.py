@@ -231,3 +231,14 @@ def test_tags_that_were_changed_are_told(
     tags = model.generate("kick", steps=1, progress=False).tags[0]
     with pytest.raises(TagError, match=f"^{message}"):
         making_of({**tags, **change}, Path("a.wav"))
+
+
+def test_a_sound_in_memory_is_warned_of_once(
+    model: StableAudio, caplog: pytest.LogCaptureFixture
+) -> None:
+    loud = torch.full((2, 8000), 1.5)
+    audio = model.generate("kick", init_audio=(loud, 16000), steps=1, progress=False)
+    assert caplog.messages == [
+        "init_audio peaks 3.5 dB above full scale; models are trained on sound within it"
+    ]
+    assert made(audio).settings["init_audio"] == {"samples": sound_hash(Audio(loud[None], 16000))}

@@ -71,6 +71,11 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
             )
             for window in (0, -1, 1.5, math.nan)
         ),
+        (
+            "kick",
+            {"window": 1e-6},
+            "window must be at least one sample of 1/16000 seconds, got 1e-06",
+        ),
         *(
             ("kick", {"seconds_start": start}, f"seconds_start must be at least 0, got {start}")
             for start in (-1, math.nan, math.inf)
@@ -131,10 +136,11 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
             )
             for strength in (-0.5, 1.2, math.nan)
         ),
+        ("kick", {"init_audio": sound(items=2)}, "init_audio must hold 1 item, got 2"),
         (
             ["kick"] * 3,
             {"init_audio": sound(items=2)},
-            "init_audio must hold 1 or 3 items, got 2",
+            "init_audio must hold 1 item or one for each of 3 prompts, got 2",
         ),
         (
             "kick",

@@ -21,7 +21,7 @@ class Shown(NamedTuple):
     """An item on the page."""
 
     label: str
-    """Length and seed."""
+    """Length and seed, and whether there are samples that are no numbers."""
     prompt: str
     """What it was made from; empty where that is not known."""
     sound: str
@@ -36,9 +36,10 @@ def player_html(audio: "Audio") -> str:
     for item in audio[:SHOWN]:
         said = item.tags[0].get("prompt", "") if item.tags else ""
         seed = "" if item.seed is None else f", seed {item.seed}"
+        broken = "" if item.samples.isfinite().all() else ", NaN or infinite samples left out"
         shown.append(
             Shown(
-                label=f"{item.duration:.2f} s{seed}",
+                label=f"{item.duration:.2f} s{seed}{broken}",
                 prompt=said if isinstance(said, str) else "",
                 sound=_sound_address(item.samples[0], item.sample_rate),
                 picture=_picture_address(item.samples[0], item.sample_rate),
@@ -48,9 +49,14 @@ def player_html(audio: "Audio") -> str:
 
 
 def _sound_address(samples: Float[Tensor, "channels time"], sample_rate: int) -> str:
-    limited, _ = limit_peak(samples.detach().cpu())
+    limited, _ = limit_peak(_heard(samples))
     content = encode(limited, sample_rate, ".flac", "pcm16")
     return f"data:audio/flac;base64,{base64.b64encode(content).decode()}"
+
+
+def _heard(samples: Float[Tensor, "channels time"]) -> Float[Tensor, "channels time"]:
+    """Return samples with silence where they are no numbers, which no file can hold."""
+    return samples.detach().cpu().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _picture_address(samples: Float[Tensor, "channels time"], sample_rate: int) -> str:
@@ -61,5 +67,5 @@ def _picture_address(samples: Float[Tensor, "channels time"], sample_rate: int) 
         if error.name != "matplotlib":
             raise
         return ""
-    content = png(draw_spectrogram(samples.detach().cpu(), sample_rate=sample_rate))
+    content = png(draw_spectrogram(_heard(samples), sample_rate=sample_rate))
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"

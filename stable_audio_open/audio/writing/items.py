@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stable_audio_open.audio.writing.formats import FORMATS, LOSSY, Subtype
-from stable_audio_open.audio.writing.places import check_target, make_folder
+from stable_audio_open.audio.writing.places import check_file_name, check_target, make_folder
 from stable_audio_open.audio.writing.saving import save_audio
 from stable_audio_open.audio.writing.tags import is_sound_there
 from stable_audio_open.files.lock import one_at_a_time
@@ -31,6 +31,7 @@ def save_items(
     chosen = list(range(len(audio))) if item is None else [range(len(audio))[item]]
     ends_as_folder = str(path).endswith(("/", "\\"))
     path = Path(path)
+    check_file_name(path)
     if ends_as_folder or (path.is_dir() and path.suffix.lower() not in FORMATS):
         make_folder(path)
         saved = []

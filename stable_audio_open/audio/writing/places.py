@@ -22,7 +22,7 @@ def check_target(path: Path, subtype: Subtype) -> str:
         AudioSaveError: The folder is not there, or a folder has this name.
     """
     suffix = path.suffix.lower()
-    _check_name(path)
+    check_file_name(path)
     if suffix not in FORMATS:
         raise ValueError(
             f"{path}: unknown audio suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"
@@ -53,7 +53,7 @@ def check_folder(output: Path) -> None:
         ValueError: Its name is that of nothing.
         AudioSaveError: It is a file, its parent is missing, or nothing can be written there.
     """
-    _check_name(output)
+    check_file_name(output)
     if output.is_dir():
         check_writable(output)
     elif output.exists():
@@ -66,7 +66,7 @@ def check_folder(output: Path) -> None:
         check_writable(output.parent)
 
 
-def _check_name(path: Path) -> None:
+def check_file_name(path: Path) -> None:
     """Check that a path can be one, and leaves room for the name of the tags beside it.
 
     Raises:

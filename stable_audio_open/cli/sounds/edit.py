@@ -1,5 +1,6 @@
 """`stable-audio-open inpaint` and `extend`: a part of a sound anew, and what comes behind it."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,8 @@ from stable_audio_open.cli.sounds.groups import (
 from stable_audio_open.cli.sounds.making import make_sounds
 
 SPAN = "--span"
+OPTION = re.compile("-[-a-z]", re.IGNORECASE)
+"""How an option begins, and no number."""
 
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What to hear, of the whole sound.")]
 
@@ -74,13 +77,22 @@ def extend(
 
 
 def pair_spans(arguments: Sequence[str]) -> list[str]:
-    """Make one word of the two behind each `--span`, which typer does not take more than once."""
+    """Make one word of the two behind each `--span`, which typer does not take more than once.
+
+    `--span=0.5 0.9` and `--span "0.5 0.9"` are meant alike. Where the second number is missing, the
+    option that follows stays one.
+    """
     end = arguments.index("--") if "--" in arguments else len(arguments)
     words, rest = [], list(arguments[:end])
     while rest:
         words.append(rest.pop(0))
-        if words[-1] == SPAN and len(rest) > 1:
-            words.append(f"{rest.pop(0)} {rest.pop(0)}")
+        if words[-1] == SPAN and rest:
+            words.append(rest.pop(0))
+        elif not words[-1].startswith(f"{SPAN}="):
+            continue
+        is_whole = " " in words[-1].strip()
+        if rest and not is_whole and not OPTION.match(rest[0]):
+            words[-1] += f" {rest.pop(0)}"
     return [*words, *arguments[end:]]
 
 
@@ -95,10 +107,8 @@ def _edit(
 ) -> None:
     """Refuse what can be refused before the model is loaded; edit, and save."""
     from stable_audio_open.jobs.sounds.check import check_edit
-    from stable_audio_open.jobs.target import check_apart
 
     prompts = [parsing.mixed(text, mix) for text in texts]
-    check_apart(files.output, asked["audio"])
     check_edit(asked, prompts)
     make_sounds(
         lambda system, progress: getattr(system, method)(

@@ -144,6 +144,7 @@ def generate(
         model=model,
         files=files,
         texts=texts,
+        reads=[] if init_audio is None else [init_audio],
     )
 
 

@@ -25,6 +25,7 @@ def make_sounds(
     files: FileOptions,
     texts: Sequence[str],
     source: Path | None = None,
+    reads: Sequence[Path] = (),
 ) -> None:
     """Make sounds and save them; what can be refused is refused before the model is loaded.
 
@@ -33,8 +34,9 @@ def make_sounds(
         model: Which model makes them.
         files: Where they go.
         texts: What each of them is named by.
-        source: Recording that they are made from, which is never replaced: files in a folder have
-            its name and their seed, unless a pattern is given.
+        source: Recording that they are made from: files in a folder have its name and their seed,
+            unless a pattern is given.
+        reads: Other recordings that they are made with; none of all these is replaced.
 
     Raises:
         ValueError: Options do not go together, or one does not go with the model.
@@ -45,15 +47,16 @@ def make_sounds(
 
     from msgspec.structs import asdict
 
-    from stable_audio_open.jobs.target import place_of
+    from stable_audio_open.jobs.target import check_apart, place_of
     from stable_audio_open.pretrained import StableAudio
 
     finishing, pattern = files.finishing(), files.pattern()
+    stem = None if source is None else stem_for_names(source)
+    recordings = [*reads] if source is None else [source, *reads]
+    for recording in recordings:
+        check_apart(files.output, recording)
     target = files.plan(sounds=len(texts))
-    stem = None
-    if source is not None:
-        stem = stem_for_names(source)
-        target.kept.add(place_of(source))
+    target.kept.update(map(place_of, recordings))
     options.use_threads(model.threads)
 
     begin = perf_counter()

@@ -65,7 +65,8 @@ def regenerate(
     )
     like = {
         True: f", the same samples as {file}",
-        False: f", other samples than {file}: this machine or its versions compute otherwise",
+        False: f", other samples than {file}: this machine or its versions compute "
+        "otherwise, or its tags or samples were changed",
         None: "",
     }
     tell(f"{made.file}: {made.seconds:.2f} s{like[made.same]}")

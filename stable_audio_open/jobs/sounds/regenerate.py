@@ -19,7 +19,7 @@ from stable_audio_open.autoencoder.autoencoder import CORE_FRAMES
 from stable_audio_open.checkpoint.lora.adapter import adapter_hash
 from stable_audio_open.files.archives.tars import is_there
 from stable_audio_open.files.hashes import file_hash
-from stable_audio_open.jobs.target import plan
+from stable_audio_open.jobs.target import check_apart, place_of, plan
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.hashes import DIGITS, config_hash, sound_hash, weights_of
 from stable_audio_open.recorded.making import Making, from_json, making_of
@@ -85,6 +85,9 @@ def regenerate(request: RegenerateRequest) -> Regenerated:
         suffix=file.suffix,
     )
     settings = _settings(making, request)
+    for recording in _recordings(making, request):
+        check_apart(request.output, recording)
+        target.kept.add(place_of(recording))
     model = _load(making, request)
     _warn_of_others(making, model, file)
     audio = _called(model, making, settings, file)
@@ -168,6 +171,12 @@ def _sound(name: str, value: Any, request: RegenerateRequest) -> str | Audio:
             f"the other {expected}); give that one as --sound {name}=FILE"
         )
     return found if isinstance(found, Audio) else str(found)
+
+
+def _recordings(making: Making, request: RegenerateRequest) -> list[Path]:
+    """Return the files of the sounds that it was made with, which are there."""
+    names = sound_arguments(_method(making)) & making.settings.keys()
+    return [Path(request.sounds.get(name) or making.settings[name]["file"]) for name in names]
 
 
 def _load(making: Making, request: RegenerateRequest) -> StableAudio:

@@ -155,6 +155,11 @@ def test_names_that_no_file_can_have(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_the_name_of_a_sound_is_checked_before_it_is_looked_up(tmp_path: Path) -> None:
+    with pytest.raises(AudioSaveError, match=r"its name has 304 bytes, and file systems take 250"):
+        Audio(torch.zeros(1, 2, 10), 44100).save(tmp_path / ("x" * 300 + ".wav"))
+
+
 def test_a_quiet_item_warns_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     noise(peak=1.0).save(tmp_path / "a.wav")
     assert caplog.text == ""

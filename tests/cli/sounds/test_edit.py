@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 from stable_audio_open.audio.audio import Audio
+from stable_audio_open.cli.sounds.edit import pair_spans
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -43,6 +44,23 @@ def test_spans_are_made_anew(run: Run, recording: str, tiny_model_folder: Path):
     assert changed.sum() == 3200
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("a.wav x --span 1 2 --span .5 -1 -o b", ["--span", "1 2", "--span", ".5 -1"]),
+        ("a.wav x --span=1 2 --span=.5 -1 -o b", ["--span=1 2", "--span=.5 -1"]),
+        ("a.wav x --span=1 --seed 3", ["--span=1", "--seed", "3"]),
+        ("a.wav x --span 1 -o b", ["--span", "1"]),
+        ("a.wav x --span", ["--span"]),
+        ("a.wav -- --span 1 2", ["--", "--span", "1", "2"]),
+    ],
+)
+def test_the_two_numbers_of_a_span_are_one_word(given: str, found: list[str]):
+    words = [word for word in pair_spans(given.split()) if word not in ("a.wav", "x", "-o", "b")]
+    assert words == found
+    assert pair_spans(["--span", "1 2", "a.wav", "x"]) == ["--span", "1 2", "a.wav", "x"]
+
+
 @pytest.mark.parametrize(("flags", "first"), [([], 0), (["--before"], 1600)])
 def test_a_sound_is_made_longer(
     run: Run, recording: str, tiny_model_folder: Path, flags: list[str], first: int
@@ -68,8 +86,8 @@ def test_a_sound_is_made_longer(
             "extend",
         ),
         (
-            ["inpaint", "--span", 0.5, "--seed"],
-            "--span 0.5 --seed: give two numbers of seconds, such as --span 1.2 2.0",
+            ["inpaint", "--span", 0.5, "--seed", 3],
+            "--span 0.5: give two numbers of seconds, such as --span 1.2 2.0",
         ),
         (
             ["extend", "--seconds", 0],

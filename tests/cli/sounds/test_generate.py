@@ -110,6 +110,22 @@ def test_init_audio(run: Run, request_words: list[object], recordings: Path, nam
     assert soundfile.info("x.wav").frames == 16000
 
 
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_init_audio_is_never_replaced(
+    run: Run, refuse: Refuse, request_words: list[object], recordings: Path, flags: list[str]
+):
+    words = [*request_words, "--init-audio", "good.wav", *flags]
+    refuse(
+        *(*words, "--output", "good.wav"),
+        code=2,
+        message="good.wav: is the recording itself; choose another output",
+    )
+    before = Path("good.wav").read_bytes()
+    assert run(*words, "--name", "good").returncode == 0
+    assert Path("good.wav").read_bytes() == before
+    assert Path("good_2.wav").is_file()
+
+
 def test_weak_init_strength_stays_near_the_recording(
     run: Run, request_words: list[object], recordings: Path
 ):

@@ -118,6 +118,23 @@ def test_an_existing_file_is_kept(run: Run, refuse: Refuse, request_words: list[
     assert result.stdout == "x.wav: 0.50 s, the same samples as x.wav\n"
 
 
+def test_the_recording_that_it_was_made_with_is_never_replaced(
+    run: Run, refuse: Refuse, request_words: list[object], recordings: Path
+):
+    run(*request_words, "--init-audio", "good.wav", "--output", "x.wav")
+    refuse(
+        *("regenerate", "x.wav", "--output", "good.wav", "--overwrite"),
+        code=2,
+        message="good.wav: is the recording itself; choose another output",
+    )
+    Path("sub").mkdir()
+    Path("x.wav").rename("sub/good.wav")
+    before = Path("good.wav").read_bytes()
+    result = run("regenerate", "sub/good.wav", "--overwrite")
+    assert result.stdout == "good_2.wav: 0.50 s, the same samples as sub/good.wav\n"
+    assert Path("good.wav").read_bytes() == before
+
+
 def test_other_samples_are_told(run: Run, request_words: list[object]):
     run(*request_words, "--subtype", "float", "--output", "x.wav")
     audio = Audio.load("x.wav")
@@ -126,7 +143,7 @@ def test_other_samples_are_told(run: Run, request_words: list[object]):
     )
     assert run("regenerate", "x.wav").stdout == (
         "x_2.wav: 0.50 s, other samples than x.wav: this machine or its versions compute "
-        "otherwise\n"
+        "otherwise, or its tags or samples were changed\n"
     )
     assert run("regenerate", "x.wav", "--output", "y.mp3").stdout == "y.mp3: 0.50 s\n"
 
@@ -326,7 +343,7 @@ def test_other_versions_are_warned_of(run: Run, request_words: list[object]):
             {"settings": {"prompt": "x", "sigma_max": {"number": "much"}}},
             "its tags ask for what cannot be made: could not convert string to float: 'much'",
         ),
-        ({"settings": {}}, "its tags ask for what cannot be made: missing a required argument"),
+        ({"settings": {}}, "its tags ask for what cannot be made: generate needs prompt"),
         (
             {"settings": {"prompt": "x", "init_audio": {"file": 5, "sha256": "0"}}},
             "its tags do not say which sound init_audio was",
