@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -113,7 +114,7 @@ class Job:
         loop, news = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # of a loop that was closed in the meantime
                 loop.call_soon_threadsafe(news.set)
 
         with self._changed:

@@ -182,15 +182,12 @@ class Kept:
 
 
 def _size(path: Path) -> int:
-    """Return the bytes of a file, or of all in a folder."""
-    files = [path] if path.is_file() else list(path.glob("*"))
-    total = 0
-    for file in files:
-        try:
-            total += file.stat().st_size
-        except FileNotFoundError:  # removed in the meantime
-            continue
-    return total
+    """Return the bytes of a file, or of all in a folder; 0 of what was removed in the meantime."""
+    try:
+        files = [path] if path.is_file() else list(path.glob("*"))
+        return sum(file.stat().st_size for file in files)
+    except FileNotFoundError:
+        return 0
 
 
 def link(path: Path, place: Path) -> None:

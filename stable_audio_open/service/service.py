@@ -317,10 +317,11 @@ class Service:
 
     def _cancel(self, job: Job, reason: str) -> None:
         waited = self._queue.remove(job)
-        job.tell(Cancelled(reason=reason))
+        counts = job.tell(Cancelled(reason=reason))
         if waited:
             self._ended(job, 0.0)
-        self.pool.stop(job)
+        elif counts:  # said once: a worker listens between steps alone
+            self.pool.stop(job)
 
     def _ended(self, job: Job, seconds: float) -> None:
         self._kept.end_job(job)
