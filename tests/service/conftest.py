@@ -60,18 +60,25 @@ def in_thread(served: ServedModels, device: str | None) -> StartWorker:
     return lambda: ThreadWorker(served, device)
 
 
+@pytest.fixture(scope="session")
+def small_models(tiny_model_folder: Path) -> ServedModels:
+    """The small model, named `small`."""
+    return ServedModels(models=(Named("small", str(tiny_model_folder)),))
+
+
 @pytest.fixture
-def make_service(tiny_model_folder: Path, tmp_path: Path) -> Iterator[MakeService]:
-    """Makes services of the small model, named `small`, which end with the test."""
+def make_service(small_models: ServedModels, tmp_path: Path) -> Iterator[MakeService]:
+    """Makes services of the small model, which end with the test."""
     with ExitStack() as opened:
 
         def make(**options: Any) -> Service:
-            served = options.pop(
-                "models", ServedModels(models=(Named("small", str(tiny_model_folder)),))
-            )
-            limits = options.pop("limits", Limits(steps=FOREVER, stop_seconds=60))
-            options = {"start_worker": in_thread, "folder": tmp_path, **options}
-            return opened.enter_context(Service(served, limits=limits, **options))
+            usual = {
+                "models": small_models,
+                "limits": Limits(steps=FOREVER, stop_seconds=60),
+                "start_worker": in_thread,
+                "folder": tmp_path,
+            }
+            return opened.enter_context(Service(**{**usual, **options}))
 
         yield make
 

@@ -1,6 +1,8 @@
 """The endpoints, from a request to a file, and what they answer to what is wrong."""
 
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,39 @@ from stable_audio_open.service.events import Step
 from stable_audio_open.service.http.app import create_app
 from stable_audio_open.service.http.keys import Keys
 from stable_audio_open.service.limits import Limits
+from stable_audio_open.service.models import ServedModels
 from stable_audio_open.service.service import Service
-from tests.service.conftest import FOREVER, MakeService, until
+from tests.service.conftest import FOREVER, MakeService, in_thread, until
 from tests.service.http.calls import call, make, problem
 
 WAV = {"content-type": "audio/wav"}
 ME = "address 127.0.0.1"
+LIMITS = Limits(steps=FOREVER, sound_bytes=1 << 20, waiting_of_client=3, sounds_of_client=100)
 
 
-@pytest.fixture
-def service(make_service: MakeService) -> Service:
-    return make_service(limits=Limits(steps=FOREVER, sound_bytes=1 << 20, waiting_of_client=3))
+@pytest.fixture(scope="module")
+def service(
+    small_models: ServedModels, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """One for all tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("service")
+    with Service(small_models, limits=LIMITS, start_worker=in_thread, folder=folder) as service:
+        yield service
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app(service: Service) -> FastAPI:
     return create_app(service)
+
+
+@pytest.fixture
+def own_service(make_service: MakeService) -> Service:
+    return make_service(limits=LIMITS)
+
+
+@pytest.fixture
+def own_app(own_service: Service) -> FastAPI:
+    return create_app(own_service)
 
 
 @pytest.fixture
@@ -67,8 +86,10 @@ def test_a_file_is_the_one_that_python_saves(
     assert tags["prompt"] == "deep kick"
 
 
-def test_sounds_are_sent_worked_on_and_removed(app: FastAPI, service: Service, wav: bytes) -> None:
-    response = call(app, "POST", "/v1/sounds", headers=WAV, content=wav)
+def test_sounds_are_sent_worked_on_and_removed(
+    own_app: FastAPI, own_service: Service, wav: bytes
+) -> None:
+    response = call(own_app, "POST", "/v1/sounds", headers=WAV, content=wav)
     assert response.status_code == 201
     sound = response.json()
     assert (sound["seconds"], sound["sample_rate"], sound["channels"]) == (0.5, 16000, 2)
@@ -78,11 +99,11 @@ def test_sounds_are_sent_worked_on_and_removed(app: FastAPI, service: Service, w
         ("extend", {"audio": sound["id"], "seconds": 0.1}),
         ("reconstruct", {"audio": sound["id"]}),
     ):
-        id = make(app, service, path, **body)
-        assert call(app, "GET", f"/v1/jobs/{id}").json()["state"] == "done", path
-    assert len(call(app, "GET", "/v1/jobs").json()) == 4
-    assert call(app, "DELETE", f"/v1/sounds/{sound['id']}").status_code == 204
-    response = call(app, "POST", "/v1/reconstruct", json={"audio": sound["id"]})
+        id = make(own_app, own_service, path, **body)
+        assert call(own_app, "GET", f"/v1/jobs/{id}").json()["state"] == "done", path
+    assert len(call(own_app, "GET", "/v1/jobs").json()) == 4
+    assert call(own_app, "DELETE", f"/v1/sounds/{sound['id']}").status_code == 204
+    response = call(own_app, "POST", "/v1/reconstruct", json={"audio": sound["id"]})
     assert problem(response)["field"] == "audio"
 
 
@@ -242,22 +263,27 @@ def test_a_failure_is_told_as_a_problem(app: FastAPI, service: Service) -> None:
     assert (found["status"], found["detail"]) == (409, "the job is failed, and has no sound")
 
 
-def test_jobs_wait_are_cancelled_and_refused_politely(app: FastAPI, service: Service) -> None:
+def test_jobs_wait_are_cancelled_and_refused_politely(
+    own_app: FastAPI, own_service: Service
+) -> None:
     body = {"prompt": "kick", "steps": FOREVER}
-    running = call(app, "POST", "/v1/generate", json=body).json()["id"]
-    until(service.job(running, client=ME), Step)
-    waiting = [call(app, "POST", "/v1/generate", json=body) for _ in range(3)]
+    running = call(own_app, "POST", "/v1/generate", json=body).json()["id"]
+    until(own_service.job(running, client=ME), Step)
+    waiting = [call(own_app, "POST", "/v1/generate", json=body) for _ in range(3)]
     assert [one.json()["place"] for one in waiting] == [1, 2, 3]
-    refused = call(app, "POST", "/v1/generate", json=body)
+    refused = call(own_app, "POST", "/v1/generate", json=body)
     assert problem(refused)["status"] == 429
     assert int(refused.headers["retry-after"]) == problem(refused)["retry_after"] >= 1
     for one in waiting:
-        state = call(app, "DELETE", one.headers["location"]).json()
+        state = call(own_app, "DELETE", one.headers["location"]).json()
         assert (state["state"], state["reason"]) == ("cancelled", "cancelled by who asked for it")
         assert "place" not in state
-    assert call(app, "DELETE", f"/v1/jobs/{running}").json()["state"] == "cancelled"
-    service.job(make(app, service), client=ME)
-    text = call(app, "GET", "/metrics").text
+    assert call(own_app, "DELETE", f"/v1/jobs/{running}").json()["state"] == "cancelled"
+    counted = threading.Event()  # which is after the event that ends the job
+    own_service.on_end.append(lambda job, seconds: counted.set() if job.state == "done" else None)
+    make(own_app, own_service)
+    counted.wait()
+    text = call(own_app, "GET", "/metrics").text
     for line in (
         'stable_audio_open_jobs_total{method="generate",state="cancelled"} 4.0',
         'stable_audio_open_jobs_total{method="generate",state="done"} 1.0',
@@ -299,13 +325,15 @@ def test_what_is_not_there_is_a_problem(app: FastAPI, service: Service) -> None:
         assert problem(call(app, method, path))["status"] == status, path
 
 
-def test_nobody_sees_what_is_anothers(service: Service) -> None:
-    app = create_app(service, keys=Keys({"ann": "the secret of ann", "bob": "the secret of bob"}))
+def test_nobody_sees_what_is_anothers(own_service: Service) -> None:
+    app = create_app(
+        own_service, keys=Keys({"ann": "the secret of ann", "bob": "the secret of bob"})
+    )
     ann, bob = ({"authorization": f"Bearer the secret of {name}"} for name in ("ann", "bob"))
     body = {"prompt": "kick", "steps": 1, "duration": 0.1}
     response = call(app, "POST", "/v1/generate", json=body, headers=ann)
     path = response.headers["location"]
-    service.job(response.json()["id"], client="key ann").wait()
+    own_service.job(response.json()["id"], client="key ann").wait()
     for end in ("", "/result", "/events", "/tags"):
         assert call(app, "GET", path + end, headers=ann).status_code == 200
         assert call(app, "GET", path + end, headers=bob).status_code == 404
@@ -324,17 +352,17 @@ def test_other_sites_get_no_leave(app: FastAPI) -> None:
     assert not [name for name in response.headers if name.startswith("access-control")]
 
 
-def test_facts_are_told(app: FastAPI, service: Service) -> None:
-    (model,) = call(app, "GET", "/v1/models").json()
+def test_facts_are_told(own_app: FastAPI, own_service: Service) -> None:
+    (model,) = call(own_app, "GET", "/v1/models").json()
     assert (model["name"], model["window_seconds"], model["sampler"]) == ("small", 1.0, "dpmpp-2m")
-    assert call(app, "GET", "/v1/adapters").json() == []
-    assert call(app, "GET", "/v1/limits").json()["steps"] == FOREVER
-    assert call(app, "GET", "/health").json() == {"status": "ok"}
-    service.drain()
-    response = call(app, "GET", "/health")
+    assert call(own_app, "GET", "/v1/adapters").json() == []
+    assert call(own_app, "GET", "/v1/limits").json()["steps"] == FOREVER
+    assert call(own_app, "GET", "/health").json() == {"status": "ok"}
+    own_service.drain()
+    response = call(own_app, "GET", "/health")
     assert (response.status_code, response.json()) == (503, {"status": "not ready"})
     body = {"prompt": "kick"}
-    assert problem(call(app, "POST", "/v1/generate", json=body))["status"] == 503
+    assert problem(call(own_app, "POST", "/v1/generate", json=body))["status"] == 503
 
 
 def test_the_description_is_json_and_whole(app: FastAPI) -> None:

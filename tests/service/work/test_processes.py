@@ -46,11 +46,10 @@ def test_a_killed_worker_fails_one_job_and_is_started_again(
 
 
 @pytest.mark.slow
-def test_a_worker_that_does_not_stop_is_ended(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_worker_that_does_not_stop_is_ended(small_models: ServedModels, tmp_path: Path) -> None:
     """It is stopped by a signal, and so takes no word."""
-    served = ServedModels(models=(Named("small", str(tiny_model_folder)),))
     limits = Limits(steps=FOREVER, job_seconds=1.0, stop_seconds=0.1)
-    with Service(served, devices=("cpu",), limits=limits, folder=tmp_path) as service:
+    with Service(small_models, devices=("cpu",), limits=limits, folder=tmp_path) as service:
         job = service.submit(endless(), client="a")
         until(job, Step)
         (pid,) = service.pool.pids
