@@ -8,10 +8,12 @@ import pytest
 
 from stable_audio_open.service.events import Done, Failed, Step
 from stable_audio_open.service.limits import Limits
+from stable_audio_open.service.models import Named, ServedModels
 from stable_audio_open.service.requests import SoundRequest
 from stable_audio_open.service.work.messages import Order
+from stable_audio_open.service.work.processes import StartWorker
 from stable_audio_open.service.work.worker import failure
-from tests.service.conftest import FOREVER, MakeService, asked, endless, until
+from tests.service.conftest import FOREVER, MakeService, ThreadWorker, asked, endless, until
 
 SOUND = Path("/srv/secret/audio")
 ORDER = Order("id", SoundRequest(method="reconstruct"), {"audio": SOUND}, Path("/srv/secret"))
@@ -70,3 +72,28 @@ def test_workers_share_the_queue(make_service: MakeService) -> None:
     assert isinstance(waiting.wait(), Done)
     assert jobs[0].state == "running"
     service.cancel(jobs[0].id, client="a")
+
+
+def test_a_worker_that_cannot_be_started_again_is_tried_once_more(
+    make_service: MakeService, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = ServedModels(models=(Named("small", str(tmp_path / "nowhere")),))
+    workers: list[ThreadWorker] = []
+
+    def starting(served: ServedModels, device: str | None) -> StartWorker:
+        def start() -> ThreadWorker:
+            workers.append(ThreadWorker(nowhere if len(workers) == 1 else served, device))
+            return workers[-1]
+
+        return start
+
+    service = make_service(start_worker=starting, limits=Limits(steps=FOREVER))
+    running = service.submit(endless(), client="a")
+    until(running, Step)
+    waiting = service.submit(asked(), client="b")
+    with caplog.at_level(logging.ERROR, "stable_audio_open"):
+        workers[0].kill()
+        assert isinstance(running.wait(), Failed)
+        assert isinstance(waiting.wait(), Done)
+    assert len(workers) == 3
+    assert "a worker could not be started again" in caplog.text
