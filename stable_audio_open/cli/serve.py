@@ -168,21 +168,23 @@ def serve(
 
     from stable_audio_open.service.http.app import create_app
     from stable_audio_open.service.http.keys import read_keys
-    from stable_audio_open.service.http.serving import listening
+    from stable_audio_open.service.http.serving import interruptible, listening
     from stable_audio_open.service.http.serving import serve as serve_until_told
     from stable_audio_open.service.service import Service
     from stable_audio_open.service.work.pool import all_devices
 
+    if not no_page:
+        from stable_audio_open.service.page.build import mount_page
+
     keys = None if auth is None else read_keys(auth)
-    with listening(host, port) as at:
-        service = Service(
-            models, devices=served.device or all_devices(), limits=most, together=together
-        )
-        service.start()
+    devices = served.device or all_devices()
+    with (
+        interruptible(),
+        listening(host, port) as at,
+        Service(models, devices=devices, limits=most, together=together) as service,
+    ):
         app = create_app(service, keys=keys, hosts=allow_host or ())
         if not no_page:
-            from stable_audio_open.service.page.build import mount_page
-
             app = mount_page(app, service)
         serve_until_told(service, app, at=at, tell=tell)
 

@@ -1,10 +1,12 @@
 """Serving until a signal comes: then what is being made may end, and is given out."""
 
 import os
+import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeAlias
 
@@ -54,6 +56,19 @@ class _Server(uvicorn.Server):
         if any(job.state == "done" for job in running):
             time.sleep(LINGER)
         self.should_exit = True
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have SIGTERM interrupt as Ctrl-C does, until `serve` takes both for itself.
+
+    Nothing would be tidied up else; and what runs first in a container would not take it at all.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def listening(host: str, port: int) -> socket.socket:

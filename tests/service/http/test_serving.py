@@ -1,7 +1,9 @@
 """The command, as a process of its own: it listens, serves, and ends as it is told."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.cli.main import main
 
 SECRET = "the secret of ann"
+COMMAND = (sys.executable, "-m", "stable_audio_open.cli.main", "serve")
 
 
 class Served(NamedTuple):
@@ -40,7 +43,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     keys.write_text(f"ann:{SECRET}\n")
     keys.chmod(0o600)
     command = (
-        *(sys.executable, "-m", "stable_audio_open.cli.main", "serve", "--port", "0"),
+        *(*COMMAND, "--port", "0", "--no-page"),
         *("--device", "cpu", "--threads", "1", "--auth", str(keys), *request.param),
     )
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -101,3 +104,31 @@ def test_what_runs_may_end_and_is_that_of_the_command_line(served: Served, tmp_p
     assert (
         main(["regenerate", str(tmp_path / "served.wav"), "--output", str(tmp_path / "x.wav")]) == 0
     )
+
+
+@pytest.mark.slow
+def test_while_models_are_loaded_it_ends_at_once_and_tidies_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with subprocess.Popen(
+        [*COMMAND, "--port", str(port), "--device", "cpu"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:
+        while process.poll() is None and not listens(port):
+            pass
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert process.stderr.read() == "stable-audio-open: interrupted\n"
+        assert process.wait() == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def listens(port: int) -> bool:
+    """Return whether anything listens, which is before models are loaded."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
