@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
@@ -16,23 +17,36 @@ LONGEST_WAIT = 3600
 """Seconds that somebody is told to wait at most."""
 WEIGHT = 0.2
 """How much the newest job counts in the pace."""
+PATIENCE = 5.0
+"""Seconds by which somebody who was told to come again may be late."""
 
 
 class JobQueue:
     """Jobs that wait, each told its place; any thread may call any method.
 
     Clients take turns, one job each, in the order in which they came to the queue; each one's jobs
-    keep their order.
+    keep their order. Who finds no room is told when to come again, and has a place before those who
+    come later: else those whose sound was made would be back first.
 
     Args:
         limits: How many may wait.
         workers: How many jobs are made at a time.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, limits: Limits, *, workers: int = 1) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        workers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limits = limits
         self._workers = workers
+        self._clock = clock
         self._clients: OrderedDict[str, deque[Job]] = OrderedDict()
+        self._promised: OrderedDict[str, float] = OrderedDict()
+        """Clients that were told to come again, and until when their place is kept."""
         self._closed = False
         self._pace = FIRST_PACE
         self._changed = threading.Condition()
@@ -63,11 +77,17 @@ class JobQueue:
                     "them, or cancel it",
                     retry_after=self._wait(self._places()[0][0]),
                 )
-            if waiting >= self._limits.waiting:
+            before = self._promised_before(job.client)
+            if waiting + before >= self._limits.waiting:
+                wait = self._wait(waiting + before - self._limits.waiting + 1)
+                self._promise(job.client, wait)
+                kept = f", and {before} places are kept for others" if before else ""
                 raise BusyError(
-                    f"{waiting} jobs are waiting, and that is as many as may; try again later",
-                    retry_after=self._wait(1),
+                    f"{waiting} jobs are waiting{kept}, at most {self._limits.waiting} may; try "
+                    "again later",
+                    retry_after=wait,
                 )
+            self._promised.pop(job.client, None)
             self._clients.setdefault(job.client, deque()).append(job)
             self._tell_places()
             self._changed.notify()
@@ -121,6 +141,20 @@ class JobQueue:
         """Learn from a job that is done how long one takes."""
         with self._changed:
             self._pace += WEIGHT * (seconds - self._pace)
+
+    def _promised_before(self, client: str) -> int:
+        """Return how many clients have a place before one that asks now."""
+        now = self._clock()
+        for one, end in list(self._promised.items()):
+            if end <= now:
+                del self._promised[one]
+        promised = list(self._promised)
+        return promised.index(client) if client in promised else len(promised)
+
+    def _promise(self, client: str, wait: float) -> None:
+        """Keep a place for a client that is told to wait; it stays before those that came later."""
+        if client in self._promised or len(self._promised) < self._limits.waiting:
+            self._promised[client] = self._clock() + wait + PATIENCE
 
     def _remove(self, job: Job) -> None:
         jobs = self._clients[job.client]

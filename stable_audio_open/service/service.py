@@ -75,7 +75,7 @@ class Service:
         """Called with each job that has ended."""
         self._clock = clock
         self._allowance = Allowance(self.limits.client_seconds, clock=clock)
-        self._queue = JobQueue(self.limits, workers=len(devices))
+        self._queue = JobQueue(self.limits, workers=len(devices), clock=clock)
         self.pool = WorkerPool(
             self.served,
             devices,

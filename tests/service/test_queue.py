@@ -8,7 +8,7 @@ from stable_audio_open.service.events import Waiting
 from stable_audio_open.service.jobs import Job
 from stable_audio_open.service.limits import Limits
 from stable_audio_open.service.problems import BusyError, EndingError
-from stable_audio_open.service.queue import JobQueue
+from stable_audio_open.service.queue import PATIENCE, JobQueue
 from stable_audio_open.service.requests import SoundRequest
 
 
@@ -71,8 +71,51 @@ def test_one_client_may_not_fill_the_queue() -> None:
     assert busy.value.problem.retry_after == 10  # one job of the pace before any is known
     queue.put(job("b"))
     queue.put(job("c"))
-    with pytest.raises(BusyError, match=r"^4 jobs are waiting"):
+    with pytest.raises(BusyError, match=r"^4 jobs are waiting, at most 4 may; try again later"):
         queue.put(job("d"))
+
+
+def test_who_was_refused_comes_before_those_who_come_back() -> None:
+    now = 0.0
+    queue = JobQueue(Limits(waiting=3), clock=lambda: now)
+    for client in "abx":
+        queue.put(job(client))
+    for client, wait in (("c", 10), ("d", 20), ("c", 10), ("a", 30)):
+        assert refused(queue, client) == wait
+    queue.take(0)
+    assert refused(queue, "a") == 20  # whose sound was made
+    assert refused(queue, "d") == 10
+    queue.put(job("c"))
+    queue.take(0)
+    queue.take(0)
+    assert refused(queue, "e") == 10
+    queue.put(job("a"))
+    queue.put(job("d"))
+
+
+def test_a_place_is_kept_for_a_while() -> None:
+    now = 0.0
+    queue = JobQueue(Limits(waiting=1), clock=lambda: now)
+    queue.put(job("a"))
+    assert refused(queue, "b") == 10
+    queue.take(0)
+    with pytest.raises(BusyError, match="0 jobs are waiting, and 1 places are kept for others"):
+        queue.put(job("c"))
+    now = 10 + PATIENCE
+    queue.put(job("c"))
+
+
+def test_no_more_places_are_kept_than_there_are() -> None:
+    queue = JobQueue(Limits(waiting=2), clock=lambda: 0.0)
+    for client in "ab":
+        queue.put(job(client))
+    assert [refused(queue, client) for client in "cdefg"] == [10, 20, 30, 30, 30]
+
+
+def refused(queue: JobQueue, client: str) -> int | None:
+    with pytest.raises(BusyError, match=r"jobs are waiting.*; try again later") as busy:
+        queue.put(job(client))
+    return busy.value.problem.retry_after
 
 
 def test_the_wait_follows_from_how_long_jobs_take() -> None:
