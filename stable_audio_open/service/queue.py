@@ -11,9 +11,10 @@ from stable_audio_open.service.jobs import Job
 from stable_audio_open.service.limits import Limits
 from stable_audio_open.service.problems import BusyError, EndingError
 
-FIRST_PACE = 10.0
-"""Seconds of a job, before one is done."""
-LONGEST_WAIT = 3600
+FIRST_PACE = 1.0
+"""Seconds of a job, before one is done: who comes too early is refused once more, and who comes too
+late has waited for nothing."""
+LONGEST_WAIT = 60
 """Seconds that somebody is told to wait at most."""
 WEIGHT = 0.2
 """How much the newest job counts in the pace."""
@@ -48,7 +49,7 @@ class JobQueue:
         self._promised: OrderedDict[str, float] = OrderedDict()
         """Clients that were told to come again, and until when their place is kept."""
         self._closed = False
-        self._pace = FIRST_PACE
+        self._pace: float | None = None
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
@@ -140,7 +141,9 @@ class JobQueue:
     def took(self, seconds: float) -> None:
         """Learn from a job that is done how long one takes."""
         with self._changed:
-            self._pace += WEIGHT * (seconds - self._pace)
+            self._pace = (
+                seconds if self._pace is None else self._pace + WEIGHT * (seconds - self._pace)
+            )
 
     def _promised_before(self, client: str) -> int:
         """Return how many clients have a place before one that asks now."""
@@ -180,4 +183,5 @@ class JobQueue:
 
     def _wait(self, places: int) -> int:
         """Return whole seconds until so many jobs have been taken."""
-        return max(1, min(LONGEST_WAIT, math.ceil(places * self._pace / self._workers)))
+        pace = FIRST_PACE if self._pace is None else self._pace
+        return max(1, min(LONGEST_WAIT, math.ceil(places * pace / self._workers)))

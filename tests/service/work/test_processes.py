@@ -48,7 +48,7 @@ def test_a_killed_worker_fails_one_job_and_is_started_again(
 @pytest.mark.slow
 def test_a_worker_that_does_not_stop_is_ended(small_models: ServedModels, tmp_path: Path) -> None:
     """It is stopped by a signal, and so takes no word."""
-    limits = Limits(steps=FOREVER, job_seconds=1.0, stop_seconds=0.1)
+    limits = Limits(steps=FOREVER, job_seconds=5.0, stop_seconds=0.1)
     with Service(small_models, devices=("cpu",), limits=limits, folder=tmp_path) as service:
         job = service.submit(endless(), client="a")
         until(job, Step)
@@ -56,7 +56,7 @@ def test_a_worker_that_does_not_stop_is_ended(small_models: ServedModels, tmp_pa
         os.kill(pid, signal.SIGSTOP)
         event = job.wait()
         assert isinstance(event, Failed)
-        assert "took longer than the 1 seconds" in event.problem.detail
+        assert "took longer than the 5 seconds" in event.problem.detail
         assert isinstance(service.submit(asked(), client="a").wait(), Done)
         assert service.pool.restarts == 1
 
