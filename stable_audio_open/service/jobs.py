@@ -1,6 +1,7 @@
 """One request on its way, from the queue to its sounds."""
 
 import asyncio
+import math
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,12 @@ from stable_audio_open.service.events import (
     Waiting,
 )
 from stable_audio_open.service.requests import SoundRequest
+
+NEAR = 10
+"""Place in the queue from which on each change is told."""
+NEARER = 0.75
+"""Share of the place that was told last at which one further back is told again: each is sent to
+whoever listens, and all that wait move at once."""
 
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -44,6 +51,8 @@ class Job:
         self.request = request
         self.client = client
         self.folder = folder / self.id
+        self.place: int | None = None
+        """Place in the queue, as of now."""
         self._newest: dict[type[AnyEvent], Numbered] = {}
         self._count = 0
         self._changed = threading.Condition()
@@ -54,8 +63,6 @@ class Job:
         with self._changed:
             if self.ended:
                 return False
-            if isinstance(event, Waiting) and self.event == event:
-                return True
             self._count += 1
             self._newest[type(event)] = Numbered(self._count, event)
             wakers = list(self._wakers)
@@ -63,6 +70,15 @@ class Job:
         for wake in wakers:
             wake()
         return True
+
+    def move(self, place: int) -> None:
+        """Note the place in the queue, and tell it where that is worth it."""
+        with self._changed:
+            self.place = place
+            told = self._newest.get(Waiting)
+            last = told.event.place if told and isinstance(told.event, Waiting) else math.inf
+            if place != last and (place <= NEAR or place <= NEARER * last):
+                self.tell(Waiting(place=place))
 
     @property
     def event(self) -> AnyEvent | None:

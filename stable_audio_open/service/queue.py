@@ -6,7 +6,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from stable_audio_open.service.events import Waiting
 from stable_audio_open.service.jobs import Job
 from stable_audio_open.service.limits import Limits
 from stable_audio_open.service.problems import BusyError, EndingError
@@ -23,7 +22,7 @@ PATIENCE = 5.0
 
 
 class JobQueue:
-    """Jobs that wait, each told its place; any thread may call any method.
+    """Jobs that wait, each of which knows its place; any thread may call any method.
 
     Clients take turns, one job each, in the order in which they came to the queue; each one's jobs
     keep their order. Who finds no room is told when to come again, and has a place before those who
@@ -179,7 +178,7 @@ class JobQueue:
 
     def _tell_places(self) -> None:
         for place, job in self._places():
-            job.tell(Waiting(place=place))
+            job.move(place)
 
     def _wait(self, places: int) -> int:
         """Return whole seconds until so many jobs have been taken."""

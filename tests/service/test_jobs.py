@@ -70,11 +70,16 @@ def test_events_from_another_thread_reach_a_loop() -> None:
     assert asyncio.run(listen())[-1].event == DONE
 
 
-def test_the_same_place_is_told_once() -> None:
-    job = a_job()
-    for _ in range(3):
-        job.tell(Waiting(place=1))
-    assert [one.number for one in job.newer(0)] == [1]
+def test_places_are_told_the_oftener_the_nearer_they_are() -> None:
+    job, told = a_job(), []
+    for place in (*range(40, 0, -1), 1, 2):
+        job.move(place)
+        assert job.place == place
+        (event,) = [one.event for one in job.newer(0)]
+        if event not in told:
+            told.append(event)
+    assert [event.place for event in told] == [40, 30, 22, 16, 12, *range(10, 0, -1)]  # type: ignore[attr-defined]
+    assert job.event == Waiting(place=2)
 
 
 def test_ids_are_long_and_fit_into_paths() -> None:

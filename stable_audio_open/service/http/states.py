@@ -9,9 +9,7 @@ from stable_audio_open.service.events import (
     Done,
     Failed,
     Preview,
-    Running,
     Step,
-    Waiting,
 )
 from stable_audio_open.service.jobs import Job, State
 
@@ -56,10 +54,6 @@ def state_of(job: Job) -> JobState:
     known: dict[str, Any] = {}
     for _, event in job.newer(0):
         match event:
-            case Waiting(place=number):
-                known["place"] = number
-            case Running():
-                known.pop("place", None)
             case Step(number=step, steps=steps):
                 known |= {"step": step, "steps": steps}
             case Preview():
@@ -75,6 +69,6 @@ def state_of(job: Job) -> JobState:
                 pass
     if job.request.stream:
         links["stream"] = f"{place}/stream"
-    if job.state != "waiting":
-        known.pop("place", None)
+    if job.state == "waiting":
+        known["place"] = job.place
     return JobState(id=job.id, method=job.request.method, state=job.state, links=links, **known)
