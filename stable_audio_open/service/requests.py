@@ -172,7 +172,10 @@ def _check_values(request: SoundRequest, sounds: Mapping[str, Path]) -> None:
 def _check_extras(request: SoundRequest) -> None:
     if len(request.adapters) > MOST_ADAPTERS:
         raise ValueError(f"adapters must be at most {MOST_ADAPTERS}, got {len(request.adapters)}")
+    names = [name for name, _ in request.adapters]
     for name, weight in request.adapters:
+        if names.count(name) > 1:
+            raise ValueError(f"adapters name {name!r} twice; give it once")
         if not math.isfinite(check_number(weight, f"the weight in adapters of {name}")):
             raise ValueError(f"adapters: the weight of {name} must be finite, got {weight}")
     if check_integer(request.preview_every, "preview_every") < 0:

@@ -86,6 +86,7 @@ def check(sound: Path | None = None, *, method: Any = "generate", **rest: Any) -
         ("steps", "takes no argument 'stepz'; did you mean \"steps\"", {"stepz": 2}),
         ("preview_every", "preview_every must be at least 0", {"preview_every": -1}),
         ("adapters", "weight of a must be finite", {"adapters": (("a", float("inf")),)}),
+        ("adapters", "adapters name 'a' twice", {"adapters": (("a", 1.0), ("a", 0.5))}),
         ("loop", "loop does not go with stream", {"stream": True, "loop": True}),
         ("prompt", "stream gives one sound", {"stream": True, "prompt": ["a", "b"]}),
         ("loop", "a loop has no end", {"loop": True, "finishing": Finishing(fade=1.0)}),

@@ -142,16 +142,20 @@ def test_adapters_are_asked_for_by_name(
     service = make_service(models=served)
     assert service.adapters() == ("soft",)
     arguments = {"prompt": "bell", "duration": 0.5, "steps": 2, "seed": 1}
-    for adapters in ((), (("soft", 0.5),), ()):
+    own = StableAudio.from_pretrained(tiny_model_folder, device="cpu")
+    plain = own.generate(**arguments)  # type: ignore[arg-type]
+    own.load_adapter(tmp_path / "adapter", name="soft")
+    for adapters in ((), (("soft", 0.5),), (("soft", 0.0),), ()):
         request = SoundRequest(method="generate", arguments=arguments, adapters=adapters)
         job = service.submit(request, client="a")
         assert isinstance(job.wait(), Done), job.event
-        lora = [(tmp_path / "adapter", weight) for _, weight in adapters]
-        own = StableAudio.from_pretrained(tiny_model_folder, device="cpu", lora=lora)
         audio = service.audio(job.id, client="a")
-        assert torch.equal(audio.samples, own.generate(**arguments).samples)  # type: ignore[arg-type]
-        said = audio.tags[0]["model"].get("lora", [])  # type: ignore[attr-defined]
-        assert [one[:2] for one in said] == [[name, weight] for name, weight in adapters]
+        expected = own.generate(**arguments, adapters=dict(adapters))  # type: ignore[arg-type]
+        assert torch.equal(audio.samples, expected.samples)
+        moved = any(weight for _, weight in adapters)
+        assert torch.equal(audio.samples, plain.samples) is not moved
+        said = audio.tags[0]["model"].get("adapters", [])  # type: ignore[attr-defined]
+        assert [(one["name"], one["folder"]) for one in said] == [("soft", "soft")] * moved
         assert str(tmp_path) not in str(audio.tags)
 
 
@@ -347,11 +351,15 @@ def test_what_waits_is_told_of_the_end_and_what_runs_may_end(make_service: MakeS
     assert not folder.exists()
 
 
-def test_a_model_that_cannot_be_loaded_is_refused_at_once(
-    make_service: MakeService, tmp_path: Path
+def test_a_model_or_adapter_that_cannot_be_loaded_is_refused_at_once(
+    make_service: MakeService, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="nowhere"):
         make_service(models=ServedModels(models=(Named("x", str(tmp_path / "nowhere")),)))
+    adapters = (Named("soft", str(tmp_path / "elsewhere")),)
+    served = ServedModels(models=(Named("x", str(tiny_model_folder)),), adapters=adapters)
+    with pytest.raises(ValueError, match="elsewhere: holds no adapter_config.json"):
+        make_service(models=served)
     with pytest.raises(ValueError, match="there is no device to work on"):
         make_service(devices=())
 

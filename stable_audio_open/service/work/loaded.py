@@ -11,27 +11,34 @@ Adapters: TypeAlias = tuple[tuple[str, float], ...]
 
 
 class LoadedModels:
-    """All models that are served, on one device.
-
-    With adapters a model is loaded anew; the newest of these is kept.
+    """All models that are served, on one device, each with the adapters that fit it.
 
     Args:
         served: Where they come from.
         device: Where to.
 
     Raises:
-        ValueError: One cannot be loaded.
+        ValueError: One cannot be loaded, or an adapter fits none of them.
     """
 
     def __init__(self, served: ServedModels, device: str | None) -> None:
         self.served = served
-        self._device = device
-        self._plain = {name: self._load(source, ()) for name, source in served.models}
-        self._adapted: tuple[tuple[str, Adapters], StableAudio] | None = None
+        self._models = {
+            name: StableAudio.from_pretrained(
+                source,
+                device=device,
+                dtype=served.dtype,
+                text_encoder=served.text_encoder,
+                attention=served.attention,
+            )
+            for name, source in served.models
+        }
+        for name, folder in served.adapters:
+            self._load_adapter(name, folder)
 
     def facts(self) -> tuple[ModelFacts, ...]:
         """Return what one needs to know of each."""
-        return tuple(facts_of(name, model) for name, model in self._plain.items())
+        return tuple(facts_of(name, model) for name, model in self._models.items())
 
     def get(self, name: str | None, adapters: Adapters = ()) -> StableAudio:
         """Return a model, the first where no name is given.
@@ -40,25 +47,22 @@ class LoadedModels:
             ValueError: The adapters do not fit it.
         """
         name = self.served.models[0].name if name is None else name
-        if not adapters:
-            return self._plain[name]
-        key = name, adapters
-        if self._adapted is None or self._adapted[0] != key:
-            self._adapted = None  # whose memory is wanted
-            source = dict(self.served.models)[name]
-            self._adapted = key, self._load(source, adapters)
-        return self._adapted[1]
+        model = self._models[name]
+        for adapter, _ in adapters:
+            if adapter not in model.adapters:
+                raise ValueError(f"adapters: {adapter!r} does not fit the model {name!r}")
+        return model
 
-    def _load(self, source: str, adapters: Adapters) -> StableAudio:
-        folders = dict(self.served.adapters)
-        return StableAudio.from_pretrained(
-            source,
-            device=self._device,
-            dtype=self.served.dtype,
-            text_encoder=self.served.text_encoder,
-            attention=self.served.attention,
-            lora=[(folders[name], weight) for name, weight in adapters],
-        )
+    def _load_adapter(self, name: str, folder: str) -> None:
+        """Load an adapter into the models that it fits; none of them uses it unless it is asked."""
+        faults = []
+        for model in self._models.values():
+            try:
+                model.load_adapter(folder, name=name, weight=0.0)
+            except ValueError as error:
+                faults.append(error)
+        if len(faults) == len(self._models):
+            raise faults[0]
 
 
 def facts_of(name: str, model: StableAudio) -> ModelFacts:

@@ -14,7 +14,7 @@ from stable_audio_open.audio.writing.tags import Tags
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.sampling import StepCallback
 from stable_audio_open.service.models import ServedModels
-from stable_audio_open.service.requests import AUDIO
+from stable_audio_open.service.requests import ADAPTERS, AUDIO
 from stable_audio_open.service.work.batching import joined_arguments, parted
 from stable_audio_open.service.work.loaded import LoadedModels
 from stable_audio_open.service.work.messages import Order
@@ -50,9 +50,8 @@ def make_sounds(
     if others:
         requests = [one.request for one in orders]
         arguments = joined_arguments(requests)
-        made = parted(
-            model.generate(**arguments, progress=False, callback=callback), requests, arguments
-        )
+        audio = model.generate(**arguments, **_adapters(order), progress=False, callback=callback)
+        made = parted(audio, requests, arguments)
     else:
         made = [_make(model, order, callback=callback, on_piece=on_piece)]
     return [
@@ -63,13 +62,19 @@ def make_sounds(
 
 def _make(model: StableAudio, order: Order, *, callback: StepCallback, on_piece: OnPiece) -> Audio:
     request = order.request
-    arguments = {**request.given(), **order.sounds}
+    arguments = {**request.given(), **order.sounds, **_adapters(order)}
     if request.method == "reconstruct":
         return _reconstructed(model, order)
     if request.stream:
         return _streamed(model, arguments, callback=callback, on_piece=on_piece)
     made: Audio = getattr(model, request.method)(**arguments, progress=False, callback=callback)
     return made
+
+
+def _adapters(order: Order) -> dict[str, Any]:
+    """Return the argument that says how adapters take part, if any does."""
+    adapters = order.request.adapters
+    return {ADAPTERS: dict(adapters)} if adapters else {}
 
 
 def _reconstructed(model: StableAudio, order: Order) -> Audio:
@@ -111,8 +116,8 @@ def _public_tags(tags: Tags, served: ServedModels, order: Order) -> Tags:
     for place in ("name", "text_encoder"):
         if place in model:
             model[place] = names.get(model[place], _last_part(model[place]))
-    if "lora" in model:
-        model["lora"] = [[names[folder], *rest] for folder, *rest in model["lora"]]
+    if "adapters" in model:
+        model["adapters"] = [{**one, "folder": names[one["folder"]]} for one in model["adapters"]]
     settings: dict[str, Any] = dict(tags.get("settings", {}))  # type: ignore[call-overload]
     for argument, path in order.sounds.items():
         settings[argument] = {**settings[argument], "file": path.name}
