@@ -211,7 +211,15 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         file.write_text("\n".join(lines))
         file.chmod(0o600)
         command = (
-            *(sys.executable, "-m", "stable_audio_open.cli.main", "serve", "--port", "0"),
+            *(
+                sys.executable,
+                "-m",
+                "stable_audio_open.cli.main",
+                "serve",
+                "--port",
+                "0",
+                "--no-page",
+            ),
             *("--model", f"model={args.model}", "--device", args.device, "--auth", str(file)),
             *("--threads", str(args.threads), "--together", str(args.together)),
             *("--most-steps", str(args.most_steps), "--most-waiting", str(args.most_waiting)),
