@@ -17,12 +17,22 @@ from stable_audio_open.service.limits import Limits
 from stable_audio_open.service.models import Named, ServedModels
 from stable_audio_open.service.requests import SoundRequest
 from stable_audio_open.service.service import Service
+from stable_audio_open.service.work.loaded import LoadedModels
 from stable_audio_open.service.work.processes import StartWorker
 from stable_audio_open.service.work.worker import work
 
 FOREVER = 10_000
 """Steps of a job that ends when it is told to."""
 MakeService = Callable[..., Service]
+
+
+_LOADING = threading.Lock()
+
+
+def _load(served: ServedModels, device: str | None) -> LoadedModels:
+    """Load models as workers do, but one at a time: transformers does not load in two threads."""
+    with _LOADING:
+        return LoadedModels(served, device)
 
 
 class ThreadWorker:
@@ -49,7 +59,7 @@ class ThreadWorker:
     @staticmethod
     def _work(connection: Connection, served: ServedModels) -> None:
         try:
-            work(connection, served, "cpu")
+            work(connection, served, "cpu", load=_load)
         except (EOFError, OSError):
             return
         finally:

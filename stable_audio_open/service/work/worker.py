@@ -1,7 +1,7 @@
 """What a worker does: it loads models, and makes what it is told to until it is told to end."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
 import torch
@@ -32,18 +32,25 @@ from stable_audio_open.service.work.messages import (
 logger = logging.getLogger(__name__)
 
 
-def work(connection: Connection, served: ServedModels, device: str | None) -> None:
+def work(
+    connection: Connection,
+    served: ServedModels,
+    device: str | None,
+    *,
+    load: Callable[[ServedModels, str | None], LoadedModels] = LoadedModels,
+) -> None:
     """Load models, and make what comes, until the service ends this worker or is gone.
 
     Args:
         connection: To the service.
         served: What is loaded.
         device: Where to.
+        load: Loads them.
     """
     if served.threads is not None:
         torch.set_num_threads(served.threads)
     try:
-        models = LoadedModels(served, device)
+        models = load(served, device)
     except (ValueError, TypeError, OSError) as error:
         connection.send(Refused(str(error)))
         return
