@@ -26,7 +26,7 @@ WAYS: dict[str, Way] = {
         **QUICK | {"steps": whole(2), "seed": whole(3)},
     ),
     "extend": lambda model, whole, real: model.extend(
-        (WAVE, whole(16000)), "kick", seconds=real(0.25), fade=real(0.5), **QUICK
+        (WAVE, whole(16000)), "kick", seconds=real(0.25), fade=real(0.125), **QUICK
     ),
     "interpolate": lambda model, whole, real: model.interpolate(
         "kick", count=whole(3), duration=real(0.5), **QUICK | {"seed": (whole(1), whole(2))}
