@@ -1,9 +1,8 @@
-"""Folders that one process works in, by `flock`: a lock ends with its process, however it ends.
+"""Folders that one process works in, by locks of the system, which end with it, however it ends.
 
 Numbers of processes tell nothing of this: in containers every run may have the same.
 """
 
-import fcntl
 import logging
 import os
 import re
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+
+from stable_audio_open.files.system_locks import OPEN_DIRECTORY, OPEN_FILE, lock
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +112,14 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
     Raises:
         OSError: The folder cannot be opened.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if os.name == "nt":  # which opens no directory
+        yield
+        return
+    descriptor = os.open(folder, OPEN_DIRECTORY)
     _held.add(descriptor)
     try:
         with suppress(OSError):  # as of NFS, which locks what is open for writing alone
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor, wait=True)
         yield
     finally:
         _close(descriptor)
@@ -127,7 +131,7 @@ def wait_for_lock(descriptor: int, path: Path) -> None:
     Where the file system has no locks, a warning says so once.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor, wait=True)
     except OSError as error:
         _warn_of_no_locks(path.parent, error.strerror)
 
@@ -152,10 +156,10 @@ def _warn_of_no_locks(folder: Path, reason: str) -> None:
 def _lock_file(path: Path) -> int | None:
     """Return the open and locked file; None where another process holds it."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, OPEN_FILE, 0o666)
         _held.add(descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, wait=False)
         except BlockingIOError:
             _close(descriptor)
             return None
@@ -180,12 +184,12 @@ def _lock_directory(path: Path) -> int | None:
         BlockingIOError: Another process holds it.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(path, OPEN_DIRECTORY)
     except OSError:
         return None
     _held.add(descriptor)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor, wait=False)
         if path.stat().st_ino == os.fstat(descriptor).st_ino:
             return descriptor
     except BlockingIOError:
@@ -210,4 +214,5 @@ def _let_go() -> None:
         _close(descriptor)
 
 
-os.register_at_fork(after_in_child=_let_go)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

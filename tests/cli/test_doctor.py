@@ -9,6 +9,7 @@ from stable_audio_open.jobs.doctor import self_test
 Run = Callable[..., CompletedProcess[str]]
 
 
+@pytest.mark.slow
 def test_it_prints_what_it_finds(run: Run) -> None:
     result = run("doctor", "--device", "cpu")
     assert (result.returncode, result.stderr) == (0, "")

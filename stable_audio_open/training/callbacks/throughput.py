@@ -1,12 +1,12 @@
 """How fast a run is, and how much memory it takes."""
 
-import resource
-import sys
 import time
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+
+from stable_audio_open.evaluation.speed import process_memory
 
 GIB = 2**30
 
@@ -67,6 +67,4 @@ def peak_memory(device: torch.device) -> int:
     """Return the most bytes so far: of tensors on a GPU, of the whole process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS counts bytes, Linux KiB.
-    return peak if sys.platform == "darwin" else peak * 1024
+    return process_memory() or 0
