@@ -135,6 +135,12 @@ class TestInABrowser:
         press(page, "Make")
         assert wait_for(page, "must") == "steps must be a whole number, got 'many'"
 
+    def test_a_variation_needs_a_sound(self, page: Any) -> None:
+        page.get_by_role("tab", name="Variation").click()
+        fill(page, prompt="tabla")
+        press(page, "Make")
+        assert wait_for(page, "sound") == "there is no sound yet; send one, or record it"
+
     def test_a_span_that_is_drawn_is_made_anew_and_nothing_else(
         self, page: Any, tmp_path: Path
     ) -> None:

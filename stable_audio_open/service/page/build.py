@@ -18,7 +18,7 @@ from stable_audio_open.service.page.asking import sound_request, spans_of
 from stable_audio_open.service.page.following import Shown, follow
 from stable_audio_open.service.page.forms import KINDS, Form, draw_form
 from stable_audio_open.service.page.history import Made, files_of, listed, zip_of
-from stable_audio_open.service.problems import ServiceError
+from stable_audio_open.service.problems import InvalidError, ServiceError
 from stable_audio_open.service.service import Service
 
 logger = logging.getLogger(__name__)
@@ -145,8 +145,9 @@ def _maker(service: Service, form: Form) -> Callable[..., AsyncIterator[list[Any
             sounds = {}
             for name in form.sounds:
                 path = given.pop(name)
-                if path is not None:
-                    sounds[name] = service.add_sound(Path(path).read_bytes(), client=client).id
+                if path is None:
+                    raise InvalidError("there is no sound yet; send one, or record it", field=name)
+                sounds[name] = service.add_sound(Path(path).read_bytes(), client=client).id
             asked = {**given, **form.fixed}
             if "spans" in asked:
                 asked["spans"] = spans_of(asked["spans"] or "")
