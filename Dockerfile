@@ -16,7 +16,7 @@ COPY stable_audio_open stable_audio_open
 # Versions are bounded in pyproject.toml.
 # hadolint ignore=DL3013
 RUN if [ "$DEVICE" = cpu ]; then \
-      pip install --no-cache-dir "torch>=2.8,<2.12" "torchaudio>=2.8,<2.12" \
+      pip install --no-cache-dir "torch>=2.8,<2.12" "torchaudio>=2.8,<2.11.1" \
         --index-url https://download.pytorch.org/whl/cpu; \
     fi \
     && pip install --no-cache-dir ".[ui]" \
