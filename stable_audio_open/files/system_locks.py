@@ -14,20 +14,25 @@ OPEN_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CL
 OPEN_FILE = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 """How a file is opened to be locked, or made."""
 
+
+def lock(descriptor: int, *, wait: bool) -> None:
+    """Lock an open file, on Unix a directory too, for this process alone.
+
+    Args:
+        descriptor: Of the file.
+        wait: For whoever holds it.
+
+    Raises:
+        BlockingIOError: Another process holds it, and it is not waited for.
+        OSError: The file system has no locks.
+    """
+    _lock(descriptor, wait)
+
+
 if sys.platform == "win32":
     import msvcrt
 
-    def lock(descriptor: int, *, wait: bool) -> None:
-        """Lock an open file for this process alone.
-
-        Args:
-            descriptor: Of the file.
-            wait: For whoever holds it.
-
-        Raises:
-            BlockingIOError: Another process holds it, and it is not waited for.
-            OSError: The file system has no locks.
-        """
+    def _lock(descriptor: int, wait: bool) -> None:
         before = os.lseek(descriptor, 0, os.SEEK_CUR)
         try:
             os.lseek(descriptor, PLACE, os.SEEK_SET)
@@ -46,15 +51,5 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def lock(descriptor: int, *, wait: bool) -> None:
-        """Lock an open file or directory for this process alone.
-
-        Args:
-            descriptor: Of the file.
-            wait: For whoever holds it.
-
-        Raises:
-            BlockingIOError: Another process holds it, and it is not waited for.
-            OSError: The file system has no locks.
-        """
+    def _lock(descriptor: int, wait: bool) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from stable_audio_open.service.jobs import Job
 from stable_audio_open.service.limits import Limits
@@ -18,6 +19,8 @@ from stable_audio_open.service.problems import (
 )
 from stable_audio_open.service.results import encoded
 from stable_audio_open.service.sounds import SentSound, write_sound
+
+Mine = TypeVar("Mine", Job, SentSound)
 
 
 class Kept:
@@ -52,10 +55,7 @@ class Kept:
             UnknownError: There is none of this id, or not of this client.
         """
         with self._lock:
-            found = self._jobs.get(id)
-        if found is None or found.client != client:
-            raise UnknownError("there is no job of this id, or it has expired", field="id")
-        return found
+            return _own(self._jobs.get(id), client, "job")
 
     def jobs(self, *, client: str) -> list[Job]:
         """Return a client's jobs, the oldest first."""
@@ -123,10 +123,7 @@ class Kept:
             UnknownError: There is none of this id, or not of this client.
         """
         with self._lock:
-            found = self._sounds.get(id)
-        if found is None or found.client != client:
-            raise UnknownError("there is no sound of this id, or it has expired", field="id")
-        return found
+            return _own(self._sounds.get(id), client, "sound")
 
     def path_of(self, id: str, *, client: str, name: str) -> Path:
         """Return the file of an argument that is a sound: one that was sent, or that of a job.
@@ -196,3 +193,10 @@ def link(path: Path, place: Path) -> None:
         os.link(path, place)
     except OSError:
         shutil.copyfile(path, place)
+
+
+def _own(found: Mine | None, client: str, what: str) -> Mine:
+    """Return what is there and a client's own; nobody learns what is there of others."""
+    if found is None or found.client != client:
+        raise UnknownError(f"there is no {what} of this id, or it has expired", field="id")
+    return found

@@ -21,6 +21,8 @@ MODELS = {"stable-audio-open-1.0": 1_213_448_210, "stable-audio-open-small": 497
 """Numbers in the published weights, the text encoder not counted."""
 WORK = 2 * GIB
 """Beyond the weights: an estimate for one sound of a whole window, decoded in chunks."""
+TOO_FAR = 0.05
+"""Relative distance from float32 above which a number format is not taken to work."""
 PRODUCT = 1024
 """Rows and columns of the product that is timed."""
 
@@ -100,7 +102,7 @@ def try_format(device: torch.device, dtype: torch.dtype) -> str | None:
         return str(error).splitlines()[0]
     expected = run(torch.float32).cpu()
     distance = float((found - expected).norm() / expected.norm())
-    return None if distance < 0.05 else f"results differ from float32 by {distance:.0%}"
+    return None if distance <= TOO_FAR else f"results differ from float32 by {distance:.0%}"
 
 
 def _formats(device: torch.device) -> str:

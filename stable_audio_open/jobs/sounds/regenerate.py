@@ -203,6 +203,7 @@ def _load(making: Making, request: RegenerateRequest) -> StableAudio:
                 f"{folder}: is not the adapter {before} that {file} was made with (its hash is "
                 f"{digest}, that of the other {expected}); give that one as --lora"
             )
+    merged, limited = folders[: len(source.lora)], folders[len(source.lora) :]
     model = StableAudio.from_pretrained(
         name,
         device=request.device or making.device,
@@ -210,7 +211,7 @@ def _load(making: Making, request: RegenerateRequest) -> StableAudio:
         text_encoder=request.text_encoder or source.text_encoder,
         use_ema=source.use_ema,
         attention=source.attention,
-        lora=[(folder, one[1]) for folder, one in zip(folders, source.lora, strict=False)],
+        lora=[(folder, one[1]) for folder, one in zip(merged, source.lora, strict=True)],
         variant=source.variant,
         revision=None if request.model else source.revision,
     )
@@ -220,7 +221,7 @@ def _load(making: Making, request: RegenerateRequest) -> StableAudio:
             f"{file}: was made by weights {making.weights}, {name} has {weights}; give that model "
             "as --model, and its text encoder as --text-encoder"
         )
-    for folder, one in zip(folders[len(source.lora) :], source.adapters, strict=True):
+    for folder, one in zip(limited, source.adapters, strict=True):
         with _refused(file):
             model.load_adapter(folder, name=one.name, **one.options())
     return model

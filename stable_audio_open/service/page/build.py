@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from stable_audio_open.audio.shown.spectrogram import draw_spectrogram
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.pages.figure_style import png
-from stable_audio_open.service.http.gate import CLIENT
+from stable_audio_open.service.http.asking import client_of
 from stable_audio_open.service.page.asking import sound_request, spans_of
 from stable_audio_open.service.page.following import Shown, follow
 from stable_audio_open.service.page.forms import KINDS, Form, draw_form
@@ -123,14 +123,13 @@ def _kept(service: Service) -> tuple[int, int]:
     return min(kept, 600), kept
 
 
-def client_of(request: gr.Request) -> str:
-    """Return who asks, as the gate knows them: limits are the same as by HTTP.
+def _client(request: gr.Request) -> str:
+    """Return who asks, with the limits that they have by HTTP.
 
     Sessions of one client see nothing of each other, since each keeps the ids of its own jobs.
     """
     assert request.request is not None  # it is, but in Gradio's own examples
-    client: str = request.request.scope[CLIENT]
-    return client
+    return client_of(request.request)
 
 
 def _maker(service: Service, form: Form) -> Callable[..., AsyncIterator[list[Any]]]:
@@ -139,7 +138,7 @@ def _maker(service: Service, form: Form) -> Callable[..., AsyncIterator[list[Any
     async def make(
         history: list[Made], request: gr.Request, *values: Any
     ) -> AsyncIterator[list[Any]]:
-        client = client_of(request)
+        client = _client(request)
         given = dict(zip(form.components, values, strict=True))
         try:
             sounds = {}
@@ -196,7 +195,7 @@ def _listed_as(form: Form, given: dict[str, Any], one: Shown) -> str:
 def _canceller(service: Service) -> Callable[..., None]:
     def cancel(job: str | None, request: gr.Request) -> None:
         if job is not None:
-            service.cancel(job, client=client_of(request))
+            service.cancel(job, client=_client(request))
 
     return cancel
 
@@ -205,7 +204,7 @@ def _opener(service: Service) -> Callable[..., list[Any]]:
     def open_again(job: str | None, history: list[Made], request: gr.Request) -> list[Any]:
         if job is None or all(one.job != job for one in history):
             return [gr.skip()] * 3
-        client = client_of(request)
+        client = _client(request)
         try:
             path = str(service.result(job, client=client))
             return [path, _picture(service, job, client), [path]]
@@ -217,7 +216,7 @@ def _opener(service: Service) -> Callable[..., list[Any]]:
 
 def _taker(service: Service, *, as_zip: bool) -> Callable[..., list[str]]:
     def take(history: list[Made], request: gr.Request) -> list[str]:
-        client = client_of(request)
+        client = _client(request)
         if not as_zip:
             return [str(p) for p in files_of(service, history, client=client, format="flac")]
         path = zip_of(service, history, client=client, folder=Path(tempfile.mkdtemp()))
