@@ -1,11 +1,10 @@
 """The service: what HTTP and pages ask for sounds, in one object."""
 
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TypeAlias
 
@@ -85,8 +84,11 @@ class Service:
             ended=self._ended,
             start_worker=start_worker or process_of,
         )
-        self._folder = Path(tempfile.mkdtemp(prefix="stable-audio-open-", dir=folder))
-        self._kept = Kept(self._folder, self.limits, clock)
+        # It goes with the process too, where that is interrupted before `close`.
+        self._folder = TemporaryDirectory(
+            prefix="stable-audio-open-", dir=folder, ignore_cleanup_errors=True
+        )
+        self._kept = Kept(Path(self._folder.name), self.limits, clock)
         self._swept = clock()
 
     def start(self) -> None:
@@ -306,7 +308,7 @@ class Service:
         self.drain()
         self.end_running(0.0)
         self.pool.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.cleanup()
 
     def _refuse_when_ending(self) -> None:
         if self._queue.closed:
