@@ -70,7 +70,12 @@ def fill(page: Any, **values: str) -> None:
     for name, value in values.items():
         if name in ("steps", "seed") and not field(page, "Steps").is_visible():
             page.get_by_role("button", name=re.compile("^Settings")).locator("visible=true").click()
-        field(page, labels[name]).fill(value)
+        # What has just been opened may be drawn once more, empty, after it is first there.
+        for _ in range(10):
+            field(page, labels[name]).fill(value)
+            page.wait_for_timeout(200)
+            if field(page, labels[name]).input_value() == value:
+                break
 
 
 def field(page: Any, label: str) -> Any:
@@ -83,12 +88,17 @@ def press(page: Any, name: str) -> None:
 
 def wait_for(page: Any, words: str) -> str:
     """Wait until the line says something; return it."""
-    page.wait_for_function(
-        "words => new RegExp(words).test(document.querySelector('.status textarea').value)",
-        arg=words,
-        timeout=180_000,
-    )
-    return str(page.locator(".status textarea").input_value())
+    line = page.locator(".status textarea")
+    try:
+        page.wait_for_function(
+            "words => new RegExp(words).test(document.querySelector('.status textarea').value)",
+            arg=words,
+            timeout=180_000,
+        )
+    except playwright.TimeoutError as error:
+        inputs = page.locator("input, textarea").evaluate_all("all => all.map(one => one.value)")
+        raise AssertionError(f"{line.input_value()!r}, with {inputs}") from error
+    return str(line.input_value())
 
 
 def download(page: Any) -> tuple[np.ndarray[Any, Any], int]:
