@@ -37,7 +37,7 @@ from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.datamodule import AudioDataModule
 from stable_audio_open.data.latents import LatentDataset
 from stable_audio_open.data.manifest import Recording, write_manifest
-from stable_audio_open.training.adversarial import AdversarialTraining
+from stable_audio_open.training.tasks.adversarial import AdversarialTraining
 
 STAGES = ("data", "forward", "losses", "backward", "optimiser")
 CROPS = 4

@@ -34,12 +34,12 @@ from stable_audio_open.evaluation.fixed_set import (
 from stable_audio_open.manifest import INDEX
 from stable_audio_open.settings import SAMPLING
 from stable_audio_open.training.callbacks.early_stopping import EarlyStopping
-from stable_audio_open.training.callbacks.evaluated_generations import (
+from stable_audio_open.training.callbacks.evaluated.evaluations import Evaluation, Evaluations
+from stable_audio_open.training.callbacks.evaluated.generations import (
     GenerationEvaluation,
     Listeners,
 )
-from stable_audio_open.training.callbacks.evaluated_reconstructions import ReconstructionEvaluation
-from stable_audio_open.training.callbacks.evaluations import Evaluation, Evaluations
+from stable_audio_open.training.callbacks.evaluated.reconstructions import ReconstructionEvaluation
 from stable_audio_open.training.callbacks.measurements import Measurements
 
 logger = logging.getLogger(__name__)

@@ -33,21 +33,21 @@ from stable_audio_open.config.training import (
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
-from stable_audio_open.training.adversarial import AdversarialTraining, AdversarialWeights
-from stable_audio_open.training.autoencoder import (
-    AutoencoderLossWeights,
-    AutoencoderTraining,
-    freeze_encoder,
-    narrow_posterior,
-)
 from stable_audio_open.training.callbacks.demos import Demo, DemoWriter
-from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.inpainting import InpaintingMasks
 from stable_audio_open.training.lora import add_adapter
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.post_training.settings import NoiseLevels, WarmUp
 from stable_audio_open.training.post_training.task import AdversarialPostTraining
+from stable_audio_open.training.tasks.adversarial import AdversarialTraining, AdversarialWeights
+from stable_audio_open.training.tasks.autoencoder import (
+    AutoencoderLossWeights,
+    AutoencoderTraining,
+    freeze_encoder,
+    narrow_posterior,
+)
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 from stable_audio_open.training.trainer import TrainerSettings
 
 TEACHERS_SHARE = 0.75

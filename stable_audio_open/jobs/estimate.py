@@ -31,14 +31,14 @@ from stable_audio_open.config.training import (
     EmaConfig,
 )
 from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
-from stable_audio_open.training.adversarial import AdversarialTraining
-from stable_audio_open.training.autoencoder import AutoencoderTraining, freeze_encoder
-from stable_audio_open.training.diffusion import DiffusionTraining
-from stable_audio_open.training.learnt import LearntBatch
 from stable_audio_open.training.memory import Turn, as_on_gpu, step_memory
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
 from stable_audio_open.training.post_training.task import AdversarialPostTraining
 from stable_audio_open.training.randomness import BatchRandomness
+from stable_audio_open.training.tasks.adversarial import AdversarialTraining
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining, freeze_encoder
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
+from stable_audio_open.training.tasks.learnt import LearntBatch
 
 
 class MemoryEstimate(NamedTuple):

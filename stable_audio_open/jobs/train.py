@@ -34,11 +34,11 @@ from stable_audio_open.config.model import ModelConfig
 from stable_audio_open.config.read import decode_config, model_part
 from stable_audio_open.config.trainer import TrainerConfig
 from stable_audio_open.files.lock import locked_folder
-from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.checkpoints.run_line import BEST, FOLDER, LAST, run_line
 from stable_audio_open.training.checkpoints.whole_checkpoint import check_numbers, first_whole
-from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 from stable_audio_open.training.trainer import train
 
 logger = logging.getLogger(__name__)

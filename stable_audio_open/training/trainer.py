@@ -19,7 +19,7 @@ from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.training.callbacks.checkpoints import Checkpoints
 from stable_audio_open.training.callbacks.demos import DemoWriter
 from stable_audio_open.training.callbacks.early_stopping import EarlyStopping
-from stable_audio_open.training.callbacks.evaluations import Evaluations
+from stable_audio_open.training.callbacks.evaluated.evaluations import Evaluations
 from stable_audio_open.training.callbacks.faults import UnreadableRecordings
 from stable_audio_open.training.callbacks.finite import SkipNonFinite
 from stable_audio_open.training.callbacks.listed_recordings import ListedRecordings

@@ -18,10 +18,10 @@ from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.data.cache import encode_recordings
 from stable_audio_open.data.latents import LatentDataset
 from stable_audio_open.data.manifest import Recording
-from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.randomness import BatchRandomness
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 
 pytestmark = pytest.mark.numerical
 

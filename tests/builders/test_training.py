@@ -37,26 +37,26 @@ from stable_audio_open.data.faults import Faults
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.evaluation.fixed_set import fixed_set_hash
 from stable_audio_open.training import trainer as trainer_module
-from stable_audio_open.training.adversarial import AdversarialTraining
 from stable_audio_open.training.callbacks.checkpoints import Checkpoints
 from stable_audio_open.training.callbacks.demos import Demo, DemoWriter
 from stable_audio_open.training.callbacks.early_stopping import EarlyStopping
-from stable_audio_open.training.callbacks.evaluated_generations import GenerationEvaluation
-from stable_audio_open.training.callbacks.evaluated_reconstructions import ReconstructionEvaluation
-from stable_audio_open.training.callbacks.evaluations import Evaluations
+from stable_audio_open.training.callbacks.evaluated.evaluations import Evaluations
+from stable_audio_open.training.callbacks.evaluated.generations import GenerationEvaluation
+from stable_audio_open.training.callbacks.evaluated.reconstructions import ReconstructionEvaluation
 from stable_audio_open.training.callbacks.faults import UnreadableRecordings
 from stable_audio_open.training.callbacks.finite import SkipNonFinite
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.callbacks.preemption import StopOnSignal
 from stable_audio_open.training.callbacks.throughput import Throughput
 from stable_audio_open.training.callbacks.without_gradient import ParametersWithoutGradient
-from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.ema import EmaSchedule, OffloadedAverage
 from stable_audio_open.training.levels import TrainingLevel
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
 from stable_audio_open.training.post_training.settings import NoiseLevels, WarmUp
 from stable_audio_open.training.post_training.task import AdversarialPostTraining
+from stable_audio_open.training.tasks.adversarial import AdversarialTraining
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from stable_audio_open.files.lock import locked_folder
-from stable_audio_open.training.autoencoder import AutoencoderTraining
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]

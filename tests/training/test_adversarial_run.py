@@ -18,7 +18,7 @@ from stable_audio_open.builders.training import autoencoder_task, new_autoencode
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import load
-from stable_audio_open.training.adversarial import AdversarialTraining
+from stable_audio_open.training.tasks.adversarial import AdversarialTraining
 
 pytestmark = pytest.mark.numerical
 

@@ -20,7 +20,7 @@ from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import load
-from stable_audio_open.training.autoencoder import AutoencoderTraining
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining
 
 pytestmark = pytest.mark.numerical
 

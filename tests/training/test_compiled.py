@@ -16,10 +16,10 @@ from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionMode
 from stable_audio_open.config.post_training import PostTrainingConfig
 from stable_audio_open.config.training import LoraConfig
 from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
-from stable_audio_open.training.adversarial import AdversarialTraining
-from stable_audio_open.training.autoencoder import freeze_encoder
-from stable_audio_open.training.learnt import LearntBatch, prepare_conditions
 from stable_audio_open.training.randomness import BatchRandomness
+from stable_audio_open.training.tasks.adversarial import AdversarialTraining
+from stable_audio_open.training.tasks.autoencoder import freeze_encoder
+from stable_audio_open.training.tasks.learnt import LearntBatch, prepare_conditions
 from tests.needs import compiling, needs_compiler
 
 Task = Any

@@ -25,7 +25,7 @@ from stable_audio_open.jobs.train import run_training
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.prompts import PromptSettings
-from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 
 Change = Callable[..., DiffusionModelConfig]
 TEXT = "conditioner.texts.prompt.encoder."

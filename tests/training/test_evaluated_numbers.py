@@ -12,7 +12,7 @@ from stable_audio_open.audio.files import read_audio
 from stable_audio_open.evaluation.fixed_set import FixedRecording, FixedSet, fixed_set_hash
 from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.training.callbacks.evaluated_generations import (
+from stable_audio_open.training.callbacks.evaluated.generations import (
     GENERATIONS,
     GenerationEvaluation,
     Listeners,

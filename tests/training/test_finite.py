@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.jobs.train import run_training
-from stable_audio_open.training.autoencoder import AutoencoderTraining, Reconstruction
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining, Reconstruction
 
 Change = Callable[..., AutoencoderModelConfig]
 

@@ -24,8 +24,8 @@ from stable_audio_open.config.training import DemoConfig
 from stable_audio_open.diffusion.objective import TimestepSampler
 from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.randomness import BatchRandomness
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 
 Change = Callable[..., Any]
 

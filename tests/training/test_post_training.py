@@ -20,10 +20,10 @@ from stable_audio_open.config.optimizer import AdamWConfig, InverseLRConfig
 from stable_audio_open.config.post_training import PostTrainingConfig, WarmUpConfig
 from stable_audio_open.jobs.train import run_training
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.training.learnt import LearntBatch, prepare_conditions
 from stable_audio_open.training.post_training.prompt_pairs import other_prompts
 from stable_audio_open.training.post_training.task import AdversarialPostTraining
 from stable_audio_open.training.randomness import BatchRandomness
+from stable_audio_open.training.tasks.learnt import LearntBatch, prepare_conditions
 
 pytestmark = pytest.mark.numerical
 

@@ -21,9 +21,9 @@ from stable_audio_open.config.read import encode_config
 from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.data.dataset import CropDataset
 from stable_audio_open.jobs.train import run_training
-from stable_audio_open.training.autoencoder import AutoencoderTraining
-from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.failures import raise_if_worker
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 from tests.full_disk import full_disk
 from tests.needs import compiling
 

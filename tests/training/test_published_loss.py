@@ -12,7 +12,7 @@ from torch import Tensor
 from stable_audio_open.builders.training import autoencoder_task, new_autoencoder
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.read import read_config
-from stable_audio_open.training.autoencoder import AutoencoderTraining
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining
 
 pytestmark = pytest.mark.numerical
 

@@ -25,8 +25,8 @@ from stable_audio_open.cli.main import main
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.read import read_config
 from stable_audio_open.pretrained import load
-from stable_audio_open.training.learnt import LearntBatch, prepare_conditions
 from stable_audio_open.training.randomness import BatchRandomness
+from stable_audio_open.training.tasks.learnt import LearntBatch, prepare_conditions
 from tests.needs import BUGFIX_RELEASE, needs_compiler
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.files.json_lines import NOT_JSON
-from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import (
     Measurement,
     Measurements,
@@ -28,7 +27,8 @@ from stable_audio_open.training.checkpoints.run_line import (
     run_line,
     step_path,
 )
-from stable_audio_open.training.diffusion import DiffusionTraining
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 
 logger = logging.getLogger(__name__)
 

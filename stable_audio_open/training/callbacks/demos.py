@@ -22,9 +22,9 @@ from stable_audio_open.generate import generate
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pages.figure_style import png
 from stable_audio_open.training.callbacks.demo_page import DemoRecord, write_page, write_record
-from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.failures import failure_logged
 from stable_audio_open.training.modes import in_eval_mode
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 
 logger = logging.getLogger(__name__)
 

@@ -19,12 +19,12 @@ from stable_audio_open.diffusion.flow_path import flow_endpoint
 from stable_audio_open.diffusion.guidance import guide
 from stable_audio_open.diffusion.objective import noise_latents
 from stable_audio_open.evaluation.weights import module_hash
-from stable_audio_open.training.diffusion import DiffusionTraining
-from stable_audio_open.training.learnt import LearntBatch
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.post_training.prompt_pairs import join_conditionings, other_prompts
 from stable_audio_open.training.post_training.settings import NoiseLevels, WarmUp
-from stable_audio_open.training.two_sides import DISCRIMINATOR, GENERATOR, TwoSides
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
+from stable_audio_open.training.tasks.learnt import LearntBatch
+from stable_audio_open.training.tasks.two_sides import DISCRIMINATOR, GENERATOR, TwoSides
 
 TEACHER = "teacher."
 

@@ -13,12 +13,6 @@ from torch import Tensor, nn
 from stable_audio_open.diffusion.dit import inpainting_channels
 from stable_audio_open.diffusion.objective import TimestepSampler, drop_conditions, noise_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.training.bands import (
-    BANDS,
-    losses_by_band,
-    mean_of_bands,
-    validation_losses,
-)
 from stable_audio_open.training.checkpoints.resuming import (
     apply_settings,
     fit_average,
@@ -32,7 +26,6 @@ from stable_audio_open.training.ema import (
     update_average,
 )
 from stable_audio_open.training.inpainting import InpaintingMasks, sounding_frames
-from stable_audio_open.training.learnt import LearntBatch, draw_latents, prepare_conditions
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.parallel.sharding import (
     filled,
@@ -41,7 +34,14 @@ from stable_audio_open.training.parallel.sharding import (
     shard_transformer,
 )
 from stable_audio_open.training.randomness import BatchRandomness, process_count
-from stable_audio_open.training.validation import ValidationMeans
+from stable_audio_open.training.tasks.bands import (
+    BANDS,
+    losses_by_band,
+    mean_of_bands,
+    validation_losses,
+)
+from stable_audio_open.training.tasks.learnt import LearntBatch, draw_latents, prepare_conditions
+from stable_audio_open.training.tasks.validation import ValidationMeans
 
 
 class DiffusionTraining(pl.LightningModule):

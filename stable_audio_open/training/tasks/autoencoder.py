@@ -27,7 +27,7 @@ from stable_audio_open.training.ema import (
 from stable_audio_open.training.levels import level_lost, share_too_quiet, warn_too_quiet
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.randomness import BatchRandomness, process_count
-from stable_audio_open.training.validation import ValidationMeans
+from stable_audio_open.training.tasks.validation import ValidationMeans
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from stable_audio_open.adversarial.losses import (
     feature_matching_loss,
     hinge_loss,
 )
-from stable_audio_open.training.autoencoder import AutoencoderTraining, Reconstruction
 from stable_audio_open.training.optimisation import OptimizerSettings
-from stable_audio_open.training.two_sides import DISCRIMINATOR, GENERATOR, TwoSides
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining, Reconstruction
+from stable_audio_open.training.tasks.two_sides import DISCRIMINATOR, GENERATOR, TwoSides
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,12 @@ from typing import Any, Protocol, runtime_checkable
 import pytorch_lightning as pl
 from torch import nn
 
-from stable_audio_open.training.autoencoder import AutoencoderTraining
 from stable_audio_open.training.callbacks.measurements import Measurements
 from stable_audio_open.training.callbacks.preemption import StopOnSignal
-from stable_audio_open.training.diffusion import DiffusionTraining
 from stable_audio_open.training.failures import failure_logged
 from stable_audio_open.training.modes import in_eval_mode
+from stable_audio_open.training.tasks.autoencoder import AutoencoderTraining
+from stable_audio_open.training.tasks.diffusion import DiffusionTraining
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Metrics that are measured on what a training makes, amid it."""
