@@ -104,7 +104,7 @@ def _explain(error: Exception) -> tuple[int, str | None]:
     """Return an exit code, and a message unless the error was not foreseen."""
     from benchmarking.comparison import OutputsDifferError
 
-    from stable_audio_open.checkpoint.tensors import CheckpointError
+    from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 
     told = str(error)
     short = isinstance(error, MemoryError) or any(

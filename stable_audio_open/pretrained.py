@@ -26,9 +26,9 @@ from stable_audio_open.checkpoint.locate import locate
 from stable_audio_open.checkpoint.lora.adapter import adapter_hash, read_adapter
 from stable_audio_open.checkpoint.lora.merging import merge_adapters
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
-from stable_audio_open.checkpoint.precision import cast, find_target
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
-from stable_audio_open.checkpoint.strict import load_strictly
+from stable_audio_open.checkpoint.weights.precision import cast, find_target
+from stable_audio_open.checkpoint.weights.strict import load_strictly
 from stable_audio_open.conditioning.conditioner import Conditioner
 from stable_audio_open.conditioning.text import TextConditioner, Tokenizer
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig

@@ -11,9 +11,9 @@ from stable_audio_open.autoencoder import autoencoder as plain
 from stable_audio_open.builders.autoencoder import AutoencoderParts, autoencoder_parts
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
-from stable_audio_open.checkpoint.precision import cast, find_target
 from stable_audio_open.checkpoint.source import Checkpoint
-from stable_audio_open.checkpoint.strict import load_autoencoder_strictly
+from stable_audio_open.checkpoint.weights.precision import cast, find_target
+from stable_audio_open.checkpoint.weights.strict import load_autoencoder_strictly
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,

@@ -21,8 +21,8 @@ from stable_audio_open.checkpoint.native import (
     save_native,
 )
 from stable_audio_open.checkpoint.other_config import refuse_beside_other
-from stable_audio_open.checkpoint.sharded import of_other_variants
 from stable_audio_open.checkpoint.stored import shard_bytes, stored_dtype, variant_name
+from stable_audio_open.checkpoint.weights.sharded import of_other_variants
 from stable_audio_open.config.model import ModelConfig
 from stable_audio_open.latent_diffusion import LatentDiffusion
 

@@ -11,7 +11,7 @@ from benchmarking.comparison import Peers, compare
 from benchmarking.peers import DecodePeers, EncodePeers, StepPeers
 from benchmarking.sizes import SIZES, autoencoder_config, diffusion_config
 from benchmarking.timing import interleave, peak_bytes_of, ratios
-from stable_audio_open.checkpoint.precision import DTYPES
+from stable_audio_open.checkpoint.weights.precision import DTYPES
 from stable_audio_open.config.model import DiffusionModelConfig
 
 PEERS: Mapping[str, Callable[..., Peers]] = {

@@ -15,9 +15,9 @@ from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import build_transformer, text_config
 from stable_audio_open.checkpoint.diffusers.layout import autoencoder_keys, transformer_keys
-from stable_audio_open.checkpoint.key_map import KeyMap
-from stable_audio_open.checkpoint.precision import cast
-from stable_audio_open.checkpoint.strict import load_strictly
+from stable_audio_open.checkpoint.weights.key_map import KeyMap
+from stable_audio_open.checkpoint.weights.precision import cast
+from stable_audio_open.checkpoint.weights.strict import load_strictly
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig

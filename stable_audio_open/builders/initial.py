@@ -10,7 +10,7 @@ from stable_audio_open.builders.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.bundled import checkpoint_path
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.source import TEXT_ENCODER
-from stable_audio_open.checkpoint.strict import load_part_strictly, load_strictly
+from stable_audio_open.checkpoint.weights.strict import load_part_strictly, load_strictly
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,

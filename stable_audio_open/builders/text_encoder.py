@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 import torch
 
 from stable_audio_open.builders.model import TextEncoder
-from stable_audio_open.checkpoint.tensors import refuse_what_is_no_file
 from stable_audio_open.checkpoint.text_encoder import (
     check_all_used,
     check_sizes,
     check_token_ids,
     read_text_encoder,
 )
+from stable_audio_open.checkpoint.weights.tensors import refuse_what_is_no_file
 
 T5_VOCABULARY = 32128
 

@@ -15,7 +15,7 @@ from stable_audio_open.builders.run import DiffusionRun, TrainingRun
 from stable_audio_open.checkpoint.bundled import checkpoint_path
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.native import read_discriminator
-from stable_audio_open.checkpoint.strict import load_autoencoder_strictly, load_strictly
+from stable_audio_open.checkpoint.weights.strict import load_autoencoder_strictly, load_strictly
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,

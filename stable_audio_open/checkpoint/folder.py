@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.files.error_paths import errors_named
 from stable_audio_open.files.lock import scratch_folder
 from stable_audio_open.files.replaced import replace_folder, restore_folder

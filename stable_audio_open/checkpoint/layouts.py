@@ -5,9 +5,9 @@ from pathlib import Path
 from stable_audio_open.checkpoint import native
 from stable_audio_open.checkpoint import stable_audio_tools as sat
 from stable_audio_open.checkpoint.diffusers import layout as diffusers
-from stable_audio_open.checkpoint.sharded import check_variant
 from stable_audio_open.checkpoint.source import Checkpoint
-from stable_audio_open.checkpoint.tensors import CheckpointError, refuse_what_is_no_file
+from stable_audio_open.checkpoint.weights.sharded import check_variant
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError, refuse_what_is_no_file
 
 
 def read_checkpoint(path: Path, *, use_ema: bool = True, variant: str | None = None) -> Checkpoint:

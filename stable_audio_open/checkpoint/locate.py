@@ -7,7 +7,7 @@ from stable_audio_open.arguments.checks import check_name, check_path
 from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.checkpoint.bundled import BUNDLED
 from stable_audio_open.checkpoint.hub.download import download, is_hub_name
-from stable_audio_open.checkpoint.tensors import TENSOR_SUFFIXES
+from stable_audio_open.checkpoint.weights.tensors import TENSOR_SUFFIXES
 
 
 def locate(

@@ -2,7 +2,7 @@
 
 The folder holds `config.json`, `model.safetensors` (with the configuration in its metadata too)
 and, for a whole model, `text_encoder/` in the layout of transformers. Weights may be in shards, and
-there may be variants of them, as `checkpoint/sharded.py` says.
+there may be variants of them, as `checkpoint/weights/sharded.py` says.
 """
 
 import os
@@ -17,8 +17,14 @@ from torch import Tensor, nn
 from stable_audio_open.checkpoint.folder import written_folder
 from stable_audio_open.checkpoint.lora.merging import merged_state_dict
 from stable_audio_open.checkpoint.other_config import refuse_beside_other, warn_of_other_config
-from stable_audio_open.checkpoint.precision import check_range, precise_names
-from stable_audio_open.checkpoint.sharded import (
+from stable_audio_open.checkpoint.source import (
+    HEADER,
+    TEXT_ENCODER,
+    Checkpoint,
+    training_header,
+)
+from stable_audio_open.checkpoint.weights.precision import check_range, precise_names
+from stable_audio_open.checkpoint.weights.sharded import (
     check_variant,
     files_in,
     find_weights,
@@ -28,13 +34,7 @@ from stable_audio_open.checkpoint.sharded import (
     read_weights,
     write_weights,
 )
-from stable_audio_open.checkpoint.source import (
-    HEADER,
-    TEXT_ENCODER,
-    Checkpoint,
-    training_header,
-)
-from stable_audio_open.checkpoint.tensors import (
+from stable_audio_open.checkpoint.weights.tensors import (
     CheckpointError,
     read_header,
     read_tensors,

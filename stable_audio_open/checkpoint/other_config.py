@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import ModelConfig
 from stable_audio_open.config.read import decode_config, model_part

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from stable_audio_open.checkpoint.key_map import IDENTITY, KeyMap
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.key_map import IDENTITY, KeyMap
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.config.model import ModelConfig
 
 TEXT_ENCODER = "conditioner.texts.prompt.encoder."

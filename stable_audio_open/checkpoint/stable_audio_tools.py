@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, KeyRow, Leaf, expand
 from stable_audio_open.checkpoint.source import Checkpoint
-from stable_audio_open.checkpoint.tensors import read_tensors
+from stable_audio_open.checkpoint.weights.key_map import COMMON_KINDS, KeyMap, KeyRow, Leaf, expand
+from stable_audio_open.checkpoint.weights.tensors import read_tensors
 from stable_audio_open.config.autoencoder import AutoencoderConfig
 from stable_audio_open.config.conditioning import ConditioningConfig, T5Config
 from stable_audio_open.config.model import (

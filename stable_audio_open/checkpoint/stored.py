@@ -6,7 +6,7 @@ from numbers import Integral
 import torch
 
 from stable_audio_open.arguments.checks import check_name, shown, wrong_type
-from stable_audio_open.checkpoint.precision import DTYPES, find_dtype
+from stable_audio_open.checkpoint.weights.precision import DTYPES, find_dtype
 
 VARIANT_TYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 """Types that names of variants promise."""

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stable_audio_open.checkpoint.sharded import files_in, find_weights, read_weights
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.sharded import files_in, find_weights, read_weights
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.config.values.json_text import parse_json
 from stable_audio_open.nn.weights import type_fault, value_fault
 

@@ -164,7 +164,7 @@ def _exit_code(error: Exception) -> int:
     if not isinstance(error, ValueError):
         return FAILURE
     from stable_audio_open.audio.files import AudioFileError
-    from stable_audio_open.checkpoint.tensors import CheckpointError
+    from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 
     return FAILURE if isinstance(error, AudioFileError | CheckpointError) else USAGE
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.evaluation.pickled_arrays import read_arrays
+from stable_audio_open.files.archives.pickled_arrays import read_arrays
 from stable_audio_open.files.archives.pickles import PickleError
 
 SUFFIXES = (".pkl", ".pickle")

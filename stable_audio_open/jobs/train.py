@@ -28,7 +28,7 @@ from stable_audio_open.builders.training import (
     trainer_settings,
 )
 from stable_audio_open.checkpoint.source import training_header
-from stable_audio_open.checkpoint.tensors import read_header
+from stable_audio_open.checkpoint.weights.tensors import read_header
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import ModelConfig
 from stable_audio_open.config.read import decode_config, model_part

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.pretrained import StableAudio, load
 
 Write = Callable[..., Path]

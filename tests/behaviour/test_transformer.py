@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stable_audio_open.builders.model import build_transformer
-from stable_audio_open.checkpoint.precision import cast
+from stable_audio_open.checkpoint.weights.precision import cast
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.diffusion.block import TransformerBlock

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.lora.adapter import read_adapter
 from stable_audio_open.checkpoint.lora.merging import merge_adapters
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.pretrained import StableAudio
 

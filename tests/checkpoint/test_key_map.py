@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from stable_audio_open.checkpoint.key_map import IDENTITY, KeyMap, KeyRow, Leaf, Rule, expand
+from stable_audio_open.checkpoint.weights.key_map import (
+    IDENTITY,
+    KeyMap,
+    KeyRow,
+    Leaf,
+    Rule,
+    expand,
+)
 
 KINDS = {
     "linear": (Leaf("weight", "w"), Leaf("bias", "b")),

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from stable_audio_open.checkpoint.lora.adapter import read_adapter
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 
 
 @pytest.mark.parametrize("in_folder", [False, True])

@@ -17,7 +17,7 @@ from stable_audio_open.checkpoint.export import save_diffusers, save_stable_audi
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.native import save_native
 from stable_audio_open.checkpoint.source import HEADER
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.read import encode_config
 from stable_audio_open.pretrained import StableAudio, load

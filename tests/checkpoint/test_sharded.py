@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stable_audio_open.checkpoint.hub.needed import needed
-from stable_audio_open.checkpoint.sharded import Weights, find_weights, read_weights
+from stable_audio_open.checkpoint.weights.sharded import Weights, find_weights, read_weights
 
 NAMES = ("model.safetensors", "model.bin")
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"

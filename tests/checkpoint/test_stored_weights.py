@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import T5EncoderModel
 
-from stable_audio_open.checkpoint.sharded import check_variant, holds, read_weights
 from stable_audio_open.checkpoint.stored import shard_bytes, stored_dtype, variant_name
+from stable_audio_open.checkpoint.weights.sharded import check_variant, holds, read_weights
 from stable_audio_open.pretrained import StableAudio, load
 from stable_audio_open.pretrained_autoencoder import AudioAutoencoder, load_autoencoder
 

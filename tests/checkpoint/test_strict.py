@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.checkpoint.key_map import KeyMap, Rule
-from stable_audio_open.checkpoint.strict import load_strictly
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.key_map import KeyMap, Rule
+from stable_audio_open.checkpoint.weights.strict import load_strictly
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 
 NAMES = KeyMap((Rule("weight", ("w",)), Rule("bias", ("b",))))
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError, read_tensors
 
 CUT_SHORT = "is truncated or not a checkpoint; copy or download it again"
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stable_audio_open.checkpoint.lora.merging import merged_state_dict
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 
 SETTINGS = {"peft_type": "LORA", "r": 2, "lora_alpha": 6}
 LAYER = "transformer.blocks.0.expand"

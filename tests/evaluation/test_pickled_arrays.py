@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stable_audio_open.evaluation.pickled_arrays import read_arrays
+from stable_audio_open.files.archives.pickled_arrays import read_arrays
 from stable_audio_open.files.archives.pickles import PickleError, read_pickle
 
 ARRAYS: dict[str, Any] = {

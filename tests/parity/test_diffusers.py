@@ -24,7 +24,7 @@ from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import TextEncoder
 from stable_audio_open.checkpoint.diffusers.layout import autoencoder_keys
 from stable_audio_open.checkpoint.export import save_diffusers
-from stable_audio_open.checkpoint.strict import load_strictly
+from stable_audio_open.checkpoint.weights.strict import load_strictly
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.autoencoder import AutoencoderConfig, OobleckConfig, VaeConfig
 from stable_audio_open.config.model import AutoencoderModelConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.trainer import CheckpointConfig
 from stable_audio_open.jobs.train import run_training

@@ -10,7 +10,7 @@ import torch
 
 from stable_audio_open.builders.training import new_autoencoder
 from stable_audio_open.checkpoint.bundled import BUNDLED
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.cli.main import main
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig

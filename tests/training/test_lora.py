@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from stable_audio_open.checkpoint.lora.adapter import read_trained_adapter, save_adapter
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.cli.main import main
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.config.model import DiffusionModelConfig

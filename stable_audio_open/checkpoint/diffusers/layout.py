@@ -8,9 +8,9 @@ from stable_audio_open.checkpoint.diffusers.config import (
     read_autoencoder_config,
     read_pipeline_config,
 )
-from stable_audio_open.checkpoint.key_map import COMMON_KINDS, KeyMap, KeyRow, Leaf, expand
-from stable_audio_open.checkpoint.sharded import check_variant, files_in, read_weights
 from stable_audio_open.checkpoint.source import Checkpoint
+from stable_audio_open.checkpoint.weights.key_map import COMMON_KINDS, KeyMap, KeyRow, Leaf, expand
+from stable_audio_open.checkpoint.weights.sharded import check_variant, files_in, read_weights
 from stable_audio_open.config.autoencoder import AutoencoderConfig
 from stable_audio_open.config.model import DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig

@@ -8,7 +8,7 @@ from stable_audio_open.checkpoint import native
 from stable_audio_open.checkpoint import stable_audio_tools as sat
 from stable_audio_open.checkpoint.diffusers import layout as diffusers
 from stable_audio_open.checkpoint.hub.needed import needed
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 
 REMEDIES = {
     401: "it does not know the token: run `hf auth login` again, or unset HF_TOKEN",

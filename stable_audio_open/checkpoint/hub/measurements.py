@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.config.values.json_text import parse_json
 
 OF_EACH_RECORDING = ("per_file", "contributions")

@@ -7,7 +7,7 @@ from stable_audio_open.checkpoint import native
 from stable_audio_open.checkpoint import stable_audio_tools as sat
 from stable_audio_open.checkpoint import text_encoder as text_encoder_files
 from stable_audio_open.checkpoint.diffusers import layout as diffusers
-from stable_audio_open.checkpoint.sharded import check_variant, find_weights
+from stable_audio_open.checkpoint.weights.sharded import check_variant, find_weights
 
 TOKENIZER_SUFFIXES = (".json", ".model", ".txt")
 ROOT = "."

@@ -10,7 +10,7 @@ from stable_audio_open.checkpoint import native
 from stable_audio_open.checkpoint import stable_audio_tools as sat
 from stable_audio_open.checkpoint.diffusers import layout as diffusers
 from stable_audio_open.checkpoint.hub.download import client_error, is_hub_name
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.config.errors import ConfigError
 from stable_audio_open.config.model import ModelConfig
 from stable_audio_open.config.read import read_config

@@ -23,7 +23,7 @@ from stable_audio_open.checkpoint.folder import write_tensors, written_folder
 from stable_audio_open.checkpoint.lora.other_kinds import refuse_other_kind
 from stable_audio_open.checkpoint.lora.settings import adapter_settings
 from stable_audio_open.checkpoint.source import training_header
-from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError, read_tensors
 from stable_audio_open.config.values.json_text import parse_json
 from stable_audio_open.nn.low_rank import LowRank
 from stable_audio_open.nn.weights import type_fault, value_fault

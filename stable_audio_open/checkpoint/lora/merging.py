@@ -13,7 +13,7 @@ from stable_audio_open.checkpoint.lora.adapter import (
     check_numbers,
     is_adapters,
 )
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.nn.low_rank import LowRank, adapted_weight
 from stable_audio_open.nn.weights import value_fault
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from stable_audio_open.checkpoint.tensors import CheckpointError, read_header
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError, read_header
 
 HEADER = "lora_config"
 """Entry of the header of a safetensors file with an adapter of the authors' newer platform."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stable_audio_open.checkpoint.precision import DTYPES
+from stable_audio_open.checkpoint.weights.precision import DTYPES
 from stable_audio_open.evaluation.speed import machine_name
 from stable_audio_open.jobs.doctor.finding import Finding
 from stable_audio_open.nn.attention import flash_installed

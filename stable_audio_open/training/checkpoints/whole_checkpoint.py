@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from stable_audio_open.checkpoint.tensors import (
+from stable_audio_open.checkpoint.weights.tensors import (
     CheckpointError,
     check_undamaged,
     read_header,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stable_audio_open.arguments.nearest import did_you_mean
 from stable_audio_open.checkpoint.folder import write_tensors
-from stable_audio_open.checkpoint.tensors import CheckpointError, read_tensors
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError, read_tensors
 from stable_audio_open.config.values.json_text import parse_json
 from stable_audio_open.files.inside import is_name
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stable_audio_open.arguments.checks import wrong_type
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.nn.device import check_device_dtype, find_device
 from stable_audio_open.nn.fourier import FourierFeatures
 from stable_audio_open.nn.rotary import RotaryEmbedding

@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from stable_audio_open.checkpoint.key_map import IDENTITY, KeyMap, Rule
 from stable_audio_open.checkpoint.source import Checkpoint
-from stable_audio_open.checkpoint.tensors import CheckpointError
+from stable_audio_open.checkpoint.weights.key_map import IDENTITY, KeyMap, Rule
+from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.nn.weights import type_fault, value_fault
 

@@ -1,0 +1,1 @@
+"""Files of weights: tensors, shards, types and names, read strictly."""
