@@ -1,6 +1,7 @@
 """Small models with random weights, made once per run."""
 
 import getpass
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -50,6 +51,21 @@ LONGEST = (
     "test_estimate.py",
 )
 """Files that take minutes; they come first, so that no process works alone in the end."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--start-method",
+        choices=multiprocessing.get_all_start_methods(),
+        help="how processes are started where the code leaves it to Python: spawn is that of "
+        "Windows and macOS",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    method = config.getoption("--start-method")
+    if method is not None:
+        multiprocessing.set_start_method(method, force=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
