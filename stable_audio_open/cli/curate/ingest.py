@@ -14,7 +14,7 @@ from stable_audio_open.curation.catalogue.ingest import ingest as write_rows
 if TYPE_CHECKING:
     from stable_audio_open.engine.engine import Engine
 
-Kind = Literal["freesound", "fma", "folder", "manifest"]
+Kind = Literal["freesound", "fma", "folder", "manifest", "debian"]
 
 
 def ingest(
@@ -25,7 +25,8 @@ def ingest(
             metavar="SOURCE...",
             help="freesound: JSON of the API or of FSD50K, JSON lines, or folders of them; fma: "
             "the folder with tracks.csv and genres.csv; folder: recordings with name.json beside "
-            "name.wav, or with tags; manifest: a training manifest (manifest.jsonl).",
+            "name.wav, or with tags; manifest: a training manifest (manifest.jsonl); debian: names "
+            "of packages, whose copyright files tell the licence of each recording.",
         ),
     ],
     *,
@@ -37,7 +38,8 @@ def ingest(
         typer.Option(
             metavar="DIR",
             help="Folder of the recordings of Freesound or FMA, to find the file of each number, "
-            "or of a manifest's files, where it is not the manifest's own.",
+            "or of a manifest's files, where it is not the manifest's own; of Debian's packages "
+            "the folder that holds theirs, into which those that are not there are fetched.",
         ),
     ] = None,
     replace: Annotated[
@@ -52,7 +54,10 @@ def ingest(
         raise ValueError("folder takes one SOURCE, which holds the recordings, and no --audio")
     if kind != "folder" and engine != "serial":
         raise ValueError(f"--engine {engine} is for folder; {kind} reads no audio")
-    for source in (*sources, *filter(None, (audio,))):
+    if kind == "debian" and audio is None:
+        raise ValueError("debian needs --audio DIR, the folder that holds the packages' folders")
+    needed = () if kind == "debian" else (*sources, *filter(None, (audio,)))
+    for source in needed:
         if not source.exists():
             raise FileNotFoundError(2, "no such file or folder", str(source))
 
@@ -62,7 +67,7 @@ def ingest(
     rows: Iterator[SourceRow] = (
         row for source in sources for row in _rows(kind, source, audio, runs)
     )
-    if audio is not None and kind != "manifest":
+    if audio is not None and kind in ("freesound", "fma"):
         rows = with_files(rows, files_by_number(audio))
     counts = write_rows(rows, output, replace=replace)
     rejected = f"; {counts.rejects} rejects in {output / REJECTS}" if counts.rejects else ""
@@ -82,6 +87,11 @@ def _why_none(kind: Kind, sources: list[Path], output: Path) -> str:
 
 
 def _rows(kind: Kind, source: Path, audio: Path | None, engine: "Engine") -> Iterator[SourceRow]:
+    if kind == "debian":
+        from stable_audio_open.curation.sources.debian import read_debian
+
+        assert audio is not None  # asked before
+        return read_debian(str(source), audio)
     if kind == "manifest":
         from stable_audio_open.curation.sources.manifest import read_listed
 

@@ -7,6 +7,8 @@ import typer
 
 from stable_audio_open.cli.printing import echo
 
+NO_AUTHOR = "refused: no author"
+
 
 def licences(
     catalogue: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="Folder of a catalogue.")],
@@ -26,8 +28,8 @@ def licences(
     counts: Counter[tuple[str, str]] = Counter()
     for record in read_catalogue(catalogue):
         verdict = "accepted"
-        if refusal(record):
-            verdict = "refused" if licence_refusal(record.licence) else "refused: no author"
+        if reason := refusal(record):
+            verdict = "refused" if reason == licence_refusal(record.licence) else NO_AUTHOR
         counts[normalise(record.licence).label, verdict] += 1
     added = add_decisions(
         catalogue,

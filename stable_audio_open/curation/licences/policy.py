@@ -9,6 +9,9 @@ from stable_audio_open.curation.licences.creative_commons import Licence, from_t
 
 STAGE = "licence"
 ACCEPTED = ("CC0", "CC-BY", "CC Sampling+")
+STATED = ("debian",)
+"""Catalogues whose statement that a recording is in the public domain counts: Debian's archive
+takes none without the reason."""
 NAMED_IN_ERRORS = 3
 """Recordings that an error names before it only counts."""
 
@@ -61,7 +64,9 @@ def licence_refusal(text: str | None) -> str | None:
 
 def refusal(record: CatalogueRecord) -> str | None:
     """Say why a recording cannot be in a training set by its licence or author; None if it can."""
-    if reason := licence_refusal(record.licence):
+    stated = record.catalogue in STATED and normalise(record.licence).name == "public domain"
+    reason = None if stated else licence_refusal(record.licence)
+    if reason is not None:
         return reason
     if record.author is None or not record.author.strip():
         return "no author is given who could be named"
