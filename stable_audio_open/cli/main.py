@@ -190,7 +190,8 @@ def _line(error: Exception) -> str:
             return "out of memory; try fewer sounds at once, a shorter --window or --dtype bfloat16"
         case ModuleNotFoundError(name=str(name)):
             extra = _extra_with(name)
-            return f'package {name!r} is missing: pip install "stable-audio-open[{extra}]"'
+            package = name.partition(".")[0]
+            return f'package {package!r} is missing: pip install "stable-audio-open[{extra}]"'
         case OSError(filename=str(name), strerror=str(reason)):
             return f"{name}: {reason}"
         case ValueError() | OSError() | FloatingPointError():
