@@ -50,6 +50,7 @@ def test_what_it_says_and_writes(run: Run, config: Path):
     assert "written" not in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_folder")
 def test_damage_is_found_and_repaired(run: Run, config: Path):
     arguments = ("encode", "--config", config, "--output", "shards", "--verify")

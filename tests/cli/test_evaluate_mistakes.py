@@ -158,6 +158,7 @@ def test_damage_within_a_reference_stops_before_anything_is_generated(
     assert "out/reconstructions, all: 1 files; reconstruction" in result.stdout
 
 
+@pytest.mark.slow
 def test_references_are_cut_again_for_another_length(
     run: Run, here: Path, tiny_model_folder: Path
 ) -> None:

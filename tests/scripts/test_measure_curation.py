@@ -25,5 +25,6 @@ def test_metadata(tmp_path: Path) -> None:
     assert abs(float(total[1]) - sum(seconds)) < 0.5
 
 
+@pytest.mark.slow
 def test_duplicates() -> None:
     assert "10 groups found; extrapolated to 486492" in measured("duplicates", "--items", 1000)

@@ -406,6 +406,7 @@ def test_without_a_warm_up_there_is_no_teacher(
     assert changed(found.with_name("00000001.ckpt"), found, "discriminator.")
 
 
+@pytest.mark.slow
 def test_inpainting_channels_are_trained_on(config: DiffusionModelConfig, change: Change) -> None:
     from stable_audio_open.config.training import InpaintingConfig
 

@@ -19,6 +19,7 @@ def words(model: Path, *more: object) -> list[object]:
     return ["interpolate", "tabla", *more, "--model", model, "--steps", 2, "--duration", 0.2]
 
 
+@pytest.mark.slow
 def test_sounds_between_two_prompts(run: Run, tiny_model_folder: Path) -> None:
     request = words(tiny_model_folder, "cow bell", "--count", 3, "--seed", 4, "--output", "way")
     result = run(*request, "--last-seed", 9, "--subtype", "float", "--fade", 0)
