@@ -1,4 +1,4 @@
-"""README's commands and code, as printed."""
+"""Commands and code of README and `docs/`, as printed."""
 
 import re
 import shlex
@@ -13,24 +13,14 @@ from stable_audio_open.cli.main import main
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.read import read_config
 from stable_audio_open.pretrained import StableAudio
+from tests.printed import ROOT, all_blocks, all_commands, words
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-LINES = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-    for line in block.splitlines()
-]
-COMMANDS = [
-    part.strip()
-    for line in LINES
-    for part in line.split("&&")
-    if part.strip().startswith("stable-audio-open")
-]
+COMMANDS = [c for c in all_commands() if c.startswith("stable-audio-open")]
 FINETUNE_LOOP = (ROOT / "scripts" / "finetune_loop.py").read_text()
 MADE = ("generate", "interpolate", "inpaint", "extend")
-BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and c.split()[1] in MADE]
-(TABLE,) = re.findall(r"```csv\n(.*?)```", README, flags=re.DOTALL)
+BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and words(c)[0] in MADE]
+(TABLE,) = [block.text for block in all_blocks("csv")]
 
 
 def test_the_first_screen_holds_the_two_commands() -> None:
@@ -51,7 +41,7 @@ def test_generation_commands_run_as_printed(
     monkeypatch.chdir(tmp_path)
     Path("prompts.csv").write_text(TABLE)
     for command in BUNDLED:
-        code = main([*shlex.split(command)[1:], "--steps", "3"])
+        code = main([*words(command), "--steps", "3"])
         assert code == 0, (command, capsys.readouterr().err)
     assert audio_info(tmp_path / "kick.wav").duration == 2.0
     assert len(list((tmp_path / "sounds").glob("*.wav"))) == 2
@@ -71,8 +61,8 @@ def test_other_commands_run_as_printed(
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     main(["generate", "kick drum", "--duration", "1", "--steps", "2", "--output", "kick.wav"])
     for name in ("reconstruct", "regenerate", "info"):
-        (command,) = [c for c in COMMANDS if c.split()[1] == name]
-        assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)
+        (command,) = [c for c in COMMANDS if words(c)[0] == name]
+        assert main(words(command)) == 0, (command, capsys.readouterr().err)
     shown = capsys.readouterr().out
     assert "kick_again.wav: 1.00 s, the same samples as kick.wav" in shown
     assert "1,056,939,152" in shown
@@ -84,23 +74,23 @@ def test_the_estimate_is_the_printed_one(
 ) -> None:
     monkeypatch.chdir(ROOT)
     (command,) = [c for c in COMMANDS if "--estimate" in c]
-    assert main(shlex.split(command)[1:]) == 0
-    assert f"```\n{capsys.readouterr().out}```\n" in README
+    assert main(words(command)) == 0
+    assert capsys.readouterr().out in [block.text for block in all_blocks("")]
 
 
 def test_training_commands_name_configurations_that_read() -> None:
-    commands = [line for line in LINES if "scripts/train.py" in line]
+    commands = [command for command in all_commands() if "scripts/train.py" in command]
     assert len(commands) >= 3
     for command in commands:
-        words = shlex.split(command)
-        script, flag, config, *overrides = words[words.index("scripts/train.py") :]
+        parts = shlex.split(command)
+        script, flag, config, *overrides = parts[parts.index("scripts/train.py") :]
         assert (ROOT / script).is_file()
         assert flag == "--config"
         assert read_config(ROOT / config, overrides).training is not None
 
 
 def test_encoding_commands_name_configurations_on_recordings() -> None:
-    commands = [line for line in LINES if "stable-audio-open encode" in line]
+    commands = [c for c in all_commands() if "stable-audio-open encode" in c]
     assert len(commands) == 2
     for command in commands:
         _, _, arguments = command.partition("stable-audio-open encode ")
@@ -110,9 +100,8 @@ def test_encoding_commands_name_configurations_on_recordings() -> None:
 
 
 def test_the_loop_shown_is_that_of_the_script() -> None:
-    _, fine_tune = README.split("## Fine-tune\n")
-    shown = re.findall(r"```python\n(.*?)```", fine_tune, flags=re.DOTALL)
-    assert shown[0] in FINETUNE_LOOP
+    (shown,) = [b.text for b in all_blocks("python") if "islice(batches()" in b.text]
+    assert shown in FINETUNE_LOOP
 
 
 def save_adapter_of_tiny(folder: Path) -> None:
@@ -130,7 +119,7 @@ def save_adapter_of_tiny(folder: Path) -> None:
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_adapter_of_tiny(tmp_path / "workshop_lora")
-    blocks: list[str] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    blocks = [block.text for block in all_blocks("python") if block.page == "README.md"]
     code = "\n".join(block for block in blocks if block not in FINETUNE_LOOP)
     assert len(blocks) >= 3
     names: dict[str, object] = {}

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from tests.needs import BUGFIX_RELEASE, needs_compiler
+from tests.printed import ROOT, all_blocks
 
 pytestmark = [pytest.mark.slow, needs_compiler]
 
-ROOT = Path(__file__).parent.parent
 RATE = 44100
 NAMES = (
     "bd_haus",
@@ -29,18 +29,19 @@ NAMES = (
 )
 
 
-def blocks(section: str) -> list[list[str]]:
-    text = (ROOT / "README.md").read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
-    return [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)]
+def commands(name: str) -> list[str]:
+    """Return the commands of the one block in which a name comes first."""
+    [found] = [block.commands for block in all_blocks("sh") if name in block.commands[0]]
+    return found
 
 
 # The bundled model from its recordings to a sound; a loop of one's own; an adapter; inpainting.
-[TRAIN] = [block for block in blocks("Train") if "prepare_sonic_pi" in block[0]]
-[FLOW] = [block for block in blocks("Train") if "tiny/flow.json" in block[0]]
-[FEW_STEPS] = [block for block in blocks("Train") if "flow_few_steps" in block[0]]
-[LOOP] = [block for block in blocks("Fine-tune") if "finetune_loop" in block[0]]
-[INPAINTING] = [block for block in blocks("Fine-tune") if "inpainting" in block[0]]
-[ADAPTER] = [block for block in blocks("Fine-tune") if "workshop" in block[0]]
+TRAIN = next(b.commands for b in all_blocks("sh") if "autoencoder_decoder" in b.text)
+FLOW = commands("tiny/flow.json")
+FEW_STEPS = commands("flow_few_steps")
+LOOP = commands("finetune_loop")
+INPAINTING = commands("transformer.inpainting")
+ADAPTER = commands("workshop")
 
 
 def shorter(command: str, package: Path) -> str:

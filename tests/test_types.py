@@ -1,7 +1,6 @@
 """What a type checker tells a user of the installed package."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.needs import needs_setuptools
+from tests.printed import ROOT, all_blocks
 
 pytestmark = [pytest.mark.slow, needs_setuptools]
 
-ROOT = Path(__file__).parent.parent
 SCRIPTS = [path.read_text() for path in sorted((ROOT / "scripts").rglob("*.py"))]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+BLOCKS = [block.text for block in all_blocks("python") if block.page == "README.md"]
 COPIED = ("pyproject.toml", "README.md", "LICENSE", "stable_audio_open")
 
 USES = """
