@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from stable_audio_open.pretrained import StableAudio, load
 from tests.hub_server import Hub, sends_files, served, used
-from tests.printed import all_commands, words
+from tests.printed import PUSHES, blocks, words
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -52,7 +52,7 @@ def test_push(run: Run, hub: Hub, tiny_model_folder: Path) -> None:
 
 
 def test_commands_that_are_printed(run: Run, hub: Hub, tiny_model_folder: Path) -> None:
-    commands = [command for command in all_commands() if " --push " in command]
+    commands = [c for block in blocks("docs/export.md") for c in block.commands if PUSHES in c]
     assert len(commands) == 2
     Path("my_tiny").symlink_to(tiny_model_folder)
     Path("measured.json").write_text('{"distance": 1.5}')
