@@ -51,6 +51,10 @@ def test_serving(tmp_path: Path) -> None:
                     name = json.loads(done.stdout)["id"]
         finally:
             process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
     assert soundfile.info(tmp_path / "kick.flac").duration == 2.0
     for events in (answers[1], answers[-1]):
         told = [json.loads(data) for data in re.findall(r"^data: (.*)$", events, re.MULTILINE)]
