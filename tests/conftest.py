@@ -45,7 +45,7 @@ WORDS = ("deep", "kick", "drum", "soft", "bright", "bell", "long", "warm", "bass
 
 LONGEST = (
     "test_shipped_configs.py",
-    "test_readme_training.py",
+    "test_training_pages.py",
     "test_compiled.py",
     "test_survival.py",
     "test_estimate.py",

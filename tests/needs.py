@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import shutil
+import subprocess
 
 import pytest
 
@@ -20,6 +21,13 @@ needs_setuptools = pytest.mark.skipif(
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "clang++", "c++"))),
     reason="needs a C++ compiler, which torch.compile uses on the CPU",
+)
+
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None
+    or "--json"
+    not in subprocess.run(["curl", "--help", "all"], capture_output=True, text=True).stdout,
+    reason="needs curl 7.82 or newer",
 )
 
 compiling = [

@@ -1,36 +1,34 @@
-"""README's commands and code, as printed."""
+"""Every block and command of README and `docs/` is run by a test, or listed with the reason."""
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
-import torch
 
-from stable_audio_open.audio.files import audio_info
-from stable_audio_open.checkpoint.lora.adapter import Adapter, save_adapter
-from stable_audio_open.cli.main import main
 from stable_audio_open.config.data import FolderConfig
 from stable_audio_open.config.read import read_config
-from stable_audio_open.pretrained import StableAudio
+from tests.printed import (
+    DATA_PAGE,
+    NOT_RUN,
+    PAGES,
+    PAGES_WITH_COMMANDS,
+    ROOT,
+    SERVICE_PAGE,
+    SOUND_PAGES,
+    TRAINING_PAGES,
+    Block,
+    all_blocks,
+    blocks,
+)
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-LINES = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-    for line in block.splitlines()
-]
-COMMANDS = [
-    part.strip()
-    for line in LINES
-    for part in line.split("&&")
-    if part.strip().startswith("stable-audio-open")
-]
-FINETUNE_LOOP = (ROOT / "scripts" / "finetune_loop.py").read_text()
-MADE = ("generate", "interpolate", "inpaint", "extend")
-BUNDLED = [c for c in COMMANDS if "my_tiny" not in c and c.split()[1] in MADE]
-(TABLE,) = re.findall(r"```csv\n(.*?)```", README, flags=re.DOTALL)
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = dict.fromkeys(command for block in all_blocks() for command in block.commands)
+SCREEN = 45
+"""Lines."""
+
+
+def named(block: Block) -> str:
+    return f"{block.page} {block.names[0][:40]}"
 
 
 def test_the_first_screen_holds_the_two_commands() -> None:
@@ -42,65 +40,62 @@ def test_the_first_screen_holds_the_two_commands() -> None:
     assert 'pip install ".[dev]" && pytest' in first_screen
 
 
-@pytest.mark.slow
-def test_generation_commands_run_as_printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """In their order, with fewer steps; the first makes the file that others start from."""
-    assert len(BUNDLED) >= 3
-    monkeypatch.chdir(tmp_path)
-    Path("prompts.csv").write_text(TABLE)
-    for command in BUNDLED:
-        code = main([*shlex.split(command)[1:], "--steps", "3"])
-        assert code == 0, (command, capsys.readouterr().err)
-    assert audio_info(tmp_path / "kick.wav").duration == 2.0
-    assert len(list((tmp_path / "sounds").glob("*.wav"))) == 2
-    assert audio_info(tmp_path / "long.flac").duration == 8.0
-    assert audio_info(tmp_path / "loop.wav").duration == 2.0
-    assert len(list((tmp_path / "drums").glob("*.flac"))) == 2
-    assert len(list((tmp_path / "many").glob("*.wav"))) == 2
-    assert audio_info(tmp_path / "again.flac").duration == 2.0
-    assert audio_info(tmp_path / "longer.wav").duration == 2.9
-    assert len(list((tmp_path / "way").glob("*.wav"))) == 4
+@pytest.mark.parametrize("section", README.split("\n## ")[1:], ids=lambda text: text.split("\n")[0])
+def test_a_section_is_at_most_a_screen(section: str) -> None:
+    assert section.count("\n") <= SCREEN
 
 
-def test_other_commands_run_as_printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    main(["generate", "kick drum", "--duration", "1", "--steps", "2", "--output", "kick.wav"])
-    for name in ("reconstruct", "regenerate", "info"):
-        (command,) = [c for c in COMMANDS if c.split()[1] == name]
-        assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)
-    shown = capsys.readouterr().out
-    assert "kick_again.wav: 1.00 s, the same samples as kick.wav" in shown
-    assert "1,056,939,152" in shown
+@pytest.mark.parametrize("page", PAGES)
+def test_every_fence_is_a_block(page: str) -> None:
+    """None is missed because it is indented, or of another form."""
+    text = (ROOT / page).read_text("utf-8")
+    assert len(re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)) == 2 * len(blocks(page))
 
 
-@pytest.mark.slow
-def test_the_estimate_is_the_printed_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(ROOT)
-    (command,) = [c for c in COMMANDS if "--estimate" in c]
-    assert main(shlex.split(command)[1:]) == 0
-    assert f"```\n{capsys.readouterr().out}```\n" in README
+@pytest.mark.parametrize("block", [b for b in all_blocks() if b.page != "README.md"], ids=named)
+def test_every_block_stands_where_its_kind_is_run(block: Block) -> None:
+    if block.language == "sh":
+        assert block.page in PAGES_WITH_COMMANDS
+    elif block.language == "python":  # of pages without commands by test_docs.py
+        assert block.page not in (DATA_PAGE, SERVICE_PAGE)
+    elif block.language == "csv":
+        assert block.title
+        assert block.page in SOUND_PAGES
+    else:
+        assert block.language == ""
+        assert block.page in TRAINING_PAGES or block.names[0] in NOT_RUN
+
+
+@pytest.mark.parametrize("block", blocks("README.md"), ids=named)
+def test_what_readme_prints_is_run_on_another_page(block: Block) -> None:
+    elsewhere = [other for page in PAGES[1:] for other in blocks(page)]
+    if block.language == "sh":
+        run = {command for other in elsewhere for command in other.commands}
+        assert [name for name in block.commands if name not in run | NOT_RUN.keys()] == []
+    else:
+        assert block.text in {other.text for other in elsewhere} or block.names[0] in NOT_RUN
+
+
+def test_what_is_listed_is_there() -> None:
+    there = {name for block in all_blocks() for name in block.names}
+    assert [name for name in NOT_RUN if name not in there] == []
+    assert all(NOT_RUN.values())
 
 
 def test_training_commands_name_configurations_that_read() -> None:
-    commands = [line for line in LINES if "scripts/train.py" in line]
-    assert len(commands) >= 3
+    """Those that are not run, too."""
+    commands = [command for command in COMMANDS if "scripts/train.py" in command]
+    assert len(commands) >= 10
     for command in commands:
-        words = shlex.split(command)
-        script, flag, config, *overrides = words[words.index("scripts/train.py") :]
+        parts = shlex.split(command)
+        script, flag, config, *overrides = parts[parts.index("scripts/train.py") :]
         assert (ROOT / script).is_file()
         assert flag == "--config"
         assert read_config(ROOT / config, overrides).training is not None
 
 
 def test_encoding_commands_name_configurations_on_recordings() -> None:
-    commands = [line for line in LINES if "stable-audio-open encode" in line]
+    commands = [command for command in COMMANDS if "stable-audio-open encode" in command]
     assert len(commands) == 2
     for command in commands:
         _, _, arguments = command.partition("stable-audio-open encode ")
@@ -109,34 +104,7 @@ def test_encoding_commands_name_configurations_on_recordings() -> None:
         assert isinstance(read_config(ROOT / config).data, FolderConfig)
 
 
-def test_the_loop_shown_is_that_of_the_script() -> None:
-    _, fine_tune = README.split("## Fine-tune\n")
-    shown = re.findall(r"```python\n(.*?)```", fine_tune, flags=re.DOTALL)
-    assert shown[0] in FINETUNE_LOOP
-
-
-def save_adapter_of_tiny(folder: Path) -> None:
-    """As the commands of "Fine-tune" make one in minutes, of one layer of two blocks."""
-    transformer = StableAudio.from_pretrained("tiny", device="cpu").transformer
-    width = transformer.input_projection.out_features
-    layers = dict.fromkeys((f"blocks.{i}.self_attention.output" for i in (0, 1)), width)
-    down = {name: torch.full((1, width), 1e-3) for name, width in layers.items()}
-    up = {name: torch.full((width, 1), 1e-3) for name, width in layers.items()}
-    settings = {"peft_type": "LORA", "r": 1, "lora_alpha": 1}
-    save_adapter(Adapter(down, up, scale=1.0, settings=settings, source=""), folder)
-
-
-@pytest.mark.slow
-def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    save_adapter_of_tiny(tmp_path / "workshop_lora")
-    blocks: list[str] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    code = "\n".join(block for block in blocks if block not in FINETUNE_LOOP)
-    assert len(blocks) >= 3
-    names: dict[str, object] = {}
-    exec(re.sub(r"steps=[25]0", "steps=3", code), names)
-    assert audio_info(tmp_path / "tabla.wav").duration == 2.0
-    assert [names[name].duration for name in ("long", "loop")] == [8.0, 2.0]  # type: ignore[attr-defined]
-    waveform = names["waveform"]
-    assert isinstance(waveform, torch.Tensor)
-    assert waveform.shape[:2] == (1, 2)
+@pytest.mark.parametrize("command", [name for name in NOT_RUN if "sbatch" in name])
+def test_scripts_of_a_cluster_are_there(command: str) -> None:
+    (script,) = (word for word in shlex.split(command) if word.endswith(".sbatch"))
+    assert (ROOT / script).is_file()

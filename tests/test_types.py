@@ -1,7 +1,6 @@
 """What a type checker tells a user of the installed package."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.needs import needs_setuptools
+from tests.printed import PAGES, ROOT, Block, blocks, is_excerpt
 
 pytestmark = [pytest.mark.slow, needs_setuptools]
 
-ROOT = Path(__file__).parent.parent
-SCRIPTS = [path.read_text() for path in sorted((ROOT / "scripts").rglob("*.py"))]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 COPIED = ("pyproject.toml", "README.md", "LICENSE", "stable_audio_open")
 
 USES = """
@@ -50,6 +47,18 @@ MISTAKES = {
     'stable_audio_open.load("tiny").generate("kick", guidence=3)': '"guidence"',
     'stable_audio_open.load("tiny", device=0)': "No overload variant",
 }
+
+
+def code(page: str) -> list[Block]:
+    """Return the code of a page without excerpts of scripts, whose types are checked there."""
+    return [block for block in blocks(page, "python") if not is_excerpt(block)]
+
+
+def file_of(page: str) -> str:
+    return Path(page).stem.lower() + ".py"
+
+
+TYPED_PAGES = [page for page in PAGES if code(page)]
 
 
 @pytest.fixture(scope="module", params=["editable", "copied"])
@@ -95,26 +104,26 @@ def run(*command: object, folder: Path, code: int = 0) -> str:
 def told(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """What is told of each script; all of them at once, for what they import takes longest."""
     folder = tmp_path_factory.mktemp("scripts")
-    # Without excerpts of scripts, whose types are checked where they stand.
-    readme = [block for block in BLOCKS if not any(block in script for script in SCRIPTS)]
-    assert len(readme) >= 2
     mistakes = ["import stable_audio_open", *MISTAKES]
-    texts = {"readme.py": "\n".join(readme), "uses.py": USES, "mistakes.py": "\n".join(mistakes)}
+    texts = {"uses.py": USES, "mistakes.py": "\n".join(mistakes)}
+    for page in TYPED_PAGES:
+        texts[file_of(page)] = "\n".join(block.text for block in code(page))
     for name, text in texts.items():
         (folder / name).write_text(text)
     cache = python.parents[3] / "mypy_cache"  # for both installations, whose packages are the same
     command = (sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", cache)
     told = run(*command, "--python-executable", python, *texts, folder=folder, code=1)
     *lines, summary = told.splitlines()
-    assert summary.endswith("(checked 3 source files)")
+    assert summary.endswith(f"(checked {len(texts)} source files)")
     found = {name: [line for line in lines if line.startswith(f"{name}:")] for name in texts}
     assert sum(map(len, found.values())) == len(lines)
     return found
 
 
-def test_the_blocks_of_readme_are_typed(told: dict[str, list[str]]) -> None:
+@pytest.mark.parametrize("page", TYPED_PAGES)
+def test_the_blocks_of_a_page_are_typed(told: dict[str, list[str]], page: str) -> None:
     """One after the other."""
-    assert told["readme.py"] == []
+    assert told[file_of(page)] == []
 
 
 def test_what_is_public_is_known_by_its_type(told: dict[str, list[str]]) -> None:

@@ -1,6 +1,5 @@
 """`export` to the hub, and in variants and shards."""
 
-import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -12,6 +11,7 @@ from safetensors.torch import load_file
 
 from stable_audio_open.pretrained import StableAudio, load
 from tests.hub_server import Hub, sends_files, served, used
+from tests.printed import PUSHES, blocks, words
 
 Run = Callable[..., CompletedProcess[str]]
 Refuse = Callable[..., None]
@@ -51,14 +51,13 @@ def test_push(run: Run, hub: Hub, tiny_model_folder: Path) -> None:
     assert torch.equal(weight, before["transformer.input_projection.weight"].half().float())
 
 
-def test_commands_of_readme(run: Run, hub: Hub, tiny_model_folder: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    commands = [line for line in readme.splitlines() if " --push " in line]
+def test_commands_that_are_printed(run: Run, hub: Hub, tiny_model_folder: Path) -> None:
+    commands = [c for block in blocks("docs/export.md") for c in block.commands if PUSHES in c]
     assert len(commands) == 2
     Path("my_tiny").symlink_to(tiny_model_folder)
     Path("measured.json").write_text('{"distance": 1.5}')
     for command in commands:
-        result = run(*shlex.split(command.replace(" me/", " someone/"))[1:])
+        result = run(*words(command.replace(" me/", " someone/")))
         assert result.returncode == 0, result.stderr
     files = hub.repositories["someone/my-tiny"].files()
     assert {"model.safetensors", "model.fp16.safetensors"} <= files.keys()

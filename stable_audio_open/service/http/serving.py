@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TypeAlias
 
@@ -51,7 +51,8 @@ class _Server(uvicorn.Server):
         service = self._service
         running = service.running
         service.drain()
-        self._tell(f"ending: {len(running)} jobs are being made, and nothing more is taken")
+        with suppress(OSError):  # nobody reads it any more
+            self._tell(f"ending: {len(running)} jobs are being made, and nothing more is taken")
         service.end_running(service.limits.end_seconds)
         if any(job.state == "done" for job in running):
             time.sleep(LINGER)

@@ -107,6 +107,16 @@ def test_what_runs_may_end_and_is_that_of_the_command_line(served: Served, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("served", [[]], indirect=True)
+def test_it_ends_where_nobody_reads_what_it_says(served: Served) -> None:
+    """As in `serve | head -1`: the line that it is ending has nowhere to go."""
+    assert served.process.stdout is not None
+    served.process.stdout.close()
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(60) == 0
+
+
+@pytest.mark.slow
 def test_while_models_are_loaded_it_ends_at_once_and_tidies_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
