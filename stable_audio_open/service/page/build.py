@@ -17,9 +17,11 @@ from stable_audio_open.service.http.asking import client_of
 from stable_audio_open.service.models import ModelFacts
 from stable_audio_open.service.page.asking import sound_request, spans_of
 from stable_audio_open.service.page.choice import adapters_to_choose
+from stable_audio_open.service.page.examples import draw_examples
 from stable_audio_open.service.page.following import Shown, follow
 from stable_audio_open.service.page.forms import KINDS, Form, draw_form
 from stable_audio_open.service.page.history import Made, files_of, listed, zip_of
+from stable_audio_open.service.page.look import CSS, theme
 from stable_audio_open.service.problems import InvalidError, ServiceError
 from stable_audio_open.service.service import Service
 
@@ -29,11 +31,6 @@ TITLE = "stable-audio-open"
 PATH = "/page"
 PREVIEWS = 10
 """Steps between previews."""
-CSS = """
-.dice { align-self: end }
-.status textarea { font-variant-numeric: tabular-nums }
-footer { display: none !important }
-"""
 
 
 def mount_page(app: FastAPI, service: Service) -> FastAPI:
@@ -57,7 +54,7 @@ def mount_page(app: FastAPI, service: Service) -> FastAPI:
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
-        theme=gr.themes.Base(font="system-ui", font_mono="monospace"),
+        theme=theme(),
         css=CSS,
     )
     return mounted
@@ -77,6 +74,7 @@ def build_page(service: Service) -> gr.Blocks:
                     with gr.Tab(kind.name, id=kind.name):
                         form = draw_form(kind, models, adapters)
                         drawn.append((form, gr.Button("Make", variant="primary")))
+                        draw_examples(form.examples, form.components)
             with gr.Column(scale=2, min_width=320):
                 status = gr.Textbox(
                     label="How far it is", interactive=False, elem_classes="status", lines=2

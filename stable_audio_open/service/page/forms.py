@@ -8,6 +8,7 @@ import gradio as gr
 
 from stable_audio_open.service.models import ModelFacts
 from stable_audio_open.service.page.choice import defaults_of, draw_choice, follow_choice
+from stable_audio_open.service.page.examples import LOOPS, PROMPTS, TEXTS, Example
 from stable_audio_open.service.page.fields import Component, number_field, sound_field
 from stable_audio_open.service.page.spans import draw_spans
 from stable_audio_open.service.requests import Method
@@ -26,6 +27,8 @@ class Form(NamedTuple):
     """Names of the components that hold a sound."""
     fixed: Mapping[str, Any] = MappingProxyType({})
     """Arguments that this form always gives."""
+    examples: tuple[Example, ...] = ()
+    """What it may be filled with."""
 
 
 class Kind(NamedTuple):
@@ -38,6 +41,7 @@ class Kind(NamedTuple):
     fixed: Mapping[str, Any] = MappingProxyType({})
     prompted: bool = True
     """It has a prompt and settings of sampling."""
+    examples: tuple[Example, ...] = ()
 
 
 def draw_form(kind: Kind, models: Sequence[ModelFacts], adapters: Sequence[str]) -> Form:
@@ -53,7 +57,7 @@ def draw_form(kind: Kind, models: Sequence[ModelFacts], adapters: Sequence[str])
         components |= _settings(facts)
     components |= draw_choice(models, adapters, with_adapters=kind.prompted)
     follow_choice(components, models)
-    return Form(kind.name, kind.method, components, kind.sounds, kind.fixed)
+    return Form(kind.name, kind.method, components, kind.sounds, kind.fixed, kind.examples)
 
 
 def _settings(facts: ModelFacts) -> dict[str, Component]:
@@ -118,10 +122,10 @@ def _reconstruction(facts: ModelFacts) -> dict[str, Component]:
 
 
 KINDS = (
-    Kind("Text", "generate", _duration),
-    Kind("Variation", "generate", _variation, sounds=("init_audio",)),
-    Kind("Inpainting", "inpaint", _inpainting, sounds=("audio",)),
-    Kind("Continuation", "extend", _continuation, sounds=("audio",)),
-    Kind("Loop", "generate", _loop, fixed={"loop": True}),
+    Kind("Text", "generate", _duration, examples=TEXTS),
+    Kind("Variation", "generate", _variation, sounds=("init_audio",), examples=PROMPTS),
+    Kind("Inpainting", "inpaint", _inpainting, sounds=("audio",), examples=PROMPTS),
+    Kind("Continuation", "extend", _continuation, sounds=("audio",), examples=PROMPTS),
+    Kind("Loop", "generate", _loop, fixed={"loop": True}, examples=LOOPS),
     Kind("Reconstruction", "reconstruct", _reconstruction, sounds=("audio",), prompted=False),
 )
