@@ -64,6 +64,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     schedule: str
     device: str
     dtype: str
+    adapters: tuple[str, ...] = ()
+    """Names of those that fit it."""
 
 
 def named(texts: Sequence[str]) -> tuple[Named, ...]:

@@ -86,7 +86,7 @@ def chosen_model(
         adapters: Names of all adapters.
 
     Raises:
-        InvalidError: There is no such model or adapter.
+        InvalidError: There is no such model or adapter, or they do not fit.
     """
     facts = {one.name: one for one in models}
     name = models[0].name if request.model is None else request.model
@@ -98,7 +98,15 @@ def chosen_model(
             if one not in known:
                 near = did_you_mean(one, known) or f"; there are: {', '.join(known) or 'none'}"
                 raise InvalidError(f"{kind}: there is none named {one!r:.60}{near}", field=kind)
-    return facts[name]
+    chosen = facts[name]
+    for one, _ in request.adapters:
+        if one not in chosen.adapters:
+            fitting = ", ".join(chosen.adapters) or "none"
+            raise InvalidError(
+                f"adapters: {one!r} does not fit the model {name!r}; these do: {fitting}",
+                field="adapters",
+            )
+    return chosen
 
 
 def check_sound_request(

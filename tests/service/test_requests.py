@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from msgspec.structs import replace
 
 from stable_audio_open.audio.finishing import Finishing
 from stable_audio_open.service.limits import Limits
@@ -168,6 +169,18 @@ def test_unknown_models_and_adapters_are_named() -> None:
     with pytest.raises(InvalidError, match="adapters: there is none named 'soft'; there are: none"):
         chosen_model(request, [FACTS], ())
     assert chosen_model(SoundRequest(method="generate"), [FACTS], ()) is FACTS
+
+
+def test_an_adapter_has_to_fit_the_model() -> None:
+    fitting = replace(FACTS, name="large", adapters=("soft",))
+    request = SoundRequest(method="generate", model="large", adapters=(("soft", 1.0),))
+    assert chosen_model(request, [FACTS, fitting], ("soft", "hard")) is fitting
+    for model, name, these in (("small", "soft", "none"), ("large", "hard", "soft")):
+        request = SoundRequest(method="generate", model=model, adapters=((name, 1.0),))
+        message = f"adapters: '{name}' does not fit the model '{model}'; these do: {these}"
+        with pytest.raises(InvalidError, match=message) as found:
+            chosen_model(request, [FACTS, fitting], ("soft", "hard"))
+        assert found.value.problem.field == "adapters"
 
 
 def test_models_are_named_by_the_last_part_of_their_place() -> None:

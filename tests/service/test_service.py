@@ -140,7 +140,7 @@ def test_adapters_are_asked_for_by_name(
         adapters=(Named("soft", str(tmp_path / "adapter")),),
     )
     service = make_service(models=served)
-    assert service.adapters() == ("soft",)
+    assert service.adapters() == service.models()[0].adapters == ("soft",)
     arguments = {"prompt": "bell", "duration": 0.5, "steps": 2, "seed": 1}
     own = StableAudio.from_pretrained(tiny_model_folder, device="cpu")
     plain = own.generate(**arguments)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,14 @@ from stable_audio_open.audio.shown.spectrogram import draw_spectrogram
 from stable_audio_open.files.atomic import replace_bytes
 from stable_audio_open.pages.figure_style import png
 from stable_audio_open.service.http.asking import client_of
+from stable_audio_open.service.models import ModelFacts
 from stable_audio_open.service.page.asking import sound_request, spans_of
+from stable_audio_open.service.page.choice import adapters_to_choose
+from stable_audio_open.service.page.examples import draw_examples
 from stable_audio_open.service.page.following import Shown, follow
 from stable_audio_open.service.page.forms import KINDS, Form, draw_form
 from stable_audio_open.service.page.history import Made, files_of, listed, zip_of
+from stable_audio_open.service.page.look import CSS, theme
 from stable_audio_open.service.problems import InvalidError, ServiceError
 from stable_audio_open.service.service import Service
 
@@ -27,11 +31,6 @@ TITLE = "stable-audio-open"
 PATH = "/page"
 PREVIEWS = 10
 """Steps between previews."""
-CSS = """
-.dice { align-self: end }
-.status textarea { font-variant-numeric: tabular-nums }
-footer { display: none !important }
-"""
 
 
 def mount_page(app: FastAPI, service: Service) -> FastAPI:
@@ -55,7 +54,7 @@ def mount_page(app: FastAPI, service: Service) -> FastAPI:
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
-        theme=gr.themes.Base(font="system-ui", font_mono="monospace"),
+        theme=theme(),
         css=CSS,
     )
     return mounted
@@ -75,6 +74,7 @@ def build_page(service: Service) -> gr.Blocks:
                     with gr.Tab(kind.name, id=kind.name):
                         form = draw_form(kind, models, adapters)
                         drawn.append((form, gr.Button("Make", variant="primary")))
+                        draw_examples(form.examples, form.components)
             with gr.Column(scale=2, min_width=320):
                 status = gr.Textbox(
                     label="How far it is", interactive=False, elem_classes="status", lines=2
@@ -109,7 +109,7 @@ def build_page(service: Service) -> gr.Blocks:
         flac.click(_taker(service, as_zip=False), history, files, api_visibility="private")
         archive.click(_taker(service, as_zip=True), history, files, api_visibility="private")
         again.click(
-            _user([form for form, _ in drawn]),
+            _user([form for form, _ in drawn], models),
             [earlier, history],
             [tabs, *(part for form, _ in drawn for part in form.components.values())],
             api_visibility="private",
@@ -225,15 +225,24 @@ def _taker(service: Service, *, as_zip: bool) -> Callable[..., list[str]]:
     return take
 
 
-def _user(forms: list[Form]) -> Callable[..., list[Any]]:
+def _user(forms: list[Form], models: Sequence[ModelFacts]) -> Callable[..., list[Any]]:
     """Return what "Use its settings again" does: the form is opened, and filled in."""
+    facts = {one.name: one for one in models}
+
+    def value_of(name: str, made: Made) -> Any:
+        if name not in made.values:
+            return gr.skip()
+        if name == "adapter":  # which may be none of those of the model that is chosen now
+            choices = adapters_to_choose(facts[made.values["model"]])
+            return gr.Dropdown(choices=choices, value=made.values[name])
+        return made.values[name]
 
     def use(job: str | None, history: list[Made]) -> list[Any]:
         found = next((one for one in history if one.job == job), None)
         if found is None:
             return [gr.skip()] * (1 + sum(len(form.components) for form in forms))
         filled = [
-            found.values.get(name, gr.skip()) if form.name == found.tab else gr.skip()
+            value_of(name, found) if form.name == found.tab else gr.skip()
             for form in forms
             for name in form.components
         ]

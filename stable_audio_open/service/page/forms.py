@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from stable_audio_open.service.models import ModelFacts
-from stable_audio_open.service.page.asking import NO_ADAPTER
+from stable_audio_open.service.page.choice import defaults_of, draw_choice, follow_choice
+from stable_audio_open.service.page.examples import LOOPS, PROMPTS, TEXTS, Example
+from stable_audio_open.service.page.fields import Component, number_field, sound_field
 from stable_audio_open.service.page.spans import draw_spans
 from stable_audio_open.service.requests import Method
-
-Component = gr.components.Component
 
 
 class Form(NamedTuple):
@@ -27,6 +27,8 @@ class Form(NamedTuple):
     """Names of the components that hold a sound."""
     fixed: Mapping[str, Any] = MappingProxyType({})
     """Arguments that this form always gives."""
+    examples: tuple[Example, ...] = ()
+    """What it may be filled with."""
 
 
 class Kind(NamedTuple):
@@ -39,6 +41,7 @@ class Kind(NamedTuple):
     fixed: Mapping[str, Any] = MappingProxyType({})
     prompted: bool = True
     """It has a prompt and settings of sampling."""
+    examples: tuple[Example, ...] = ()
 
 
 def draw_form(kind: Kind, models: Sequence[ModelFacts], adapters: Sequence[str]) -> Form:
@@ -52,18 +55,20 @@ def draw_form(kind: Kind, models: Sequence[ModelFacts], adapters: Sequence[str])
     components |= kind.draw(facts)
     if kind.prompted:
         components |= _settings(facts)
-    components |= _choice(models, adapters, with_adapters=kind.prompted)
-    return Form(kind.name, kind.method, components, kind.sounds, kind.fixed)
+    components |= draw_choice(models, adapters, with_adapters=kind.prompted)
+    follow_choice(components, models)
+    return Form(kind.name, kind.method, components, kind.sounds, kind.fixed, kind.examples)
 
 
 def _settings(facts: ModelFacts) -> dict[str, Component]:
+    defaults = defaults_of(facts)
     with gr.Accordion("Settings", open=False):
         negative = gr.Textbox(label="Negative prompt", max_length=10_000)
         with gr.Row():
-            steps = _number("Steps", str(facts.steps))
-            scale = _number("Guidance scale", f"{facts.guidance_scale:g}")
+            steps = number_field("Steps", defaults["steps"])
+            scale = number_field("Guidance scale", defaults["guidance_scale"])
         with gr.Row():
-            seed = _number("Seed", "any")
+            seed = number_field("Seed", "any")
             dice = gr.Button("Dice", elem_classes="dice", min_width=60, scale=0)
     dice.click(None, None, seed, js="() => String(Math.floor(Math.random() * 4294967296))")
     return {
@@ -74,40 +79,13 @@ def _settings(facts: ModelFacts) -> dict[str, Component]:
     }
 
 
-def _choice(
-    models: Sequence[ModelFacts], adapters: Sequence[str], *, with_adapters: bool
-) -> dict[str, Component]:
-    names = [one.name for one in models]
-    with gr.Row(visible=len(names) > 1 or (bool(adapters) and with_adapters)):
-        found: dict[str, Component] = {
-            "model": gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
-        }
-        if with_adapters and adapters:
-            found["adapter"] = gr.Dropdown(
-                [NO_ADAPTER, *adapters], value=NO_ADAPTER, label="Adapter"
-            )
-            found["adapter_weight"] = _number("Weight of the adapter", "", value="1")
-    return found
-
-
-def _number(label: str, default: str, *, value: str = "") -> Component:
-    """A field for a number that may be left empty: Gradio's own sends 0 then."""
-    return gr.Textbox(value=value, label=label, placeholder=default, max_lines=1, max_length=40)
-
-
-def _sound(name: str) -> gr.Audio:
-    return gr.Audio(
-        label=name, type="filepath", sources=["upload", "microphone"], buttons=[], editable=False
-    )
-
-
 def _duration(facts: ModelFacts) -> dict[str, Component]:
-    return {"duration": _number("Seconds", f"{facts.window_seconds:.1f}")}
+    return {"duration": number_field("Seconds", defaults_of(facts)["duration"])}
 
 
 def _variation(facts: ModelFacts) -> dict[str, Component]:
     return {
-        "init_audio": _sound("Sound to be varied"),
+        "init_audio": sound_field("Sound to be varied"),
         "init_strength": gr.Slider(
             0, 1, 0.6, label="Strength", info="0 keeps the sound, 1 nothing of it"
         ),
@@ -117,15 +95,15 @@ def _variation(facts: ModelFacts) -> dict[str, Component]:
 
 def _inpainting(facts: ModelFacts) -> dict[str, Component]:
     del facts
-    sound = _sound("Sound to be changed")
+    sound = sound_field("Sound to be changed")
     return {"audio": sound, "spans": draw_spans(sound)}
 
 
 def _continuation(facts: ModelFacts) -> dict[str, Component]:
     del facts
     return {
-        "audio": _sound("Sound to go on from"),
-        "seconds": _number("Seconds to add", "", value="1"),
+        "audio": sound_field("Sound to go on from"),
+        "seconds": number_field("Seconds to add", "", value="1"),
         "before": gr.Checkbox(label="Before it, not behind"),
     }
 
@@ -133,21 +111,21 @@ def _continuation(facts: ModelFacts) -> dict[str, Component]:
 def _loop(facts: ModelFacts) -> dict[str, Component]:
     del facts
     with gr.Row():
-        bars = _number("Bars of four beats", "", value="1")
-        bpm = _number("Beats per minute", "", value="120")
+        bars = number_field("Bars of four beats", "", value="1")
+        bpm = number_field("Beats per minute", "", value="120")
     return {"bars": bars, "bpm": bpm}
 
 
 def _reconstruction(facts: ModelFacts) -> dict[str, Component]:
     del facts
-    return {"audio": _sound("Sound to be encoded and decoded")}
+    return {"audio": sound_field("Sound to be encoded and decoded")}
 
 
 KINDS = (
-    Kind("Text", "generate", _duration),
-    Kind("Variation", "generate", _variation, sounds=("init_audio",)),
-    Kind("Inpainting", "inpaint", _inpainting, sounds=("audio",)),
-    Kind("Continuation", "extend", _continuation, sounds=("audio",)),
-    Kind("Loop", "generate", _loop, fixed={"loop": True}),
+    Kind("Text", "generate", _duration, examples=TEXTS),
+    Kind("Variation", "generate", _variation, sounds=("init_audio",), examples=PROMPTS),
+    Kind("Inpainting", "inpaint", _inpainting, sounds=("audio",), examples=PROMPTS),
+    Kind("Continuation", "extend", _continuation, sounds=("audio",), examples=PROMPTS),
+    Kind("Loop", "generate", _loop, fixed={"loop": True}, examples=LOOPS),
     Kind("Reconstruction", "reconstruct", _reconstruction, sounds=("audio",), prompted=False),
 )

@@ -29,14 +29,16 @@ def draw_spans(sound: gr.Audio) -> gr.Textbox:
     sound.change(
         _waveform, [sound, field], drawing, show_progress="hidden", api_visibility="private"
     )
-    drawing.change(
+    # Not where the waveform is drawn, which would undo what was written in the meantime.
+    drawing.input(
         lambda value: value["spans"],
         drawing,
         field,
         show_progress="hidden",
         api_visibility="private",
     )
-    field.input(
+    # Whoever writes it: an `input` that comes while another is under way is left out.
+    field.change(
         lambda text, value: {**value, "spans": text},
         [field, drawing],
         drawing,

@@ -1,13 +1,9 @@
 """The models of a worker."""
 
-from typing import TypeAlias
-
 from stable_audio_open.conditions import SECONDS
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.request.sampling_settings import default_sampling
 from stable_audio_open.service.models import ModelFacts, ServedModels
-
-Adapters: TypeAlias = tuple[tuple[str, float], ...]
 
 
 class LoadedModels:
@@ -40,18 +36,10 @@ class LoadedModels:
         """Return what one needs to know of each."""
         return tuple(facts_of(name, model) for name, model in self._models.items())
 
-    def get(self, name: str | None, adapters: Adapters = ()) -> StableAudio:
-        """Return a model, the first where no name is given.
-
-        Raises:
-            ValueError: The adapters do not fit it.
-        """
+    def get(self, name: str | None) -> StableAudio:
+        """Return a model, the first where no name is given."""
         name = self.served.models[0].name if name is None else name
-        model = self._models[name]
-        for adapter, _ in adapters:
-            if adapter not in model.adapters:
-                raise ValueError(f"adapters: {adapter!r} does not fit the model {name!r}")
-        return model
+        return self._models[name]
 
     def _load_adapter(self, name: str, folder: str) -> None:
         """Load an adapter into the models that it fits; none of them uses it unless it is asked."""
@@ -83,4 +71,5 @@ def facts_of(name: str, model: StableAudio) -> ModelFacts:
         schedule=str(own["schedule"]),
         device=str(model.device),
         dtype=str(model.transformer.dtype).removeprefix("torch."),
+        adapters=tuple(model.adapters),
     )

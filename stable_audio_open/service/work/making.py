@@ -46,7 +46,7 @@ def make_sounds(
     """
     order, *others = orders
     request = order.request
-    model = models.get(request.model, request.adapters)
+    model = models.get(request.model)
     if others:
         requests = [one.request for one in orders]
         arguments = joined_arguments(requests)

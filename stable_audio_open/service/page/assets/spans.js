@@ -26,10 +26,12 @@ function draw() {
   if (!seconds) return;
   const x = (second) => second / seconds * canvas.width;
   const marked = parsed(spans);
+  canvas.dataset.spans = written(marked);
   if (start !== null && end !== null) marked.push([Math.min(start, end), Math.max(start, end)]);
-  context.fillStyle = style.getPropertyValue("--color-accent-soft") || "#f6d5b8";
+  context.fillStyle = style.getPropertyValue("--span") || "#f6d5b8";
   for (const [from, to] of marked) context.fillRect(x(from), 0, x(to) - x(from), canvas.height);
-  context.fillStyle = style.getPropertyValue("--color-accent") || "#e8710a";
+  context.fillStyle = style.getPropertyValue("--wave") || "#8a4300";
+  for (const edge of marked.flat()) context.fillRect(x(edge) - 1, 0, 2, canvas.height);
   const width = canvas.width / peaks.length, middle = canvas.height / 2;
   peaks.forEach((peak, index) => {
     const height = Math.max(1, peak * (canvas.height - 4));
@@ -46,7 +48,7 @@ function second(event) {
 function tell(spans) {
   props.value = { ...props.value, spans };
   draw();
-  trigger("change");
+  trigger("input");
 }
 
 canvas.addEventListener("pointerdown", (event) => {
@@ -71,4 +73,6 @@ canvas.addEventListener("pointerup", (event) => {
   }
 });
 watch("value", draw);
+// Colours are those of the theme, which may be changed while the page is open.
+new MutationObserver(draw).observe(document.body, { attributeFilter: ["class"] });
 draw();
