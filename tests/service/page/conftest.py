@@ -11,7 +11,6 @@ import pytest
 import uvicorn
 
 from stable_audio_open.service.http.app import create_app
-from stable_audio_open.service.page.build import mount_page
 from stable_audio_open.service.service import Service
 from tests.service.page.browser import READY
 
@@ -24,6 +23,9 @@ def listening(service: Service, **options: Any) -> Iterator[str]:
 
     Options are those of `create_app`.
     """
+    # Gradio takes three seconds, which no other test should wait for.
+    from stable_audio_open.service.page.build import mount_page
+
     app = mount_page(create_app(service, **options), service)
     at = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
