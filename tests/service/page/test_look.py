@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerBase
 
 from stable_audio_open.conditioning.text import TextConditioner
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.service.page.examples import LOOPS, PROMPTS, TEXTS
 from tests.service.page.browser import field, fill, press, wait_for
 from tests.service.page.conftest import opened
 
@@ -127,6 +126,9 @@ def test_examples_are_words_that_the_bundled_model_knows() -> None:
     tokenizer = text.tokenizer
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     assert len(tokenizer.tokenize("xylophonist")) > 1
+    # Gradio takes three seconds to import.
+    from stable_audio_open.service.page.examples import LOOPS, PROMPTS, TEXTS
+
     for one in (*TEXTS, *LOOPS, *PROMPTS):
         for word in one["prompt"].split():  # others are spelt in pieces
             assert len(tokenizer.tokenize(word)) == 1, word
