@@ -93,6 +93,8 @@ class Service:
         self._forget = weakref.finalize(self, opened.close)
         place = Path(tempfile.gettempdir()) if folder is None else folder
         own = opened.enter_context(scratch_folder(place, "stable-audio-open", mode=0o700))
+        self.page_folder = own / "page"
+        """Where a page may keep copies of its sounds; it goes with the service."""
         self._kept = Kept(own, self.limits, clock)
         self._swept = clock()
 
