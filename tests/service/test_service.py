@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -395,3 +396,14 @@ def test_what_a_killed_service_left_is_removed_by_the_next(
     second.close()
     assert list(tmp_path.iterdir()) == []
     assert one != other
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_worker_that_cannot_be_started_is_told(
+    make_service: MakeService, kind: type[Exception]
+) -> None:
+    def start() -> NoReturn:
+        raise kind("no process more")
+
+    with pytest.raises(kind, match="no process more"):
+        make_service(start_worker=lambda served, device: start)
