@@ -18,7 +18,7 @@ from stable_audio_open.nn.inference import usable
 from stable_audio_open.request.given_adapters import GivenAdapters
 from stable_audio_open.request.given_guidance import GivenScale
 from stable_audio_open.request.given_prompts import GivenNegatives, GivenPrompts
-from stable_audio_open.request.request import check_request, check_start
+from stable_audio_open.request.request import STRENGTH, check_request, check_start
 from stable_audio_open.request.sampling_settings import SamplingOptions, resolve_sampling
 from stable_audio_open.sampling import StepCallback, check_watching, prompted_denoiser, run_sampler
 from stable_audio_open.waveforms import check_fade, decode_audio, encode_audio
@@ -112,7 +112,7 @@ def generate_latents(
     adapters: GivenAdapters | None = None,
     seed: int | Sequence[int] | None = None,
     init_audio: GivenAudio | None = None,
-    init_strength: float = 0.7,
+    init_strength: float = STRENGTH,
     init_noise_level: float | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,

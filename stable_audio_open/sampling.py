@@ -1,6 +1,7 @@
 """From what is asked for to latents: a denoiser that knows the prompts, and a sampler's run."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -103,9 +104,24 @@ def prompted_denoiser(
     return ProjectedGuidance(guided=guided, denoiser=own.denoiser, projection=sampling.projection)
 
 
+UNCHANGED = {
+    "guidance_rescale": 0.0,
+    "guidance_interval": (0.0, math.inf),
+    "guidance_parallel": 1.0,
+    "guidance_norm": math.inf,
+    "guidance_momentum": 0.0,
+}
+"""Options of guidance, with the values at which they change nothing."""
+
+
 def without_idle_negatives(items: Sequence[Item], sampling: Sampling) -> list[Item]:
-    """Drop the negative prompts of items that are not guided, and warn of that."""
+    """Drop the negative prompts of items that are not guided, and warn of what has no effect."""
     scales = scales_of(sampling.guidance_scale, items=len(items))
+    names = [name for name, value in UNCHANGED.items() if getattr(sampling, name) != value]
+    if names and all(map(is_one, scales)):
+        logger.warning(
+            "%s has no effect at guidance_scale 1; give a scale above 1", " and ".join(names)
+        )
     idle = [
         item.negative is not None and is_one(scale)
         for item, scale in zip(items, scales, strict=True)

@@ -213,7 +213,7 @@ def test_the_strength_is_the_part_of_the_time_that_is_run(
 def test_the_noise_level_can_be_given_instead(
     model: LatentDiffusion, start: list[tuple[Tensor, list[float]]]
 ) -> None:
-    make(model, init_audio=SOUND, init_noise_level=7.5, init_strength=1)
+    make(model, init_audio=SOUND, init_noise_level=7.5)
     ((x, sigmas),) = start
     assert sigmas == pytest.approx(polyexponential(3, 0.3, 7.5))
     latents = model.autoencoder.encode(SOUND.samples)

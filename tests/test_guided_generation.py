@@ -131,6 +131,26 @@ def test_a_negative_prompt_without_guidance_is_told(
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("guidance_rescale", 0.5),
+        ("guidance_interval", (1.0, 2.0)),
+        ("guidance_parallel", 0.5),
+        ("guidance_norm", 0.1),
+        ("guidance_momentum", 0.5),
+    ],
+)
+def test_options_of_guidance_without_it_are_told(
+    model: LatentDiffusion, caplog: pytest.LogCaptureFixture, name: str, value: Any
+) -> None:
+    make(model, guidance_scale=1.0, **{name: value})
+    assert caplog.messages == [f"{name} has no effect at guidance_scale 1; give a scale above 1"]
+    caplog.clear()
+    make(model, guidance_scale=2.0, **{name: value})
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
     ("prompt", "given", "message"),
     [
         ([("kick", 0.0)], {}, "prompt: the weight of 'kick' must be above 0, got 0.0"),

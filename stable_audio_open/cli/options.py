@@ -9,6 +9,22 @@ Model = Annotated[
     str,
     typer.Option(help='"tiny" (bundled), a checkpoint (folder or file), or a hub name.'),
 ]
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="fp16|bf16|NAME",
+        help="Weights to read of a folder or hub name that has several, such as fp16.",
+        show_default="the weights as such",
+    ),
+]
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BRANCH|TAG|COMMIT",
+        help="Which version of a hub name to load.",
+        show_default="its main branch",
+    ),
+]
 TextEncoder = Annotated[
     str | None,
     typer.Option(

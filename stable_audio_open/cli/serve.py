@@ -1,6 +1,7 @@
 """`stable-audio-open serve`: sounds for many, by HTTP."""
 
 import ipaddress
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -173,20 +174,20 @@ def serve(
     from stable_audio_open.service.service import Service
     from stable_audio_open.service.work.pool import all_devices
 
-    if not no_page:
-        from stable_audio_open.service.page.build import mount_page
-
     keys = None if auth is None else read_keys(auth)
     devices = served.device or all_devices()
-    with (
-        interruptible(),
-        listening(host, port) as at,
-        Service(models, devices=devices, limits=most, together=together) as service,
-    ):
-        app = create_app(service, keys=keys, hosts=allow_host or ())
+    with interruptible(), listening(host, port) as at:
+        service = Service(models, devices=devices, limits=most, together=together)
         if not no_page:
-            app = mount_page(app, service)
-        serve_until_told(service, app, at=at, tell=tell)
+            # Else its copies of sounds would lie where those of all users do, and stay there; it is
+            # read on import, which comes before the models are loaded, since it may be missing.
+            os.environ["GRADIO_TEMP_DIR"] = str(service.page_folder)
+            from stable_audio_open.service.page.build import mount_page
+        with service:
+            app = create_app(service, keys=keys, hosts=allow_host or ())
+            if not no_page:
+                app = mount_page(app, service)
+            serve_until_told(service, app, at=at, tell=tell)
 
 
 def _is_local(host: str) -> bool:

@@ -16,7 +16,7 @@ from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.request.given_adapters import GivenAdapters
 from stable_audio_open.request.given_guidance import GivenScale
 from stable_audio_open.request.given_prompts import GivenNegatives
-from stable_audio_open.request.request import check_start, check_window
+from stable_audio_open.request.request import STRENGTH, check_start, check_window
 from stable_audio_open.request.sampling_settings import SamplingOptions
 from stable_audio_open.sampling import StepCallback
 from stable_audio_open.waveforms import check_fade
@@ -67,7 +67,7 @@ def generate(
     adapters: GivenAdapters | None = None,
     seed: int | Sequence[int] | None = None,
     init_audio: GivenAudio | None = None,
-    init_strength: float = 0.7,
+    init_strength: float = STRENGTH,
     init_noise_level: float | None = None,
     trim: bool = True,
     fade: float | None = None,

@@ -25,7 +25,7 @@ from stable_audio_open.generate import Generated, LatentOptions
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.inference import usable
 from stable_audio_open.request.given_prompts import GivenNegatives
-from stable_audio_open.request.request import Item, check_request, check_start
+from stable_audio_open.request.request import STRENGTH, Item, check_request, check_start
 from stable_audio_open.request.sampling_settings import Sampling, SamplingOptions, resolve_sampling
 from stable_audio_open.sampling import (
     StepCallback,
@@ -85,7 +85,7 @@ def long_latents(
     negative_prompt: GivenNegatives | None = None,
     seed: int | Sequence[int] | None = None,
     init_audio: GivenAudio | None = None,
-    init_strength: float = 0.7,
+    init_strength: float = STRENGTH,
     init_noise_level: float | None = None,
     progress: bool = True,
     callback: StepCallback | None = None,

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from stable_audio_open.arguments.checks import check_number, is_number
+from stable_audio_open.arguments.checks import check_number, is_number, shown
 from stable_audio_open.request.given_prompts import GivenPrompt, GivenPrompts, Prompt, check_prompts
 
 Timeline: TypeAlias = Sequence[tuple[float, str]]
@@ -22,24 +22,35 @@ Checked: TypeAlias = list[tuple[float, Prompt]]
 
 def is_timeline(prompt: object) -> TypeGuard[Timeline]:
     """Tell whether this is pairs of seconds and a prompt."""
-    return (
-        isinstance(prompt, list | tuple)
-        and len(prompt) > 0
-        and all(
-            isinstance(entry, list | tuple)
-            and len(entry) == 2
-            and is_number(entry[0])
-            and isinstance(entry[1], str)
-            for entry in prompt
-        )
-    )
+    return isinstance(prompt, list | tuple) and len(prompt) > 0 and all(map(_is_entry, prompt))
 
 
 def has_timeline(prompt: object) -> bool:
-    """Tell whether any item's prompt changes along the way."""
-    if is_timeline(prompt):
-        return True
-    return isinstance(prompt, list | tuple) and any(is_timeline(one) for one in prompt)
+    """Tell whether any item's prompt changes along the way.
+
+    Raises:
+        ValueError: Some entries of a timeline are pairs of seconds and a text, and one is not.
+    """
+    items = prompt if isinstance(prompt, list | tuple) else ()
+    for one in (prompt, *items):
+        if isinstance(one, list | tuple) and not _is_entry(one) and any(map(_is_entry, one)):
+            wrong = next((index for index, entry in enumerate(one) if not _is_entry(entry)), None)
+            if wrong is not None:
+                raise ValueError(
+                    f"prompt changes along the way, and its entry {wrong + 1} must be (seconds, "
+                    f"text), got {shown(one[wrong])}"
+                )
+    return is_timeline(prompt) or any(map(is_timeline, items))
+
+
+def _is_entry(value: object) -> bool:
+    """Tell whether this is seconds and a text."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and is_number(value[0])
+        and isinstance(value[1], str)
+    )
 
 
 def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[Checked]:
@@ -60,8 +71,11 @@ def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[Checked
         if not is_timeline(one):
             items.append([(0.0, check_prompts([one], "prompt")[0])])  # type: ignore[arg-type]
             continue
-        texts = check_prompts([text for _, text in one], "prompt")
         times = [check_number(seconds, "the second of a prompt") for seconds, _ in one]
+        texts = [
+            check_prompts(text, f"prompt at {seconds:g} seconds")[0]
+            for seconds, (_, text) in zip(times, one, strict=True)
+        ]
         if times[0] != 0:
             raise ValueError(
                 f"the first prompt must begin at 0 seconds, got {times[0]:g}; add (0, ...)"
@@ -72,11 +86,12 @@ def check_timelines(prompt: PromptsOverTime, *, duration: float) -> list[Checked
                     f"prompts must begin one after the other, got {after:g} after {before:g} "
                     "seconds"
                 )
-        if not times[-1] < duration:
-            raise ValueError(
-                f"a prompt begins at {times[-1]:g} seconds, and the sound ends at {duration:g}; "
-                "give an earlier time or a longer duration"
-            )
+        for seconds in times:
+            if not seconds < duration:
+                raise ValueError(
+                    f"a prompt begins at {seconds:g} seconds, and the sound ends at {duration:g}; "
+                    "give an earlier time or a longer duration"
+                )
         items.append(list(zip(times, texts, strict=True)))
     return items
 

@@ -63,7 +63,7 @@ def locked_folder(folder: Path, *, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
+def scratch_folder(beside: Path, name: str, *, mode: int = 0o777) -> Iterator[Path]:
     """Yield a new folder of this process alone, which is removed in the end.
 
     What a process of before left there that was killed is removed first.
@@ -71,6 +71,7 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
     Args:
         beside: Folder in which it is made, which must be there.
         name: Beginning of its name, after a dot.
+        mode: Who may use it, less what the process takes from everybody.
 
     Raises:
         OSError: It cannot be made.
@@ -87,7 +88,7 @@ def scratch_folder(beside: Path, name: str) -> Iterator[Path]:
             logger.warning("%s: removed, it was left by a process that was killed", left)
     while True:
         folder = beside / f".{name}-{secrets.token_hex(TOKEN)}"
-        folder.mkdir()
+        folder.mkdir(mode)
         try:
             held = _lock_directory(folder)
         except BlockingIOError:  # another process has taken it for one that was left

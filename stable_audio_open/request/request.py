@@ -30,6 +30,8 @@ from stable_audio_open.request.given_prompts import (
     check_prompts,
 )
 
+STRENGTH = 0.7
+"""Default of `init_strength`."""
 LARGEST = 1e9
 """Largest number of seconds, or of a condition, that is taken; models bring it into their range."""
 
@@ -263,11 +265,17 @@ def check_start(
 
     Raises:
         TypeError: One is no number.
-        ValueError: One is out of its range, or a level is given and no sound.
+        ValueError: One is out of its range, one is given and no sound, or both are.
     """
     strength = check_number(strength, "init_strength")
     if not 0 <= strength <= 1:
         raise ValueError(f"init_strength must be between 0 and 1, got {strength}")
+    # Tags of earlier sounds hold the default, whether there was a sound to start from or not.
+    if strength != STRENGTH and not audio:
+        raise ValueError(
+            f"init_strength {strength:g} says how much is left of init_audio, which is missing; "
+            "give init_audio too"
+        )
     if level is None:
         return strength, None
     level = check_number(level, "init_noise_level")
@@ -280,5 +288,10 @@ def check_start(
     if not audio:
         raise ValueError(
             f"init_noise_level {level:g} is where init_audio is started from; give init_audio too"
+        )
+    if strength != STRENGTH:
+        raise ValueError(
+            f"init_strength {strength:g} and init_noise_level {level:g} are two starts from one "
+            "sound; give one of them"
         )
     return strength, level

@@ -1,15 +1,18 @@
 """The service: what HTTP and pages ask for sounds, in one object."""
 
 import logging
+import tempfile
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TypeAlias
 
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.writing.formats import Subtype
+from stable_audio_open.files.lock import scratch_folder
 from stable_audio_open.service.allowance import Allowance
 from stable_audio_open.service.events import Cancelled
 from stable_audio_open.service.jobs import Job, Numbered
@@ -51,8 +54,8 @@ class Service:
         devices: One for each worker; None is a GPU if there is one, else the CPU.
         limits: How much may be asked for.
         together: Sounds of one shape that are made at once, at most; 1 makes each request alone.
-        folder: Where files are kept, in a folder of their own that goes with the service; where
-            temporary files are when None.
+        folder: Where files are kept, in a folder of their own that goes with the service, or with
+            the next one here where it was killed; where temporary files are when None.
         clock: Tells the time in seconds, for what expires.
         start_worker: Starts a worker; in a process of its own when None.
     """
@@ -84,11 +87,15 @@ class Service:
             ended=self._ended,
             start_worker=start_worker or process_of,
         )
-        # It goes with the process too, where that is interrupted before `close`.
-        self._folder = TemporaryDirectory(
-            prefix="stable-audio-open-", dir=folder, ignore_cleanup_errors=True
-        )
-        self._kept = Kept(Path(self._folder.name), self.limits, clock)
+        opened = ExitStack()
+        # It goes with the process too, where that is interrupted before `close`; and where it is
+        # killed, with the next that starts here.
+        self._forget = weakref.finalize(self, opened.close)
+        place = Path(tempfile.gettempdir()) if folder is None else folder
+        own = opened.enter_context(scratch_folder(place, "stable-audio-open", mode=0o700))
+        self.page_folder = own / "page"
+        """Where a page may keep copies of its sounds; it goes with the service."""
+        self._kept = Kept(own, self.limits, clock)
         self._swept = clock()
 
     def start(self) -> None:
@@ -308,7 +315,7 @@ class Service:
         self.drain()
         self.end_running(0.0)
         self.pool.close()
-        self._folder.cleanup()
+        self._forget()
 
     def _refuse_when_ending(self) -> None:
         if self._queue.closed:

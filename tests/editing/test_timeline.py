@@ -1,6 +1,7 @@
 """Prompts that change along the way."""
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -59,6 +60,27 @@ def test_mixtures_of_texts_are_items_too() -> None:
     [
         ([(1, "a")], "the first prompt must begin at 0 seconds, got 1; add (0, ...)"),
         (
+            [(0, "a"), (2, "b"), (6, "c"), (7, "d")],
+            "a prompt begins at 6 seconds, and the sound ends at 5; give an earlier time or a "
+            "longer duration",
+        ),
+        (
+            [(0, "a"), (2, " "), (3, "c")],
+            "prompt at 2 seconds is empty; describe the sound in a few words",
+        ),
+        (
+            [(0, "a"), ("2", "b"), (3, "c")],
+            "prompt changes along the way, and its entry 2 must be (seconds, text), got ('2', 'b')",
+        ),
+        (
+            ["a", [(0, "a"), (2, "b"), "c"]],
+            "prompt changes along the way, and its entry 3 must be (seconds, text), got 'c'",
+        ),
+        (
+            [(0, "a"), (2, 3)],
+            "prompt changes along the way, and its entry 2 must be (seconds, text), got (2, 3)",
+        ),
+        (
             [(0, "a"), (3, "b"), (3, "c")],
             "prompts must begin one after the other, got 3 after 3 seconds",
         ),
@@ -71,10 +93,10 @@ def test_mixtures_of_texts_are_items_too() -> None:
             "a prompt begins at 5 seconds, and the sound ends at 5; give an earlier time or a "
             "longer duration",
         ),
-        ([(0, "a"), (1, " ")], "prompt is empty; describe the sound in a few words"),
     ],
 )
-def test_mistakes_are_told(timeline: list[tuple[float, str]], message: str) -> None:
+@pytest.mark.usefixtures("types_unchecked")
+def test_mistakes_are_told(timeline: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_timelines(timeline, duration=5)
 

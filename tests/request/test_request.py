@@ -136,6 +136,18 @@ def sound(samples: int = 100, *, items: int = 1, channels: int = 2, value: float
             )
             for strength in (-0.5, 1.2, math.nan)
         ),
+        (
+            "kick",
+            {"init_strength": 0.3},
+            "init_strength 0.3 says how much is left of init_audio, which is missing; give "
+            "init_audio too",
+        ),
+        (
+            "kick",
+            {"init_audio": sound(), "init_strength": 0.3, "init_noise_level": 3.0},
+            "init_strength 0.3 and init_noise_level 3 are two starts from one sound; give one of "
+            "them",
+        ),
         ("kick", {"init_audio": sound(items=2)}, "init_audio must hold 1 item, got 2"),
         (
             ["kick"] * 3,

@@ -1,7 +1,11 @@
 """One object from requests to sounds; its worker is a thread here."""
 
 import asyncio
+import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -369,3 +373,37 @@ def test_models_tell_what_they_are(make_service: MakeService) -> None:
     assert (facts.name, facts.sample_rate, facts.channels) == ("small", 16000, 2)
     assert (facts.window_seconds, facts.steps, facts.guidance_scale) == (1.0, 100, 7.0)
     assert (facts.device, facts.dtype, facts.conditions) == ("cpu", "float32", ())
+
+
+def test_what_a_killed_service_left_is_removed_by_the_next(
+    make_service: MakeService, tmp_path: Path
+) -> None:
+    command = (
+        "import os; from pathlib import Path\n"
+        "from stable_audio_open.service.service import Service\n"
+        f"service = Service(devices=('cpu',), folder=Path({str(tmp_path)!r})); os._exit(9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", command], check=False)
+    assert ended.returncode == 9
+    (left,) = tmp_path.iterdir()
+    assert stat.S_IMODE(left.stat().st_mode) == 0o700
+    (left / "sounds" / "secret.wav").touch()
+    first = make_service()
+    assert not left.exists()
+    second = make_service()  # which takes nothing of the one that lives
+    (one, other) = tmp_path.iterdir()
+    first.close()
+    second.close()
+    assert list(tmp_path.iterdir()) == []
+    assert one != other
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_worker_that_cannot_be_started_is_told(
+    make_service: MakeService, kind: type[Exception]
+) -> None:
+    def start() -> NoReturn:
+        raise kind("no process more")
+
+    with pytest.raises(kind, match="no process more"):
+        make_service(start_worker=lambda served, device: start)

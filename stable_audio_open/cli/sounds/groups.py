@@ -44,6 +44,8 @@ class ModelOptions:
     """Which model, and how it computes."""
 
     model: options.Model = "tiny"
+    variant: options.Variant = None
+    revision: options.Revision = None
     text_encoder: options.TextEncoder = None
     lora: options.LimitedLora = None
     device: options.Device = None
@@ -59,6 +61,8 @@ class ModelOptions:
             "text_encoder": self.text_encoder,
             "attention": self.attention,
             "lora": tuple(parsing.adapters(self.lora)),
+            "variant": self.variant,
+            "revision": self.revision,
         }
 
 

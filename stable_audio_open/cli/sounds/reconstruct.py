@@ -12,6 +12,8 @@ def reconstruct(
     model: options.Model = "tiny",
     overwrite: options.Overwrite = False,
     subtype: options.Subtype = "pcm24",
+    variant: options.Variant = None,
+    revision: options.Revision = None,
     text_encoder: options.TextEncoder = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -35,7 +37,14 @@ def reconstruct(
     audio_info(file)
     options.use_threads(threads)
 
-    loaded = load(model, device=device, dtype=dtype, text_encoder=text_encoder)
+    loaded = load(
+        model,
+        device=device,
+        dtype=dtype,
+        text_encoder=text_encoder,
+        variant=variant,
+        revision=revision,
+    )
     autoencoder = loaded if isinstance(loaded, AudioAutoencoder) else loaded.autoencoder
     audio = read_audio(
         file, sample_rate=autoencoder.sample_rate, channels=autoencoder.audio_channels

@@ -15,7 +15,7 @@ from stable_audio_open.editing.span_generation import check_joints
 from stable_audio_open.editing.spans import check_spans
 from stable_audio_open.editing.timeline import PromptsOverTime, check_timelines
 from stable_audio_open.request.given_prompts import GivenPrompts, check_negatives, check_prompts
-from stable_audio_open.request.request import check_seeds, check_start
+from stable_audio_open.request.request import STRENGTH, check_seeds, check_start
 from stable_audio_open.request.sampling_settings import SamplingOptions, check_for_any_model
 
 NOTHING = Finishing()
@@ -122,10 +122,10 @@ def _check_start(given: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{starts[0]} {given[starts[0]]} says how much is left of init_audio, which is missing"
         )
-    check_start(given.get("init_strength", 1.0), given.get("init_noise_level"))
     if len(starts) > 1:
         shown = " and ".join(f"{name} {given[name]}" for name in starts)
         raise ValueError(f"{shown} are two starts from one sound; give one of them")
+    check_start(given.get("init_strength", STRENGTH), given.get("init_noise_level"))
 
 
 def _shortest(given: Mapping[str, Any]) -> float:

@@ -68,6 +68,19 @@ class SoundsRequest(SystemRequest, frozen=True, kw_only=True):
     """Write into each file how it was made."""
     overwrite: bool = False
     """Replace files of the same name that belong to no row that is done."""
+    variant: str | None = None
+    """Variant of the weights, as `load` takes it."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub, as `load` takes it."""
+
+    def loading(self, processes: JoinedProcesses) -> dict[str, Any]:
+        """Return the arguments of `load` but the model, in one of several processes.
+
+        Raises:
+            ValueError: There are more processes than GPUs.
+        """
+        own = {"variant": self.variant, "revision": self.revision}
+        return {**super().loading(processes), **own}
 
 
 class Counts(NamedTuple):

@@ -69,7 +69,7 @@ def job_routes(service: Service) -> APIRouter:
 
     @router.get("/{id}/tags")
     def tags(id: str, client: Client) -> list[dict[str, Any]]:
-        """Tell how each sound was made, as its file says too."""
+        """Tell how each sound was made, as its file says too; of a stream, nothing."""
         audio = service.audio(id, client=client)
         return [dict(one) for one in audio.tags]
 
@@ -80,7 +80,11 @@ def job_routes(service: Service) -> APIRouter:
 
     @router.get("/{id}/stream", response_class=StreamingResponse)
     async def stream(id: str, client: Client) -> StreamingResponse:
-        """Return the sound as it is decoded, as WAV of float samples."""
+        """Return the sound as it is decoded, as WAV of float samples.
+
+        Its head is sent before its end is known, so it does not say how the sound was made, as
+        files do; ask for the same without `stream` where that is wanted.
+        """
         pieces = service.stream(id, client=client)
         first = await anext(pieces)
         return StreamingResponse(

@@ -1,7 +1,6 @@
 """The page as a whole, and where it stands in the application."""
 
 import logging
-import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -219,7 +218,7 @@ def _taker(service: Service, *, as_zip: bool) -> Callable[..., list[str]]:
         client = _client(request)
         if not as_zip:
             return [str(p) for p in files_of(service, history, client=client, format="flac")]
-        path = zip_of(service, history, client=client, folder=Path(tempfile.mkdtemp()))
+        path = zip_of(service, history, client=client)
         return [] if path is None else [str(path)]
 
     return take

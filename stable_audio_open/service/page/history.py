@@ -40,12 +40,15 @@ def files_of(service: Service, history: list[Made], *, client: str, format: Form
     return found
 
 
-def zip_of(service: Service, history: list[Made], *, client: str, folder: Path) -> Path | None:
-    """Return an archive of all sounds that are still kept; None where there is none."""
+def zip_of(service: Service, history: list[Made], *, client: str) -> Path | None:
+    """Return an archive of all sounds that are still kept; None where there is none.
+
+    It lies beside the newest of them, with which it expires.
+    """
     files = files_of(service, history, client=client, format="wav")
     if not files:
         return None
-    path = folder / "sounds.zip"
+    path = files[-1].parent / "sounds.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for number, file in enumerate(files, start=1):
             archive.write(file, f"{number:02d}.wav")

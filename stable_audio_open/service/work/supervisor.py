@@ -121,13 +121,16 @@ class Supervisor:
     def _supervise(self) -> None:
         pause = 0.0
         while not self._closing.wait(pause):
-            worker = self._worker = self._start()
-            self.starts += 1
+            worker = None
             try:
+                worker = self._worker = self._start()
+                self.starts += 1
                 facts = self._greet(worker)
-            except (ValueError, WorkerDiedError) as error:
-                worker.kill()
-                worker.end()
+            # The last two where the system starts no process more, or not from there.
+            except (ValueError, WorkerDiedError, OSError, RuntimeError) as error:
+                if worker is not None:
+                    worker.kill()
+                    worker.end()
                 if not self.facts.done():
                     self.facts.set_exception(error)
                     return

@@ -94,7 +94,7 @@ def test_lossy_loops_are_warned_of(run: Run, request_words: list[object]) -> Non
             "--prompt-at 'storm': give the second at which the prompt begins, a colon and the "
             "prompt, such as 30:storm",
         ),
-        ("--prompt-at 1:", "prompt is empty; describe the sound in a few words"),
+        ("--prompt-at 1:", "prompt at 1 seconds is empty; describe the sound in a few words"),
         (
             "--prompt-at 3:a --prompt-at 2:b",
             "prompts must begin one after the other, got 2 after 3 seconds",

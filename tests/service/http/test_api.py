@@ -301,6 +301,9 @@ def test_a_stream_is_a_wav_file(app: FastAPI, service: Service) -> None:
     assert response.headers["content-type"] == "audio/wav"
     samples = service.audio(id, client=ME).samples
     assert response.content[-samples.numel() * 4 :] == samples[0].T.contiguous().numpy().tobytes()
+    assert call(app, "GET", f"/v1/jobs/{id}/tags").json() == []
+    described = call(app, "GET", "/openapi.json").json()["paths"]["/v1/jobs/{id}/stream"]
+    assert "does not say how the sound was made" in described["get"]["description"]
     assert problem(call(app, "GET", f"/v1/jobs/{make(app, service)}/stream"))["status"] == 409
 
 

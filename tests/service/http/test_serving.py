@@ -135,6 +135,29 @@ def test_while_models_are_loaded_it_ends_at_once_and_tidies_up(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_what_it_left_when_it_was_killed_goes_with_the_next(tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    (tmp_path / "x.wav").write_bytes(b"RIFF" + bytes(1000))
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    command = [*COMMAND, "--port", "0", "--device", "cpu", "--threads", "1"]
+    for ending in (signal.SIGKILL, signal.SIGTERM):
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            assert process.stdout is not None
+            address = process.stdout.readline().partition(": tiny on cpu")[0]
+            (folder,) = (tmp_path / "tmp").glob(".stable-audio-open-*")
+            files = {"files": (tmp_path / "x.wav").read_bytes()}
+            sent = httpx.post(f"{address}/page/gradio_api/upload", files=files, timeout=60)
+            (path,) = sent.json()
+            assert Path(path).is_relative_to(folder)
+            process.send_signal(ending)
+            process.stdout.read()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def listens(port: int) -> bool:
     """Return whether anything listens, which is before models are loaded."""
     try:

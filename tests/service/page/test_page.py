@@ -1,6 +1,7 @@
 """The page in a real browser, on the bundled model in a process of its own."""
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,20 @@ class TestInABrowser:
         press(page, "Use its settings again")
         playwright.expect(field(page, "Prompt")).to_have_value("tabla")
         playwright.expect(field(page, "Seed")).to_have_value("5")
+
+    def test_all_sounds_are_taken_along_at_once(self, page: Any) -> None:
+        for seed in "12":
+            fill(page, prompt="tabla", seconds="0.5", steps="1", seed=seed)
+            press(page, "Make")
+            wait_for(page, f"seed {seed}")
+        press(page, "All as zip")
+        with page.expect_download() as waiting:
+            page.locator("a[download='sounds.zip']").locator("visible=true").first.click()
+        with zipfile.ZipFile(waiting.value.path()) as archive:
+            assert archive.namelist() == ["01.wav", "02.wav"]
+            first, second = (archive.read(name) for name in archive.namelist())
+        assert first[:4] == second[:4] == b"RIFF"
+        assert first != second
 
     def test_others_see_nothing_of_it(self, page: Any, browser: Any, address: str) -> None:
         fill(page, prompt="secret", seconds="0.5", steps="1", seed="1")
