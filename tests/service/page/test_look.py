@@ -97,11 +97,12 @@ class TestInABrowser:
         page.wait_for_function(
             "() => document.querySelector('.spans canvas').dataset.spans === '0.5-1'"
         )
-        before = luminance(page, INSIDE)
-        page.emulate_media(color_scheme="light" if page.scheme == "dark" else "dark")
+        before = page.evaluate(PIXEL, list(INSIDE))
         page.evaluate("document.body.classList.toggle('dark')")
-        page.wait_for_timeout(100)
-        assert luminance(page, INSIDE) != before
+        page.wait_for_function(
+            f"before => String(({PIXEL})([{INSIDE[0]}, {INSIDE[1]}])) !== String(before)",
+            arg=before,
+        )
 
     def test_spans_are_written_by_keyboard(self, page: Any, sound: Path) -> None:
         draw_sound(page, sound).focus()
