@@ -49,6 +49,12 @@ LONGEST = (
     "test_compiled.py",
     "test_survival.py",
     "test_estimate.py",
+    "test_processes.py",
+    "test_evaluations.py",
+    "test_validation.py",
+    "test_shards_run.py",
+    "test_users.py",
+    "test_types.py",
 )
 """Files that take minutes; they come first, so that no process works alone in the end."""
 

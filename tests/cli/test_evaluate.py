@@ -10,8 +10,6 @@ import soundfile
 
 from tests.needs import needs_musicnn
 
-pytestmark = pytest.mark.numerical
-
 Run = Callable[..., CompletedProcess[str]]
 RATE = 16000
 

@@ -12,8 +12,6 @@ import soundfile
 
 from tests.needs import needs_musicnn
 
-pytestmark = pytest.mark.numerical
-
 Run = Callable[..., CompletedProcess[str]]
 RATE = 16000
 COMMAND = ("evaluate", "kad")

@@ -20,7 +20,7 @@ from stable_audio_open.evaluation.weights import weights_hash
 from tests.function_embedder import FunctionEmbedder
 from tests.needs import needs_musicnn
 
-pytestmark = [pytest.mark.numerical, pytest.mark.slow, needs_musicnn]
+pytestmark = [pytest.mark.slow, needs_musicnn]
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ import torch
 
 from tests.needs import needs_musicnn
 
-pytestmark = pytest.mark.numerical
-
 SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_listeners.py"
 
 

@@ -11,8 +11,6 @@ import torch
 
 from stable_audio_open.pretrained import StableAudio, load
 
-pytestmark = pytest.mark.numerical
-
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "finetune_loop.py"
 
