@@ -3,6 +3,7 @@
 import getpass
 import multiprocessing
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -72,6 +73,8 @@ def pytest_configure(config: pytest.Config) -> None:
     method = config.getoption("--start-method")
     if method is not None:
         multiprocessing.set_start_method(method, force=True)
+        # Processes that are not forked import the classes of tests by name.
+        sys.path.insert(0, str(config.rootpath))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,6 +37,8 @@ from stable_audio_open.training.run_log import BeginLog, RunLog
 NEEDLESS = (
     r"Found \d+ module\(s\) in eval mode",  # averaged weights, a frozen text encoder
     "The 'train_dataloader' does not have many workers",  # `data.workers` says how many
+    # Where processes are not forked: a worker begins with the epoch that it reads.
+    "Consider setting `persistent_workers=True`",
     r"You defined a `validation_step` but have no `val_dataloader`",  # it is a choice
     r"The number of training batches \(\d+\) is smaller than the logging",  # steps count
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
