@@ -1,6 +1,7 @@
 """Signals that come while networks are compiled, and what they break."""
 
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -234,6 +235,16 @@ def test_amid_a_step_there_is_nothing_whole_to_save(
     assert not last.exists()
 
 
+@pytest.fixture
+def forked() -> Iterator[None]:
+    """Processes that are forked: what is patched is patched in them too."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("fork", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.usefixtures("forked")
 def test_a_worker_that_was_killed_is_named(
     autoencoder_run: Any, change: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
