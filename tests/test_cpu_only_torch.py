@@ -22,6 +22,7 @@ assert all(sys.modules[name] is None for name in BLOCKED)
 """
 
 
+@pytest.mark.slow
 def test_sounds_are_made_without_what_belongs_to_other_builds(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM],

@@ -121,6 +121,7 @@ class TestInABrowser:
         playwright.expect(field(page, "Beats per minute")).to_have_value("120")
 
 
+@pytest.mark.slow
 def test_examples_are_words_that_the_bundled_model_knows() -> None:
     text = StableAudio.from_pretrained("tiny", device="cpu").conditioner.texts["prompt"]
     assert isinstance(text, TextConditioner)
