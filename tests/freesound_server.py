@@ -1,12 +1,13 @@
 """A server of Freesound's API, as documented, of five sounds that are no sounds."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.threaded import answering
 
 KEY, TOKEN = "secret-key", "secret-token"
 COUNT = 5
@@ -121,11 +122,6 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def served() -> Iterator[Server]:
     """Serve until the end of the block."""
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = Server()
+    with answering(server):
+        yield server

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+
+from tests.threaded import answering
 
 MAIN = "main"
 TOKEN = "hf_of_someone"
@@ -277,14 +278,8 @@ sends_files = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarnin
 def served() -> Iterator[Hub]:
     """Serve an empty hub."""
     server = Hub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with answering(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
