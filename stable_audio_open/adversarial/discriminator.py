@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 from stable_audio_open.nn.spectrum import short_time_spectrum
+from stable_audio_open.nn.weight_norm import normalise_weight
 
 SLOPE = 0.2
 """Slope of the leaky ReLU below 0."""
@@ -110,5 +110,5 @@ def _convolution(
 ) -> nn.Conv2d:
     padding = (dilation * (kernel[0] // 2), kernel[1] // 2)
     layer = nn.Conv2d(channels_in, channels_out, kernel, dilation=(dilation, 1), padding=padding)
-    weight_norm(layer)
+    normalise_weight(layer)
     return layer

@@ -9,22 +9,22 @@ from math import sqrt
 from typing import Any
 
 from torch import nn
-from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.parametrize import is_parametrized
+
+from stable_audio_open.nn.weight_norm import normalise_weight
 
 
 class _Pickled(nn.Module):
     """A layer that can be pickled, weight-normalised or not.
 
-    PyTorch refuses to pickle normalised layers: their class is made when they are normalised, and
-    one of their hooks has no name. Both are made again here, and all the rest is kept.
+    PyTorch refuses to pickle layers whose class is made when they are normalised: it is made again
+    here, and all the rest is kept.
     """
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        state = {k: v for k, v in self.__dict__.items() if k != "_load_state_dict_pre_hooks"}
         normalised = is_parametrized(self)
         kind = type(self).__base__ if normalised else type(self)
-        return _layer_to_fill, (kind, normalised), state
+        return _layer_to_fill, (kind, normalised), self.__dict__
 
 
 class NormalisedConvolution(_Pickled, nn.Conv1d):
@@ -41,7 +41,7 @@ def _layer_to_fill(
     """Return a layer whose state is then replaced; no random number is drawn."""
     layer = kind(1, 1, 1, device="meta")
     if normalised:
-        weight_norm(layer)
+        normalise_weight(layer)
     return layer
 
 
@@ -64,7 +64,7 @@ def convolution(
         channels_in, channels_out, kernel, stride, padding=padding, dilation=dilation, bias=bias
     )
     _initialise(layer, std=gain / sqrt(channels_in * kernel))
-    weight_norm(layer)
+    normalise_weight(layer)
     return layer
 
 
@@ -81,11 +81,13 @@ def transposed_convolution(
     )
     # kernel / stride taps meet in each output sample.
     _initialise(layer, std=sqrt(stride / (channels_in * kernel)))
-    weight_norm(layer)
+    normalise_weight(layer)
     return layer
 
 
 def _initialise(layer: nn.Conv1d | nn.ConvTranspose1d, *, std: float) -> None:
+    if layer.weight.is_meta:  # PyTorch works out in Python what it draws there: nothing, slowly
+        return
     nn.init.normal_(layer.weight, std=std)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
