@@ -51,6 +51,7 @@ def test_the_linter_finds_nothing() -> None:
     assert (run.returncode, run.stdout) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (404, False)])
 def test_health_is_asked_for(status: int, healthy: bool) -> None:
     python, *rest = command(r"HEALTHCHECK .*\\\n +CMD")

@@ -85,6 +85,7 @@ def test_adapters(
     assert asked == [len(layers)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunked", [True, False])
 def test_encoding_and_decoding(random_model: LatentDiffusion, chunked: bool) -> None:
     with on_fake_gpu(random_model) as model, torch.inference_mode():

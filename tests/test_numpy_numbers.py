@@ -58,6 +58,7 @@ def model(tiny_model_folder: Path) -> StableAudio:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("types_unchecked")
 @pytest.mark.parametrize("real", [np.float32, np.float64])
 @pytest.mark.parametrize("way", WAYS)

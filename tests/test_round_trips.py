@@ -160,6 +160,7 @@ def test_another_process_takes_the_pickle(tmp_path: Path, model: StableAudio) ->
     assert torch.equal(samples, model.generate("deep kick", **REQUEST).samples)
 
 
+@pytest.mark.slow
 def test_a_whole_model_is_saved(tmp_path: Path, tiny_model_folder: Path, adapter: Path) -> None:
     """With the adapter in the weights, and its own text encoder."""
     model = StableAudio.from_pretrained(tiny_model_folder, device="cpu", lora=[(adapter, 0.5)])
@@ -225,6 +226,7 @@ def test_the_bundled_autoencoder() -> None:
     assert_same(alone, whole.autoencoder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["native", "run"])
 def test_an_autoencoder_alone_is_that_of_load(
     tmp_path: Path, tiny_autoencoder_folder: Path, layout: str

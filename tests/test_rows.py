@@ -52,6 +52,7 @@ WAYS: dict[str, tuple[Call, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_item_is_the_sound_that_it_is_alone(random_model: LatentDiffusion, way: str) -> None:
     call, given = WAYS[way]
@@ -99,6 +100,7 @@ def test_timelines_beside_plain_prompts(random_model: LatentDiffusion) -> None:
             torch.testing.assert_close(together[index].samples, alone.samples, rtol=0, atol=atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["generate", "long", "loop", "inpaint", "extend before", "varied"])
 def test_items_of_a_flow_have_numbers_of_their_own(random_flow: LatentDiffusion, way: str) -> None:
     call, given = WAYS[way]

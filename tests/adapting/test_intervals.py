@@ -37,6 +37,7 @@ CALLS: dict[str, Callable[[StableAudio], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 def test_all_levels_are_no_interval_and_no_level_is_the_base(
     model: StableAudio, random_adapter: Write, call: str
@@ -57,6 +58,7 @@ def test_all_levels_are_no_interval_and_no_level_is_the_base(
     assert not torch.allclose(between, base)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "sampler"),
     [

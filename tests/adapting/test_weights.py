@@ -23,6 +23,7 @@ def loaded(folder: Path, *lora: Any, **settings: Any) -> StableAudio:
     return StableAudio.from_pretrained(folder, device="cpu", lora=list(lora), **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_dora", [False, True])
 def test_nothing_of_it_is_the_base_and_all_of_it_is_merged(
     model: StableAudio, random_adapter: Write, tiny_model_folder: Path, is_dora: bool

@@ -93,6 +93,7 @@ def test_all_frames_are_read_without_their_number(
     assert_close(bare[:, lag : lag + common], whole[:, :common])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "channels", "mode", "compression"), KINDS)
 def test_crops_are_those_of_the_whole(
     tmp_path: Path, rate: int, channels: int, mode: str, compression: float

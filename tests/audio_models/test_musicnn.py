@@ -164,6 +164,7 @@ def test_the_other_weights_load_too() -> None:
     assert loop[electronic] > 0.2 > silence[electronic]
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_embeddings_are_the_last_hidden_layer_of_each_patch() -> None:
     embedder = EMBEDDERS.load("musicnn")

@@ -94,6 +94,7 @@ def test_weights_are_normalised_once_for_all_chunks(small: Small) -> None:
     assert len(calls) == len(set(calls)) == 2 + 2 * (1 + 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iterate_batch", [False, True])
 @pytest.mark.parametrize("first", [None, 1, 3, 50])
 def test_pieces_joined_are_decoded_in_the_same_chunks(

@@ -76,6 +76,7 @@ def run(config: CurationConfig) -> dict[str, str]:
     return {done.stage: done.counts for done in run_curation(config)}
 
 
+@pytest.mark.slow
 def test_every_stage_takes_its_settings(config: CurationConfig) -> None:
     with pytest.raises(ValueError, match=r"no recording stands \(1 drop, 2 review\)"):
         run(config)

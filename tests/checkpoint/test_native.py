@@ -259,6 +259,7 @@ class TestTrainingCheckpoint:
         weights = load_file(tiny_autoencoder_folder / native.WEIGHTS)
         assert all(torch.equal(state[name], weights[name] + offset) for name in weights)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("use_ema", "offset"), [(True, 1), (False, 0)])
     def test_diffusion(
         self, diffusion_run: Path, tiny_model_folder: Path, use_ema: bool, offset: float

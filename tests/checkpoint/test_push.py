@@ -43,6 +43,7 @@ def fetched(hub: Hub) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_there_and_back(hub: Hub, model: StableAudio, tmp_path: Path) -> None:
     address = model.push_to_hub(NAME, card=ModelCard(license="cc0-1.0", data="Noise."))
     repository = hub.repositories[NAME]
@@ -82,6 +83,7 @@ def test_an_autoencoder(hub: Hub, tiny_autoencoder_folder: Path) -> None:
     assert fetched(hub) == ["config.json", "model.safetensors"]
 
 
+@pytest.mark.slow
 def test_of_several_variants_one_is_fetched(hub: Hub, model: StableAudio) -> None:
     model.push_to_hub(NAME)
     before = hub.repositories[NAME].files()
@@ -109,6 +111,7 @@ def test_of_several_variants_one_is_fetched(hub: Hub, model: StableAudio) -> Non
     assert fetched(hub) == []
 
 
+@pytest.mark.slow
 def test_a_second_push_leaves_no_weights_of_the_first(hub: Hub, model: StableAudio) -> None:
     """And what else is in the repository stays, a card that was edited among it."""
     model.push_to_hub(NAME)
@@ -129,6 +132,7 @@ def test_a_second_push_leaves_no_weights_of_the_first(hub: Hub, model: StableAud
     assert b"New." in again["README.md"]
 
 
+@pytest.mark.slow
 def test_a_branch(hub: Hub, model: StableAudio) -> None:
     model.push_to_hub(NAME, dtype="bfloat16")
     main = hub.repositories[NAME].files()
@@ -180,6 +184,7 @@ def test_what_the_hub_answers_to_who_loads(hub: Hub, answer: Refused, told: str)
     assert str(caught.value) == f"{NAME}: {told}"
 
 
+@pytest.mark.slow
 def test_what_was_fetched_is_there_without_the_network(
     hub: Hub, model: StableAudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +255,7 @@ def test_no_right_to_write(hub: Hub, model: StableAudio) -> None:
     assert hub.repositories["else/model"].files() == {".gitattributes": b""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["create", "info", "batch", "commit"])
 @pytest.mark.parametrize(
     ("status", "told"),
@@ -322,6 +328,7 @@ def test_a_repository_with_something_else_is_left_alone(
     assert hub.repositories[NAME].files() == {".gitattributes": b"", **files}
 
 
+@pytest.mark.slow
 def test_a_variant_of_another_model_is_refused(
     hub: Hub, model: StableAudio, wide_model_folder: Path
 ) -> None:

@@ -87,6 +87,7 @@ def check_autoencoder(model: object, native: Tensors, *, offset: float = 0.0) ->
         assert torch.equal(tensor, native[f"autoencoder.{name}"] + offset), name
 
 
+@pytest.mark.slow
 def test_safetensors_in_a_folder(folder: Path, exported: Tensors, native: Tensors) -> None:
     save_file({name: t.contiguous() for name, t in exported.items()}, folder / "model.safetensors")
     check_whole(load(folder, device="cpu"), native)

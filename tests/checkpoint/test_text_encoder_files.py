@@ -157,6 +157,7 @@ def test_sizes_have_limits(folder: Path, name: str, value: int, told: str) -> No
         text_encoder_skeleton(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["vocabulary", "added", "around"])
 def test_tokens_without_an_embedding_are_refused(folder: Path, place: str) -> None:
     """They would end a generation with an IndexError."""

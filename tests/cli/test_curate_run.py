@@ -170,6 +170,7 @@ def test_stages_and_what_is_written(run: Run, sounds: Path, config: Path) -> Non
     assert rows == {"folder:bell.flac": "bob", "folder:copy.flac": "ann"}
 
 
+@pytest.mark.slow
 def test_a_second_run_decides_nothing_again(run: Run, sounds: Path, config: Path) -> None:
     run("curate", "run", config)
     kept = ("out/decisions.jsonl", "out/report.html", "out/prompts.txt", "out/set/manifest.jsonl")

@@ -63,6 +63,7 @@ def test_kl_of_a_set_with_itself_is_slightly_below_0(run: Run, sets: Path) -> No
     assert plain.stdout.startswith("KL divergence 0.000000 (8 files, 50 classes)")
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_silent_sets_are_warned_of_and_fail_where_that_is_asked(run: Run, sets: Path) -> None:
     result = run("evaluate", "kl", "silent", "clean", "--tagger", "musicnn")

@@ -130,6 +130,7 @@ def test_few_recordings_are_told(run: Run, sets: Path) -> None:
     assert "missing: 8 ids, '10' first" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -54,6 +54,7 @@ def test_unknown_dtype(run: Run, tiny_model_folder: Path):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_to_stable_audio_tools(run: Run, wide_model_folder: Path):
     result = run("export", wide_model_folder, "--to", "stable-audio-tools", "--output", "other")
     assert result.returncode == 0

@@ -28,6 +28,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         yield hub
 
 
+@pytest.mark.slow
 def test_push(run: Run, hub: Hub, tiny_model_folder: Path) -> None:
     Path("figures.json").write_text('{"distance": 1.5}')
     result = run(
@@ -51,6 +52,7 @@ def test_push(run: Run, hub: Hub, tiny_model_folder: Path) -> None:
     assert torch.equal(weight, before["transformer.input_projection.weight"].half().float())
 
 
+@pytest.mark.slow
 def test_commands_that_are_printed(run: Run, hub: Hub, tiny_model_folder: Path) -> None:
     commands = [c for block in blocks("docs/export.md") for c in block.commands if PUSHES in c]
     assert len(commands) == 2
@@ -64,6 +66,7 @@ def test_commands_that_are_printed(run: Run, hub: Hub, tiny_model_folder: Path) 
     assert b"165 CC0 recordings" in files["README.md"]
 
 
+@pytest.mark.slow
 def test_push_in_another_layout(run: Run, hub: Hub, wide_model_folder: Path) -> None:
     command = ("export", wide_model_folder, "--to", "stable-audio-tools", "--push", NAME)
     assert run(*command).returncode == 0

@@ -123,6 +123,7 @@ def test_the_table_counts_by_source_and_licence(audio: Path) -> None:
 
 
 # webdataset leaves the last file of a reader to the garbage collector.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_shards_hold_the_audio_and_the_records(
     catalogue: Path, audio: Path, tmp_path: Path

@@ -67,6 +67,7 @@ def test_what_a_set_is_made_of(tmp_path: Path) -> None:
     assert len(set(hashes)) == 5
 
 
+@pytest.mark.slow
 def test_a_killed_one_of_the_same_process_number_is_gone_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

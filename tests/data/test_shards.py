@@ -157,6 +157,7 @@ def test_a_batch_is_the_one_encoded_on_the_fly(
 
 
 # webdataset leaves the last file of a reader to the garbage collector.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset_reads_the_shards(
     plan: Plan, encode: Callable[..., int], autoencoder: AudioAutoencoder

@@ -122,6 +122,7 @@ def test_each_mode_keeps_less(transformer: DiffusionTransformer) -> None:
     assert kept["full"] < 0.2 * kept["none"]
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_for_a_gradient_that_nobody_asks_for(
     transformer: DiffusionTransformer,
 ) -> None:

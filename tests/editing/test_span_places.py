@@ -72,6 +72,7 @@ def test_without_seconds_start_the_window_is_all_there_is(
     assert told[-1]["seconds_total"] == [0.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edges", ["mirrored", "muted", "generated", "released"])
 @pytest.mark.parametrize("lengths", [(12800, 11000), (40000, 24000), (40000, 9000)])
 def test_an_item_does_not_depend_on_the_lengths_of_the_others(

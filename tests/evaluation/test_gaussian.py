@@ -114,6 +114,7 @@ def test_different_widths_are_refused() -> None:
         frechet_distance(gaussian([0, 0], [1, 1]), gaussian([0, 0, 0], [1, 1, 1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [6, 300])
 def test_contributions_are_what_leaving_a_file_out_gains(width: int) -> None:
     """To first order, with fewer windows than dimensions too."""

@@ -88,6 +88,7 @@ def test_silence_has_no_levels() -> None:
     ) * 5
 
 
+@pytest.mark.slow
 def test_a_set_of_silent_files_is_caught(folders: dict[str, Path]) -> None:
     found = evaluate_sanity(folders["silent"])
     assert found.silent == tuple(f"sound_{index:02}" for index in range(24))

@@ -77,6 +77,7 @@ def test_half_a_line_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> No
     assert read_json_lines(path, Note, what="a note") == [Note("theirs, whole"), Note("ours")]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_removed_or_replaced_meanwhile_is_opened_anew(tmp_path: Path) -> None:
     path = tmp_path / "notes.jsonl"
     append_meanwhile(path, hold(path, "Path(sys.argv[1]).unlink()"))

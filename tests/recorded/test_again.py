@@ -44,6 +44,7 @@ def model(tiny_model_folder: Path) -> StableAudio:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("types_unchecked")
 @pytest.mark.parametrize(("method", "given"), CALLS)
 def test_a_sound_again(model: StableAudio, method: str, given: dict[str, Any]) -> None:

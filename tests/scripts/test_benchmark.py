@@ -177,6 +177,7 @@ def test_nothing_is_timed_when_outputs_differ(
     assert len(peers.calls) <= 4, "one call of each side for each type, and none for a clock"
 
 
+@pytest.mark.slow
 def test_sides_take_turns() -> None:
     peers = Fake(torch.ones(4), torch.ones(4))
     module("benchmarking.parts").measure_peers(peers, settings(warmup=1, repeats=3))

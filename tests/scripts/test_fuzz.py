@@ -114,6 +114,7 @@ def notice_a_wrong_load(folder: Path) -> None:
     raise importlib.import_module("fuzzing.child").SilentLoadError("holds NaN")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     ("target", "answer", "sort", "told"),

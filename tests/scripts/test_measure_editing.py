@@ -47,6 +47,7 @@ def cases_module() -> ModuleType:
     return importlib.import_module("measuring_editing.cases")
 
 
+@pytest.mark.slow
 def test_controls_fail_and_the_untouched_passes(recordings: Path) -> None:
     module = cases_module()
     cases = module.draw_cases(

@@ -178,6 +178,7 @@ def test_events_tell_the_way(make_service: MakeService) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_waits_is_told_its_place_and_what_runs_can_be_cancelled(
     make_service: MakeService,
 ) -> None:
@@ -375,6 +376,7 @@ def test_models_tell_what_they_are(make_service: MakeService) -> None:
     assert (facts.device, facts.dtype, facts.conditions) == ("cpu", "float32", ())
 
 
+@pytest.mark.slow
 def test_what_a_killed_service_left_is_removed_by_the_next(
     make_service: MakeService, tmp_path: Path
 ) -> None:

@@ -152,6 +152,7 @@ def test_a_resumed_run_ends_where_the_whole_run_does(
     assert [key for key in whole if not torch.equal(again[key], whole[key])] == []
 
 
+@pytest.mark.slow
 def test_before_their_first_step_only_the_autoencoder_trains(
     config: AutoencoderModelConfig, change: Change
 ) -> None:
@@ -193,6 +194,7 @@ def test_second_phase_keeps_every_byte_of_the_encoder(last: Path, decoder_phase:
         assert any(not torch.equal(t, moved[k]) for k, t in first.decoder.state_dict().items())
 
 
+@pytest.mark.slow
 def test_second_phase_goes_on_with_the_discriminators(
     last: Path, decoder_phase: Path, config: AutoencoderModelConfig
 ) -> None:

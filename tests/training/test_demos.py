@@ -67,6 +67,7 @@ def test_every_prompt_at_every_guidance_scale(demos: Path) -> None:
         assert info.duration == pytest.approx(record["seconds"]) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_the_page_shows_all_steps_the_newest_first(demos: Path) -> None:
     page = ParsedPage(demos / "index.html")
     assert "b" not in page.by_tag, "a prompt became markup"
@@ -79,6 +80,7 @@ def test_the_page_shows_all_steps_the_newest_first(demos: Path) -> None:
     assert all(page.text.count(prompt) >= 2 for prompt in PROMPTS)
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_and_plays_them(demos: Path) -> None:
     events = EventAccumulator(str(demos.parent / "logs"))
     events.Reload()
@@ -112,6 +114,7 @@ def test_wandb_gets_sounds_and_pictures(
         assert word in written
 
 
+@pytest.mark.slow
 def test_demos_do_not_change_the_training(
     demos: Path, diffusion_run: DiffusionModelConfig, change: Change
 ) -> None:
@@ -123,6 +126,7 @@ def test_demos_do_not_change_the_training(
     assert all(torch.equal(tensor, others[key]) for key, tensor in weights.items())
 
 
+@pytest.mark.slow
 def test_demos_that_fail_do_not_end_the_run(
     diffusion_run: DiffusionModelConfig, change: Change, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -194,6 +198,7 @@ def test_picture_of_next_to_nothing() -> None:
     assert axes.get_yticklabels()[-1].get_text() == "16"
 
 
+@pytest.mark.slow
 def test_a_demo_is_what_the_averaged_model_generates_from_the_seed_of_the_run(
     diffusion_run: DiffusionModelConfig, change: Change
 ) -> None:

@@ -50,6 +50,7 @@ def test_a_run_ends_when_it_gets_no_better(
     assert same(last, run_training(whole))
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_early_stays_so_and_says_what_to_do(
     stopping: tuple[AutoencoderModelConfig, Path], change: Change, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -231,6 +232,7 @@ def test_the_best_of_what_a_run_knows_is_kept_after_all(
     assert best.is_file()
 
 
+@pytest.mark.slow
 def test_a_new_run_knows_nothing_of_an_old_one(
     stopping: tuple[AutoencoderModelConfig, Path], change: Change, tmp_path: Path
 ) -> None:

@@ -130,6 +130,7 @@ def test_the_metrics_are_those_of_the_averaged_model(
     assert lengths == [0.3, 0.4, 0.45]
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_curves_are_logged_kept_and_drawn(run: tuple[DiffusionModelConfig, Path]) -> None:
     _, last = run
@@ -157,6 +158,7 @@ def test_curves_are_logged_kept_and_drawn(run: tuple[DiffusionModelConfig, Path]
     assert "2 steps, guidance scale 7, seed 3" in page.text
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_results_are_kept_with_their_origin_and_sounds_are_not(
     run: tuple[DiffusionModelConfig, Path],
@@ -173,6 +175,7 @@ def test_results_are_kept_with_their_origin_and_sounds_are_not(
     assert result["files"] == result["reference_files"] == 3
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_sounds_are_kept_on_request(
     diffusion_run: DiffusionModelConfig, recordings: Path, change: Change
@@ -184,6 +187,7 @@ def test_sounds_are_kept_on_request(
     assert read_audio(folder / "deep.flac").duration == pytest.approx(0.3)
 
 
+@pytest.mark.slow
 @needs_musicnn
 def test_the_best_is_the_highest_clap_score(run: tuple[DiffusionModelConfig, Path]) -> None:
     _, last = run
@@ -261,6 +265,7 @@ def test_two_processes_find_the_same(
         file.write_text(file.read_text().splitlines(keepends=True)[0])
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_does_not_end_the_run(
     autoencoder_run: AutoencoderModelConfig,
     recordings: Path,

@@ -41,6 +41,7 @@ def named(run: Path) -> set[str]:
         return {row["file"] for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_autoencoder_trains_on_the_others(
     autoencoder_run: AutoencoderModelConfig, change: Change, broken: Path, tmp_path: Path
 ) -> None:
@@ -60,6 +61,7 @@ def test_diffusion_trains_on_the_others(
     assert len(list((broken / "latents").rglob("*.safetensors"))) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["autoencoder_run", "diffusion_run"])
 def test_too_many_stop_the_run(
     stage: str, request: pytest.FixtureRequest, change: Change, broken: Path, tmp_path: Path

@@ -35,6 +35,7 @@ def broken_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AutoencoderTraining, "reconstruct", broken)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("broken_step")
 def test_a_step_without_finite_gradient_is_left_out(
     autoencoder_run: AutoencoderModelConfig, change: Change, caplog: pytest.LogCaptureFixture

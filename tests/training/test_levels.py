@@ -74,6 +74,7 @@ def silenced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OobleckDecoder, "forward", lambda self, x: 1e-6 * forward(self, x))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("silenced")
 def test_validation_and_evaluation_warn(
     autoencoder_run: AutoencoderModelConfig,

@@ -181,6 +181,7 @@ def test_other_adapters_are_refused(
         whole(tiny_model_folder, lora=[(tmp_path / "other", 1.0)])
 
 
+@pytest.mark.slow
 def test_an_adapter_of_another_model_is_refused(
     last: Path, tiny_model_folder: Path, tmp_path: Path
 ) -> None:

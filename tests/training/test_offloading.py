@@ -201,6 +201,7 @@ def test_an_adversarial_run_ends_with_the_same_checkpoint(
     same(there, here)
 
 
+@pytest.mark.slow
 def test_offloaded_tensors_are_none_of_the_modules(
     diffusion_run: DiffusionModelConfig,
 ) -> None:

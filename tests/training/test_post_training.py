@@ -122,6 +122,7 @@ def test_the_student_alone_learns_from_its_losses(config: DiffusionModelConfig, 
     assert with_gradient(task) == {f"model.transformer.{name}" for name in with_gradient(student)}
 
 
+@pytest.mark.slow
 def test_in_the_students_turns_the_discriminator_is_frozen(
     config: DiffusionModelConfig, change: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +144,7 @@ def test_in_the_students_turns_the_discriminator_is_frozen(
     assert found == [({"model"}, 0)] * 3 + [(both, trained)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["selective", "full"])
 @pytest.mark.parametrize("name", ["student_loss", "discriminator_loss", "warm_up_loss"])
 def test_what_is_computed_again_gives_the_same_gradients(
@@ -474,6 +476,7 @@ def test_a_v_model_is_no_teacher(
         run_training(change(with_training(config, initialize=str(v)), name="of v"))
 
 
+@pytest.mark.slow
 def test_batches_have_the_prompts_of_their_recordings(config: DiffusionModelConfig) -> None:
     """A batch of the run's own data, of the last one of an epoch too, gives finite losses."""
     task = task_of(config)

@@ -120,6 +120,7 @@ def test_the_losses_of_the_averaged_model_are_logged_by_band(
     assert len({round(value, 6) for value in bands}) == 4
 
 
+@pytest.mark.slow
 def test_the_checkpoint_with_the_lowest_value_is_kept(
     best: tuple[DiffusionModelConfig, Path],
 ) -> None:

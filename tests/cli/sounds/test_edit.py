@@ -156,6 +156,7 @@ def test_the_recording_is_never_replaced(
     assert sorted(path.name for path in Path().glob("*.wav")) == ["rain.wav", "rain_2.wav"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

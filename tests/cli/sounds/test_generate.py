@@ -440,6 +440,7 @@ def test_steps_before_the_file(run: Run, request_words: list[object]):
     assert abs(soundfile.read("x.wav")[0]).max() == pytest.approx(10 ** (-6 / 20), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_end_is_faded_where_it_is_cut(run: Run, request_words: list[object]):
     words = [*request_words, "--duration", 0.5, "--seed", 5, "--subtype", "float"]
     run(*words, "--output", "faded.wav")

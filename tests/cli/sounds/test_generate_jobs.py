@@ -221,6 +221,7 @@ def test_mixtures_and_scales_by_level_stand_in_cells(
     assert (row == alone).all()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(run: Run, request_words: list[object]):
     write("prompt\nkick\nbell\nsnare\n")
     assert run(*request_words).returncode == 0
@@ -242,6 +243,7 @@ def test_a_run_goes_on_where_it_stopped(run: Run, request_words: list[object]):
     assert [line["prompt"] for line in results()] == ["snare", "bell", "kick", "hat", "kick"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", ["--guidance-scale 2", "--dtype bfloat16", "--peak -1", "--subtype pcm16"]
 )
@@ -342,6 +344,7 @@ def test_a_full_disk_stops_the_run(run: Run, request_words: list[object]):
     assert len(sounds()) == 3
 
 
+@pytest.mark.slow
 def test_rows_are_made_again_with_other_limits_of_adapters(
     run: Run, request_words: list[object], save_random_adapter: Callable[..., None]
 ):

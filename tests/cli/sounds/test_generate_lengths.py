@@ -18,6 +18,7 @@ def request_words(tiny_model_folder: Path) -> list[object]:
     return ["generate", "deep kick", "--model", tiny_model_folder, "--steps", 2, "--seed", 7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "samples"),
     [
@@ -41,6 +42,7 @@ def test_sounds_of_every_length(
     assert result.stdout.startswith(f"x.wav: {samples / 16000:.2f} s")
 
 
+@pytest.mark.slow
 def test_every_option_changes_the_sound(run: Run, request_words: list[object]) -> None:
     options = [
         "", "--loop", "--loop --bars 0.375 --bpm 90", "--prompt-at 0.5:bell",
@@ -61,6 +63,7 @@ def test_prompts_with_spaces_and_colons(run: Run, request_words: list[object]) -
     assert {path.name[:4] for path in Path("sounds").iterdir()} == {"deep", "soft"}
 
 
+@pytest.mark.slow
 def test_lossy_loops_are_warned_of(run: Run, request_words: list[object]) -> None:
     for name in ("x.ogg", "x.mp3"):
         result = run(*request_words, "--loop", "--output", name)

@@ -39,6 +39,7 @@ def change_tags(path: str, **changes: object) -> None:
     save_audio(Path(path), audio.samples[0], audio.sample_rate, subtype="float", tags=tags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.ogg", "x.mp3"])
 def test_the_samples_are_the_same(run: Run, request_words: list[object], name: str):
     result = run(*request_words, "--output", name)
@@ -312,6 +313,7 @@ def test_other_versions_are_warned_of(run: Run, request_words: list[object]):
     assert "the same samples" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -389,6 +391,7 @@ def test_tags_are_read_by_people(run: Run, request_words: list[object]):
     assert len(comment) < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -460,6 +463,7 @@ def test_sounds_of_every_method_are_made_again(
     assert read_tags("made.wav") == read_tags("again.wav")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a\udcff.wav", "a\nb.flac", "a\x1b[1m.wav"])
 def test_names_and_prompts_of_every_kind(
     run: Run, request_words: list[object], recordings: Path, name: str

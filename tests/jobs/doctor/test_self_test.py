@@ -27,6 +27,7 @@ def test_the_bundled_model_gives_the_stored_numbers(dtype: str) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["encode", "one step", "decode"])
 def test_other_numbers_are_a_fault(stored: Path, name: str) -> None:
     numbers = self_test.read_stored()

@@ -61,6 +61,7 @@ def test_prompts_negatives_and_seeds_are_joined() -> None:
     }
 
 
+@pytest.mark.slow
 def test_jobs_that_wait_are_made_together(
     make_service: MakeService, tiny_model_folder: Any
 ) -> None:

@@ -74,6 +74,7 @@ def test_workers_share_the_queue(make_service: MakeService) -> None:
     service.cancel(jobs[0].id, client="a")
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_be_started_again_is_tried_once_more(
     make_service: MakeService, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
