@@ -114,7 +114,8 @@ def main() -> None:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     tokenizer = make_tokenizer(
-        [text for r in recordings for text in (r.caption, *r.tags)], vocabulary=options.vocabulary
+        [text for r in recordings for text in (*r.all_captions, *r.tags)],
+        vocabulary=options.vocabulary,
     )
     encoder = make_encoder(
         len(tokenizer),
