@@ -1,0 +1,112 @@
+"""What is written: audio as the trainer takes it, manifests, prompts, and who is to be named."""
+
+import csv
+import io
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from bundled.curate import Kept
+from stable_audio_open.audio.files import read_audio
+from stable_audio_open.audio.level.peaks import limit_peak
+from stable_audio_open.audio.writing.formats import encode
+from stable_audio_open.curation.licences.attributions import write_attributions
+from stable_audio_open.curation.licences.policy import normalise
+from stable_audio_open.data.manifest import Recording, write_manifest
+from stable_audio_open.files.atomic import replace_bytes
+
+SAMPLE_RATE, CHANNELS = 44100, 2
+LONGEST = 12.0
+"""Seconds, after which a recording is cut."""
+FADE = 0.05
+"""Seconds of the fade where it is cut."""
+TRAIN, HELD_OUT, PROMPTS = "train.jsonl", "held_out.jsonl", "prompts.csv"
+CHANGES = (
+    f"as FLAC with {SAMPLE_RATE} Hz and {CHANNELS} channels, faded out after {LONGEST:g} s; used "
+    "to train a model"
+)
+
+
+def write(output: Path, kept: Sequence[Kept]) -> dict[str, float]:
+    """Write the folder of the set, and return the seconds of each recording by its identifier.
+
+    Raises:
+        AudioFileError: A recording cannot be read.
+        OSError: A file cannot be written.
+    """
+    sources = output / "sources"
+    lines: dict[bool, list[Recording]] = {False: [], True: []}
+    seconds: dict[str, float] = {}
+    for one, name in zip(kept, _names(kept), strict=True):
+        target = output / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        seconds[one.record.id] = _write_audio(sources / str(one.record.file), target)
+        lines[one.held_out].append(_line(one, name))
+    write_manifest(output / TRAIN, lines[False])
+    write_manifest(output / HELD_OUT, lines[True])
+    replace_bytes(output / PROMPTS, _prompts(kept, seconds).encode())
+    records = [one.record for one in kept]
+    write_attributions(lambda: records, output, changes=CHANGES)
+    return seconds
+
+
+def _names(kept: Sequence[Kept]) -> list[str]:
+    """Return a path for each recording: package and name, with a number where it is taken."""
+    taken: set[str] = set()
+    names = []
+    for one in kept:
+        package, *_, last = str(one.record.file).split("/")
+        stem = re.sub(r"[^\w.-]+", "_", last.rpartition(".")[0]).strip("_")
+        name, number = f"audio/{package}/{stem}.flac", 2
+        while name in taken:
+            name, number = f"audio/{package}/{stem}_{number}.flac", number + 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _write_audio(source: Path, target: Path) -> float:
+    """Write a recording as the trainer takes it, and return its seconds."""
+    audio = read_audio(source, sample_rate=SAMPLE_RATE, channels=CHANNELS, duration=LONGEST + FADE)
+    samples = audio.samples[0]
+    most = round(LONGEST * SAMPLE_RATE)
+    if samples.shape[-1] > most:
+        faded = round(FADE * SAMPLE_RATE)
+        samples = samples[:, :most].clone()
+        samples[:, -faded:] *= 1 - samples.new_tensor(range(faded)) / faded
+    samples, _ = limit_peak(samples)
+    replace_bytes(target, encode(samples, SAMPLE_RATE, ".flac", "pcm16"))
+    return samples.shape[-1] / SAMPLE_RATE
+
+
+def _line(one: Kept, file: str) -> Recording:
+    record, described = one.record, one.described
+    return Recording(
+        file=file,
+        caption=described.captions[0],
+        captions=described.captions,
+        tags=described.tags,
+        family=described.rule.family,
+        title=record.title,
+        source=record.id,
+        author=record.author,
+        licence=normalise(record.licence).url or record.licence,
+        page_url=record.page_url,
+    )
+
+
+def _prompts(kept: Sequence[Kept], seconds: dict[str, float]) -> str:
+    """Return a table for `generate --jobs`: each text in other words once, named by its family."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for one in kept:
+        found[one.described.rule.family, one.described.asked].append(seconds[one.record.id])
+    numbers: dict[str, int] = defaultdict(int)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("prompt", "duration", "name"))
+    for (family, asked), lengths in sorted(found.items()):
+        numbers[family] += 1
+        mean = sum(lengths) / len(lengths)
+        table.writerow((asked, max(0.5, round(2 * mean) / 2), f"{family}_{numbers[family]:02d}"))
+    return text.getvalue()
