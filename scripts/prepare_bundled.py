@@ -49,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="unpacked in OUTPUT/sources, fetched where they are not there (900 MB in all)",
     )
     parser.add_argument("--captions", type=Path, default=TABLE, help="table of patterns and words")
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="write what is trained on as Ogg Vorbis, in a third of the bytes and with losses",
+    )
     options = parser.parse_args(arguments)
     output: Path = options.output
     try:
@@ -57,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in ("catalogue", "audio"):
             shutil.rmtree(output / name, ignore_errors=True)
         curated = curate(options.packages, output / "sources", output / "catalogue", rules)
-        seconds = write(output, curated.kept)
+        seconds = write(output, curated.kept, small=options.small)
         text = summary(curated, options.packages, seconds)
         replace_bytes(output / "summary.md", text.encode())
     except (ValueError, OSError) as error:

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -237,7 +238,9 @@ def test_from_packages_to_a_set(
         [row] = [row for row in csv.DictReader(file) if row["title"] == "rain"]
     assert (row["author"], row["licence"]) == ("Bo", "CC-BY 3.0")
     assert row["source_url"] == "https://example.org/space"
-    assert row["changes"].startswith("as FLAC with 44100 Hz and 2 channels, faded out after 12 s")
+    assert row["changes"].startswith(
+        "as FLAC or Ogg Vorbis with 44100 Hz and 2 channels, faded out after 12 s"
+    )
     with (package / "prompts.csv").open(newline="") as file:
         prompts = list(csv.DictReader(file))
     assert prompts[0] == {
@@ -249,6 +252,25 @@ def test_from_packages_to_a_set(
     before = {path: path.read_bytes() for path in package.glob("*.jsonl")}
     assert script.main(arguments) == 0
     assert {path: path.read_bytes() for path in package.glob("*.jsonl")} == before
+
+
+def test_a_small_set_has_losses_in_what_is_trained_on_alone(package: Path, table: Path) -> None:
+    script = module("prepare_bundled")
+    arguments = ["--output", str(package), "--packages", "space-data", "--captions", str(table)]
+    assert script.main(arguments) == 0
+    plain = [read_manifest(package, name) for name in ("train.jsonl", "held_out.jsonl")]
+    assert script.main([*arguments, "--small"]) == 0
+    small = [read_manifest(package, name) for name in ("train.jsonl", "held_out.jsonl")]
+    assert small[1] == plain[1]
+    assert len(small[0]) == len(plain[0])
+    for one, other in zip(small[0], plain[0], strict=True):
+        assert Path(one.file).suffix == ".ogg"
+        assert one == msgspec.structs.replace(other, file=one.file)
+        # Audio is made anew, so that no file of the set before is left.
+        assert not (package / other.file).exists()
+        assert audio_info(package / one.file).duration == pytest.approx(
+            12.0 if one.title == "rain" else 0.2, rel=1e-3
+        )
 
 
 def test_a_package_that_cannot_be_had_is_one_line(
