@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         default=PACKAGES,
         metavar="PACKAGE",
-        help="unpacked in OUTPUT/sources, fetched where they are not there (900 MB in all)",
+        help="unpacked in OUTPUT/sources, fetched where they are not there (1.2 GB in all)",
     )
     parser.add_argument("--captions", type=Path, default=TABLE, help="table of patterns and words")
     parser.add_argument(

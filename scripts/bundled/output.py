@@ -2,12 +2,14 @@
 
 import csv
 import io
+import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import soundfile
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,12 +28,14 @@ LONGEST = 12.0
 FADE = 0.05
 """Seconds of the fade where it is cut."""
 TRAIN, HELD_OUT, PROMPTS = "train.jsonl", "held_out.jsonl", "prompts.csv"
+LOWEST = 10.0
+"""Hertz below which a recording is made quieter: offsets and swings that nobody hears."""
 VORBIS = 0.4
 """Compression of libsndfile's Vorbis encoder, 0 to 1: a third of FLAC's bytes, and an error that is
 26 dB below the sound in the median of recordings."""
 CHANGES = (
-    f"as FLAC or Ogg Vorbis with {SAMPLE_RATE} Hz and {CHANNELS} channels, faded out after "
-    f"{LONGEST:g} s; used to train a model"
+    f"as FLAC or Ogg Vorbis with {SAMPLE_RATE} Hz and {CHANNELS} channels, without what lies below "
+    f"{LOWEST:g} Hz, faded out after {LONGEST:g} s; used to train a model"
 )
 
 
@@ -81,7 +85,7 @@ def _names(kept: Sequence[Kept], *, small: bool) -> list[str]:
 def _write_audio(source: Path, target: Path) -> float:
     """Write a recording as the trainer takes it, and return its seconds."""
     audio = read_audio(source, sample_rate=SAMPLE_RATE, channels=CHANNELS, duration=LONGEST + FADE)
-    samples = audio.samples[0]
+    samples = without_offset(audio.samples[0])
     most = round(LONGEST * SAMPLE_RATE)
     if samples.shape[-1] > most:
         faded = round(FADE * SAMPLE_RATE)
@@ -92,6 +96,23 @@ def _write_audio(source: Path, target: Path) -> float:
     made = _vorbis(samples) if lossy else encode(samples, SAMPLE_RATE, ".flac", "pcm16")
     replace_bytes(target, made)
     return samples.shape[-1] / SAMPLE_RATE
+
+
+def without_offset(samples: Float[Tensor, "channels time"]) -> Float[Tensor, "channels time"]:
+    """Return a sound without its offset and without what is slower than `LOWEST`.
+
+    Two filters of first order, (1 - 1/z) / (1 - p/z) with p = exp(-2 pi LOWEST / rate), of unit
+    gain at half the rate; 40 Hz lose 0.5 dB. Nothing comes before the sound.
+    """
+    length = samples.shape[-1]
+    padded = length + SAMPLE_RATE  # the filters have died away before the sound comes round
+    pole = math.exp(-2 * math.pi * LOWEST / SAMPLE_RATE)
+    angle = 2 * math.pi * torch.arange(padded // 2 + 1, dtype=torch.float64) / padded
+    delay = torch.polar(torch.ones_like(angle), -angle)
+    response = ((1 + pole) / 2 * (1 - delay) / (1 - pole * delay)) ** 2
+    spectrum = torch.fft.rfft(samples.double(), n=padded) * response
+    found: Tensor = torch.fft.irfft(spectrum, n=padded)
+    return found[..., :length].to(samples.dtype)
 
 
 def _vorbis(samples: Float[Tensor, "channels time"]) -> bytes:

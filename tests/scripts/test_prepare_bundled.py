@@ -5,6 +5,7 @@ import csv
 import hashlib
 import importlib
 import io
+import math
 import re
 import tarfile
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from stable_audio_open.audio.files import audio_info
 from stable_audio_open.data.manifest import read_manifest
@@ -206,6 +208,28 @@ def test_the_package_of_npm_is_checked_and_says_who_made_what(tmp_path: Path) ->
     assert not list((tmp_path / "sources").rglob("*.js"))
 
 
+def test_offsets_and_infrasound_are_taken_away() -> None:
+    without = module("bundled.output").without_offset
+    time = torch.arange(2 * 44100, dtype=torch.float64) / 44100
+    tone = 0.3 * torch.sin(2 * math.pi * 440 * time)
+    swing = 0.3 + 0.2 * torch.sin(2 * math.pi * 0.5 * time)
+    found = without(torch.stack([tone + swing, tone]))
+    # Once the filters have settled, the tone is left.
+    late = slice(22050, None)
+    assert (found[0, late] - found[1, late]).abs().max() < 0.005
+    assert (found[1, late].square().mean() / tone[late].square().mean()).item() == pytest.approx(
+        1.0, abs=0.01
+    )
+    # The closed form at one frequency: |H| = f^2 / (f^2 + 10^2).
+    low = torch.sin(2 * math.pi * 20 * time)
+    gain = without(low[None])[0, late].square().mean().sqrt() / low[late].square().mean().sqrt()
+    assert gain.item() == pytest.approx(20**2 / (20**2 + 10**2), rel=1e-3)
+    assert without(torch.zeros(1, 5)).tolist() == [[0.0] * 5]
+    click = torch.zeros(1, 1000)
+    click[0, 500] = 1.0
+    assert without(click)[0, :500].abs().max() < 1e-6
+
+
 def test_from_packages_to_a_set(
     package: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,7 +263,7 @@ def test_from_packages_to_a_set(
     assert (row["author"], row["licence"]) == ("Bo", "CC-BY 3.0")
     assert row["source_url"] == "https://example.org/space"
     assert row["changes"].startswith(
-        "as FLAC or Ogg Vorbis with 44100 Hz and 2 channels, faded out after 12 s"
+        "as FLAC or Ogg Vorbis with 44100 Hz and 2 channels, without what lies below 10 Hz"
     )
     with (package / "prompts.csv").open(newline="") as file:
         prompts = list(csv.DictReader(file))
