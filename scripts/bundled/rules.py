@@ -8,7 +8,10 @@ for one name or a part of it, which the other cells may repeat. The cells:
 - sound: what is heard, with its article ("an explosion", "rain")
 - words: how it is, separated by `;`
 - also: further captions, separated by `;`
-- asked: the same sound in other words, which no caption has; for measuring what was understood
+- asked: the same sound in other words, which are no caption; for measuring what was understood
+
+`families.csv` beside it has captions for all sounds of a family. They hold most words of what is
+asked, in other sentences: a text encoder that learns from captions alone knows no others.
 """
 
 import csv
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TABLE = Path(__file__).with_name("captions.csv")
+FAMILIES = "families.csv"
 COLUMNS = ("pattern", "family", "sound", "words", "also", "asked")
 LEFT_OUT = "-"
 PLACE = re.compile(r"<([a-z]+)>")
@@ -61,13 +65,28 @@ class Described(NamedTuple):
 
 
 def read_rules(path: Path = TABLE) -> list[Rule]:
-    """Read the table.
+    """Read the table, and the captions of families where `families.csv` lies beside it.
 
     Raises:
         ValueError: Naming file and line: cells are missing, or one repeats a placeholder that the
-            pattern lacks.
+            pattern lacks, or a family of `families.csv` has no row.
         OSError: It cannot be read.
     """
+    families = _families(path.with_name(FAMILIES))
+    rules = _rules(path)
+    if unknown := sorted(families.keys() - {rule.family for rule in rules}):
+        raise ValueError(f"{path.with_name(FAMILIES)}: {path.name} has no family {unknown[0]!r}")
+    return [rule._replace(also=(*rule.also, *families.get(rule.family, ()))) for rule in rules]
+
+
+def _families(path: Path) -> dict[str, tuple[str, ...]]:
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["family"]: _list(row["also"]) for row in csv.DictReader(file, strict=True)}
+
+
+def _rules(path: Path) -> list[Rule]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file, strict=True)
         header = tuple(next(reader, []))

@@ -151,17 +151,34 @@ def test_a_wrong_table_is_told_with_its_line(table: Path, text: str, message: st
     assert "\n" not in str(caught.value)
 
 
+def test_a_family_has_captions_of_its_own(table: Path) -> None:
+    rules = module("bundled.rules")
+    families = table.with_name("families.csv")
+    families.write_text("family,also\nwater,a stream;something wet\n")
+    rain = rules.describe("b/rain.wav", rules.read_rules(table))
+    assert rain.captions == ("rain", "rain falling", "a stream", "something wet")
+    families.write_text("family,also\nwatter,a stream\n")
+    with pytest.raises(ValueError, match=r"families.csv: table.csv has no family 'watter'"):
+        rules.read_rules(table)
+
+
 def test_the_shipped_table_asks_in_other_words() -> None:
     """What was asked for is not what was trained on; what is left out has a reason."""
     rules = module("bundled.rules")
     taken = [one for one in rules.read_rules() if one.family != "-"]
     assert len({one.family for one in taken}) > 30
     captions = {text.lower() for one in taken for text in (one.sound, *one.also)}
+    learnt = {word for text in captions for word in re.findall(r"[a-z]+", text)}
+    learnt |= {word for one in taken for text in one.words for word in re.findall("[a-z]+", text)}
+    known = total = 0
     for one in taken:
         noun = re.sub(r"^an? ", "", one.sound)
         words = set(re.findall(r"[a-z]+", one.asked.lower()))
         assert not set(re.findall(r"[a-z]+", noun.lower())) <= words, one.where
         assert one.asked.lower() not in captions, one.where
+        known, total = known + len(words & learnt), total + len(words)
+    # A text encoder that learns from captions alone knows the words, not the sentences.
+    assert known > 0.9 * total
 
 
 def test_a_tenth_of_each_family_is_held_out_with_all_that_is_alike() -> None:
