@@ -39,6 +39,7 @@ FEW_STEPS = 30
 
 SHIPPED = {
     # In an order in which each finds what it starts from.
+    "bundled/autoencoder": "bundled-autoencoder",
     "tiny/autoencoder": "tiny-autoencoder",
     "tiny/autoencoder_adversarial": "tiny-autoencoder-adversarial",
     "tiny/autoencoder_decoder": "tiny-autoencoder-decoder",
@@ -132,8 +133,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, text_encoder_folder: Pat
     held_out = lines[2::5]
     (sounds / "held_out.jsonl").write_text("\n".join(held_out) + "\n")
     trained_on = [line for line in lines if line not in held_out]
-    (sounds / "manifest.jsonl").write_text("\n".join(trained_on) + "\n")
-    for name in ("sonic_pi", "loops", "one_shots"):
+    for name in ("manifest.jsonl", "train.jsonl"):
+        (sounds / name).write_text("\n".join(trained_on) + "\n")
+    for name in ("bundled", "sonic_pi", "loops", "one_shots"):
         (data / name).symlink_to(sounds)
     (data / "tiny_text_encoder").symlink_to(text_encoder_folder)
     return folder
