@@ -64,3 +64,20 @@ def check_device_dtype(device: torch.device, dtype: torch.dtype) -> None:
 def widened(x: Tensor) -> Tensor:
     """Return a tensor in float64, or in float32 where its device has none wider."""
     return x.float() if x.device.type in WITHOUT_DOUBLE else x.double()
+
+
+def sent(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor on a device, for which the CPU does not wait.
+
+    A plain copy from the CPU to a GPU waits until the GPU has done all that it was asked before;
+    from pinned memory it takes its turn there.
+
+    Args:
+        x: The tensor, not to be changed later where it is on the CPU.
+        device: Where to.
+        dtype: Its type there; its own where None.
+    """
+    x = x if dtype is None else x.to(dtype)
+    if device.type != "cuda" or x.device.type != "cpu":
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
