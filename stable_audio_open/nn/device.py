@@ -1,6 +1,9 @@
 """Where to compute, and what a device cannot."""
 
+from collections.abc import Sequence
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.arguments.checks import wrong_type
@@ -81,3 +84,10 @@ def sent(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> T
     if device.type != "cuda" or x.device.type != "cpu":
         return x.to(device)
     return x.pin_memory().to(device, non_blocking=True)
+
+
+def filled(values: Sequence[float], device: torch.device) -> Float[Tensor, "values"]:
+    """Return a few numbers in float32 on a device, for which the CPU does not wait."""
+    return torch.cat(
+        [torch.full((1,), value, dtype=torch.float32, device=device) for value in values]
+    )

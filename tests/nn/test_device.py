@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stable_audio_open.nn.device import check_device_dtype, find_device, sent, widened
+from stable_audio_open.nn.device import check_device_dtype, filled, find_device, sent, widened
 from tests.fake_gpu import GPU, NoWaiting
 
 
@@ -69,3 +69,8 @@ def test_the_cpu_does_not_wait_for_what_is_sent(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(AssertionError, match="waits for the device"):
             x.to(GPU)
     assert pinned == [torch.bfloat16]
+
+
+def test_numbers_are_filled_as_they_would_be_copied() -> None:
+    values = [0.1, 1e-9, -3, 7.123456789]
+    assert torch.equal(filled(values, torch.device("cpu")), torch.tensor(values))
