@@ -4,29 +4,23 @@ None of them asks it for a value, mixes devices or waits for a copy. A backward 
 one.
 """
 
-import copy
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stable_audio_open.builders.autoencoder import build_autoencoder
-from stable_audio_open.builders.model import TextEncoder, build_model
-from stable_audio_open.builders.training import autoencoder_task, diffusion_task
+from stable_audio_open.builders.model import TextEncoder
 from stable_audio_open.config.model import AutoencoderModelConfig
 from stable_audio_open.config.read import read_config
 from stable_audio_open.data.datamodule import AudioDataModule
-from stable_audio_open.training.post_training.task import AdversarialPostTraining
 from stable_audio_open.training.tasks import diffusion
-from stable_audio_open.training.tasks.adversarial import AdversarialTraining
-from stable_audio_open.training.tasks.autoencoder import freeze_encoder
 from tests.fake_gpu import GPU, NoWaiting, prompts_of_zeros, to_fake_gpu
 from tests.shipped_configs import ROOT, SHIPPED, overrides
+from tests.shipped_losses import loaded, losses, task_of
 
 pytestmark = pytest.mark.usefixtures("types_unchecked", "unpinned")
 
@@ -57,52 +51,10 @@ class FirstHalf:
         return mask
 
 
-def loaded(config: Any) -> dict[str, Any]:
-    """A batch as the loaders give it."""
-    if isinstance(config, AutoencoderModelConfig):
-        return {"audio": torch.zeros(2, config.audio_channels, config.training.crop_samples)}
-    frames = config.window_samples // config.autoencoder.downsampling
-    shape = 2, config.autoencoder.latent_channels, frames
-    numbers = [one.id for one in config.conditioning.conditioners if one.id != "prompt"]
-    return {
-        "latents": torch.zeros(shape),
-        "std": torch.ones(shape),
-        "prompt": ["deep drum", "bright bell"],
-        **{name: torch.ones(2) for name in numbers},
-    }
-
-
-def losses(task: Any, batch: dict[str, Any]) -> dict[str, Tensor]:
-    """What each side of a training minimises."""
-    if "audio" in batch:
-        audio = batch["audio"]
-        if isinstance(task, AdversarialTraining):
-            return {
-                "autoencoder": task.autoencoder_loss(audio, 0).loss,
-                "discriminator": task.discriminator_loss(audio, 0),
-            }
-        return {"autoencoder": task.training_step(batch, 0)}
-    if not isinstance(task, AdversarialPostTraining):
-        return {"diffusion": task.training_step(batch, 0)}
-    learnt = task.learnt(batch, 0)
-    sides = (task.warm_up_loss, task.student_loss, task.discriminator_loss)
-    return {side.__name__: side(learnt) for side in sides}
-
-
 def check(config: Any, text_encoder: TextEncoder) -> None:
-    training = config.training
-    if isinstance(config, AutoencoderModelConfig):
-        autoencoder = build_autoencoder(config)
-        if training.train == "decoder":
-            freeze_encoder(autoencoder)
-        # Nothing is read.
-        alone = msgspec.structs.replace(training, initialize=None, train="all")
-        task: Any = autoencoder_task(config, alone, autoencoder)
-    else:
-        # A copy, since its weights are taken away.
-        model = build_model(config, text_encoder=copy.deepcopy(text_encoder))
-        task = diffusion_task(config, training, model)
-        prompts_of_zeros(model.conditioner)
+    task = task_of(config, text_encoder)
+    if not isinstance(config, AutoencoderModelConfig):
+        prompts_of_zeros(task.model.conditioner)
         task.timesteps = HalfWay()
         task.inpainting = task.inpainting and FirstHalf()
     task.train()
