@@ -366,5 +366,7 @@ def test_a_model_that_gives_nan_is_refused(model: LatentDiffusion) -> None:
         make(model, guidance_scale=1e30)
     half = copy.deepcopy(broken)
     half.transformer.to(torch.bfloat16)
-    with pytest.raises(FloatingPointError, match=r"=bfloat16,\S*; load it with dtype='float32', lower"):
+    with pytest.raises(
+        FloatingPointError, match=r"=bfloat16,\S*; load it with dtype='float32', lower"
+    ):
         make(half)

@@ -18,12 +18,13 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import requires, version
+from importlib.metadata import requires
 from typing import Annotated, TextIO
 
 import typer
 import typer.main
 
+from stable_audio_open import __version__
 from stable_audio_open.cli.curate import curate
 from stable_audio_open.cli.doctor import doctor
 from stable_audio_open.cli.encode import encode
@@ -64,7 +65,7 @@ app.add_typer(evaluate, name="evaluate")
 def print_version(wanted: bool) -> bool:
     """Print the version and stop, if it is asked for."""
     if wanted:
-        echo(version(PROGRAM))
+        echo(__version__)
         raise typer.Exit
     return wanted
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-VERSION = version("stable-audio-open")
+from stable_audio_open import __version__
+
+VERSION = __version__
 
 
 class UnmeasurableError(ValueError):

@@ -4,13 +4,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from stable_audio_open import __version__
 from stable_audio_open.arguments.checks import check_name, check_path, is_list, wrong_type
 from stable_audio_open.checkpoint.hub.measurements import read_measurements
 from stable_audio_open.checkpoint.source import TEXT_ENCODER
@@ -102,7 +102,7 @@ def model_card(
         code=_code(config, source, variant),
         data=card.data.strip(),
         measured=read_measurements([Path(path) for path in card.measurements]),
-        version=version(LIBRARY),
+        version=__version__,
     )
 
 
