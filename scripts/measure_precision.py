@@ -126,7 +126,7 @@ def in_format(
 
 
 def _path(root: nn.Module, wanted: nn.Module) -> str:
-    (path,) = (name for name, module in root.named_modules() if module is wanted)
+    (path,) = (str(name) for name, module in root.named_modules() if module is wanted)
     return path
 
 
