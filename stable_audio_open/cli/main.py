@@ -24,7 +24,6 @@ from typing import Annotated, TextIO
 import typer
 import typer.main
 
-from stable_audio_open import __version__
 from stable_audio_open.cli.curate import curate
 from stable_audio_open.cli.doctor import doctor
 from stable_audio_open.cli.encode import encode
@@ -40,6 +39,7 @@ from stable_audio_open.cli.sounds.reconstruct import reconstruct
 from stable_audio_open.cli.sounds.regenerate import regenerate
 from stable_audio_open.cli.train import train
 from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.version import VERSION
 
 PROGRAM = "stable-audio-open"
 DEBUG = "--debug"
@@ -65,7 +65,7 @@ app.add_typer(evaluate, name="evaluate")
 def print_version(wanted: bool) -> bool:
     """Print the version and stop, if it is asked for."""
     if wanted:
-        echo(__version__)
+        echo(VERSION)
         raise typer.Exit
     return wanted
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from stable_audio_open import __version__
-
-VERSION = __version__
+from stable_audio_open.version import VERSION
 
 
 class UnmeasurableError(ValueError):

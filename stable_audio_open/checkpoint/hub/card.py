@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from stable_audio_open import __version__
 from stable_audio_open.arguments.checks import check_name, check_path, is_list, wrong_type
 from stable_audio_open.checkpoint.hub.measurements import read_measurements
 from stable_audio_open.checkpoint.source import TEXT_ENCODER
@@ -18,6 +17,7 @@ from stable_audio_open.conditions import SECONDS
 from stable_audio_open.config.conditioning import NumberConfig
 from stable_audio_open.config.model import DiffusionModelConfig, ModelConfig
 from stable_audio_open.pages.rendering import render
+from stable_audio_open.version import VERSION
 
 LIBRARY = "stable-audio-open"
 OBJECTIVES = {
@@ -102,7 +102,7 @@ def model_card(
         code=_code(config, source, variant),
         data=card.data.strip(),
         measured=read_measurements([Path(path) for path in card.measurements]),
-        version=__version__,
+        version=VERSION,
     )
 
 
