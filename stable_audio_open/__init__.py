@@ -6,13 +6,13 @@ Names are imported when they are first used, so that `import stable_audio_open` 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stable_audio_open.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from stable_audio_open.audio.audio import Audio
     from stable_audio_open.checkpoint.hub.card import ModelCard
     from stable_audio_open.pretrained import StableAudio, load
     from stable_audio_open.pretrained_autoencoder import AudioAutoencoder, load_autoencoder
-
-__version__ = "0.2.0"
 
 __all__ = [
     "Audio",

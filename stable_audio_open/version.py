@@ -1,0 +1,3 @@
+"""The version of this package, which stands here once."""
+
+VERSION = "0.2.0"
