@@ -70,7 +70,7 @@ def published_model(options: Options, *, depth: int | None = None) -> LatentDiff
 
 def bundled_model() -> LatentDiffusion:
     """Return the bundled model, on the CPU in float32."""
-    return StableAudio.from_pretrained("tiny", device="cpu")
+    return StableAudio.from_pretrained("tiny", device="cpu", dtype="float32")
 
 
 def synchronize(device: torch.device) -> None:
