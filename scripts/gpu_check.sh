@@ -91,7 +91,7 @@ tell() {
   echo "$*" | tee -a "$output/summary.txt"
 }
 
-export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TOKENIZERS_PARALLELISM=false
+export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false
 export HF_HUB_OFFLINE=1 TORCHINDUCTOR_CACHE_DIR="$work/inductor"
 export PYTHONPATH="$root:$root/scripts${PYTHONPATH:+:$PYTHONPATH}"
 device=cuda
