@@ -6,10 +6,11 @@
 #   scripts/gpu_check.sh --dry                       all of it on the CPU at tiny sizes, in minutes
 #
 # Options: --seconds N (540), --only STAGE[,STAGE] (which may then take all of the time), --python
-# COMMAND (python3). The folder of wheels may be given as GPU_CHECK_WHEELS too. Stages: machine tests
-# parity memory steps benchmark trainings training_speed. One that fails or takes too long does not
-# stop the others. The folder holds at most eight files: summary.txt, logs.txt, results.json,
-# benchmark.json, tests.xml, trace.json.gz.
+# COMMAND (python3). The folder of wheels may be given as GPU_CHECK_WHEELS too, and what is added to
+# the benchmark's options (its peers) as GPU_CHECK_BENCHMARK. Stages: machine tests parity memory steps
+# benchmark trainings training_speed. One that fails or takes too long does not stop the others. The
+# folder has at most eight files: summary.txt, logs.txt, results.json, benchmark.json, tests.xml,
+# trace.json.gz.
 # Exit codes: 0 all stages passed, 1 not all, 2 wrong use.
 #
 # shellcheck disable=SC2329  # functions are called in a shell of their own, which can be ended
@@ -27,7 +28,7 @@ fetch=""
 # Stages in the order of what they tell, with the most seconds that each may take.
 stages=(machine tests parity memory steps benchmark trainings training_speed)
 declare -A limits=(
-  [machine]=30 [tests]=150 [parity]=60 [memory]=100 [steps]=100 [benchmark]=120
+  [machine]=30 [tests]=130 [parity]=60 [memory]=100 [steps]=100 [benchmark]=150
   [trainings]=100 [training_speed]=90
 )
 
@@ -52,7 +53,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     -h | --help)
-      sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     *) misuse "unknown option $1; see --help" ;;
@@ -127,11 +128,13 @@ run_tests() {
 }
 
 run_benchmark() {
-  local script=$root/scripts/benchmark.py
+  local script=$root/scripts/benchmark.py extra
+  read -ra extra <<< "${GPU_CHECK_BENCHMARK:-}"
   if [ -n "$dry" ]; then
     "$python" "$script" --only step --repeats 1 --warmup 0 --json "$output/benchmark.json"
-  elif "$python" "$script" --help | grep -q -e --gpu; then
-    "$python" "$script" --gpu --json "$output/benchmark.json"
+  elif "$python" "$script" --help | grep -q -e --at-most; then
+    "$python" "$script" --gpu --at-most $((limit * 2 / 3)) "${extra[@]}" \
+      --json "$output/benchmark.json"
   else
     "$python" "$script" --size published --device cuda --dtype bfloat16 --only step decode encode \
       --repeats 10 --warmup 3 --calls 3 --json "$output/benchmark.json"
@@ -178,7 +181,7 @@ END
 
 # A function in a process of its own, which timeout can end with all that it started.
 export -f run_stage run_tests run_benchmark time_training describe_machine in_python
-export root python device dry work output
+export root python device dry work output limit
 export gpu_check_flags="${flags[*]}"
 
 failed=0
