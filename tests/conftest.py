@@ -11,6 +11,9 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported: several processes of several threads get in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# "auto" takes float32 on every processor, as it does on most, in processes of their own too:
+# tolerances are float32's. Tests of "auto" itself say what is fast.
+os.environ["STABLE_AUDIO_OPEN_DTYPE"] = "float32"
 if capability := os.environ.get("ATEN_CPU_CAPABILITY"):
     # PyTorch's compiler takes a graph that it keeps for another width of vectors as its own, and
     # its kernels then write beyond their buffers.
@@ -34,7 +37,6 @@ from stable_audio_open.audio_models.stft_weights import front_end_tensors
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import TextEncoder, build_model
 from stable_audio_open.checkpoint.native import save_native
-from stable_audio_open.checkpoint.weights import precision
 from stable_audio_open.config import autoencoder as autoencoder_config
 from stable_audio_open.config import conditioning as conditioning_config
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
@@ -99,18 +101,6 @@ def small_autoencoder() -> autoencoder_config.AutoencoderConfig:
     return autoencoder_config.AutoencoderConfig(
         encoder=side, decoder=side, bottleneck=autoencoder_config.VaeConfig(), latent_channels=8
     )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def single_precision() -> Iterator[None]:
-    """Have "auto" take float32 on every processor, as it does on most: tolerances are float32's.
-
-    Tests of "auto" itself say what is fast, and commands in processes of their own find out.
-    """
-    patch = pytest.MonkeyPatch()
-    patch.setattr(precision, "fast_dtype", lambda device: torch.float32)
-    yield
-    patch.undo()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.weights import precision
 from stable_audio_open.checkpoint.weights.mapped_pages import MAPS, MappedPages
-from stable_audio_open.checkpoint.weights.precision import Precision, find_precision
+from stable_audio_open.checkpoint.weights.precision import VARIABLE, Precision, find_precision
 from stable_audio_open.checkpoint.weights.strict import load_strictly
 from stable_audio_open.checkpoint.weights.tensors import CheckpointError, read_tensors
 from stable_audio_open.nn.device import fast_dtype
@@ -22,6 +22,7 @@ AUTO = "transformer=bfloat16,autoencoder=float32,text_encoder=bfloat16"
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE)
     monkeypatch.setattr(precision, "fast_dtype", lambda device: HALF)
 
 
@@ -58,6 +59,22 @@ def test_mistakes(dtype: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         find_precision(dtype, CPU)
     assert "\n" not in str(caught.value)
+
+
+def test_an_environment_says_what_auto_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "fast_dtype", lambda device: HALF)
+    for named, expected in (
+        ("float32", Precision(SINGLE, SINGLE, None)),
+        ("transformer=float16", Precision(torch.float16, SINGLE, None)),
+        ("auto", Precision(HALF, SINGLE, HALF, rounded=True)),
+        ("", Precision(HALF, SINGLE, HALF, rounded=True)),
+    ):
+        monkeypatch.setenv(VARIABLE, named)
+        assert find_precision("auto", CPU) == expected
+        assert find_precision("bfloat16", CPU) == Precision(HALF, HALF, None)
+    monkeypatch.setenv(VARIABLE, "half")
+    with pytest.raises(ValueError, match=r"^the environment variable STABLE_AUDIO_OPEN_DTYPE: unk"):
+        find_precision(None, CPU)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Types of weights, and which tensors stay in single precision when the others do not."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ DTYPES = {
     "float64": torch.float64,
 }
 
+VARIABLE = "STABLE_AUDIO_OPEN_DTYPE"
+"""Environment variable that says what "auto" takes."""
 PARTS = ("transformer", "autoencoder", "text_encoder")
 
 
@@ -59,7 +62,7 @@ def find_precision(dtype: str | torch.dtype | None, device: torch.device) -> Pre
             `"transformer=bfloat16,autoencoder=float32"`, float32 being that of parts that are not
             named; or None or `"auto"`, which is the fast one of the device for the transformer and
             the text encoder, and float32 for the autoencoder, whose rounding would be heard as
-            noise.
+            noise; the environment variable STABLE_AUDIO_OPEN_DTYPE can name another.
         device: Where the model computes.
 
     Raises:
@@ -67,9 +70,7 @@ def find_precision(dtype: str | torch.dtype | None, device: torch.device) -> Pre
         ValueError: It is unknown, or the device does not compute in that type.
     """
     if dtype is None or (isinstance(dtype, str) and dtype == AUTO):
-        fast = fast_dtype(device)
-        rounded = fast != torch.float32
-        return Precision(fast, torch.float32, fast if rounded else None, rounded)
+        return _automatic(device)
     if isinstance(dtype, str) and "=" in dtype:
         kinds = dict.fromkeys(PARTS[:2], torch.float32) | _by_part(dtype)
     else:
@@ -79,6 +80,18 @@ def find_precision(dtype: str | torch.dtype | None, device: torch.device) -> Pre
     return Precision(
         kinds["transformer"], kinds["autoencoder"], kinds.get("text_encoder"), rounded=False
     )
+
+
+def _automatic(device: torch.device) -> Precision:
+    named = os.environ.get(VARIABLE, AUTO)
+    if named not in ("", AUTO):
+        try:
+            return find_precision(named, device)
+        except ValueError as error:
+            raise ValueError(f"the environment variable {VARIABLE}: {error}") from error
+    fast = fast_dtype(device)
+    rounded = fast != torch.float32
+    return Precision(fast, torch.float32, fast if rounded else None, rounded)
 
 
 def _by_part(dtype: str) -> dict[str, torch.dtype]:

@@ -77,6 +77,7 @@ def test_number_formats_that_were_taken_for_speed_are_taken_again(
     run: Run, request_words: list[object], monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as fast:
+        fast.delenv(precision.VARIABLE)
         fast.setattr(precision, "fast_dtype", lambda device: torch.bfloat16)
         assert run(*request_words, "--seed", 1, "--output", "fast.wav").returncode == 0
     kinds = "transformer=bfloat16,autoencoder=float32,text_encoder=bfloat16"
