@@ -5,6 +5,7 @@ from torch import nn
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.conditioning.conditioner import Conditioner
+from stable_audio_open.conditioning.text import TextConditioner
 from stable_audio_open.diffusion.adapters import AdapterSet
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.diffusion.timestep_shift import TimestepShift
@@ -83,6 +84,21 @@ class LatentDiffusion(nn.Module):
     def window_frames(self) -> int:
         """Longest generation, in latent frames (1024 when published)."""
         return self.window_samples // self.autoencoder.downsampling
+
+    @property
+    def precision(self) -> str:
+        """Types of the parts, as `load` takes them: one name, or `part=name` joined by commas."""
+        text = next(iter(self.conditioner.texts.values()))
+        assert isinstance(text, TextConditioner)
+        parts = {
+            "transformer": self.transformer.dtype,
+            "autoencoder": self.autoencoder.dtype,
+            "text_encoder": text.dtype,
+        }
+        names = {part: str(kind).removeprefix("torch.") for part, kind in parts.items()}
+        if names["transformer"] == names["autoencoder"] and names["text_encoder"] == "float32":
+            return names["transformer"]
+        return ",".join(f"{part}={name}" for part, name in names.items())
 
     def extra_repr(self) -> str:
         """Show the window."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, overload
 
 import torch
@@ -27,10 +28,10 @@ from stable_audio_open.checkpoint.lora.adapter import adapter_hash, read_adapter
 from stable_audio_open.checkpoint.lora.merging import merge_adapters
 from stable_audio_open.checkpoint.native import TEXT_ENCODER_FOLDER
 from stable_audio_open.checkpoint.source import TEXT_ENCODER, Checkpoint
-from stable_audio_open.checkpoint.weights.precision import cast, find_target
+from stable_audio_open.checkpoint.weights.precision import cast, dtype_by_name, find_precision
 from stable_audio_open.checkpoint.weights.strict import load_strictly
 from stable_audio_open.conditioning.conditioner import Conditioner
-from stable_audio_open.conditioning.text import TextConditioner, Tokenizer
+from stable_audio_open.conditioning.text import Tokenizer
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.diffusion.dit import DiffusionTransformer
 from stable_audio_open.editing import generate as any_length
@@ -38,12 +39,14 @@ from stable_audio_open.editing import inpainting, interpolation
 from stable_audio_open.editing import stream as streaming
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn.attention import check_backend
+from stable_audio_open.nn.device import find_device
 from stable_audio_open.pretrained_autoencoder import (
     AudioAutoencoder,
     Source,
     public_autoencoder,
     read_autoencoder,
 )
+from stable_audio_open.pretrained_precision import cast_parts, dtype_of_part
 from stable_audio_open.recorded.making import Source as ModelSource
 from stable_audio_open.recorded.recorded import recorded
 from stable_audio_open.request.given_adapters import AdapterOptions
@@ -84,6 +87,8 @@ class StableAudio(LatentDiffusion):
         self.config = config
         self.source: ModelSource | None = None
         """What it was loaded from; None where it was built in memory."""
+        self.rounded = False
+        """Whether weights were rounded to half precision without being asked for."""
 
     @classmethod
     def from_pretrained(
@@ -120,6 +125,23 @@ class StableAudio(LatentDiffusion):
                 f"{source} is an autoencoder alone; load it with stable_audio_open.load_autoencoder"
             )
         return model
+
+    def train(self, mode: bool = True) -> "StableAudio":
+        """Set the mode of training, or of evaluation.
+
+        Args:
+            mode: Whether it is that of training.
+
+        Raises:
+            ValueError: The weights were rounded for generation, and training would lose them.
+        """
+        if mode and self.rounded:
+            raise ValueError(
+                f"the model was loaded for generation, in {self.precision}; to train it, load it "
+                "with dtype='float32'"
+            )
+        super().train(mode)
+        return self
 
     load_adapter = adapting.load_adapter
     set_adapters = adapting.set_adapters
@@ -194,8 +216,12 @@ def load(
             `stabilityai/stable-audio-open-1.0`. Native, stable-audio-tools and diffusers layouts
             are identified by their files; a lone autoencoder gives an `AudioAutoencoder`.
         device: Where to; when None or "auto" a CUDA device if there is one, else MPS, else the CPU.
-        dtype: Type of the weights, float32 unless said otherwise. Frequencies stay at least in
-            float32, and the text encoder in the type it comes in (float32 when loaded here).
+        dtype: Type of the weights. When None or "auto", the fast one for generating: bfloat16 for
+            the transformer and the text encoder on CUDA devices of compute capability 8.0 or more
+            and on CPUs with AVX512-BF16 or AMX; float32 elsewhere, and for the autoencoder, in
+            which rounding is heard. Name one to train or save the model. A name is for all but the
+            text encoder; `"transformer=bfloat16,autoencoder=float16,text_encoder=float32"` tells
+            them apart. Frequencies stay at least in float32.
         text_encoder: A folder or hub name of a T5 encoder with its tokenizer, or the pair
             (tokenizer, encoder) itself; by default the one that came with the weights, else the
             one that the configuration names.
@@ -214,7 +240,8 @@ def load(
         ValueError: One line with the fault and the remedy: an unknown source, device, type, variant
             or revision, a damaged file, weights that do not fit the configuration, no text encoder.
     """
-    device, dtype = find_target(device, dtype)
+    device = find_device(device)
+    precision = find_precision(dtype, device)
     backend = check_backend(attention)
     check_flag(use_ema, "use_ema")
     if isinstance(text_encoder, tuple):
@@ -229,8 +256,10 @@ def load(
     if isinstance(config, AutoencoderModelConfig):
         if merged or limited:
             raise ValueError(f"{source} is an autoencoder alone; adapters are for a whole model")
-        return read_autoencoder(checkpoint, device, dtype)
+        return read_autoencoder(checkpoint, device, precision.autoencoder)
     text = _text_encoder(text_encoder, checkpoint, config, variant=variant)
+    if precision.text_encoder is not None and not isinstance(text_encoder, tuple):
+        cast(text.encoder, precision.text_encoder)
     with torch.device("meta"):
         model = StableAudio(
             config=config,
@@ -244,10 +273,13 @@ def load(
         source=str(checkpoint.path),
         keys=checkpoint.keys,
         optional=TEXT_ENCODER,
+        # What is merged is merged before it is rounded.
+        dtype_of=None if merged else dtype_by_name(model, partial(dtype_of_part, precision)),
     )
     merge_adapters(model.transformer, [(read_adapter(folder), weight) for folder, weight in merged])
-    cast(model, dtype, besides=text.encoder)
+    cast_parts(model, precision)
     model.transformer.set_backend(backend)
+    model.rounded = precision.rounded
     model.source = ModelSource(
         name=os.fspath(source),
         use_ema=use_ema,
@@ -260,29 +292,6 @@ def load(
     for folder, settings in limited:
         adapting.load_limited(model, folder, settings)
     return model.to(device).eval()
-
-
-def place(
-    model: LatentDiffusion,
-    *,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype | None = None,
-    attention: str = "sdpa",
-) -> LatentDiffusion:
-    """Bring a model that was built here to device, type and attention as `load` does.
-
-    The text encoder stays in the type it has.
-
-    Raises:
-        ValueError: An unknown or missing device, type or backend.
-    """
-    where, kind = find_target(device, dtype)
-    backend = check_backend(attention)
-    (text,) = model.conditioner.texts.values()
-    assert isinstance(text, TextConditioner)
-    cast(model, kind, besides=text.encoder)
-    model.transformer.set_backend(backend)
-    return model.to(where).eval()
 
 
 def _text_encoder(

@@ -12,13 +12,14 @@ from stable_audio_open.builders.autoencoder import AutoencoderParts, autoencoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
 from stable_audio_open.checkpoint.source import Checkpoint
-from stable_audio_open.checkpoint.weights.precision import cast, find_target
+from stable_audio_open.checkpoint.weights.precision import cast, find_precision
 from stable_audio_open.checkpoint.weights.strict import load_autoencoder_strictly
 from stable_audio_open.config.model import (
     AutoencoderModelConfig,
     DiffusionModelConfig,
     ModelConfig,
 )
+from stable_audio_open.nn.device import find_device
 
 Source = str | os.PathLike[str]
 
@@ -79,7 +80,8 @@ def load_autoencoder(
 
     The arguments and errors are those of `load`. Of a whole model, no text encoder is needed.
     """
-    where, kind = find_target(device, dtype)
+    where = find_device(device)
+    kind = find_precision(dtype, where).autoencoder
     check_flag(use_ema, "use_ema")
     path = locate(source, text_encoder=False, variant=variant, revision=revision)
     checkpoint = read_checkpoint(path, use_ema=use_ema, variant=variant)
@@ -92,7 +94,7 @@ def read_autoencoder(
     """Build the autoencoder of a checkpoint of any kind, and no other part."""
     with torch.device("meta"):
         model = public_autoencoder(checkpoint.config)
-    load_autoencoder_strictly(model, checkpoint)
+    load_autoencoder_strictly(model, checkpoint, dtype_of=lambda _: dtype)
     cast(model, dtype)
     return model.to(device).eval()
 

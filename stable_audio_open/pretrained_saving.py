@@ -59,11 +59,13 @@ def save_pretrained(
             is there, or writes none.
 
     Raises:
-        ValueError: When the folder holds something else, or other variants of another
+        ValueError: When the weights were rounded for generation (`load` without a `dtype`); the
+            folder holds something else, or other variants of another
             configuration; the type is unknown or another one than the variant's; the variant or the
             size is none; measurements cannot be read; or an adapter is limited to an interval of
             noise levels.
     """
+    _refuse_rounded(model)
     path, name = Path(check_path(folder, "folder")), variant_name(variant)
     chosen, most = stored_dtype(dtype, name), shard_bytes(max_shard_size)
     text = None
@@ -113,6 +115,7 @@ def push_to_hub(
         ValueError: One line: nobody is logged in, no right to write, no connection, the repository
             holds something else or was changed meanwhile; or for the reasons of `save_pretrained`.
     """
+    _refuse_rounded(model)
     check_address(repo_id, private=private, revision=revision, token=token)
     if commit_message is not None:
         check_name(commit_message, "commit_message")
@@ -144,6 +147,15 @@ def push_to_hub(
             repository,
             message=commit_message or MESSAGE,
             replaced=lambda path: is_written(path, name),
+        )
+
+
+def _refuse_rounded(model: nn.Module) -> None:
+    if getattr(model, "rounded", False):
+        assert isinstance(model, LatentDiffusion)
+        raise ValueError(
+            f"the model was loaded for generation, in {model.precision}, which is not what its "
+            "checkpoint holds; to save it, load it with dtype='float32'"
         )
 
 

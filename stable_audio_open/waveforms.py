@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -102,9 +101,9 @@ def check_decoded(model: LatentDiffusion, samples: Float[Tensor, "batch channels
         FloatingPointError: Samples are NaN or infinite.
     """
     if not samples.isfinite().all():
-        dtype = model.transformer.dtype
-        wider = "" if dtype == torch.float32 else "load it with dtype='float32', "
+        kind = model.precision
+        wider = "" if kind in ("float32", "float64") else "load it with dtype='float32', "
         raise FloatingPointError(
-            f"the model gave NaN or infinite samples in {dtype}; {wider}lower the guidance scale, "
+            f"the model gave NaN or infinite samples in {kind}; {wider}lower the guidance scale, "
             "or check the checkpoint"
         )

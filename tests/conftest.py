@@ -34,6 +34,7 @@ from stable_audio_open.audio_models.stft_weights import front_end_tensors
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.builders.model import TextEncoder, build_model
 from stable_audio_open.checkpoint.native import save_native
+from stable_audio_open.checkpoint.weights import precision
 from stable_audio_open.config import autoencoder as autoencoder_config
 from stable_audio_open.config import conditioning as conditioning_config
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
@@ -97,6 +98,18 @@ def small_autoencoder() -> autoencoder_config.AutoencoderConfig:
     return autoencoder_config.AutoencoderConfig(
         encoder=side, decoder=side, bottleneck=autoencoder_config.VaeConfig(), latent_channels=8
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def single_precision() -> Iterator[None]:
+    """Have "auto" take float32 on every processor, as it does on most: tolerances are float32's.
+
+    Tests of "auto" itself say what is fast, and commands in processes of their own find out.
+    """
+    patch = pytest.MonkeyPatch()
+    patch.setattr(precision, "fast_dtype", lambda device: torch.float32)
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import stable_audio_open
+from stable_audio_open.checkpoint.weights import precision
+from stable_audio_open.nn import device
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.request.sampling_settings import SamplingOptions
 from tests.printed import PAGES, PAGES_WITH_COMMANDS, ROOT, blocks
@@ -30,6 +32,7 @@ def code(cell: str) -> list[str]:
 
 @pytest.mark.parametrize("page", sorted({*PAGES} - {"README.md", *PAGES_WITH_COMMANDS}))
 def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "fast_dtype", device.fast_dtype)  # as users run them
     monkeypatch.chdir(tmp_path)
     exec("\n".join(block.text for block in blocks(page, "python")), {})
 

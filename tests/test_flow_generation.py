@@ -159,7 +159,7 @@ def test_strength_1_is_a_generation_and_0_the_sound(model: LatentDiffusion) -> N
 def halves(model: LatentDiffusion, **given: Any) -> list[int]:
     """Items of each call of the transformer."""
     seen: list[int] = []
-    hook = model.transformer.input_conv.register_forward_pre_hook(
+    hook = model.transformer.output_projection.register_forward_pre_hook(
         lambda _, inputs: seen.append(len(inputs[0]))
     )
     make(model, **given)

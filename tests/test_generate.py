@@ -73,7 +73,7 @@ def test_sound_is_cut_at_its_duration(model: LatentDiffusion, duration: float) -
 
 def test_a_shorter_window_is_less_work(model: LatentDiffusion) -> None:
     tokens: list[int] = []
-    hook = model.transformer.blocks[0].register_forward_pre_hook(
+    hook = model.transformer.blocks[1].register_forward_pre_hook(
         lambda _, inputs: tokens.append(inputs[0].shape[1])
     )
     audio = make(model, window=0.5)
@@ -143,7 +143,7 @@ def test_a_negative_prompt_changes_the_sound(model: LatentDiffusion) -> None:
 def items_per_step(model: LatentDiffusion, **given: Any) -> list[int]:
     """How many items the transformer is given at each evaluation, for two prompts."""
     items: list[int] = []
-    hook = model.transformer.blocks[0].register_forward_pre_hook(
+    hook = model.transformer.blocks[1].register_forward_pre_hook(
         lambda _, inputs: items.append(len(inputs[0]))
     )
     make(model, ["kick", "bell"], **given)

@@ -93,7 +93,7 @@ def test_a_scale_can_follow_the_noise_level(model: LatentDiffusion) -> None:
         make(model, guidance_scale=4.0).samples,
     )
     seen: list[int] = []
-    hook = model.transformer.blocks[0].register_forward_pre_hook(
+    hook = model.transformer.blocks[1].register_forward_pre_hook(
         lambda _, inputs: seen.append(len(inputs[0]))
     )
     found = denoised(model, "kick", guidance_scale=[(100, 1.0), (13, 1.0), (1, 6.0)])

@@ -16,7 +16,7 @@ MARKS = {"ok": "ok", "missing": "-", "warning": "!", "fault": "FAULT"}
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: options.Device = None,
-    dtype: options.Dtype = None,
+    dtype: options.MeasuredDtype = "float32",
 ) -> None:
     """Look at packages, devices and folders, and run the bundled model once (ten seconds).
 

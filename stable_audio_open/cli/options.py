@@ -58,9 +58,17 @@ Device = Annotated[
 Dtype = Annotated[
     str | None,
     typer.Option(
-        metavar="float32|bfloat16|float16|float64",
-        help="Number format of the weights.",
-        show_default="float32",
+        metavar="auto|float32|bfloat16|float16|PART=FORMAT,...",
+        help="Number format of the weights; transformer, autoencoder and text_encoder may differ.",
+        show_default="auto: bfloat16 where it is fast, float32 for the autoencoder",
+    ),
+]
+MeasuredDtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="auto|float32|bfloat16|float16|PART=FORMAT,...",
+        help="Number format of the weights; `auto` is what is fast here.",
     ),
 ]
 Attention = Annotated[

@@ -91,6 +91,11 @@ class TextConditioner(nn.Module):
         """Where the encoder's weights are."""
         return next(self.encoder.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the encoder's weights."""
+        return next(self.encoder.parameters()).dtype
+
     def forward(self, tokens: Tokens) -> Condition:
         """Embed tokens as `[batch, max_length, width]`."""
         with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):

@@ -1,5 +1,6 @@
 """One block of the diffusion transformer."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -44,10 +45,29 @@ class TransformerBlock(nn.Module):
         self.feedforward = GatedFeedForward(width=width, inner=4 * width)
 
     def forward(
-        self, x: Float[Tensor, "batch time width"], context: KeyValue, rotary: RotaryTable
-    ) -> Float[Tensor, "batch time width"]:
-        """Apply the block; the shape stays."""
+        self,
+        x: Float[Tensor, "batch time width"],
+        context: KeyValue,
+        rotary: RotaryTable,
+        copies: int = 1,
+    ) -> Float[Tensor, "copied_batch time width"]:
+        """Apply the block.
+
+        Args:
+            x: Tokens.
+            context: Keys and values of the context. Rows of the copied batch beyond its own have a
+                context of zeros, attention to which is exactly 0.
+            rotary: Rotations of the positions.
+            copies: How often the batch is repeated before it attends to the context.
+
+        Returns:
+            Tokens of the same shape, for each copy of the batch.
+        """
         x = x + self.self_attention(self.self_norm(x), rotary)
-        x = x + self.cross_attention(self.cross_norm(x), context)
+        if copies > 1:
+            x = x.repeat(copies, 1, 1)
+        given = len(context.key)
+        informed = x[:given] + self.cross_attention(self.cross_norm(x[:given]), context)
+        x = informed if given == len(x) else torch.cat((informed, x[given:]))
         out: Tensor = x + self.feedforward(self.feedforward_norm(x))
         return out

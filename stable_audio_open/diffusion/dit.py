@@ -26,6 +26,7 @@ class ProjectedConditioning(NamedTuple):
     """The conditioning as the blocks use it, and the rotary table of the window."""
 
     context: list[KeyValue]
+    """Of each block; rows of the batch beyond theirs have a context of zeros."""
     global_: Float[Tensor, "batch width"]
     rotary: RotaryTable
     known: Float[Tensor, "batch known_channels frames"] | None = None
@@ -168,7 +169,8 @@ class DiffusionTransformer(nn.Module):
         """Do the part of the work that depends neither on the latents nor on the timestep.
 
         Args:
-            conditioning: Conditioning of the batch.
+            conditioning: Conditioning of the batch; it may have fewer rows of cross-attention
+                tokens, as rows beyond them have none but zeros.
             frames: Latent frames of the window.
         """
         context = self.context_projection(conditioning.cross.to(self.dtype))
@@ -189,7 +191,7 @@ class DiffusionTransformer(nn.Module):
         """Zeros are text to audio: nothing is kept."""
         if conditioning.known is not None:
             return conditioning.known.to(self.dtype)
-        shape = (len(conditioning.cross), self.known_channels, frames)
+        shape = (len(conditioning.global_), self.known_channels, frames)
         return torch.zeros(shape, dtype=self.dtype, device=conditioning.cross.device)
 
     def tokens(
@@ -216,11 +218,42 @@ class DiffusionTransformer(nn.Module):
         projected: ProjectedConditioning,
     ) -> Float[Tensor, "batch latent_channels frames"]:
         """Predict the velocity from embedded times and projected conditioning."""
+        return self._predict(x, time, projected, copies=1)
+
+    def predict_pair(
+        self,
+        x: Float[Tensor, "batch latent_channels frames"],
+        time: Float[Tensor, "batch_or_1 width"],
+        projected: ProjectedConditioning,
+    ) -> tuple[Float[Tensor, "batch channels frames"], Float[Tensor, "batch channels frames"]]:
+        """Predict the velocities given one context and given another, as guidance needs both.
+
+        Both halves are the same until they first look at their context, and what comes before it
+        is computed once.
+
+        Args:
+            x: Latents with noise.
+            time: Embedded times.
+            projected: For the batch; its contexts are those of the batch and behind them those of
+                the other half. Where there are no such, that half's context is all zeros.
+        """
+        one, other = self._predict(x, time, projected, copies=2).chunk(2)
+        return one, other
+
+    def _predict(
+        self,
+        x: Float[Tensor, "batch latent_channels frames"],
+        time: Float[Tensor, "batch_or_1 width"],
+        projected: ProjectedConditioning,
+        *,
+        copies: int,
+    ) -> Float[Tensor, "copied_batch latent_channels frames"]:
         tokens = self.tokens(x, time, projected)
         for block, context in zip(self._blocks(), projected.context, strict=True):
             tokens = run_block(
-                block, tokens, context, projected.rotary, mode=self.activation_checkpointing
+                block, tokens, context, projected.rotary, copies, mode=self.activation_checkpointing
             )
+            copies = 1
         out = self.output_projection(tokens[:, 1:]).transpose(1, 2)
         velocity: Tensor = self.output_conv(out) + out
         return velocity

@@ -137,7 +137,11 @@ def _load(request: ExportRequest) -> StableAudio | AudioAutoencoder:
 
     def loaded(source: str) -> StableAudio | AudioAutoencoder:
         return load(
-            source, device="cpu", text_encoder=request.text_encoder, use_ema=request.use_ema
+            source,
+            device="cpu",
+            dtype="float32",
+            text_encoder=request.text_encoder,
+            use_ema=request.use_ema,
         )
 
     def autoencoder(model: StableAudio | AudioAutoencoder) -> AudioAutoencoder:

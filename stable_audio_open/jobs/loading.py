@@ -20,7 +20,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     device: str | None = None
     """Where to compute; a GPU where there is one and this is None."""
     dtype: str | None = None
-    """Number format of the weights; float32 where None."""
+    """Number format of the weights, as `load` takes it."""
 
 
 class SystemRequest(ModelRequest, frozen=True, kw_only=True):

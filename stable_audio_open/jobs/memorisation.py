@@ -45,6 +45,8 @@ class MemorisationRequest(ModelRequest, frozen=True, kw_only=True):
         ValueError: When a number is out of its range.
     """
 
+    dtype: str = "float32"
+    """Number format of the weights, as `load` takes it."""
     data: Path
     """Folder of the training set."""
     manifest: str = "manifest.jsonl"

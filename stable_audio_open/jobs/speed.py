@@ -29,7 +29,8 @@ from stable_audio_open.evaluation.speed import (
 from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.pretrained import StableAudio, place
+from stable_audio_open.pretrained import StableAudio
+from stable_audio_open.pretrained_precision import place
 from stable_audio_open.settings import (
     GUIDANCE_SCALE,
     SAMPLER,
@@ -51,6 +52,8 @@ class SpeedRequest(ModelRequest, frozen=True, kw_only=True):
         ValueError: When a number is below 1.
     """
 
+    dtype: str = "float32"
+    """Number format of the weights, as `load` takes it."""
     window: float | None = None
     """Seconds of sound; the model's window where None."""
     steps: int = 20
@@ -104,7 +107,7 @@ def measure_speed(request: SpeedRequest, *, tell: Callable[[str], None] = lambda
         checkpoint_hash=None if is_random else module_hash(model),
         machine=machine_name(model.device),
         torch=str(torch.__version__),
-        dtype=str(model.transformer.dtype).removeprefix("torch."),
+        dtype=model.precision,
         threads=None if model.device.type == "cuda" else torch.get_num_threads(),
         batch=request.batch,
         seconds=frames * model.autoencoder.downsampling / model.sample_rate,

@@ -31,7 +31,7 @@ def type_fault(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str
         for name, place in wanted.items()
         if name in found and (fault := _form(found[name], place))
     ]
-    return _told(faults)
+    return told(faults)
 
 
 def value_fault(tensors: Mapping[str, Tensor]) -> str | None:
@@ -44,12 +44,16 @@ def value_fault(tensors: Mapping[str, Tensor]) -> str | None:
     Args:
         tensors: Dense tensors by name; those that are not floating-point are passed over.
     """
-    faults = [
+    return told(value_faults(tensors))
+
+
+def value_faults(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return a fault for each tensor that `value_fault` would tell of."""
+    return [
         f"{name} holds {fault}"
         for name, tensor in tensors.items()
         if tensor.is_floating_point() and (fault := _not_finite(tensor))
     ]
-    return _told(faults)
 
 
 def _form(tensor: Tensor, place: Tensor) -> str | None:
@@ -83,7 +87,8 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _told(faults: Sequence[str]) -> str | None:
+def told(faults: Sequence[str]) -> str | None:
+    """Return the first fault, and how many there are; None where there is none."""
     if not faults:
         return None
     more = f" ({len(faults)} such tensors, of which this is the first)" if faults[1:] else ""

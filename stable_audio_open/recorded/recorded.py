@@ -123,7 +123,7 @@ def _tags(
             adapters=used_adapters(model, resolved.adapters),
         ),
         weights=weights_of(model),
-        dtype=str(model.transformer.dtype).removeprefix("torch."),
+        dtype=model.precision,
         device=str(model.device),
         threads=torch.get_num_threads(),
         chunk=CORE_FRAMES,

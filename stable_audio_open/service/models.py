@@ -28,7 +28,7 @@ class ServedModels(msgspec.Struct, frozen=True, kw_only=True):
     text_encoder: str | None = None
     """As `load` takes it, for all models."""
     dtype: str | None = None
-    """Number format of the weights; float32 where None."""
+    """Number format of the weights, as `load` takes it."""
     attention: str = "sdpa"
     """Backend of attention, as `load` takes it."""
     threads: int | None = None

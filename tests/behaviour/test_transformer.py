@@ -92,7 +92,7 @@ class Seen:
         transformer.blocks[-1].register_forward_hook(self._after)
 
     def _before(self, _: Any, inputs: Any) -> None:
-        self.tokens, _, self.rotary = inputs
+        self.tokens, _, self.rotary, _ = inputs
 
     def _after(self, _: Any, __: Any, out: Tensor) -> None:
         self.out = out

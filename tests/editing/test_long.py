@@ -232,7 +232,7 @@ def test_the_same_request_twice_is_bitwise_equal(model: LatentDiffusion) -> None
 
 def test_the_model_sees_one_window_at_a_time(model: LatentDiffusion) -> None:
     shapes: set[tuple[int, ...]] = set()
-    hook = model.transformer.blocks[0].register_forward_pre_hook(
+    hook = model.transformer.blocks[1].register_forward_pre_hook(
         lambda _, inputs: shapes.add(tuple(inputs[0].shape))
     )
     make(model, ["kick", "bell"], duration=5.0)

@@ -1,11 +1,14 @@
 """Types of weights, and which tensors stay in single precision when the others do not."""
 
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from stable_audio_open.arguments.checks import wrong_type
 from stable_audio_open.checkpoint.weights.tensors import CheckpointError
-from stable_audio_open.nn.device import check_device_dtype, find_device
+from stable_audio_open.nn.device import AUTO, check_device_dtype, fast_dtype
 from stable_audio_open.nn.fourier import FourierFeatures
 from stable_audio_open.nn.rotary import RotaryEmbedding
 
@@ -15,6 +18,8 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float64": torch.float64,
 }
+
+PARTS = ("transformer", "autoencoder", "text_encoder")
 
 
 def find_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
@@ -34,18 +39,63 @@ def find_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return chosen
 
 
-def find_target(
-    device: str | torch.device | None, dtype: str | torch.dtype | None
-) -> tuple[torch.device, torch.dtype]:
-    """Return where weights go and what type they get.
+class Precision(NamedTuple):
+    """Types of a model's parts."""
+
+    transformer: torch.dtype
+    """Of the conditioner too, but for its text encoder."""
+    autoencoder: torch.dtype
+    text_encoder: torch.dtype | None
+    """None is the type it comes in, float32 where it is loaded here."""
+    rounded: bool = False
+    """Whether nobody asked for a type of less than single precision, and a part has one."""
+
+
+def find_precision(dtype: str | torch.dtype | None, device: torch.device) -> Precision:
+    """Return the types of a model's parts.
+
+    Args:
+        dtype: One for all but the text encoder, by name; several, as in
+            `"transformer=bfloat16,autoencoder=float32"`, float32 being that of parts that are not
+            named; or None or `"auto"`, which is the fast one of the device for the transformer and
+            the text encoder, and float32 for the autoencoder, whose rounding would be heard as
+            noise.
+        device: Where the model computes.
 
     Raises:
-        TypeError: One is no name.
-        ValueError: One is unknown, not here, or the device does not compute in that type.
+        TypeError: It is no name.
+        ValueError: It is unknown, or the device does not compute in that type.
     """
-    where, kind = find_device(device), find_dtype(dtype)
-    check_device_dtype(where, kind)
-    return where, kind
+    if dtype is None or (isinstance(dtype, str) and dtype == AUTO):
+        fast = fast_dtype(device)
+        rounded = fast != torch.float32
+        return Precision(fast, torch.float32, fast if rounded else None, rounded)
+    if isinstance(dtype, str) and "=" in dtype:
+        kinds = dict.fromkeys(PARTS[:2], torch.float32) | _by_part(dtype)
+    else:
+        kinds = dict.fromkeys(PARTS[:2], find_dtype(dtype))
+    for kind in kinds.values():
+        check_device_dtype(device, kind)
+    return Precision(
+        kinds["transformer"], kinds["autoencoder"], kinds.get("text_encoder"), rounded=False
+    )
+
+
+def _by_part(dtype: str) -> dict[str, torch.dtype]:
+    found = {}
+    for one in dtype.split(","):
+        part, equals, kind = one.strip().partition("=")
+        if not equals:
+            raise ValueError(
+                f"dtype {dtype!r} names no part before {part!r}; write it as "
+                '"transformer=bfloat16,autoencoder=float32"'
+            )
+        if part not in PARTS:
+            raise ValueError(f"unknown part {part!r} in dtype; choose from {', '.join(PARTS)}")
+        if part in found:
+            raise ValueError(f"dtype {dtype!r} names {part!r} twice; leave one of them out")
+        found[part] = find_dtype(kind)
+    return found
 
 
 def keeps_precision(module: nn.Module) -> bool:
@@ -82,18 +132,36 @@ def check_range(name: str, tensor: Tensor, dtype: torch.dtype | None) -> None:
         )
 
 
-def cast(model: nn.Module, dtype: torch.dtype, *, besides: nn.Module | None = None) -> None:
+def dtype_by_name(
+    model: nn.Module, wanted: Callable[[str], torch.dtype]
+) -> Callable[[str], torch.dtype]:
+    """Return the type of each tensor of a model by its name; frequencies are not rounded.
+
+    Args:
+        model: The model, on the meta device.
+        wanted: The type by name of what may be rounded.
+    """
+    precise = precise_names(model)
+
+    def dtype_of(name: str) -> torch.dtype:
+        kind = wanted(name)
+        return torch.promote_types(kind, torch.float32) if name in precise else kind
+
+    return dtype_of
+
+
+def cast(model: nn.Module, dtype: torch.dtype, *, besides: Iterable[nn.Module] = ()) -> None:
     """Convert the weights of a model in place.
 
     Args:
         model: The model.
         dtype: The new type; frequencies get it only where it is at least single precision.
-        besides: A part that is left as it is.
+        besides: Parts that are left as they are.
 
     Raises:
         CheckpointError: A number is too large for the type; nothing is converted then.
     """
-    untouched = set() if besides is None else set(besides.modules())
+    untouched = {module for part in besides for module in part.modules()}
     for prefix, module in model.named_modules():
         if module not in untouched and not keeps_precision(module):
             for name, tensor in (

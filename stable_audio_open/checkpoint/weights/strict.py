@@ -1,6 +1,6 @@
 """Strict loading: every tensor has its place, and every place its tensor."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from stable_audio_open.checkpoint.source import Checkpoint
 from stable_audio_open.checkpoint.weights.key_map import IDENTITY, KeyMap, Rule
+from stable_audio_open.checkpoint.weights.mapped_pages import MappedPages
+from stable_audio_open.checkpoint.weights.precision import check_range
 from stable_audio_open.checkpoint.weights.tensors import CheckpointError
 from stable_audio_open.config.model import AutoencoderModelConfig
-from stable_audio_open.nn.weights import type_fault, value_fault
+from stable_audio_open.nn.weights import told, type_fault, value_fault, value_faults
 
 LISTED = 10
 
@@ -22,6 +24,7 @@ def load_strictly(
     source: str,
     keys: KeyMap = IDENTITY,
     optional: str | None = None,
+    dtype_of: Callable[[str], torch.dtype] | None = None,
 ) -> None:
     """Give a module its tensors.
 
@@ -35,6 +38,9 @@ def load_strictly(
         source: The file, for messages.
         keys: Map between the module's names and the file's.
         optional: Prefix of a part of the module that the file may leave out as a whole.
+        dtype_of: Type of each floating-point tensor by its name in the module, which is on the meta
+            device then. It is converted as soon as it was read, and what the file took of memory
+            for it is given back.
 
     Raises:
         CheckpointError: When a tensor is missing, unexpected or of another shape. All of them are
@@ -46,27 +52,49 @@ def load_strictly(
     if optional is not None:
         keys = replace(keys, rules=_without_absent(keys.rules, state, tensors, optional))
     check_fit(keys.to_foreign(state), tensors, source=source)
-    if fault := value_fault(tensors):
-        raise CheckpointError(f"{source}: {fault}")
-    for name, tensor in _apart(keys.to_native(tensors), state).items():
+    if dtype_of is None:
+        if fault := value_fault(tensors):
+            raise CheckpointError(f"{source}: {fault}")
+        own = keys.to_native(tensors)
+    else:
+        own = _converted(tensors, keys, dtype_of, source=source)
+    for name, tensor in _apart(own, state).items():
         _set(module, name, tensor)
 
 
-def load_autoencoder_strictly(autoencoder: nn.Module, checkpoint: Checkpoint) -> None:
+def load_autoencoder_strictly(
+    autoencoder: nn.Module,
+    checkpoint: Checkpoint,
+    *,
+    dtype_of: Callable[[str], torch.dtype] | None = None,
+) -> None:
     """Give an autoencoder its tensors from a checkpoint of one alone, or of a whole model.
+
+    Args:
+        autoencoder: The autoencoder.
+        checkpoint: The checkpoint.
+        dtype_of: As for `load_strictly`.
 
     Raises:
         CheckpointError: As in `load_strictly`.
     """
     tensors, source, keys = checkpoint.tensors, str(checkpoint.path), checkpoint.keys
     if isinstance(checkpoint.config, AutoencoderModelConfig):
-        load_strictly(autoencoder, tensors, source=source, keys=keys)
+        load_strictly(autoencoder, tensors, source=source, keys=keys, dtype_of=dtype_of)
     else:
-        load_part_strictly(autoencoder, "autoencoder", tensors, source=source, keys=keys)
+        load_part_strictly(
+            autoencoder, "autoencoder", tensors, source=source, keys=keys, dtype_of=dtype_of
+        )
 
 
 def load_part_strictly(
-    part: nn.Module, name: str, tensors: Mapping[str, Tensor], *, source: str, keys: KeyMap
+    part: nn.Module,
+    name: str,
+    tensors: Mapping[str, Tensor],
+    *,
+    source: str,
+    keys: KeyMap,
+    dtype_of: Callable[[str], torch.dtype] | None = None,
 ) -> None:
     """Give one part of a model its tensors from a file of the whole model.
 
@@ -76,6 +104,7 @@ def load_part_strictly(
         tensors: Those of the whole model, as the file names them.
         source: The file, for messages.
         keys: Map between the whole model's names and the file's.
+        dtype_of: As for `load_strictly`.
 
     Raises:
         CheckpointError: As in `load_strictly`.
@@ -90,6 +119,7 @@ def load_part_strictly(
         {known: tensors[known] for known in theirs},
         source=source,
         keys=KeyMap(rules, computed),
+        dtype_of=dtype_of,
     )
 
 
@@ -110,6 +140,33 @@ def _without_absent(
         or rule in there
         or (part and state[rule.native].data_ptr() not in stored)
     )
+
+
+@torch.no_grad()
+def _converted(
+    tensors: Mapping[str, Tensor],
+    keys: KeyMap,
+    dtype_of: Callable[[str], torch.dtype],
+    *,
+    source: str,
+) -> dict[str, Tensor]:
+    """Return native tensors in their types, each read from the file once."""
+    converted = dict(keys.computed)
+    faults: list[str] = []
+    pages = MappedPages()
+    for rule in keys.rules:
+        parts = {name: tensors[name] for name in rule.foreign}
+        faults += value_faults(parts)
+        tensor = rule.to_native(list(parts.values()))
+        if not faults and tensor.is_floating_point() and tensor.dtype != dtype_of(rule.native):
+            check_range(rule.native, tensor, dtype_of(rule.native))
+            tensor = tensor.to(dtype_of(rule.native))
+            for part in parts.values():
+                pages.release(part)
+        converted[rule.native] = tensor
+    if faults:
+        raise CheckpointError(f"{source}: {told(faults)}")
+    return converted
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ def generate(
     text_encoder: options.TextEncoder = None,
     lora: options.Lora = None,
     device: options.Device = None,
-    dtype: options.Dtype = None,
+    dtype: options.MeasuredDtype = "float32",
     attention: options.Attention = "sdpa",
     threads: options.Threads = None,
     guidance: options.Guidance = None,

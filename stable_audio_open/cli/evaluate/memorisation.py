@@ -94,7 +94,7 @@ def memorisation(
     text_encoder: options.TextEncoder = None,
     lora: options.Lora = None,
     device: options.Device = None,
-    dtype: options.Dtype = None,
+    dtype: options.MeasuredDtype = "float32",
     threads: options.Threads = None,
     guidance: options.Guidance = None,
 ) -> None:

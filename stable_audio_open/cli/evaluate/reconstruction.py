@@ -27,7 +27,7 @@ def reconstruction(
     output: shared.Output = None,
     text_encoder: options.TextEncoder = None,
     device: options.Device = None,
-    dtype: options.Dtype = None,
+    dtype: options.MeasuredDtype = "float32",
     threads: options.Threads = None,
 ) -> None:
     """STFT distance, MEL distance and SI-SDR between decoded recordings and their originals."""
@@ -58,7 +58,7 @@ def reconstruction(
 
 
 def _through(
-    model: str, folder: Path, *, text_encoder: str | None, device: str | None, dtype: str | None
+    model: str, folder: Path, *, text_encoder: str | None, device: str | None, dtype: str
 ) -> "ReconstructionResult":
 
     from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder

@@ -43,7 +43,7 @@ def speed(
     ] = None,
     text_encoder: options.TextEncoder = None,
     device: options.Device = None,
-    dtype: options.Dtype = None,
+    dtype: options.MeasuredDtype = "float32",
     attention: options.Attention = "sdpa",
     threads: options.Threads = None,
 ) -> None:

@@ -12,7 +12,7 @@ from stable_audio_open.checkpoint.weights.precision import DTYPES
 from stable_audio_open.evaluation.speed import machine_name
 from stable_audio_open.jobs.doctor.finding import Finding
 from stable_audio_open.nn.attention import flash_installed
-from stable_audio_open.nn.device import find_device
+from stable_audio_open.nn.device import fast_dtype, find_device
 
 GIB = 2**30
 TEXT_ENCODER = 109_628_544
@@ -108,15 +108,21 @@ def try_format(device: torch.device, dtype: torch.dtype) -> str | None:
 def _formats(device: torch.device) -> str:
     """List the formats that work, each with its speed as a part of float32's."""
     alone = _seconds(device, torch.float32)
-    words = []
+    fast, words = fast_dtype(device), []
     for name, dtype in DTYPES.items():
         reason = try_format(device, dtype)
         if reason is not None:
             words.append(f"{name} no ({reason})")
-        elif dtype == torch.float32:
-            words.append(f"{name} (taken when none is named)")
         else:
-            words.append(f"{name} ({alone / _seconds(device, dtype):.2g} x its speed)")
+            speed = f"{alone / _seconds(device, dtype):.2g} x its speed"
+            facts = [] if dtype == torch.float32 else [speed]
+            if dtype == fast:
+                facts.append(
+                    "auto takes it"
+                    if dtype == torch.float32
+                    else "auto takes it, but for the autoencoder"
+                )
+            words.append(f"{name} ({', '.join(facts)})" if facts else name)
     return ", ".join(words)
 
 

@@ -25,7 +25,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(
-    *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
+    *, device: str | torch.device | None = None, dtype: str | torch.dtype = "float32"
 ) -> Examination:
     """Look at packages, devices, folders and the bundled model; some ten seconds.
 

@@ -39,6 +39,8 @@ class GenerationsRequest(SystemRequest, frozen=True, kw_only=True):
         ValueError: When a number is out of its range, or there is no such protocol or sampler.
     """
 
+    dtype: str = "float32"
+    """Number format of the weights, as `load` takes it."""
     prompts: Path
     """Table of captions, as the data set is published."""
     protocol: str

@@ -209,7 +209,7 @@ def _hash(job: Job, model: StableAudio | None) -> str:
         return ""
     made_by: dict[str, Any] = {
         "weights": weights_of(model),
-        "dtype": str(model.transformer.dtype),
+        "dtype": model.precision,
         "device": model.device.type,
         "attention": None if model.source is None else model.source.attention,
     }

@@ -70,6 +70,6 @@ def facts_of(name: str, model: StableAudio) -> ModelFacts:
         sampler=str(own["sampler"]),
         schedule=str(own["schedule"]),
         device=str(model.device),
-        dtype=str(model.transformer.dtype).removeprefix("torch."),
+        dtype=model.precision,
         adapters=tuple(model.adapters),
     )

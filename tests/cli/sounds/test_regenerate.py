@@ -15,6 +15,7 @@ import torch
 from stable_audio_open.audio.audio import Audio
 from stable_audio_open.audio.writing.saving import save_audio
 from stable_audio_open.audio.writing.tags import read_tags
+from stable_audio_open.checkpoint.weights import precision
 from stable_audio_open.cli.printing import one_line
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.settings import SAMPLING
@@ -70,6 +71,21 @@ def test_every_setting_and_step_is_done_again(
     result = run("regenerate", "x.wav", "--output", "y.wav")
     assert (result.returncode, result.stderr) == (0, "")
     assert Path("x.wav").read_bytes() == Path("y.wav").read_bytes()
+
+
+def test_number_formats_that_were_taken_for_speed_are_taken_again(
+    run: Run, request_words: list[object], monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as fast:
+        fast.setattr(precision, "fast_dtype", lambda device: torch.bfloat16)
+        assert run(*request_words, "--seed", 1, "--output", "fast.wav").returncode == 0
+    kinds = "transformer=bfloat16,autoencoder=float32,text_encoder=bfloat16"
+    assert read_tags("fast.wav")["dtype"] == kinds
+    result = run("regenerate", "fast.wav", "--output", "again.wav")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert Path("fast.wav").read_bytes() == Path("again.wav").read_bytes()
+    run(*request_words, "--seed", 1, "--output", "exact.wav")
+    assert not np.array_equal(samples("exact.wav"), samples("fast.wav"))
 
 
 def test_an_item_of_a_batch_is_made_with_the_others(run: Run, request_words: list[object]):
