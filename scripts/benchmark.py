@@ -19,7 +19,9 @@ not timed: in float32 by more than 1e-4 of the output's root mean square (traini
 of the gradient by 1e-3); in bfloat16 (float16) when either differs by more than 0.3 (0.05) from
 its own output in float32. A clip's noise and solver are each side's own.
 
-Exit codes: 0 done, 1 failed (outputs that differ, a side that ended, no memory), 2 wrong use.
+A peer that fails is left out of the case, and told; what else was measured is written.
+
+Exit codes: 0 done, 1 failed (outputs that differ, a side that failed, no memory), 2 wrong use.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from benchmarking.options import read_options
 
     try:
-        _run(read_options(arguments, __doc__))
+        return _run(read_options(arguments, __doc__))
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except ModuleNotFoundError as error:
@@ -53,18 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if message is None:
             raise
         return _fail(message, code)
-    return 0
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     import torch
     from benchmarking.options import check
     from benchmarking.parts import Settings, measure
-    from benchmarking.showing import tables
     from benchmarking.showing.report import describe_machine, show
     from benchmarking.turns import Clock
-
-    from stable_audio_open.files.atomic import replace_bytes
 
     clock = Clock(options.at_most)
     check(options, cuda=torch.cuda.is_available())
@@ -79,14 +77,27 @@ def _run(options: argparse.Namespace) -> None:
         "format": 2,
         "machine": describe_machine(torch.device(options.device)),
         "settings": dataclasses.asdict(settings) | {"peer": [name for name, _ in options.peer]},
-        **measure(options.only, settings, clock, tell=_say),
         "left_out": clock.left_out,
     }
-    show(report)
+    try:
+        measure(options.only, settings, clock, report, tell=_say)
+    finally:
+        # What was measured before something failed is not lost.
+        if report.get("parts") or report.get("growth"):
+            show(report)
+            _write(report, options)
+    return FAILURE if report["failures"] else 0
+
+
+def _write(report: dict[str, Any], options: argparse.Namespace) -> None:
+    from benchmarking.showing.tables import markdown
+
+    from stable_audio_open.files.atomic import replace_bytes
+
     if options.json is not None:
         replace_bytes(options.json, (json.dumps(report, indent=2) + "\n").encode())
     if options.markdown is not None:
-        replace_bytes(options.markdown, tables.markdown(report).encode())
+        replace_bytes(options.markdown, markdown(report).encode())
     if options.plots is not None:
         from benchmarking.showing.plots import draw
 

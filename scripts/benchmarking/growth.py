@@ -36,14 +36,17 @@ def grow(turns: Turns, case: str, sizes: Sequence[int], *, seconds: float | None
         sizes: Frames.
         seconds: See `Turns.time`; of each size.
     """
-    points: dict[str, dict[int, float]] = {side: {} for side in turns.sides}
+    points: dict[str, dict[int, float]] = {side: {} for side in turns.names}
+    lost: set[str] = set()
     for frames in sizes:
         if not turns.clock.has_time(f"{case} of {frames} frames"):
             continue
-        sides = turns.prepare(case, frames)
+        sides = [side for side in turns.prepare(case, frames) if side not in lost]
         times = turns.time(sides, warmup=1, repeats=ROUNDS, calls=1, seconds=seconds)
-        for side in sides:
-            points[side][frames] = times[side].median
+        # What is too large for a side once is so ever after.
+        lost |= set(turns.names) - set(times)
+        for side, spread in times.items():
+            points[side][frames] = spread.median
     return {"across": "frames", "sides": {side: _curve(points[side]) for side in points}}
 
 

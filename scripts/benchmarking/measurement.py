@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarking.cases import LOADS, TRAINING, work
 from benchmarking.comparison import OURS, compare, compare_half
@@ -41,68 +42,73 @@ class Measurement:
         self._seconds = seconds
         self._counted: dict[str, dict[str, int]] = {}
 
-    def run(self, cases: list[str]) -> dict[str, Any]:
-        """Return the entry of each case in the report.
+    def run(self, cases: list[str], entries: dict[str, Any]) -> None:
+        """Add the entry of each case to those of the report as soon as it is measured.
 
         Inference is compared in float32 for all cases before the first clock starts; training,
         which leaves other weights, comes last.
 
         Raises:
             OutputsDifferError: Where sides do not compute the same.
-            SideError: A side's process ended or failed.
+            SideError: This package's process ended or failed.
         """
-        turns, entries = self._turns, dict[str, Any]()
+        turns = self._turns
         inference = [case for case in cases if case not in TRAINING]
         training = [case for case in cases if case in TRAINING]
         if not cases:
-            return entries
+            return
         self._tell("loading, and comparing outputs ...")
         turns.open(torch.float32)
-        agreement, own = {}, {}
+        agreement: dict[str, dict[str, Any]] = {}
+        own: dict[str, dict[str, Any]] = {}
         for case in inference:
             sides = turns.prepare(case)
-            own[case] = turns.outputs(case, sides) if case != "load" else {}
-            agreement[case] = {"float32": compare(case, own[case]) if own[case] else {}}
+            own[case] = turns.outputs(case, sides) if case != "load" else dict.fromkeys(sides)
+            agreement[case] = {"float32": compare(case, own[case]) if case != "load" else {}}
         half = turns.dtype != torch.float32
         if half and inference:
             turns.open(turns.dtype)
         for case in inference:
             if not turns.clock.has_time(case):
                 continue
-            sides = turns.prepare(case)
+            sides = [side for side in turns.prepare(case) if side in own[case]]
             if half and case != "load":
-                outputs = turns.outputs(case, sides)
-                agreement[case][type_name(turns.dtype)] = compare_half(
-                    case, outputs, own[case], turns.dtype
-                )
+                sides, told = self._half(case, sides, own[case])
+                agreement[case] |= told
             entries[case] = self._entry(case, sides) | {"agreement": agreement[case]}
         if half and training and inference:
             turns.open(torch.float32)
         for case in training:
             if turns.clock.has_time(case):
                 entries[case] = self._trained(case)
-        return entries
+
+    def _half(
+        self, case: str, sides: list[str], own: Mapping[str, Tensor]
+    ) -> tuple[list[str], dict[str, Any]]:
+        """Compare in half precision; return the sides that could, and how far they are."""
+        dtype = self._turns.dtype
+        outputs = self._turns.outputs(case, sides)
+        return list(outputs), {type_name(dtype): compare_half(case, outputs, own, dtype)}
 
     def _trained(self, case: str) -> dict[str, Any]:
         turns = self._turns
-        sides = turns.prepare(case)
-        own = turns.outputs(case, sides)
-        agreement = {"float32": compare(case, own)}
+        own = turns.outputs(case, turns.prepare(case))
+        sides, agreement = list(own), {"float32": compare(case, own)}
         if turns.dtype != torch.float32:
-            sides = turns.prepare(case, mixed=turns.dtype)
-            outputs = turns.outputs(case, sides)
-            agreement[type_name(turns.dtype)] = compare_half(case, outputs, own, turns.dtype)
+            sides = [side for side in turns.prepare(case, mixed=turns.dtype) if side in own]
+            sides, told = self._half(case, sides, own)
+            agreement |= told
         return self._entry(case, sides) | {"agreement": agreement}
 
     def _entry(self, case: str, sides: list[str]) -> dict[str, Any]:
         turns = self._turns
         self._tell(f"{case} ...")
         done = work(case, turns.shared, frames=turns.frames(case), steps=turns.steps)
-        memory = {side: turns.ask(side, "memory") for side in sides}
-        operations = {side: self._operations(case, side) for side in sides}
+        memory = turns.ask_all(sides, "memory")
+        operations = self._operations(case, list(memory))
         once = case in ("load", "clip", *TRAINING)
         times = turns.time(
-            sides,
+            list(operations),
             warmup=self._warmup,
             repeats=min(self._repeats, LOADS) if case == "load" else self._repeats,
             calls=1 if once else self._calls,
@@ -120,28 +126,30 @@ class Measurement:
                     "operations": operations[side],
                     "roofline": self._share(operations[side], done.parameters, times[side].median),
                 }
-                if side in sides
+                if side in times
                 else None
-                for side in turns.sides
+                for side in turns.names
             },
             "ratios": {
-                side: ratios(times[side], times[OURS]).to_json() for side in sides if side != OURS
+                side: ratios(times[side], times[OURS]).to_json() for side in times if side != OURS
             },
         }
 
-    def _operations(self, case: str, side: str) -> int:
+    def _operations(self, case: str, sides: list[str]) -> dict[str, int]:
         """Return a call's operations; of a clip they are those of its parts where these are known.
 
         Counting takes far longer than what is counted.
         """
-        known = self._counted.setdefault(side, {})
-        if case == "clip" and {"text", "step", "decode"} <= known.keys():
-            found = known["text"] + self._turns.steps * known["step"] + known["decode"]
-        elif case == "load":
-            found = 0
-        else:
-            found = self._turns.ask(side, "operations")["operations"]
-        known[case] = found
+        found = {}
+        for side in sides:
+            known = self._counted.setdefault(side, {})
+            if case == "clip" and {"text", "step", "decode"} <= known.keys():
+                steps = self._turns.steps * known["step"]
+                found[side] = known["text"] + steps + known["decode"]
+            elif case == "load":
+                found[side] = 0
+            elif answer := self._turns.ask_all([side], "operations"):
+                found[side] = known[case] = answer[side]["operations"]
         return found
 
     def _share(self, operations: int, parameters: int, seconds: float) -> float:

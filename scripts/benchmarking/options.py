@@ -25,7 +25,8 @@ QUICK = {
     "repeats": 3,
     "warmup": 0,
     "case_seconds": 12.0,
-    "largest": 1024,
+    "most_frames": 256,
+    "most_recordings": 20000,
     "only": [*CASES, "crops"],
 }
 GPU = {
@@ -36,7 +37,7 @@ GPU = {
     "repeats": 10,
     "warmup": 2,
     "case_seconds": 20.0,
-    "at_most": 440.0,
+    "at_most": 420.0,
     "only": list(CASES),
 }
 
@@ -206,9 +207,12 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
         "--minutes", type=float, default=60.0, help="length of the files of crops (default: 60)"
     )
     group.add_argument(
-        "--largest",
+        "--most-frames", type=_count, help="largest number of frames of growth (default: 4096)"
+    )
+    group.add_argument(
+        "--most-recordings",
         type=_count,
-        help="largest number of frames or recordings of growth (default: 4096 and 500,000)",
+        help="largest number of recordings of growth (default: 500,000)",
     )
     group = parser.add_argument_group("generate")
     group.add_argument("--model", default="tiny", help="what to load (default: tiny, bundled)")

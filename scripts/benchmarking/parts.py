@@ -49,8 +49,10 @@ class Settings:
     peer: tuple[tuple[str, str], ...]
     """Names and interpreters."""
     case_seconds: float | None
-    largest: int | None
-    """Largest number of frames or recordings in growth; all when None."""
+    most_frames: int | None
+    """Largest number of frames in growth; all when None."""
+    most_recordings: int | None
+    """Largest number of recordings in growth; all when None."""
 
     @property
     def config(self) -> DiffusionModelConfig:
@@ -71,22 +73,29 @@ class Settings:
 
 
 def measure(
-    parts: list[str], settings: Settings, clock: Clock, *, tell: Callable[[str], None]
-) -> dict[str, Any]:
-    """Return what the report says of some parts: `parts`, `growth`, `roofline` and `versions`.
+    parts: list[str],
+    settings: Settings,
+    clock: Clock,
+    report: dict[str, Any],
+    *,
+    tell: Callable[[str], None],
+) -> None:
+    """Add to a report what was measured, as soon as it is.
 
     Args:
         parts: Their names.
         settings: What is measured.
         clock: What time is left.
+        report: Gets `parts`, `growth`, `roofline`, `versions` and `failures`.
         tell: Takes a line on what is done now.
 
     Raises:
         OutputsDifferError: When the sides of a part do not compute the same.
-        SideError: When a side's process ended or failed.
+        SideError: When this package's process ended or failed.
         ValueError: When a setting does not fit the model.
     """
-    report: dict[str, Any] = {"parts": {}, "growth": {}, "roofline": {}, "versions": {}}
+    report |= {name: {} for name in ("parts", "growth", "roofline", "versions")}
+    report["failures"] = []
     shared = [part for part in parts if part in CASES]
     if shared or "growth" in parts:
         _measure_shared(shared, settings, clock, report, tell=tell, growth="growth" in parts)
@@ -107,8 +116,8 @@ def measure(
             torch.cuda.empty_cache()
     if "growth" in parts:
         tell("growth of the start of training data ...")
-        report["growth"]["start"] = grow_start(clock, _up_to(settings.largest, RECORDINGS))
-    return report
+        counts = _up_to(settings.most_recordings, RECORDINGS)
+        report["growth"]["start"] = grow_start(clock, counts)
 
 
 def _measure_shared(
@@ -152,9 +161,13 @@ def _measure_shared(
             steps=settings.clip_steps,
             crop=settings.crop_frames or CROP_FRAMES[settings.size],
             seed=settings.seed,
+            tell=tell,
         )
+        report["versions"], report["failures"] = turns.versions, turns.failures
         where = {"device": settings.device, "threads": settings.threads}
-        rooflines = {settings.dtype: turns.ask(OURS, "roofline", dtype=settings.dtype, **where)}
+        report["roofline"] = rooflines = {
+            settings.dtype: turns.ask(OURS, "roofline", dtype=settings.dtype, **where)
+        }
         measurement = Measurement(
             turns,
             rooflines,
@@ -163,15 +176,13 @@ def _measure_shared(
             tell=tell,
             **settings.rounds,
         )
-        report["parts"] |= measurement.run(cases)
+        measurement.run(cases, report["parts"])
         if growth:
             turns.open(settings.torch_dtype)
             for case, sizes in (("step", STEP_FRAMES), ("decode", DECODE_FRAMES)):
                 tell(f"growth of {case} ...")
-                report["growth"][case] = grow(
-                    turns, case, _up_to(settings.largest, sizes), seconds=settings.case_seconds
-                )
-        report["roofline"], report["versions"] = rooflines, turns.versions
+                frames = _up_to(settings.most_frames, sizes)
+                report["growth"][case] = grow(turns, case, frames, seconds=settings.case_seconds)
 
 
 CROP_FRAMES = {"tiny": 16, "small": 32, "published": 32}

@@ -1,7 +1,11 @@
-"""Several sides asked in turns, within the time that a run may take."""
+"""Several sides asked in turns, within the time that a run may take.
+
+A peer that fails is left out of the case, one whose process has ended of all that follow; this
+package's failures end the run.
+"""
 
 import gc
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
@@ -11,8 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarking.cases import frames_of
+from benchmarking.comparison import OURS
 from benchmarking.shared import SharedModel
 from benchmarking.timing import Spread
+from benchmarking.workers.client import SideError
 
 GRACE = 60.0
 """Seconds that an answer may take beyond the time that is left."""
@@ -64,6 +70,7 @@ class Turns:
         steps: Of a clip.
         crop: Latent frames of a crop of the autoencoder's training.
         seed: Seed of inputs and noise.
+        tell: Takes a line on a peer that failed.
     """
 
     def __init__(
@@ -79,8 +86,14 @@ class Turns:
         steps: int,
         crop: int,
         seed: int,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.sides, self.shared, self.clock = sides, shared, clock
+        self._tell = tell
+        self.names = tuple(sides)
+        self.sides, self.shared, self.clock = dict(sides), shared, clock
+        self.case = "load"
+        self.failures: list[str] = []
+        """Lines of peers that failed."""
         self.dtype, self.steps = dtype, steps
         self._scratch, self._crop, self._seed = scratch, crop, seed
         self._where = {"device": device, "threads": threads}
@@ -92,29 +105,54 @@ class Turns:
             return self.sides[side].ask(do, **fields)
         return self.sides[side].ask(do, patience=max(0.0, self.clock.left) + GRACE, **fields)
 
+    def ask_all(self, sides: Iterable[str], do: str, **fields: Any) -> dict[str, dict[str, Any]]:
+        """Ask several sides one after the other; peers that fail are noted and have no answer.
+
+        Raises:
+            SideError: This package's side fails.
+        """
+        answers = {}
+        for side in list(sides):
+            if side not in self.sides:
+                continue
+            try:
+                answers[side] = self.ask(side, do, **fields)
+            except SideError as error:
+                if side == OURS:
+                    raise
+                line = f"{self.case}: {error}"
+                self.failures.append(line)
+                self._tell(line)
+                if error.ended:
+                    del self.sides[side]
+        return answers
+
     def open(self, dtype: torch.dtype) -> None:
         """Load the weights on all sides."""
-        for side in self.sides:
-            told = self.ask(
-                side,
-                "open",
-                folder=str(self.shared.folder),
-                dtype=type_name(dtype),
-                steps=self.steps,
-                seed=self._seed,
-                **self._where,
-            )
-            self.versions[side] = told["versions"]
+        told = self.ask_all(
+            self.sides,
+            "open",
+            folder=str(self.shared.folder),
+            dtype=type_name(dtype),
+            steps=self.steps,
+            seed=self._seed,
+            **self._where,
+        )
+        # Whose weights are not there has nothing to measure.
+        self.sides = {side: self.sides[side] for side in told}
+        self.versions |= {side: answer["versions"] for side, answer in told.items()}
 
     def prepare(
         self, case: str, frames: int | None = None, *, mixed: torch.dtype | None = None
     ) -> list[str]:
         """Make a case ready, and return the sides that have it."""
+        self.case = case
         inputs = self.shared.write_inputs(frames or self.frames(case), seed=self._seed)
         fields = {"case": case, "inputs": str(inputs)}
         if mixed is not None:
             fields["mixed"] = type_name(mixed)
-        return [side for side in self.sides if self.ask(side, "prepare", **fields)["has"]]
+        answers = self.ask_all(self.sides, "prepare", **fields)
+        return [side for side, answer in answers.items() if answer["has"]]
 
     def frames(self, case: str) -> int:
         """Return the frames of a case's input."""
@@ -125,9 +163,9 @@ class Turns:
         found = {}
         for side in sides:
             file = self._scratch / f"{case}_{side}.safetensors"
-            self.ask(side, "output", file=str(file))
-            found[side] = load_file(file)["output"]
-            file.unlink()
+            if self.ask_all([side], "output", file=str(file)):
+                found[side] = load_file(file)["output"]
+                file.unlink()
         return found
 
     def time(
@@ -143,17 +181,18 @@ class Turns:
             seconds: No other round begins after so many; any when None.
         """
         for _ in range(warmup):
-            for side in sides:
-                self.ask(side, "time", calls=1)
+            sides = list(self.ask_all(sides, "time", calls=1))
         gc.collect()
         begin, times = monotonic(), {side: list[float]() for side in sides}
         for done in range(repeats):
             spent = monotonic() - begin
             if done and (self.clock.left <= 0 or (seconds is not None and spent > seconds)):
                 break
-            for side in sides:
-                times[side].append(self.ask(side, "time", calls=calls)["seconds"])
-        return {side: Spread(tuple(values)) for side, values in times.items()}
+            answers = self.ask_all(sides, "time", calls=calls)
+            sides = list(answers)
+            for side, answer in answers.items():
+                times[side].append(answer["seconds"])
+        return {side: Spread(tuple(times[side])) for side in sides}
 
 
 def type_name(dtype: torch.dtype) -> str:

@@ -103,7 +103,17 @@ def test_every_case_beside_stable_audio_tools(dtype: str, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_growth_and_its_figures(tmp_path: Path) -> None:
     report = run(
-        tmp_path, "--only", "step", "--plots", str(tmp_path), "--largest", "256", "--peer", "none"
+        tmp_path,
+        "--only",
+        "step",
+        "--plots",
+        str(tmp_path),
+        "--most-frames",
+        "256",
+        "--most-recordings",
+        "1000",
+        "--peer",
+        "none",
     )
     assert [size for size, _ in report["growth"]["step"]["sides"][OURS]["points"]] == [128, 256]
     assert list(report["growth"]) == ["step", "decode", "start"]
@@ -171,7 +181,7 @@ def test_another_weight_on_one_side_is_noticed(
 def test_presets_give_way_to_what_is_said() -> None:
     options = module("options")
     read = options.read_options(["--gpu", "--device", "cpu", "--size", "tiny"], None)
-    assert (read.size, read.device, read.dtype, read.at_most) == ("tiny", "cpu", "bfloat16", 440)
+    assert (read.size, read.device, read.dtype, read.at_most) == ("tiny", "cpu", "bfloat16", 420)
     assert options.read_options(["--quick", "--repeats", "1"], None).repeats == 1
     assert list(options.CASES) == list(module("cases").CASES)
 

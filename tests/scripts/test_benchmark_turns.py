@@ -30,9 +30,14 @@ class Fake:
     def __init__(self, name: str, asked: list[str], **outputs: Tensor) -> None:
         self.name, self.asked, self.outputs = name, asked, outputs
         self.dtype = "float32"
+        self.failing: dict[str, bool] = {}
+        """Whether the process ends, by what it is asked for."""
 
     def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         self.asked.append(f"{self.name} {do}")
+        if do in self.failing:
+            error = module("workers.client").SideError
+            raise error(f"{self.name}: {do!r} failed with wrong", ended=self.failing[do])
         if do == "open":
             self.dtype = fields["dtype"]
         if do == "output":
@@ -77,7 +82,8 @@ def measurement(
 def test_sides_take_turns(tmp_path: Path) -> None:
     asked: list[str] = []
     sides = {name: Fake(name, asked, float32=torch.ones(4)) for name in (OURS, "diffusers")}
-    report = measurement(sides, tmp_path, dtype=torch.float32).run(["step"])
+    report: dict[str, Any] = {}
+    measurement(sides, tmp_path, dtype=torch.float32).run(["step"], report)
     both = [[f"{name} {do}" for name in sides] for do in ("output", "time")]
     assert asked[-8:] == both[1] * 4, "a round of warm-up, and three that count"
     assert asked.index(both[0][0]) < asked.index(both[1][0])
@@ -90,9 +96,37 @@ def test_what_there_is_no_time_for_is_told(tmp_path: Path) -> None:
     measured = measurement(
         {OURS: Fake(OURS, asked, float32=torch.ones(4))}, tmp_path, dtype=torch.float32, seconds=0
     )
-    assert measured.run(["step", "train-transformer"]) == {}
+    report: dict[str, Any] = {}
+    measured.run(["step", "train-transformer"], report)
+    assert not report
     assert measured._turns.clock.left_out == ["step", "train-transformer"]
     assert f"{OURS} time" not in asked
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("do", ["open", "prepare", "output", "memory", "operations", "time"])
+def test_a_peer_that_fails_is_left_out(do: str, ended: bool, tmp_path: Path) -> None:
+    asked: list[str] = []
+    sides = {name: Fake(name, asked, float32=torch.ones(4)) for name in (OURS, "diffusers")}
+    sides["diffusers"].failing[do] = ended
+    measured, report = measurement(sides, tmp_path, dtype=torch.bfloat16), dict[str, Any]()
+    measured.run(["step", "decode"], report)
+    for part in report.values():
+        assert part["sides"][OURS]["median"] == 1
+        assert part["sides"]["diffusers"] is None
+        assert part["ratios"] == {}
+    failures = measured._turns.failures
+    assert f"diffusers: {do!r} failed with wrong" in failures[0]
+    if ended:
+        assert len(failures) == 1
+        assert asked.count(f"diffusers {do}") == 1, "who has ended is asked for nothing more"
+
+
+def test_our_own_failure_ends_the_run(tmp_path: Path) -> None:
+    ours = Fake(OURS, [], float32=torch.ones(4))
+    ours.failing["time"] = False
+    with pytest.raises(module("workers.client").SideError, match="'time' failed with wrong"):
+        measurement({OURS: ours}, tmp_path, dtype=torch.float32).run(["step"], {})
 
 
 @pytest.mark.parametrize(
@@ -119,7 +153,7 @@ def test_what_differs_is_not_timed(ours: dict[str, Tensor], message: str, tmp_pa
         "diffusers": Fake("diffusers", asked, float32=torch.ones(4)),
     }
     with pytest.raises(module("comparison").OutputsDifferError, match=message):
-        measurement(sides, tmp_path, dtype=torch.bfloat16).run(["step"])
+        measurement(sides, tmp_path, dtype=torch.bfloat16).run(["step"], {})
     assert not any("time" in each for each in asked)
 
 

@@ -49,6 +49,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         lines += [*_table(("part", "what", "stage", "median (low to high)"), stages), ""]
     if report["growth"]:
         lines += [*_table(("part", "side", "seconds by size", "exponent"), _growth(report)), ""]
+    if report["failures"]:
+        lines += [*(f"failed: {line}" for line in report["failures"]), ""]
     if report["left_out"]:
         lines += [f"left out, since there was no time: {', '.join(report['left_out'])}", ""]
     return "\n".join(lines)

@@ -18,7 +18,16 @@ PATIENCE = 3600.0
 
 
 class SideError(OSError):
-    """A side's process ended, failed or gave no answer."""
+    """A side's process ended, failed or gave no answer.
+
+    Args:
+        message: One line.
+        ended: Whether the process can be asked for nothing more.
+    """
+
+    def __init__(self, message: str, *, ended: bool = True) -> None:
+        super().__init__(message)
+        self.ended = ended
 
 
 class Worker:
@@ -93,7 +102,7 @@ class Worker:
             raise SideError(self._ended(do))
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise SideError(f"{self.side}: {do!r} failed with {answer['error']}")
+            raise SideError(f"{self.side}: {do!r} failed with {answer['error']}", ended=False)
         return answer
 
     def end(self) -> None:
