@@ -101,7 +101,10 @@ def make_encoder(
 def main() -> None:
     """Write the folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.jsonl")
+    parser.add_argument("--data", type=Path, required=True, help="folder of recordings")
+    parser.add_argument(
+        "--manifest", default="manifest.jsonl", help="in that folder, such as train.jsonl"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--vocabulary", type=int, default=512)
     parser.add_argument("--width", type=int, default=128)
@@ -110,11 +113,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:
-        recordings = read_manifest(options.data, "manifest.jsonl")
+        recordings = read_manifest(options.data, options.manifest)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     tokenizer = make_tokenizer(
-        [text for r in recordings for text in (r.caption, *r.tags)], vocabulary=options.vocabulary
+        [text for r in recordings for text in (*r.all_captions, *r.tags)],
+        vocabulary=options.vocabulary,
     )
     encoder = make_encoder(
         len(tokenizer),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stable_audio_open.pretrained import StableAudio, load
     from stable_audio_open.pretrained_autoencoder import AudioAutoencoder, load_autoencoder
 
-__version__ = "0.2.0"
+from stable_audio_open.version import VERSION as __version__
 
 __all__ = [
     "Audio",

@@ -21,6 +21,9 @@ class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Description of the sound."""
     tags: tuple[str, ...] = ()
     """Words or short phrases."""
+    captions: tuple[str, ...] | UnsetType = UNSET
+    """Several descriptions, instead of `caption`, which then is the first; UNSET where there is
+    one."""
     family: str | None = None
     """Group that evaluation compares within, such as `bd` or `loop`."""
     title: str | None = None
@@ -47,10 +50,30 @@ class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Fields of other names, such as a number that a model is conditioned on; UNSET where there
     are none."""
 
+    def __post_init__(self) -> None:
+        """Check that each of several captions says something, and that `caption` is the first.
+
+        Raises:
+            ValueError: When they are empty, or `caption` is another.
+        """
+        if isinstance(self.captions, UnsetType):
+            return
+        if not self.captions or not all(text.strip() for text in self.captions):
+            raise ValueError(
+                f"captions are {list(self.captions)!r}; give at least one, and none that is empty"
+            )
+        if self.caption != self.captions[0]:
+            raise ValueError(
+                f"caption is {self.caption!r}, and the first of captions {self.captions[0]!r}; "
+                "caption must be the first"
+            )
+
     def known(self) -> dict[str, object]:
         """Return the fields as they are written: without those that say nothing."""
         said = msgspec.structs.asdict(self)
         other = said.pop("other")
+        # A line has either; the first of several is the caption again when it is read.
+        said.pop("captions" if said["captions"] is UNSET else "caption")
         known = {name: value for name, value in said.items() if value is not None and value != ()}
         return known if other is UNSET else known | other
 
@@ -65,10 +88,11 @@ Line = TypeVar("Line", bound=ManifestLine)
 
 
 def decode_line(text: bytes, kind: type[Line]) -> Line:
-    """Read a line; fields of other names are kept.
+    """Read a line; fields of other names are kept, and the first of several captions is one.
 
     Raises:
-        msgspec.DecodeError: It is no JSON object, or a field is missing or of another type.
+        msgspec.DecodeError: It is no JSON object, a field is missing or of another type, or it has
+            both a caption and several.
         UnicodeDecodeError: It is not UTF-8.
         RecursionError: It is nested too deeply.
     """
@@ -77,7 +101,21 @@ def decode_line(text: bytes, kind: type[Line]) -> Line:
         names = _names(kind)
         if other := {name: part for name, part in value.items() if name not in names}:
             value = {name: part for name, part in value.items() if name in names} | {"other": other}
+        value = _with_first_caption(value)
     return msgspec.convert(value, kind)
+
+
+def _with_first_caption(line: dict[str, Any]) -> dict[str, Any]:
+    captions = line.get("captions")
+    if captions is None and "captions" not in line:
+        return line
+    if line.get("caption") is not None:
+        raise msgspec.ValidationError(
+            "has both caption and captions; give one of them, captions where there are several"
+        )
+    # Of another type, or empty: refused with its place when it is converted.
+    first = captions[0] if isinstance(captions, list) and captions else ""
+    return line | {"caption": first if isinstance(first, str) else ""}
 
 
 def other_fields(lines: Iterable[ManifestLine]) -> list[str]:

@@ -23,6 +23,7 @@ from stable_audio_open.diffusion.projected_guidance import ProjectedGuidance, Pr
 from stable_audio_open.diffusion.samplers import Noise, StepNoise, get_sampler
 from stable_audio_open.diffusion.samplers.resampling import Resampling, resampled
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.device import filled
 from stable_audio_open.nn.inference import usable
 from stable_audio_open.progress import step_progress
 from stable_audio_open.request.given_guidance import ItemScale, is_one, scales_of
@@ -215,7 +216,7 @@ def _scale(
     def together(values: Sequence[float]) -> Scale:
         if len(set(values)) == 1:
             return values[0]
-        return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+        return filled(values, device)[:, None, None]
 
     curves = [over_time(scale) for scale in scales]
     if any(isinstance(scale, tuple) for scale in scales):

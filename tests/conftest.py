@@ -40,6 +40,7 @@ from stable_audio_open.config import conditioning as conditioning_config
 from stable_audio_open.config.model import AutoencoderModelConfig, DiffusionModelConfig
 from stable_audio_open.config.transformer import TransformerConfig
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from tests.needs import needs_cuda
 
 SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 16000
@@ -364,6 +365,18 @@ def random_panns(tmp_path: Path) -> Path:
 @pytest.fixture
 def loudness_panns(tmp_path: Path) -> Path:
     return save_panns(tmp_path / "loudness", loudness_network())
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])])
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """A CUDA device, and the CPU, on which the same test has to hold where there is none.
+
+    float32 means float32 meanwhile: PyTorch's convolutions take TF32 on CUDA unless told otherwise.
+    """
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    yield torch.device(request.param)
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @pytest.fixture

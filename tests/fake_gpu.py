@@ -1,7 +1,8 @@
 """Models on devices that are not here: tensors without values, whose devices and types are checked.
 
 What asks for a value raises, and so does what mixes devices: on a GPU the first would stop the
-program until all that was queued is done, the second would end it.
+program until all that was queued is done, the second would end it. So would plain copies from the
+CPU, which `NoWaiting` finds.
 """
 
 import copy
@@ -15,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from stable_audio_open.conditioning.conditioner import Prepared
+from stable_audio_open.conditioning.conditioner import Conditioner, Prepared
 from stable_audio_open.conditioning.text import Tokens
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn import device
@@ -36,31 +37,53 @@ class NoDouble(TorchDispatchMode):
         return out
 
 
+class NoWaiting(TorchDispatchMode):
+    """Refuses copies between the CPU and a GPU for which the CPU waits until the GPU is done."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[Any], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default:
+            source, waits = args[0], not (kwargs or {}).get("non_blocking", False)
+        elif func is torch.ops.aten.copy_.default:
+            source, waits = args[1], not (*args, False, False)[2]
+        else:
+            return out
+        kinds = {source.device.type, out.device.type}
+        assert not waits or kinds != {"cpu", GPU}, f"{func} waits for the device"
+        return out
+
+
 @contextmanager
 def on_fake_gpu(model: LatentDiffusion) -> Iterator[LatentDiffusion]:
     """Give a copy of a model whose tensors are on a GPU that is not here, prompts of zeros too."""
     moved = copy.deepcopy(model)
     with FakeTensorMode(allow_non_fake_inputs=True), NoDouble():
-        _move(moved)
-
-        def prepare(values: Sequence[dict[str, Any]]) -> Prepared:
-            texts = {
-                name: Tokens(
-                    torch.zeros(len(values), text.max_length, dtype=torch.long, device=GPU),
-                    torch.ones(len(values), text.max_length, dtype=torch.bool, device=GPU),
-                )
-                for name, text in moved.conditioner.texts.items()
-            }
-            numbers = {
-                name: torch.zeros(len(values), device=GPU) for name in moved.conditioner.numbers
-            }
-            return Prepared(texts, numbers)  # type: ignore[arg-type]
-
-        moved.conditioner.prepare = prepare  # type: ignore[method-assign]
+        to_fake_gpu(moved)
+        prompts_of_zeros(moved.conditioner)
         yield moved
 
 
-def _move(model: nn.Module) -> None:
+def prompts_of_zeros(conditioner: Conditioner) -> None:
+    """Let a conditioner prepare zeros on the GPU: no tokenizer works without values."""
+
+    def prepare(values: Sequence[dict[str, Any]]) -> Prepared:
+        texts = {
+            name: Tokens(
+                torch.zeros(len(values), text.max_length, dtype=torch.long, device=GPU),
+                torch.ones(len(values), text.max_length, dtype=torch.bool, device=GPU),
+            )
+            for name, text in conditioner.texts.items()
+        }
+        numbers = {name: torch.zeros(len(values), device=GPU) for name in conditioner.numbers}
+        return Prepared(texts, numbers)  # type: ignore[arg-type]
+
+    conditioner.prepare = prepare  # type: ignore[method-assign]
+
+
+def to_fake_gpu(model: nn.Module) -> None:
+    """Put parameters and buffers on a GPU that is not here, in place and without their values."""
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             new = torch.empty(parameter.shape, dtype=parameter.dtype, device=GPU)

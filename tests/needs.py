@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+import torch
 
 needs_musicnn = pytest.mark.skipif(
     importlib.util.find_spec("musicnn") is None,
@@ -22,6 +23,8 @@ needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "clang++", "c++"))),
     reason="needs a C++ compiler, which torch.compile uses on the CPU",
 )
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 needs_curl = pytest.mark.skipif(
     shutil.which("curl") is None

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from stable_audio_open import generate
 from stable_audio_open.diffusion import adapted_weights
 from stable_audio_open.diffusion.adapted_weights import LoadedAdapter
 from stable_audio_open.diffusion.samplers import sampler_names
@@ -12,7 +14,8 @@ from stable_audio_open.generate import generate_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.nn import device
 from stable_audio_open.nn.low_rank import LowRank
-from tests.fake_gpu import GPU, on_fake_gpu
+from stable_audio_open.sampling import run_sampler
+from tests.fake_gpu import GPU, NoWaiting, on_fake_gpu
 
 ASKED: dict[str, Any] = {"duration": 0.3, "steps": 4, "seed": 1, "progress": False}
 GUIDANCE: list[dict[str, Any]] = [
@@ -27,6 +30,11 @@ GUIDANCE: list[dict[str, Any]] = [
 pytestmark = pytest.mark.usefixtures("types_unchecked")
 
 
+def sample_without_waiting(*args: Any, **options: Any) -> Tensor:
+    with NoWaiting():
+        return run_sampler(*args, **options)
+
+
 @pytest.fixture(autouse=True, params=["with doubles", "without"])
 def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that has float64, as those of CUDA, or has none, as MPS."""
@@ -34,6 +42,7 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(device, "WITHOUT_DOUBLE", {GPU})
     # Memory cannot be pinned for a device that is not here.
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr(generate, "run_sampler", sample_without_waiting)
 
 
 @pytest.mark.parametrize("sampler", sampler_names())

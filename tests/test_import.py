@@ -41,3 +41,19 @@ def test_every_public_name_is_there() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"'stable_audio_open' has no attribute 'lode'"):
         stable_audio_open.lode  # noqa: B018
+
+
+def test_a_source_tree_works_where_it_is_not_installed() -> None:
+    code = (
+        "import importlib.metadata as metadata\n"
+        "own = metadata.distribution\n"
+        "def distribution(name):\n"
+        "    if name == 'stable-audio-open': raise metadata.PackageNotFoundError(name)\n"
+        "    return own(name)\n"
+        "metadata.distribution = distribution\n"
+        "import stable_audio_open.jobs.train, stable_audio_open.checkpoint.hub.card\n"
+        "from stable_audio_open.cli.main import main\n"
+        "main(['--version'])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == (f"{stable_audio_open.__version__}\n", "")

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import requires, version
+from importlib.metadata import requires
 from typing import Annotated, TextIO
 
 import typer
@@ -39,6 +39,7 @@ from stable_audio_open.cli.sounds.reconstruct import reconstruct
 from stable_audio_open.cli.sounds.regenerate import regenerate
 from stable_audio_open.cli.train import train
 from stable_audio_open.config.errors import ConfigError
+from stable_audio_open.version import VERSION
 
 PROGRAM = "stable-audio-open"
 DEBUG = "--debug"
@@ -64,7 +65,7 @@ app.add_typer(evaluate, name="evaluate")
 def print_version(wanted: bool) -> bool:
     """Print the version and stop, if it is asked for."""
     if wanted:
-        echo(version(PROGRAM))
+        echo(VERSION)
         raise typer.Exit
     return wanted
 

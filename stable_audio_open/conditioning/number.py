@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stable_audio_open.conditions import Condition
+from stable_audio_open.nn.device import sent
 from stable_audio_open.nn.fourier import FourierFeatures
 
 
@@ -38,7 +39,7 @@ class NumberConditioner(nn.Module):
         numbers = torch.tensor(values, dtype=torch.float32)
         if not numbers.isfinite().all():
             raise ValueError(f"conditioning numbers must be finite, got {list(values)}")
-        return numbers.to(self.projection.weight.device)
+        return sent(numbers, self.projection.weight.device)
 
     def forward(self, values: Float[Tensor, "batch"]) -> Condition:
         """Embed numbers as `[batch, 1, width]`."""

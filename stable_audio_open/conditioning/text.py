@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from stable_audio_open.conditions import Condition
+from stable_audio_open.nn.device import sent
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class TextConditioner(nn.Module):
         for prompt, full in zip(prompts, mask.all(dim=1).tolist(), strict=True):
             if full:
                 self._warn_if_cut(prompt)
-        return Tokens(encoded["input_ids"].to(self.device), mask.to(self.device))
+        return Tokens(sent(encoded["input_ids"], self.device), sent(mask, self.device))
 
     def _warn_if_cut(self, prompt: str) -> None:
         count = len(self.tokenizer([prompt])["input_ids"][0])

@@ -5,10 +5,13 @@ from itertools import chain, islice
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from stable_audio_open.audio.files import AudioFileError
 from stable_audio_open.data.faults import EmptyBatch, Fault, collate
+from stable_audio_open.nn.device import sent
 
 
 @runtime_checkable
@@ -178,6 +181,23 @@ class AudioDataModule(pl.LightningDataModule):
             drop_last=len(sampler) >= self.batch_size,
             collate_fn=collate,
         )
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """Move sounds and latents to a device, without waiting for it.
+
+        Numbers, one of each item, stay on the CPU: conditions are prepared from their values, which
+        would be waited for.
+        """
+        del dataloader_idx
+
+        def is_moved(value: object) -> bool:
+            return isinstance(value, Tensor) and value.ndim > 1
+
+        return {
+            name: sent(value, device) if is_moved(value) else value for name, value in batch.items()
+        }
 
 
 class ValidatedDataModule(AudioDataModule):

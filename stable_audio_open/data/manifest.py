@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from stable_audio_open.files.archives.tars import is_there
@@ -23,7 +24,12 @@ class Recording(ManifestLine, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A recording that can be trained on: it has a caption."""
 
     caption: str
-    """Description of the sound."""
+    """Description of the sound; the first where there are several."""
+
+    @property
+    def all_captions(self) -> tuple[str, ...]:
+        """Its captions, one or several."""
+        return (self.caption,) if isinstance(self.captions, UnsetType) else self.captions
 
     @property
     def catalogue(self) -> str:

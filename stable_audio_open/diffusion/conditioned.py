@@ -12,6 +12,7 @@ from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.adapted_weights import AdaptedWeights, Part
 from stable_audio_open.diffusion.dit import DiffusionTransformer, ProjectedConditioning
 from stable_audio_open.nn.attention import KeyValue
+from stable_audio_open.nn.device import filled
 from stable_audio_open.nn.inference import kept_for_later
 
 
@@ -143,9 +144,7 @@ class ConditionedTransformer:
         return self._times[t]
 
     def _embed(self, times: list[float]) -> dict[float, Tensor]:
-        embedded = self._transformer.embed_times(
-            torch.tensor(times, dtype=torch.float32, device=self._device)
-        )
+        embedded = self._transformer.embed_times(filled(times, self._device))
         return dict(zip(times, embedded.split(1), strict=True))
 
 

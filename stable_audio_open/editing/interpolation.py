@@ -13,6 +13,7 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.diffusion.denoiser import noised
 from stable_audio_open.diffusion.samplers import StepNoise, initial_noise
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.device import sent
 from stable_audio_open.request.given_prompts import GivenNegatives, GivenPrompt, check_texts
 from stable_audio_open.request.request import check_request, check_seeds
 from stable_audio_open.request.sampling_settings import SamplingOptions, resolve_sampling
@@ -29,7 +30,7 @@ class NoiseOnTheWay:
         seeds: Of the first sound and of the last.
         count: Sounds, evenly spread on the way.
         shape: Channels and frames of one.
-        device: Where the noise goes.
+        device: Where the noise goes; the angles between two are measured on the CPU.
     """
 
     def __init__(
@@ -39,17 +40,17 @@ class NoiseOnTheWay:
         self._shape = shape
         self._device = device
         self._shares = torch.linspace(0, 1, count)
-        self._steps = StepNoise(seeds, shape, device)
+        self._steps = StepNoise(seeds, shape)
 
     def initial(self) -> Float[Tensor, "count channels frames"]:
         """The noise to start from."""
-        start, end = initial_noise(self._shape, self._seeds).to(self._device)
-        return slerp(start, end, self._shares)
+        start, end = initial_noise(self._shape, self._seeds)
+        return sent(slerp(start, end, self._shares), self._device)
 
     def __call__(self, sigma: float, sigma_next: float) -> Float[Tensor, "count channels frames"]:
         """The noise of a step."""
         start, end = self._steps(sigma, sigma_next)
-        return slerp(start, end, self._shares)
+        return sent(slerp(start, end, self._shares), self._device)
 
 
 def slerp(

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.diffusion.denoiser import Denoiser
+from stable_audio_open.nn.device import sent
 
 OVERLAP = 1 / 4
 """Part of a window that its neighbour covers too, at least."""
@@ -104,9 +105,9 @@ def windowed(
                 if not weight.any():
                     continue
             part = one.denoiser(_cut(x, start, window), sigma)
-            x0 += _put(part * weight.to(x), start, frames)
+            x0 += _put(part * sent(weight, x.device, x.dtype), start, frames)
             total = total + _put(weight, start, frames)
-        return x0 / total.to(x)
+        return x0 / sent(total, x.device, x.dtype)
 
     return denoiser
 

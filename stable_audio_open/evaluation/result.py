@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-VERSION = version("stable-audio-open")
+from stable_audio_open.version import VERSION
 
 
 class UnmeasurableError(ValueError):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 import torch
 
-from stable_audio_open.evaluation.result import VERSION
+from stable_audio_open.version import VERSION
 
 GB = 1e9
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import Optimizer
 
@@ -31,6 +31,7 @@ from stable_audio_open.config.training import (
     EmaConfig,
 )
 from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
+from stable_audio_open.training.inpainting import InpaintingMasks
 from stable_audio_open.training.memory import Turn, as_on_gpu, step_memory
 from stable_audio_open.training.parallel.offloading import OffloadedAdamW
 from stable_audio_open.training.post_training.task import AdversarialPostTraining
@@ -131,6 +132,8 @@ def _diffusion(
         model = build_model(config, text_encoder=_text_encoder(config, training))
         task = diffusion_task(config, msgspec.structs.replace(training, ema=None), model)
     _fake(task)
+    if training.inpainting is not None:
+        task.inpainting = _NothingKept(**msgspec.structs.asdict(training.inpainting))
     items = training.batch_size
     learnt = LearntBatch(
         torch.zeros(items, config.autoencoder.latent_channels, model.window_frames),
@@ -150,6 +153,17 @@ def _diffusion(
         turns = [_turn(lambda: task.velocity_errors(learnt).mean(), made["optimizer"], gpu=gpu)]
     average = _average(training.ema, model.transformer, gpu=gpu)
     return _measured(task, turns, trainer, average, gpu=gpu)
+
+
+class _NothingKept(InpaintingMasks):
+    """Masks that are not drawn, which takes values; any takes as much memory."""
+
+    def draw(
+        self, generators: Sequence[Generator], lengths: Sequence[float], frames: int
+    ) -> Tensor:
+        """Return masks that keep nothing."""
+        del lengths
+        return torch.zeros(len(generators), 1, frames)
 
 
 def _autoencoder(

@@ -1,6 +1,9 @@
 """Where to compute, and what a device cannot."""
 
+from collections.abc import Sequence
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.arguments.checks import wrong_type
@@ -79,3 +82,27 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 def widened(x: Tensor) -> Tensor:
     """Return a tensor in float64, or in float32 where its device has none wider."""
     return x.float() if x.device.type in WITHOUT_DOUBLE else x.double()
+
+
+def sent(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor on a device, for which the CPU does not wait.
+
+    A plain copy from the CPU to a GPU waits until the GPU has done all that it was asked before;
+    from pinned memory it takes its turn there.
+
+    Args:
+        x: The tensor, not to be changed later where it is on the CPU.
+        device: Where to.
+        dtype: Its type there; its own where None.
+    """
+    x = x if dtype is None else x.to(dtype)
+    if device.type != "cuda" or x.device.type != "cpu":
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
+
+
+def filled(values: Sequence[float], device: torch.device) -> Float[Tensor, "values"]:
+    """Return a few numbers in float32 on a device, for which the CPU does not wait."""
+    return torch.cat(
+        [torch.full((1,), value, dtype=torch.float32, device=device) for value in values]
+    )

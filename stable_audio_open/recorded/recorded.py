@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
-from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, get_args
@@ -30,6 +29,7 @@ from stable_audio_open.recorded.hashes import DIGITS, config_hash, sound_hash, w
 from stable_audio_open.recorded.making import Making, Source, UsedAdapter, as_json
 from stable_audio_open.recorded.prompts import in_words, prompts_of_items
 from stable_audio_open.request.sampling_settings import SamplingOptions, resolve_sampling
+from stable_audio_open.version import VERSION
 
 P = ParamSpec("P")
 Model = TypeVar("Model", bound=LatentDiffusion)
@@ -73,12 +73,6 @@ def recorded(
     return call
 
 
-def version() -> str:
-    """Return the version of this library."""
-    # Its module imports the public names from here.
-    return str(import_module("stable_audio_open").__version__)
-
-
 def arguments_of(method: Callable[..., Audio]) -> dict[str, Any]:
     """Return the types of a method's arguments that change a sound, by name."""
     found = types_of_arguments(method)
@@ -111,7 +105,7 @@ def _tags(
         if name not in (*SHOWN_ALONE, *OF_THE_SOURCE) and value is not None
     }
     making = Making(
-        stable_audio_open=version(),
+        stable_audio_open=VERSION,
         torch=str(torch.__version__),
         prompt="",
         seed=0,

@@ -38,7 +38,13 @@ def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
             licence=ZERO,
             page_url="https://example.org/1",
         ),
-        Recording(file="b.wav", caption="two", description="two", source="freesound:2"),
+        Recording(
+            file="b.wav",
+            caption="two",
+            captions=("two", "a second one"),
+            description="two",
+            source="freesound:2",
+        ),
     ]
     for line in lines:
         audio(tmp_path / line.file)
@@ -46,7 +52,9 @@ def test_a_manifest_comes_back_as_it_was(tmp_path: Path) -> None:
     records = [row.record for row in read_listed(tmp_path / "manifest.jsonl")]
     assert all(record is not None and record.duration == 0.1 for record in records)
     written = [
-        Recording(**{**manifest_line(r), "tags": r.tags, "genres": r.genres}) for r in records if r
+        Recording(**{**manifest_line(r), "caption": r.caption, "tags": r.tags, "genres": r.genres})
+        for r in records
+        if r
     ]
     assert written == read_manifest(tmp_path) == lines
 

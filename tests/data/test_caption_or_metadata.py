@@ -1,7 +1,9 @@
 import random
 from collections import Counter
 
+import msgspec
 import pytest
+from msgspec import UNSET, UnsetType
 
 from stable_audio_open.data.caption_or_metadata import draw_caption_or_metadata
 from stable_audio_open.data.manifest import Recording
@@ -83,3 +85,38 @@ def test_the_caption_serves_where_no_metadata_is_known() -> None:
         for _ in range(50)
     }
     assert {prompt.lower() for prompt in found} == {"kick drum haus"}
+
+
+def test_of_several_captions_each_is_drawn() -> None:
+    texts = ("a huge explosion", "explosion, huge", "big blast")
+    several = Recording(file="a.wav", caption=texts[0], captions=texts, tags=("explosion",))
+    rng = random.Random(0)
+    counts = Counter(
+        draw_caption_or_metadata(several, rng, caption_share=1).lower() for _ in range(3000)
+    )
+    assert counts.keys() == set(texts)
+    # Binomial(3000, 1 / 3): five standard deviations are 129.
+    assert all(abs(count - 1000) < 129 for count in counts.values())
+    # Without tags, a prompt takes its words from one of them.
+    bare = Recording(file="a.wav", caption=texts[0], captions=texts)
+    for _ in range(200):
+        words = draw_caption_or_metadata(bare, rng, caption_share=0).lower().split()
+        assert any(set(words) <= set(text.split()) for text in texts)
+
+
+@pytest.mark.parametrize("captions", [UNSET, ("Kick drum haus",)])
+def test_one_caption_takes_nothing_from_the_generator(
+    captions: tuple[str, ...] | UnsetType,
+) -> None:
+    """Prompts of manifests without `captions` are those of earlier versions."""
+    one = msgspec.structs.replace(KICK, captions=captions)
+    rng = random.Random(3)
+    found = [draw_caption_or_metadata(one, rng) for _ in range(6)]
+    assert found == [
+        "kick drum haus",
+        "Kick drum haus",
+        "kick drum haus dry",
+        "haus dry kick drum",
+        "dry",
+        "Kick drum haus",
+    ]

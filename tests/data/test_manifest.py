@@ -47,6 +47,24 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     )
 
 
+def test_the_first_of_several_captions_is_the_caption(tmp_path: Path) -> None:
+    line = {"file": "audio/a.wav", "captions": ["a huge explosion", "explosion, huge"]}
+    folder(tmp_path, json.dumps(line), '{"file": "audio/b.wav", "caption": "snare"}')
+    several, one = read_manifest(tmp_path)
+    assert (several.caption, several.all_captions) == ("a huge explosion", several.captions)
+    assert (one.captions, one.all_captions) == (UNSET, ("snare",))
+    assert several.known() == line | {"captions": ("a huge explosion", "explosion, huge")}
+    write_manifest(tmp_path / "again.jsonl", [several, one])
+    assert json.loads((tmp_path / "again.jsonl").read_text().splitlines()[0]) == line
+    assert read_manifest(tmp_path, "again.jsonl") == [several, one]
+    assert b"captions" not in msgspec.json.encode(one)  # checksums of shards stay as they were
+
+
+def test_a_caption_beside_several_must_be_the_first() -> None:
+    with pytest.raises(ValueError, match="caption is 'y', and the first of captions 'x'; caption"):
+        Recording(file="a.wav", caption="y", captions=("x", "y"))
+
+
 def test_fields_stand_in_the_order_of_a_line() -> None:
     """Checksums of shards depend on it."""
     assert Recording.__struct_fields__ == ManifestLine.__struct_fields__
@@ -74,6 +92,18 @@ def test_empty_lines_and_other_names(tmp_path: Path) -> None:
         ('{"file": "../a.wav", "caption": "x"}', "give a path inside the folder"),
         ('{"file": "/a.wav", "caption": "x"}', "give a path inside the folder"),
         ('{"file": "audio/a.wav", "caption": " "}', "the caption of 'audio/a.wav' is empty"),
+        (
+            '{"file": "audio/a.wav", "caption": "x", "captions": ["x", "y"]}',
+            "has both caption and captions; give one of them",
+        ),
+        ('{"file": "audio/a.wav", "captions": []}', r"captions are \[\]; give at least one"),
+        ('{"file": "audio/a.wav", "captions": ["x", " "]}', r"\['x', ' '\]; give at least one"),
+        (
+            '{"file": "audio/a.wav", "captions": ["x", 3]}',
+            r"Expected `str`, got `int` - at `\$.captions\[1\]`",
+        ),
+        ('{"file": "audio/a.wav", "captions": "x"}', "Expected `array`, got `str`"),
+        ('{"file": "audio/a.wav", "captions": null}', "Expected `array`, got `null`"),
     ],
 )
 def test_errors_name_file_and_line(tmp_path: Path, line: str, message: str) -> None:

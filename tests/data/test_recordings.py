@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from msgspec import UNSET
 from torch.utils.data import DataLoader
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
@@ -47,6 +48,7 @@ def shards(tmp_path: Path) -> Path:
                 id=f"x:{index}",
                 file=f"{index}.flac",
                 caption=f"Geräusch {index}",
+                captions=(f"Geräusch {index}", "noise") if index == 3 else None,
                 tags=("noise",),
                 licence="CC0",
                 author="ann",
@@ -123,6 +125,7 @@ def test_recordings_are_those_of_the_catalogue(shards: Path) -> None:
         assert one == Recording(
             file=one.file,
             caption=f"Geräusch {number}",
+            captions=("Geräusch 3", "noise") if number == 3 else UNSET,
             tags=("noise",),
             source=f"x:{number}",
             author="ann",

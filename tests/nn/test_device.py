@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stable_audio_open.nn.device import check_device_dtype, find_device, widened
+from stable_audio_open.nn.device import check_device_dtype, filled, find_device, sent, widened
+from tests.fake_gpu import GPU, NoWaiting
 
 
 @pytest.mark.parametrize("device", [None, "auto"])
@@ -42,3 +44,33 @@ def test_tensors_are_widened_where_that_can_be() -> None:
     x = torch.tensor([1 / 3])
     assert widened(x).dtype == torch.float64
     assert widened(x).float() == x
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_what_is_sent_keeps_its_values(dtype: torch.dtype | None) -> None:
+    x = torch.tensor([0.1, -3.0])
+    moved = sent(x, torch.device("cpu"), dtype)
+    assert moved.dtype == (dtype or x.dtype)
+    assert torch.equal(moved, x.to(moved.dtype))
+
+
+def test_the_cpu_does_not_wait_for_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[torch.dtype] = []
+
+    def pin(x: torch.Tensor) -> torch.Tensor:
+        pinned.append(x.dtype)
+        return x
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    with FakeTensorMode(allow_non_fake_inputs=True), NoWaiting():
+        x = torch.zeros(2)
+        moved = sent(x, torch.device(GPU), torch.bfloat16)
+        assert (moved.device.type, moved.dtype) == (GPU, torch.bfloat16)
+        with pytest.raises(AssertionError, match="waits for the device"):
+            x.to(GPU)
+    assert pinned == [torch.bfloat16]
+
+
+def test_numbers_are_filled_as_they_would_be_copied() -> None:
+    values = [0.1, 1e-9, -3, 7.123456789]
+    assert torch.equal(filled(values, torch.device("cpu")), torch.tensor(values))

@@ -128,6 +128,25 @@ def test_a_resumed_run_ends_where_the_whole_run_does(
     assert differing(state(again), state(trainable_last)) == []
 
 
+@pytest.mark.slow
+def test_a_resumed_run_draws_the_same_of_several_captions(
+    diffusion_run: DiffusionModelConfig, change: Change
+) -> None:
+    assert isinstance(diffusion_run.data, FolderConfig)
+    folder = Path(diffusion_run.data.path)
+    described = [
+        msgspec.structs.replace(own, captions=(own.caption, f"one more {own.caption}", "noise"))
+        for own in read_manifest(folder)
+    ]
+    write_manifest(folder / "several.jsonl", described)
+    data = msgspec.structs.replace(diffusion_run.data, manifest="several.jsonl", caption_share=1)
+    config = msgspec.structs.replace(diffusion_run, data=data)
+    whole = run_training(change(config, max_steps=4, name="whole"))
+    run_training(change(config, max_steps=2, name="stopped"))
+    again = run_training(change(config, max_steps=4, name="stopped"))
+    assert differing(state(again), state(whole)) == []
+
+
 def test_the_average_covers_the_transformer_alone(
     last: Path, diffusion_run: DiffusionModelConfig
 ) -> None:

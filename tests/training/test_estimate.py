@@ -21,7 +21,7 @@ from stable_audio_open.config.model import (
     ModelConfig,
 )
 from stable_audio_open.config.read import encode_config, read_config
-from stable_audio_open.config.training import LoraConfig
+from stable_audio_open.config.training import InpaintingConfig, LoraConfig
 from stable_audio_open.jobs.estimate import estimate_memory
 from stable_audio_open.jobs.train import run_training
 from stable_audio_open.training.memory import PeakBytes
@@ -227,6 +227,17 @@ def test_what_cannot_be_estimated(
     kind = change if "strategy" in changes else msgspec.structs.replace
     with pytest.raises(ConfigError, match=re.escape(message)):
         estimate_memory(kind(diffusion_run, **changes))
+
+
+@pytest.mark.slow
+def test_inpainting_is_estimated(diffusion_run: DiffusionModelConfig) -> None:
+    assert diffusion_run.training is not None
+    config = msgspec.structs.replace(
+        diffusion_run,
+        transformer=msgspec.structs.replace(diffusion_run.transformer, inpainting=True),
+        training=msgspec.structs.replace(diffusion_run.training, inpainting=InpaintingConfig()),
+    )
+    assert estimate_memory(config).total > estimate_memory(diffusion_run).total
 
 
 # What a card has, less what the CUDA context, workspaces and fragmentation may take, in GiB.

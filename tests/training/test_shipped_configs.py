@@ -28,63 +28,11 @@ from stable_audio_open.pretrained import load
 from stable_audio_open.training.randomness import BatchRandomness
 from stable_audio_open.training.tasks.learnt import LearntBatch, prepare_conditions
 from tests.needs import BUGFIX_RELEASE, needs_compiler
+from tests.shipped_configs import ROOT, SHIPPED, overrides
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 RATE = 44100
-STEPS = 60
-FEW_STEPS = 30
-"""Of the student, whose batches each take the teacher a whole generation."""
-
-SHIPPED = {
-    # In an order in which each finds what it starts from.
-    "tiny/autoencoder": "tiny-autoencoder",
-    "tiny/autoencoder_adversarial": "tiny-autoencoder-adversarial",
-    "tiny/autoencoder_decoder": "tiny-autoencoder-decoder",
-    "tiny/diffusion": "tiny",
-    "tiny/flow": "tiny-flow",
-    "tiny/flow_few_steps": "tiny-flow-few-steps",
-    "stable_audio_open_1_0/autoencoder": "stable-audio-open-1.0-autoencoder",
-    "stable_audio_open_1_0/autoencoder_decoder": "stable-audio-open-1.0-autoencoder-decoder",
-    "stable_audio_open_1_0/diffusion": "stable-audio-open-1.0",
-    "stable_audio_open_small/diffusion": "stable-audio-open-small",
-    "cluster/a100_8x8": "cluster",
-    "finetune/loops_20s": "loops-20s",
-    "finetune/one_shots_11s": "one-shots-11s",
-    "finetune/lora": "lora",
-    "finetune/decoder": "decoder",
-}
-"""Names of the runs."""
-
-PROCESS = (
-    "training.trainer.accelerator=cpu",
-    "training.trainer.devices=1",
-    "training.trainer.nodes=1",
-    "training.trainer.strategy=auto",
-    f"training.trainer.max_steps={STEPS}",
-    "data.workers=0",
-)
-AUTOENCODER = (
-    *(
-        f"autoencoder.{side}.{size}"
-        for side in ("encoder", "decoder")
-        for size in ("channels=8", "multipliers=[1]", "strides=[32]")
-    ),
-    "autoencoder.latent_channels=8",
-)
-DISCRIMINATORS = ("training.adversarial.filters=4", "training.adversarial.fft_sizes=[512,128]")
-CROPS = ("training.batch_size=4", "training.crop_samples=8192")
-TRANSFORMER = (
-    "training.batch_size=8",
-    "window_samples=16384",
-    "conditioning.width=16",
-    "transformer.latent_channels=8",
-    "transformer.width=32",
-    "transformer.depth=2",
-    "transformer.heads=2",
-    "transformer.context_width=16",
-)
 
 
 def test_every_shipped_configuration_is_run() -> None:
@@ -92,24 +40,6 @@ def test_every_shipped_configuration_is_run() -> None:
         path.relative_to(ROOT / "configs").with_suffix("") for path in ROOT.glob("configs/*/*.json")
     }
     assert {str(path) for path in paths if path.parent.name != "curation"} == set(SHIPPED)
-
-
-def overrides(name: str) -> list[str]:
-    """What makes a shipped configuration small."""
-    shipped = json.loads((ROOT / "configs" / f"{name}.json").read_text())
-    found = [*PROCESS, f"training.trainer.name={SHIPPED[name]}", *AUTOENCODER]
-    if shipped["type"] == "autoencoder":
-        adversarial = "adversarial" in shipped["training"]
-        return [*found, *CROPS, *(DISCRIMINATORS if adversarial else [])]
-    text, *numbers = shipped["conditioning"]["conditioners"]
-    text |= {"model": "data/tiny_text_encoder", "max_length": 8}
-    wide = 16 * len(shipped["conditioning"]["global"])
-    found += [*TRANSFORMER, f"transformer.global_width={wide}"]
-    if "adversarial" in shipped["training"]:
-        # The student's own learning is measured; each side takes a turn at the end.
-        found.append(f"training.trainer.max_steps={FEW_STEPS}")
-        found.append(f"training.adversarial.warm_up.steps={FEW_STEPS - 2}")
-    return [*found, f"conditioning.conditioners={json.dumps([text, *numbers])}"]
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +62,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, text_encoder_folder: Pat
     held_out = lines[2::5]
     (sounds / "held_out.jsonl").write_text("\n".join(held_out) + "\n")
     trained_on = [line for line in lines if line not in held_out]
-    (sounds / "manifest.jsonl").write_text("\n".join(trained_on) + "\n")
-    for name in ("sonic_pi", "loops", "one_shots"):
+    for name in ("manifest.jsonl", "train.jsonl"):
+        (sounds / name).write_text("\n".join(trained_on) + "\n")
+    for name in ("bundled", "sonic_pi", "loops", "one_shots"):
         (data / name).symlink_to(sounds)
     (data / "tiny_text_encoder").symlink_to(text_encoder_folder)
     return folder

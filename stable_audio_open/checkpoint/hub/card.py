@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from stable_audio_open.conditions import SECONDS
 from stable_audio_open.config.conditioning import NumberConfig
 from stable_audio_open.config.model import DiffusionModelConfig, ModelConfig
 from stable_audio_open.pages.rendering import render
+from stable_audio_open.version import VERSION
 
 LIBRARY = "stable-audio-open"
 OBJECTIVES = {
@@ -102,7 +102,7 @@ def model_card(
         code=_code(config, source, variant),
         data=card.data.strip(),
         measured=read_measurements([Path(path) for path in card.measurements]),
-        version=version(LIBRARY),
+        version=VERSION,
     )
 
 

@@ -20,6 +20,7 @@ def schema() -> Any:
     import pyarrow as pa
 
     types = {
+        "captions": pa.list_(pa.string()),
         "tags": pa.list_(pa.string()),
         "genres": pa.list_(pa.string()),
         "year": pa.int32(),

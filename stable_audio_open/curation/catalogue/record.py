@@ -14,6 +14,8 @@ class CatalogueRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """What the author says about it."""
     caption: str | None = None
     """What a listener would say, where a manifest gives it."""
+    captions: tuple[str, ...] | None = None
+    """Several of them, the first of which is `caption`, where a manifest gives several."""
     tags: tuple[str, ...] = ()
     """Words or short phrases, in the author's order."""
     genres: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from stable_audio_open.curation.catalogue.ingest import SourceRow
@@ -89,11 +90,12 @@ def _record(line: ManifestLine, audio: Path, sources: Counter[str]) -> Catalogue
     else:
         name = line.source
     said = msgspec.structs.asdict(line)
-    for field in ("source", "description", "other"):
+    for field in ("source", "description", "captions", "other"):
         del said[field]
     return CatalogueRecord(
         id=name,
         description=line.description or line.caption,
+        captions=None if isinstance(line.captions, UnsetType) else line.captions,
         duration=info.duration,
         sample_rate=info.sample_rate,
         channels=info.channels,

@@ -120,8 +120,11 @@ def _flac(path: Path) -> bytes:
 
 
 def _described(item: SelectedRecording, file: str) -> dict[str, Any]:
+    line = manifest_line(item.record, file)
     return {
-        **manifest_line(item.record, file),
+        # Readers of tars look for a caption, beside several too.
+        **({"caption": line["captions"][0]} if "captions" in line else {}),
+        **line,
         "seconds": item.info.duration,
         "sample_rate": item.info.sample_rate,
         "channels": item.info.channels,

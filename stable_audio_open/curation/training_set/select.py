@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from stable_audio_open.audio.files import AudioFileError, AudioInfo, audio_info
 from stable_audio_open.curation.catalogue.decisions import Decision
@@ -101,9 +102,11 @@ def manifest_line(record: CatalogueRecord, file: str | None = None) -> dict[str,
         file: Where it is, when not in place.
     """
     known = msgspec.structs.asdict(record)
+    several = known.pop("captions")
     line = {name: known[name] for name in ManifestLine.__struct_fields__ if name in known} | {
         "file": file or record.file,
-        "caption": caption(record),
+        "caption": several[0] if several else caption(record),
+        "captions": several or UNSET,
         "tags": record.tags or record.genres,
         "source": record.id,
     }

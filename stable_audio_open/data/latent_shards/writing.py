@@ -281,7 +281,7 @@ def _members(
     other = said.pop("other")
     described = {
         **({} if other is UNSET else other),
-        **said,
+        **{name: value for name, value in said.items() if value is not UNSET},
         "seconds": row.seconds,
         "frames": row.frames,
         "sample_rate": encoding.sample_rate,

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from stable_audio_open.nn.device import sent
+
 Noise: TypeAlias = Callable[[float, float], Float[Tensor, "batch channels time"]]
 """(sigma, next sigma) -> noise of unit variance for that step, in the shape of the state."""
 
@@ -58,10 +60,7 @@ class StepNoise:
         sigma_next: float,  # noqa: ARG002
     ) -> Float[Tensor, "batch channels time"]:
         """The next noise of the stream."""
-        noise = _draw(self._shape, self._generators)
-        if self._device.type == "cuda":  # from pinned memory, the copy does not wait for the device
-            noise = noise.pin_memory()
-        return noise.to(self._device, non_blocking=True)
+        return sent(_draw(self._shape, self._generators), self._device)
 
 
 def add_noise(

@@ -8,6 +8,7 @@ from stable_audio_open.jobs.doctor.devices import attention_findings, device_fin
 from stable_audio_open.jobs.doctor.finding import Section
 from stable_audio_open.jobs.doctor.packages import extra_findings, package_findings, python_finding
 from stable_audio_open.jobs.doctor.self_test import self_test
+from stable_audio_open.version import VERSION
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +37,6 @@ def examine(
     Raises:
         ValueError: The device or the format is unknown.
     """
-    from stable_audio_open import __version__
-
     sections = {
         "packages": [python_finding(), *package_findings()],
         "optional parts": extra_findings(),
@@ -46,7 +45,7 @@ def examine(
         "self-test": self_test(device, dtype),
     }
     return Examination(
-        version=__version__,
+        version=VERSION,
         sections=tuple(
             Section(name=name, findings=tuple(findings)) for name, findings in sections.items()
         ),

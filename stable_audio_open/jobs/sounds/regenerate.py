@@ -23,7 +23,8 @@ from stable_audio_open.jobs.target import check_apart, place_of, plan
 from stable_audio_open.pretrained import StableAudio
 from stable_audio_open.recorded.hashes import DIGITS, config_hash, sound_hash, weights_of
 from stable_audio_open.recorded.making import Making, from_json, making_of
-from stable_audio_open.recorded.recorded import METHODS, arguments_of, sound_arguments, version
+from stable_audio_open.recorded.recorded import METHODS, arguments_of, sound_arguments
+from stable_audio_open.version import VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -264,7 +265,7 @@ def _refused(file: Path) -> Iterator[None]:
 def _warn_of_others(making: Making, model: StableAudio, file: Path) -> None:
     """Say what differs from when the sound was made, and can change its last digits or more."""
     found = {
-        "stable-audio-open": (making.stable_audio_open, version()),
+        "stable-audio-open": (making.stable_audio_open, VERSION),
         "torch": (making.torch, str(torch.__version__)),
         "device": (making.device, str(model.device)),
         "configuration": (making.config, config_hash(model)),

@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from stable_audio_open.recorded.recorded import version
 from stable_audio_open.service.http.asking import asking_routes
 from stable_audio_open.service.http.errors import KIND, add_error_handlers
 from stable_audio_open.service.http.facts import fact_routes
@@ -15,6 +14,7 @@ from stable_audio_open.service.http.keys import Keys
 from stable_audio_open.service.http.metrics import Metrics
 from stable_audio_open.service.http.sounds import sound_routes
 from stable_audio_open.service.service import Service
+from stable_audio_open.version import VERSION
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {
@@ -40,7 +40,7 @@ def create_app(
     # Their pages would come from another host, as their scripts do.
     app = FastAPI(
         title="stable-audio-open",
-        version=version(),
+        version=VERSION,
         docs_url=None,
         redoc_url=None,
         responses=PROBLEMS,

@@ -19,6 +19,7 @@ from stable_audio_open.diffusion.flow_path import flow_endpoint
 from stable_audio_open.diffusion.guidance import guide
 from stable_audio_open.diffusion.objective import noise_latents
 from stable_audio_open.evaluation.weights import module_hash
+from stable_audio_open.nn.device import sent
 from stable_audio_open.training.optimisation import OptimizerSettings
 from stable_audio_open.training.post_training.prompt_pairs import join_conditionings, other_prompts
 from stable_audio_open.training.post_training.settings import NoiseLevels, WarmUp
@@ -110,8 +111,8 @@ class AdversarialPostTraining(TwoSides, DiffusionTraining):
         Both start at the batch's timesteps.
         """
         assert self.teacher is not None
-        latents, _, t, random = learnt
-        noise = random.normal(*latents.shape[1:]).to(latents)
+        latents, t, random = learnt.latents, learnt.t, learnt.random
+        noise = sent(random.normal(*latents.shape[1:]), latents.device, latents.dtype)
         conditioning = self._conditioning(learnt)
         x = noise_latents(latents, noise, t, self.model.objective).x
         with torch.no_grad():
@@ -151,9 +152,10 @@ class AdversarialPostTraining(TwoSides, DiffusionTraining):
         return loss + self.contrastive * contrastive_loss(scores[0], scores[2], counted)
 
     def _judged(self, learnt: LearntBatch) -> Judged:
-        latents, _, t, random = learnt
-        noise, fresh = (random.normal(*latents.shape[1:]).to(latents) for _ in range(2))
-        level = self.noise_levels.draw(random).to(latents)
+        latents, t, random = learnt.latents, learnt.t, learnt.random
+        device, dtype = latents.device, latents.dtype
+        noise, fresh = (sent(random.normal(*latents.shape[1:]), device, dtype) for _ in range(2))
+        level = sent(self.noise_levels.draw(random), device, dtype)
         conditioning = self._conditioning(learnt)
         x = noise_latents(latents, noise, t, self.model.objective).x
         velocity = self.model.transformer(x, t, conditioning)

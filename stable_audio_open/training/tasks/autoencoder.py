@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.losses.stereo_spectral import StereoSpectralLoss
+from stable_audio_open.nn.device import sent
 from stable_audio_open.training.checkpoints.resuming import (
     apply_settings,
     fit_average,
@@ -212,8 +213,9 @@ class AutoencoderTraining(pl.LightningModule):
                 rank=self.global_rank,
                 processes=process_count(),
             )
-            noise = random.normal(*posterior.mean.shape[1:])
-            latents = posterior.at(noise.to(posterior.mean))
+            mean = posterior.mean
+            noise = random.normal(*mean.shape[1:])
+            latents = posterior.at(sent(noise, mean.device, mean.dtype))
             return latents, latents.new_zeros(()) if frozen else posterior.kl()
 
     def compile_networks(self, *, backend: str = "inductor") -> None:

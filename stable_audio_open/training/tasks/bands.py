@@ -10,6 +10,7 @@ from torch import Tensor
 from stable_audio_open.conditions import Conditioning
 from stable_audio_open.diffusion.objective import noise_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.device import sent
 from stable_audio_open.training.randomness import BatchRandomness
 
 BANDS = 4
@@ -47,8 +48,8 @@ def validation_losses(
     losses = {}
     for band in range(BANDS):
         random = random_of(band)
-        t = ((band + random.uniform()) / BANDS).to(latents.device)
-        noise = random.normal(*latents.shape[1:]).to(latents)
+        t = sent((band + random.uniform()) / BANDS, latents.device)
+        noise = sent(random.normal(*latents.shape[1:]), latents.device, latents.dtype)
         noised = noise_latents(latents, noise, t, model.objective)
         velocity = model.transformer(noised.x, t, conditioning)
         losses[_name(band)] = F.mse_loss(velocity.float(), noised.velocity.float())

@@ -1,5 +1,6 @@
 """Training of the diffusion transformer: the model's objective on latents (section 4.2)."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from stable_audio_open.diffusion.dit import inpainting_channels
 from stable_audio_open.diffusion.objective import TimestepSampler, drop_conditions, noise_latents
 from stable_audio_open.latent_diffusion import LatentDiffusion
+from stable_audio_open.nn.device import sent
 from stable_audio_open.training.checkpoints.resuming import (
     apply_settings,
     fit_average,
@@ -138,7 +140,12 @@ class DiffusionTraining(pl.LightningModule):
         random = self._random(batch, batch_idx, step=self.global_step)
         latents = self.latents(batch, random)
         prepared = prepare_conditions(self.model.conditioner, batch)
-        return LearntBatch(latents, prepared, self.times(latents), random)
+        sounding = None
+        if self.inpainting is not None:
+            rate = self.model.autoencoder.sample_rate / self.model.autoencoder.downsampling
+            numbers = {name: batch[name] for name in self.model.conditioner.numbers}
+            sounding = sounding_frames(numbers, len(latents), rate=rate)
+        return LearntBatch(latents, prepared, self.times(latents), random, sounding)
 
     def times(self, latents: Float[Tensor, "batch latent_channels frames"]) -> Tensor:
         """Return the next timesteps, one for each item, of one sequence for all processes."""
@@ -147,7 +154,7 @@ class DiffusionTraining(pl.LightningModule):
             self.timesteps.restore(self._timesteps_drawn)
         rank, processes = self.global_rank, process_count()
         drawn = self.timesteps.draw(processes * len(latents))[rank::processes]
-        t = drawn.to(latents.device)
+        t = sent(drawn, latents.device)
         shift = self.model.timestep_shift
         return t if shift is None else shift.times(t, latents.shape[-1])
 
@@ -171,14 +178,14 @@ class DiffusionTraining(pl.LightningModule):
 
         Items are drawn that are trained without conditioning.
         """
-        latents, prepared, t, random = learnt
-        noise = random.normal(*latents.shape[1:]).to(latents)
+        latents, prepared, t, random, _ = learnt
+        noise = sent(random.normal(*latents.shape[1:]), latents.device, latents.dtype)
         dropped = random.uniform() < self.guidance_dropout
 
         # The dropout of a trainable text encoder draws from the global state.
         torch.manual_seed(random.seed)
         conditioning = self.model.conditioner(prepared)
-        conditioning = drop_conditions(conditioning, dropped.to(latents.device))
+        conditioning = drop_conditions(conditioning, sent(dropped, latents.device))
         conditioning = conditioning._replace(known=self.known(learnt))
         noised = noise_latents(latents, noise, t, self.model.objective)
         velocity = self.model.transformer(noised.x, t, conditioning)
@@ -188,11 +195,10 @@ class DiffusionTraining(pl.LightningModule):
         """Return what models with inpainting channels are given, by masks that are drawn."""
         if self.inpainting is None:
             return None
-        latents, prepared, _, random = learnt
-        rate = self.model.autoencoder.sample_rate / self.model.autoencoder.downsampling
-        lengths = sounding_frames(prepared.numbers, len(latents), rate=rate)
-        kept = self.inpainting.draw(random.generators, lengths, latents.shape[-1]).to(latents)
-        return inpainting_channels(latents, kept)
+        latents, random = learnt.latents, learnt.random
+        lengths = learnt.sounding or [math.inf] * len(latents)
+        kept = self.inpainting.draw(random.generators, lengths, latents.shape[-1])
+        return inpainting_channels(latents, sent(kept, latents.device, latents.dtype))
 
     def on_validation_epoch_start(self) -> None:
         """Get the averaged model ready; split weights are gathered by all processes, once."""

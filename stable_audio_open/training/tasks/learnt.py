@@ -1,11 +1,13 @@
 """What a diffusion training learns from a batch: latents, conditions, and what is drawn for it."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
 from stable_audio_open.conditioning.conditioner import Conditioner, Prepared
+from stable_audio_open.nn.device import sent
 from stable_audio_open.training.randomness import BatchRandomness
 
 
@@ -20,6 +22,8 @@ class LearntBatch(NamedTuple):
     """Timesteps, in 0..1."""
     random: BatchRandomness
     """Draws the noise, masks of inpainting, and what else a loss leaves to chance."""
+    sounding: Sequence[float] | None = None
+    """Frames of each item before its recording ends; endless where None."""
 
 
 def draw_latents(batch: dict[str, Any], random: BatchRandomness) -> Tensor:
@@ -38,13 +42,14 @@ def draw_latents(batch: dict[str, Any], random: BatchRandomness) -> Tensor:
             "the batch holds means of latents without standard deviations (`std`), and draws "
             "are trained on; encode the recordings again, or train with training.latents=means"
         )
-    drawn: Tensor = means + batch["std"] * random.normal(*means.shape[1:]).to(means)
+    noise = sent(random.normal(*means.shape[1:]), means.device, means.dtype)
+    drawn: Tensor = means + batch["std"] * noise
     return drawn
 
 
 def prepare_conditions(conditioner: Conditioner, batch: dict[str, Any]) -> Prepared:
     """Return what the items of a batch are conditioned on, as tensors."""
-    numbers = {name: batch[name].tolist() for name in conditioner.numbers}
+    numbers = {name: batch[name].tolist() for name in conditioner.numbers}  # on the CPU
     return conditioner.prepare(
         [
             {"prompt": prompt, **{name: values[i] for name, values in numbers.items()}}

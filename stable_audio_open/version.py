@@ -1,0 +1,3 @@
+"""The library's version, for every room: it imports nothing."""
+
+VERSION = "0.2.0"
