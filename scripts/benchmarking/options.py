@@ -25,6 +25,7 @@ QUICK = {
     "repeats": 3,
     "warmup": 0,
     "case_seconds": 12.0,
+    "at_most": 180.0,
     "most_frames": 256,
     "most_recordings": 20000,
     "only": [*CASES, "crops"],

@@ -182,7 +182,8 @@ def test_presets_give_way_to_what_is_said() -> None:
     options = module("options")
     read = options.read_options(["--gpu", "--device", "cpu", "--size", "tiny"], None)
     assert (read.size, read.device, read.dtype, read.at_most) == ("tiny", "cpu", "bfloat16", 420)
-    assert options.read_options(["--quick", "--repeats", "1"], None).repeats == 1
+    read = options.read_options(["--quick", "--repeats", "1"], None)
+    assert (read.repeats, read.size, read.depth, read.at_most) == (1, "published", 2, 180)
     assert list(options.CASES) == list(module("cases").CASES)
 
 
