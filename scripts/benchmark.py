@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
         measure(options.only, settings, clock, report, tell=_say)
     finally:
         # What was measured before something failed is not lost.
-        if report.get("parts") or report.get("growth"):
+        if report.get("parts") or report.get("growth") or clock.left_out:
             show(report)
             _write(report, options)
     return FAILURE if report["failures"] else 0

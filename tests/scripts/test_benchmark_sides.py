@@ -183,7 +183,7 @@ def test_presets_give_way_to_what_is_said() -> None:
     read = options.read_options(["--gpu", "--device", "cpu", "--size", "tiny"], None)
     assert (read.size, read.device, read.dtype, read.at_most) == ("tiny", "cpu", "bfloat16", 420)
     read = options.read_options(["--quick", "--repeats", "1"], None)
-    assert (read.repeats, read.size, read.depth, read.at_most) == (1, "published", 2, 180)
+    assert (read.repeats, read.size, read.depth, read.at_most) == (1, "published", 2, 210)
     assert list(options.CASES) == list(module("cases").CASES)
 
 
@@ -192,6 +192,13 @@ def test_the_gpu_preset_runs_dry(tmp_path: Path) -> None:
     report = run(tmp_path, "--gpu", "--device", "cpu")
     assert list(report["parts"]) == [*CASES, *TRAINING]
     check_cases(report, "diffusers", "bfloat16")
+
+
+@pytest.mark.slow
+def test_what_is_left_out_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = run(tmp_path, "--only", "step", "crops", "--at-most", "0", "--peer", "none")
+    assert report["left_out"] == ["step", "crops"]
+    assert "left out, since there was no time: step, crops" in capsys.readouterr().out
 
 
 def test_on_a_gpu(tmp_path: Path) -> None:
