@@ -79,13 +79,21 @@ def _run(options: argparse.Namespace) -> int:
         "settings": dataclasses.asdict(settings) | {"peer": [name for name, _ in options.peer]},
         "left_out": clock.left_out,
     }
+
+    def tell(line: str) -> None:
+        _say(line)
+        if report["parts"]:
+            # Whoever ends this process keeps what there is.
+            _write(report, options)
+
     try:
-        measure(options.only, settings, clock, report, tell=_say)
+        measure(options.only, settings, clock, report, tell=tell)
     finally:
         # What was measured before something failed is not lost.
         if report.get("parts") or report.get("growth") or clock.left_out:
             show(report)
             _write(report, options)
+            _draw(report, options)
     return FAILURE if report["failures"] else 0
 
 
@@ -98,6 +106,11 @@ def _write(report: dict[str, Any], options: argparse.Namespace) -> None:
         replace_bytes(options.json, (json.dumps(report, indent=2) + "\n").encode())
     if options.markdown is not None:
         replace_bytes(options.markdown, markdown(report).encode())
+
+
+def _draw(report: dict[str, Any], options: argparse.Namespace) -> None:
+    from stable_audio_open.files.atomic import replace_bytes
+
     if options.plots is not None:
         from benchmarking.showing.plots import draw
 

@@ -181,6 +181,24 @@ def test_differing_outputs_ended_sides_and_lack_of_memory_fail(
         assert message in capsys.readouterr().err
 
 
+def test_each_part_is_written_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+
+    def measure(parts: Any, settings: Any, clock: Any, report: Any, *, tell: Any) -> None:
+        report |= {name: {} for name in ("parts", "growth", "roofline", "versions")}
+        report["failures"] = []
+        tell("the first ...")
+        assert not path.exists()
+        report["parts"]["alone"] = {"shape": "", "stages": {}, "peak_bytes": None}
+        tell("the second ...")
+        assert list(json.loads(path.read_text())["parts"]) == ["alone"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module("benchmarking.parts"), "measure", measure)
+    assert module("benchmark").main([*SMALLEST, "--only", "step", "--json", str(path)]) == 130
+    assert list(json.loads(path.read_text())["parts"]) == ["alone"]
+
+
 def test_help_says_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as error:
         module("benchmark").main(["--help"])
