@@ -53,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         recordings = read_manifest(options.data, "manifest.jsonl")
-        model = StableAudio.from_pretrained(options.model, device="cpu")
+        model = StableAudio.from_pretrained(options.model, device="cpu", dtype="float32")
         cases = draw_cases(
             recordings,
             options.data,

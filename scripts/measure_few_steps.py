@@ -202,7 +202,7 @@ def main() -> None:
     try:
         recordings = read_manifest(options.data, options.captions)
         teacher, student = (
-            StableAudio.from_pretrained(source, device="cpu")
+            StableAudio.from_pretrained(source, device="cpu", dtype="float32")
             for source in (options.teacher, options.student)
         )
         embedder = EMBEDDERS.load(options.embedder)

@@ -179,7 +179,12 @@ def main() -> None:
         if options.captions:
             renamed = read_manifest(options.data, options.captions)
             captions = {one.file: one.caption for one in renamed}
-        model = load(options.model, device="cpu", lora=[(path, 1.0) for path in options.lora])
+        model = load(
+            options.model,
+            device="cpu",
+            dtype="float32",
+            lora=[(path, 1.0) for path in options.lora],
+        )
     except (ValueError, OSError) as error:
         parser.error(str(error))
     own = [

@@ -11,6 +11,10 @@ from stable_audio_open.arguments.nearest import nearest
 INDEX = "index.json"
 """Name of the index of a set of shards."""
 
+MEASURED = ("seconds", "sample_rate", "channels")
+"""Fields of other names that sets have: what a recording's header says, so that nobody need open
+half a million files to know their lengths."""
+
 
 class ManifestLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A recording, its description and where it comes from; None where it is not known."""
@@ -123,7 +127,7 @@ def other_fields(lines: Iterable[ManifestLine]) -> list[str]:
     found: dict[str, None] = {}
     for line in lines:
         if not isinstance(line.other, UnsetType):
-            found |= dict.fromkeys(line.other)
+            found |= dict.fromkeys(name for name in line.other if name not in MEASURED)
     return [f'"{name}"{_nearest(name)}' for name in found]
 
 

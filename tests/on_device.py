@@ -37,3 +37,10 @@ def refusing_to_wait(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def let_wait(module: nn.Module, device: torch.device) -> None:
+    """Let a module of others wait all the same, where its surroundings may not."""
+    if device.type == "cuda":
+        module.register_forward_pre_hook(lambda *_: torch.cuda.set_sync_debug_mode("default"))
+        module.register_forward_hook(lambda *_: torch.cuda.set_sync_debug_mode("error"))

@@ -145,7 +145,7 @@ def test_no_step_waits(random_model: LatentDiffusion, device: torch.device, samp
     wanted = run()  # what libraries do once
     with refusing_to_wait(device):
         found = run()
-    assert torch.equal(found, wanted)
+    assert distance(found, wanted) < EXACT
 
 
 @contextmanager

@@ -290,4 +290,4 @@ def read_network(folder: Path, *, name: str) -> None:
 
 def load_source(folder: Path, *, source: str, text_encoder: Path | None) -> None:
     """Load a model."""
-    load(folder / source, device="cpu", text_encoder=text_encoder)
+    load(folder / source, device="cpu", dtype="float32", text_encoder=text_encoder)

@@ -147,7 +147,7 @@ def _damage_header(content: dict[str, Any], random: Random) -> str:
 def load_model(folder: Path, *, layout: Layout, text_encoder: Path | None, same: bool) -> None:
     """Load a model, and check its tensors."""
     source = folder / MODEL / layout.source
-    state = load(source, device="cpu", text_encoder=text_encoder).state_dict()
+    state = load(source, device="cpu", dtype="float32", text_encoder=text_encoder).state_dict()
     check_state(state, layout.state)
     if same:
         check_same(state, layout.state)
@@ -155,5 +155,7 @@ def load_model(folder: Path, *, layout: Layout, text_encoder: Path | None, same:
 
 def merge(folder: Path, *, layout: Layout) -> None:
     """Load a model with the adapter, and check its tensors."""
-    model = load(layout.folder / layout.source, device="cpu", lora=[(folder / ADAPTER, 1.0)])
+    model = load(
+        layout.folder / layout.source, device="cpu", dtype="float32", lora=[(folder / ADAPTER, 1.0)]
+    )
     check_state(model.state_dict(), layout.state)

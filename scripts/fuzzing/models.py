@@ -164,7 +164,7 @@ def write_models(folder: Path, *, seed: int) -> dict[str, Layout]:
 
 
 def _state(source: Path, text_encoder: Path | None) -> dict[str, Tensor]:
-    return dict(load(source, device="cpu", text_encoder=text_encoder).state_dict())
+    return dict(load(source, device="cpu", dtype="float32", text_encoder=text_encoder).state_dict())
 
 
 def _lone_file(native: Path, folder: Path) -> None:

@@ -16,7 +16,7 @@ from stable_audio_open.audio.level.loudness import at_loudness
 from stable_audio_open.audio.level.silence import is_silent
 from stable_audio_open.audio.resample import resampled_length
 from stable_audio_open.data.faults import Fault, Faults
-from stable_audio_open.data.manifest import Recording
+from stable_audio_open.data.manifest import Recording, listed_frames
 
 DRAWS = 4
 """A crop that is all silence is drawn again, three times at most."""
@@ -36,6 +36,7 @@ class CropDataset(Dataset[Crop | Fault]):
     shorter than that many crops; one shorter than a crop is followed by silence. Only the crop is
     read from the file. An item that cannot be read is a `Fault`; recordings whose header cannot be
     read have no items and are given to `faults`, or raise AudioFileError where that is None.
+    Headers are read where the manifest does not give `seconds` and `sample_rate`.
 
     Args:
         recordings: Lines of the manifest.
@@ -87,19 +88,23 @@ class CropDataset(Dataset[Crop | Fault]):
         """Samples of each recording at `sample_rate`."""
         self.owners: list[int] = []
         """The recording that each item is a crop of."""
-        for index, file in enumerate(self.files):
+        for index, recording in enumerate(recordings):
             try:
-                info = audio_info(self.folder / file)
+                frames, rate = listed_frames(recording) or self._frames(recording.file)
             except AudioFileError as error:
                 if faults is None:
                     raise
-                faults.add(file, str(error))
+                faults.add(recording.file, str(error))
                 self.lengths.append(0)
                 continue
-            length = resampled_length(info.frames, info.sample_rate, sample_rate)
+            length = resampled_length(frames, rate, sample_rate)
             self.lengths.append(length)
             crops = min(crops_per_recording, math.ceil(length / crop_samples))
             self.owners += [index] * crops
+
+    def _frames(self, file: str) -> tuple[int, int]:
+        info = audio_info(self.folder / file)
+        return info.frames, info.sample_rate
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; call it before the workers start."""

@@ -15,7 +15,7 @@ from stable_audio_open.files.inside import is_inside
 from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.text import not_utf8, text_lines
 from stable_audio_open.files.unicode_names import as_on_disk
-from stable_audio_open.manifest import ManifestLine, decode_line, other_fields
+from stable_audio_open.manifest import MEASURED, ManifestLine, decode_line, other_fields
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,15 @@ def numbers_of(recording: Recording, names: Iterable[str]) -> dict[str, float]:
         if number and math.isfinite(value):
             found[name] = float(value)
     return found
+
+
+def listed_frames(recording: Recording) -> tuple[int, int] | None:
+    """Return samples and rate that a recording's line tells; None where it does not tell both."""
+    told = numbers_of(recording, MEASURED[:2])
+    if len(told) < 2 or told["sample_rate"] < 1 or told["sample_rate"] % 1:
+        return None
+    frames = round(told["seconds"] * told["sample_rate"])
+    return (frames, int(told["sample_rate"])) if frames > 0 else None
 
 
 def check_numbers(recordings: Sequence[Recording], names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from stable_audio_open.files.inside import is_inside, is_name
 from stable_audio_open.files.json_lines import NOT_JSON
 from stable_audio_open.files.pipes_and_devices import refuse_special
 from stable_audio_open.files.text import not_utf8
-from stable_audio_open.manifest import INDEX, SetIndex, SetShard
+from stable_audio_open.manifest import INDEX, MEASURED, SetIndex, SetShard
 
 AGAIN = "copy the set again, or build it again with `stable-audio-open curate build --form shards`"
 
@@ -139,7 +139,10 @@ def _read_shard(index: Path, shard: SetShard, inside: PurePosixPath) -> list[Rec
         )
     names = Recording.__struct_fields__
     return [
-        Recording(**{n: getattr(one, n) for n in names} | {"file": str(inside / one.file)})
+        Recording(
+            **{n: getattr(one, n) for n in names}
+            | {"file": str(inside / one.file), "other": {n: getattr(one, n) for n in MEASURED}}
+        )
         for one in described
     ]
 

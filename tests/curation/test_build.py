@@ -93,6 +93,9 @@ def test_manifest_and_summary(catalogue: Path, audio: Path, tmp_path: Path) -> N
         "source": "freesound:1",
         "author": "ann",
         "licence": CC0,
+        "seconds": 18.0,
+        "sample_rate": 48000,
+        "channels": 2,
     }
     assert [line["file"] for line in lines] == ["a/one.wav", "two.flac", "three.wav"]
     assert list(read_catalogue(output)) == RECORDS[:3]

@@ -191,3 +191,42 @@ def test_a_file_that_has_changed_is_a_fault(tmp_path: Path) -> None:
     record(tmp_path, "a.wav", ramp(10))
     found = [data[index] for index in range(len(data))]
     assert all(isinstance(item, Fault) and "start must lie within" in item.reason for item in found)
+
+
+@pytest.mark.parametrize("rate", [RATE, 8000])
+def test_lengths_that_the_manifest_tells_are_those_of_the_headers(
+    tmp_path: Path, rate: int
+) -> None:
+    """The files are then opened when a crop is read, and not before."""
+    plain = record(tmp_path, "a.wav", ramp(5001))
+    told = Recording(
+        file="a.wav", caption="a", other={"seconds": 5001 / RATE, "sample_rate": RATE, "bpm": 120}
+    )
+    expected, found = (dataset(tmp_path, [one], sample_rate=rate) for one in (plain, told))
+    assert (found.lengths, found.owners) == (expected.lengths, expected.owners)
+    for index in range(len(expected)):
+        assert torch.equal(found[index]["audio"], expected[index]["audio"])
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    assert len(dataset(tmp_path, [told])) == len(expected)
+    with pytest.raises(AudioFileError, match=r"a.wav"):
+        dataset(tmp_path, [plain])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seconds": 1.0},
+        {"sample_rate": 44100},
+        {"seconds": "1", "sample_rate": 44100},
+        {"seconds": 0.0, "sample_rate": 44100},
+        {"seconds": 1.0, "sample_rate": 44100.5},
+        {"seconds": 1.0, "sample_rate": 0},
+        {"seconds": float("nan"), "sample_rate": 44100},
+        {"seconds": -1.0, "sample_rate": 44100},
+    ],
+    ids=str,
+)
+def test_what_tells_no_length_is_looked_up(tmp_path: Path, other: dict[str, object]) -> None:
+    record(tmp_path, "a.wav", ramp(5001))
+    found = dataset(tmp_path, [Recording(file="a.wav", caption="a", other=other)])
+    assert found.lengths == [5001]

@@ -158,7 +158,7 @@ def test_names_are_found_in_either_form(tmp_path: Path) -> None:
 def test_fields_of_other_names_are_kept_and_named_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = {"duration": 1.5, "seconds": 2, "capton": "x", "bpm": 120, "other": {"a": [1]}}
+    other = {"duration": 1.5, "length": 2, "capton": "x", "bpm": 120, "other": {"a": [1]}}
     line = {"file": "audio/a.wav", "caption": "kick"}
     folder(
         tmp_path, json.dumps(line | other), json.dumps(line | {"file": "audio/b.wav", "bpm": 90})
@@ -173,7 +173,7 @@ def test_fields_of_other_names_are_kept_and_named_once(
     assert (second.value("duration"), second.value("album")) == (None, None)
     assert caplog.messages == [
         f"{tmp_path / 'manifest.jsonl'}: other fields than ours are kept: "
-        '"duration", "seconds", "capton" (did you mean "caption"?), "bpm", "other"'
+        '"duration", "length", "capton" (did you mean "caption"?), "bpm", "other"'
     ]
     # What is written holds them as they came.
     write_manifest(tmp_path / "again.jsonl", [first, second])

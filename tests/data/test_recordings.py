@@ -16,6 +16,7 @@ import torch
 from msgspec import UNSET
 from torch.utils.data import DataLoader
 
+from stable_audio_open.audio.files import audio_info
 from stable_audio_open.autoencoder.autoencoder import AudioAutoencoder
 from stable_audio_open.builders.autoencoder import build_autoencoder
 from stable_audio_open.config.model import AutoencoderModelConfig
@@ -130,7 +131,14 @@ def test_recordings_are_those_of_the_catalogue(shards: Path) -> None:
             source=f"x:{number}",
             author="ann",
             licence="CC0",
+            other=one.other,  # of its header, as below
         )
+        info = audio_info(shards / one.file)
+        assert [one.value(name) for name in ("seconds", "sample_rate", "channels")] == [
+            info.duration,
+            info.sample_rate,
+            info.channels,
+        ]
     below = read_recordings(shards.parent, "train/index.json")
     assert [one.file for one in below] == [f"train/{one.file}" for one in found]
 
@@ -208,7 +216,7 @@ def test_a_damaged_recording_is_left_out(
     found = read_recordings(shards, "index.json")
     faults = Faults(tmp_path / "crops.csv", recordings=5, most=0.5)
     data = crops(shards, found, faults)
-    assert set(data.owners) == {0, 2, 3, 4}
+    assert set(data.owners) == {0, 1, 2, 3, 4}  # the shard tells their lengths
     items = [data[index] for index in range(len(data))]
     unread = faults.reasons | dict(item for item in items if isinstance(item, Fault))
     inside = {f"shard-000000.tar/{name}" for name in names}

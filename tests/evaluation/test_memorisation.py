@@ -25,8 +25,9 @@ from stable_audio_open.evaluation.memorisation.result import (
 )
 from stable_audio_open.evaluation.memorisation.sets import RecordingSet
 from stable_audio_open.evaluation.memorisation.study import Generator, study_memorisation
-from stable_audio_open.evaluation.result import VERSION, to_json
+from stable_audio_open.evaluation.result import to_json
 from stable_audio_open.evaluation.weights import weights_hash
+from stable_audio_open.version import VERSION
 from tests.parsed_page import HOSTILE, ParsedPage
 
 pytestmark = pytest.mark.numerical

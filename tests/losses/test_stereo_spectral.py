@@ -148,6 +148,29 @@ def test_mono_recordings_are_left_out_of_the_side_alone() -> None:
     assert plain.side > 1.2 * all_terms.side
 
 
+@pytest.mark.parametrize("mono", [[], [1]])
+@pytest.mark.parametrize("convergence", ["item", "batch"])
+def test_the_side_is_masked_with_the_gradients_of_a_choice(
+    mono: list[int], convergence: Convergence
+) -> None:
+    """A GPU that was asked which items there are would be waited for."""
+    target = sounds(seed=1)
+    target[mono] = target[mono].mean(dim=1, keepdim=True)
+    stereo = [item for item in range(3) if item not in mono]
+    masked, chosen = (sounds().requires_grad_() for _ in range(2))
+    side = ours(convergence=convergence, skip_silent_side=True)(masked, target).side
+    # By item, those that are left out count with a distance of 0.
+    share = len(stereo) / 3 if convergence == "item" else 1
+    wanted = share * ours(convergence=convergence)(chosen[stereo], target[stereo]).side
+    torch.testing.assert_close(side, wanted)
+    side.backward()
+    wanted.backward()
+    assert masked.grad is not None
+    assert chosen.grad is not None
+    torch.testing.assert_close(masked.grad, chosen.grad)
+    assert not masked.grad[mono].any()
+
+
 @pytest.mark.parametrize("convergence", ["item", "batch"])
 def test_a_batch_of_mono_recordings_has_no_side(convergence: Convergence) -> None:
     target = sounds().mean(dim=1, keepdim=True).expand(-1, 2, -1)

@@ -27,7 +27,7 @@ def test_two_steps_and_two_more(
     base: AutoencoderModelConfig | DiffusionModelConfig = request.getfixturevalue(kind)
     settings: dict[str, Any] = {
         "name": f"{kind}-{device.type}-{precision}",
-        "accelerator": device.type,
+        "accelerator": "cpu" if device.type == "cpu" else "gpu",
         "precision": precision,
         "gradient_clip": 1.0,
     }

@@ -12,7 +12,11 @@ import msgspec
 from stable_audio_open.audio.files import AudioFileError, read_audio
 from stable_audio_open.audio.level.peaks import limit_peak
 from stable_audio_open.audio.writing.formats import encode
-from stable_audio_open.curation.training_set.select import SelectedRecording, manifest_line
+from stable_audio_open.curation.training_set.select import (
+    SelectedRecording,
+    manifest_line,
+    measured,
+)
 from stable_audio_open.files.atomic import replace_bytes, written_beside
 from stable_audio_open.files.hashes import file_hash
 from stable_audio_open.manifest import INDEX, SetIndex, SetShard
@@ -125,8 +129,6 @@ def _described(item: SelectedRecording, file: str) -> dict[str, Any]:
         # Readers of tars look for a caption, beside several too.
         **({"caption": line["captions"][0]} if "captions" in line else {}),
         **line,
-        "seconds": item.info.duration,
-        "sample_rate": item.info.sample_rate,
-        "channels": item.info.channels,
+        **measured(item.info),
         "record": item.record,
     }

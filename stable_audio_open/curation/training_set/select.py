@@ -117,7 +117,17 @@ def write_manifest_lines(path: Path, items: Iterable[SelectedRecording]) -> None
     """Write a manifest over files in place, replacing `path` in one step."""
     with written_beside(path) as temporary, temporary.open("xb") as file:
         for item in items:
-            file.write(msgspec.json.encode(manifest_line(item.record)) + b"\n")
+            line = manifest_line(item.record) | measured(item.info)
+            file.write(msgspec.json.encode(line) + b"\n")
+
+
+def measured(info: AudioInfo) -> dict[str, float]:
+    """Return what a header says, as lines of a set have it."""
+    return {
+        "seconds": info.duration,
+        "sample_rate": info.sample_rate,
+        "channels": info.channels,
+    }
 
 
 class SetAmount(msgspec.Struct, frozen=True, kw_only=True):
