@@ -1,5 +1,6 @@
 """The sizes to measure at: the shipped configurations, whole or scaled down."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,21 @@ class Size:
     """The file that trains the autoencoder against discriminators."""
     discriminators: tuple[str, ...] = ()
     """Overrides of that file alone."""
+    shared: tuple[str, ...] = ()
+    """Overrides of what the peers have too: they know no other text encoders than the published,
+    no encoder whose first layer has other than twice the latents' channels, and no heads of fewer
+    than 64 features."""
+
+
+def _text(model: str, width: int, *, max_length: int) -> tuple[str, ...]:
+    """Return overrides that condition on an encoder of a published name."""
+    text = {"type": "t5", "id": "prompt", "model": model, "max_length": max_length}
+    seconds = [
+        {"type": "number", "id": f"seconds_{end}", "min": 0, "max": 512}
+        for end in ("start", "total")
+    ]
+    conditioners = json.dumps([text, *seconds])
+    return f"conditioning.width={width}", f"conditioning.conditioners={conditioners}"
 
 
 SIZES = {
@@ -36,6 +52,15 @@ SIZES = {
         # diffusers' autoencoder does not scale its latents.
         autoencoder=("autoencoder.scale=1",),
         adversarial="autoencoder_adversarial.json",
+        shared=(
+            *_text("t5-small", 512, max_length=24),
+            "autoencoder.latent_channels=8",
+            "transformer.latent_channels=8",
+            "transformer.width=512",
+            "transformer.heads=8",
+            "transformer.context_width=512",
+            "transformer.global_width=1024",
+        ),
     ),
     "small": Size(
         "stable_audio_open_1_0",
@@ -50,6 +75,13 @@ SIZES = {
             "transformer.global_width=512",
         ),
         discriminators=("training.adversarial.filters=16",),
+        shared=(
+            *_text("t5-small", 512, max_length=128),
+            "autoencoder.latent_channels=16",
+            "transformer.latent_channels=16",
+            "transformer.context_width=512",
+            "transformer.global_width=1024",
+        ),
     ),
     "published": Size("stable_audio_open_1_0", text_encoder=T5_SIZES["t5-base"]),
 }
@@ -62,6 +94,7 @@ def diffusion_config(
     frames: int | None = None,
     batch: int | None = None,
     seed: int = 0,
+    shared: bool = False,
 ) -> DiffusionModelConfig:
     """Return the whole model's configuration.
 
@@ -71,10 +104,12 @@ def diffusion_config(
         frames: Latent frames of the window, the size's own when None.
         batch: Items of a training batch, the configuration's own when None.
         seed: Of training.
+        shared: Change what the peers do not have.
     """
     chosen = SIZES[size]
     path = CONFIGS / chosen.folder / "diffusion.json"
     overrides = [*chosen.autoencoder, *chosen.diffusion, f"training.seed={seed}"]
+    overrides += chosen.shared if shared else ()
     if depth is not None:
         overrides.append(f"transformer.depth={depth}")
     if batch is not None:

@@ -11,7 +11,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 110
+from benchmarking.showing.tables import HEADER, NOTES, rows
+
+WIDTH = 170
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
@@ -63,32 +65,28 @@ def show(report: Mapping[str, Any]) -> None:
         words = ", ".join(f"{name} {value}" for name, value in report[title].items())
         console.print(f"[bold]{title}[/bold]: {words}", highlight=False)
     parts: Mapping[str, Mapping[str, Any]] = report["parts"]
-    peers = {name: part for name, part in parts.items() if "ratio" in part}
-    if peers:
-        _show_peers(console, peers)
+    if any("sides" in part for part in parts.values()):
+        _show_sides(console, parts)
     staged = {name: part for name, part in parts.items() if "stages" in part}
     if staged:
         _show_stages(console, staged)
+    for name, grown in report["growth"].items():
+        for side, curve in grown["sides"].items():
+            power = curve["exponent"]
+            told = "too few sizes" if power is None else f"grows as {grown['across']}^{power:.2f}"
+            console.print(f"{name}, {side}: {told}", highlight=False)
+    if report["left_out"]:
+        console.print(f"left out, since there was no time: {', '.join(report['left_out'])}")
 
 
-def _show_peers(console: Console, parts: Mapping[str, Mapping[str, Any]]) -> None:
-    table = Table(
-        "part", "what", "stable-audio-open", "diffusers", "ratio", "peak memory",
-        title="median (lowest to highest)", title_justify="left", show_lines=True,
-    )  # fmt: skip
-    for name, part in parts.items():
-        ours, theirs, ratio = part["stable_audio_open"], part["diffusers"], part["ratio"]
-        speed = [f"{part['amount'] / side['median']:.3g} {part['unit']}" for side in (ours, theirs)]
-        table.add_row(
-            name,
-            part["shape"],
-            f"{_times(ours)}\n{speed[0]}",
-            f"{_times(theirs)}\n{speed[1]}",
-            f"{ratio['median']:.2f}\n({ratio['low']:.2f} to {ratio['high']:.2f})",
-            f"{_size(ours['peak_bytes'])}\n{_size(theirs['peak_bytes'])}",
-        )
+def _show_sides(console: Console, parts: Mapping[str, Mapping[str, Any]]) -> None:
+    table = Table(*HEADER, title="median (lowest to highest)", title_justify="left")
+    for row in rows(parts):
+        if row[0]:
+            table.add_section()
+        table.add_row(*row)
     console.print(table)
-    console.print("ratio: diffusers' time by ours, round by round; above 1, ours is faster")
+    console.print(NOTES, highlight=False)
 
 
 def _show_stages(console: Console, parts: Mapping[str, Mapping[str, Any]]) -> None:
@@ -101,10 +99,6 @@ def _show_stages(console: Console, parts: Mapping[str, Mapping[str, Any]]) -> No
             table.add_row(title, stage, *seconds, memory)
             title = memory = ""
     console.print(table)
-
-
-def _times(times: Mapping[str, float]) -> str:
-    return f"{times['median']:.4g} s\n({times['low']:.4g} to {times['high']:.4g})"
 
 
 def _size(count: int | None) -> str:

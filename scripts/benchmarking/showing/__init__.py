@@ -1,0 +1,1 @@
+"""What is said of a report: on the terminal, as Markdown, as figures."""
