@@ -21,6 +21,7 @@ from stable_audio_open.builders.model import (
     build_transformer,
     text_config,
 )
+from stable_audio_open.builders.precision import cast_parts, dtype_of_part
 from stable_audio_open.builders.text_encoder import load_text_encoder
 from stable_audio_open.checkpoint.layouts import read_checkpoint
 from stable_audio_open.checkpoint.locate import locate
@@ -46,7 +47,6 @@ from stable_audio_open.pretrained_autoencoder import (
     public_autoencoder,
     read_autoencoder,
 )
-from stable_audio_open.pretrained_precision import cast_parts, dtype_of_part
 from stable_audio_open.recorded.making import Source as ModelSource
 from stable_audio_open.recorded.recorded import recorded
 from stable_audio_open.request.given_adapters import AdapterOptions

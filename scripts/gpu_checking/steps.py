@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from gpu_checking.stage import Options, published_model, run, synchronize
+from stable_audio_open.builders.precision import place
 from stable_audio_open.builders.random_model import full_prompts
 from stable_audio_open.diffusion.conditioned import ConditionedTransformer
 from stable_audio_open.diffusion.guidance import guide
 from stable_audio_open.latent_diffusion import LatentDiffusion
-from stable_audio_open.pretrained_precision import place
 
 STEPS = 10
 MOST_TRACE = 15_000_000

@@ -183,14 +183,15 @@ class AudioDataModule(pl.LightningDataModule):
         )
 
     def transfer_batch_to_device(
-        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
-    ) -> dict[str, Any]:
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
         """Move sounds and latents to a device, without waiting for it.
 
         Numbers, one of each item, stay on the CPU: conditions are prepared from their values, which
-        would be waited for.
+        would be waited for. What is no batch of ours is moved as Lightning does it.
         """
-        del dataloader_idx
+        if not isinstance(batch, dict):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
         def is_moved(value: object) -> bool:
             return isinstance(value, Tensor) and value.ndim > 1

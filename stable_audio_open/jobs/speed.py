@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from stable_audio_open.arguments.checks import rounded_down
+from stable_audio_open.builders.precision import place
 from stable_audio_open.builders.random_model import full_prompts, random_model
 from stable_audio_open.conditioning.conditioner import Prepared
 from stable_audio_open.conditions import Conditioning
@@ -30,7 +31,6 @@ from stable_audio_open.evaluation.weights import module_hash
 from stable_audio_open.jobs.loading import ModelRequest
 from stable_audio_open.latent_diffusion import LatentDiffusion
 from stable_audio_open.pretrained import StableAudio
-from stable_audio_open.pretrained_precision import place
 from stable_audio_open.settings import (
     GUIDANCE_SCALE,
     SAMPLER,

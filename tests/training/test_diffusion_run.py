@@ -141,9 +141,9 @@ def test_a_resumed_run_draws_the_same_of_several_captions(
     write_manifest(folder / "several.jsonl", described)
     data = msgspec.structs.replace(diffusion_run.data, manifest="several.jsonl", caption_share=1)
     config = msgspec.structs.replace(diffusion_run, data=data)
-    whole = run_training(change(config, max_steps=4, name="whole"))
-    run_training(change(config, max_steps=2, name="stopped"))
-    again = run_training(change(config, max_steps=4, name="stopped"))
+    whole = run_training(change(config, max_steps=4, name="captions"))
+    run_training(change(config, max_steps=2, name="captions_stopped"))
+    again = run_training(change(config, max_steps=4, name="captions_stopped"))
     assert differing(state(again), state(whole)) == []
 
 

@@ -18,6 +18,8 @@ from stable_audio_open.audio.audio import Audio
 from stable_audio_open.cli.main import main
 
 SECRET = "the secret of ann"
+TRIED = (b"", b"blat")
+"""What Python's tempfile writes to see whether a folder can be written to."""
 COMMAND = (sys.executable, "-m", "stable_audio_open.cli.main", "serve")
 
 
@@ -132,7 +134,9 @@ def test_while_models_are_loaded_it_ends_at_once_and_tidies_up(tmp_path: Path) -
         assert process.stderr is not None
         assert process.stderr.read() == "stable-audio-open: interrupted\n"
         assert process.wait() == 130
-    assert list(tmp_path.iterdir()) == []
+    # A worker that is killed while Python tries whether it can write here leaves the file of that.
+    left = [path for path in tmp_path.iterdir() if path.is_dir() or path.read_bytes() not in TRIED]
+    assert left == []
 
 
 @pytest.mark.slow
