@@ -45,6 +45,7 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(generate, "run_sampler", sample_without_waiting)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", sampler_names())
 def test_every_sampler(random_model: LatentDiffusion, sampler: str) -> None:
     with on_fake_gpu(random_model) as model:
@@ -52,6 +53,7 @@ def test_every_sampler(random_model: LatentDiffusion, sampler: str) -> None:
     assert (latents.device.type, latents.dtype) == (GPU, torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", GUIDANCE, ids=str)
 def test_every_guidance(random_model: LatentDiffusion, options: dict[str, Any]) -> None:
     with on_fake_gpu(random_model) as model:

@@ -97,6 +97,7 @@ def test_few_steps_are_the_published_loop(model: LatentDiffusion) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", sampler_names())
 @pytest.mark.parametrize("schedule", ["log-snr", "linear", "polyexponential"])
 def test_every_sampler_and_schedule_works(

@@ -43,6 +43,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         stable_audio_open.lode  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_source_tree_works_where_it_is_not_installed() -> None:
     code = (
         "import importlib.metadata as metadata\n"

@@ -60,6 +60,7 @@ def test_the_table(run: Run, source: list[object]) -> None:
     assert re.search(r"diffusion +H100, 80 GB +20 steps/s", others)
 
 
+@pytest.mark.slow
 def test_mistakes(refuse: Refuse) -> None:
     refuse(
         "evaluate", "speed", "tiny", "--window", 60, code=2,

@@ -36,6 +36,7 @@ EDITS: dict[str, Callable[[LatentDiffusion], Audio]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 def test_edits(
     random_model: LatentDiffusion, device: torch.device, edit: Callable[[LatentDiffusion], Audio]

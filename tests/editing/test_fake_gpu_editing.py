@@ -57,6 +57,7 @@ def check(random_model: LatentDiffusion, edit: Callable[[LatentDiffusion], objec
     assert (latents.device.type, latents.dtype) == (GPU, torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edges", ["mirrored", "muted", "generated", "released"])
 def test_inpainting(random_model: LatentDiffusion, edges: Any) -> None:
     check(
@@ -85,6 +86,7 @@ LONG: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", LONG, ids=str)
 def test_long_sounds(random_model: LatentDiffusion, options: dict[str, Any]) -> None:
     check(

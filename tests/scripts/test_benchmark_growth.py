@@ -43,6 +43,7 @@ def test_figures_of_a_report() -> None:
         assert data.startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_crops_are_what_the_file_has_there() -> None:
     measured = module("recordings").time_crops(0.2, warmup=0, repeats=1, seed=0)
     assert list(measured) == ["crop wav", "crop flac", "crop mp3"]

@@ -103,6 +103,7 @@ def test_what_there_is_no_time_for_is_told(tmp_path: Path) -> None:
     assert f"{OURS} time" not in asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended", [False, True])
 @pytest.mark.parametrize("do", ["open", "prepare", "output", "memory", "operations", "time"])
 def test_a_peer_that_fails_is_left_out(do: str, ended: bool, tmp_path: Path) -> None:

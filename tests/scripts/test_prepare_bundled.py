@@ -247,6 +247,7 @@ def test_offsets_and_infrasound_are_taken_away() -> None:
     assert without(click)[0, :500].abs().max() < 1e-6
 
 
+@pytest.mark.slow
 def test_from_packages_to_a_set(
     package: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -295,6 +296,7 @@ def test_from_packages_to_a_set(
     assert {path: path.read_bytes() for path in package.glob("*.jsonl")} == before
 
 
+@pytest.mark.slow
 def test_a_small_set_has_losses_in_what_is_trained_on_alone(package: Path, table: Path) -> None:
     script = module("prepare_bundled")
     arguments = ["--output", str(package), "--packages", "space-data", "--captions", str(table)]

@@ -69,6 +69,7 @@ def check(config: Any, text_encoder: TextEncoder) -> None:
         assert (loss.device.type, loss.dtype, loss.shape) == (GPU, torch.float32, ()), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_configuration(name: str, tiny_text_encoder: TextEncoder) -> None:
     check(read_config(ROOT / "configs" / f"{name}.json", overrides(name)), tiny_text_encoder)

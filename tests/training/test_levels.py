@@ -97,6 +97,7 @@ def test_validation_and_evaluation_warn(
     assert "evaluation, step_00000002: 3 of 3 reconstructions lost more than 20 dB" in told
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("silenced")
 def test_silent_demos_are_named(
     diffusion_run: DiffusionModelConfig, change: Change, caplog: pytest.LogCaptureFixture

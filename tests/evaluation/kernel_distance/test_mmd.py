@@ -42,6 +42,7 @@ def test_it_is_the_closed_form_of_loops() -> None:
     assert squared_mmd(generated, reference) == squared_mmd(generated, reference, bandwidth=width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "mean", "deviation"),
     [(1, 1.0, 1.0), (4, 0.0, 1.0), (4, 0.5, 1.0), (8, 0.0, 2.0), (20, 0.1, 1.1)],
