@@ -216,12 +216,13 @@ def load(
             `stabilityai/stable-audio-open-1.0`. Native, stable-audio-tools and diffusers layouts
             are identified by their files; a lone autoencoder gives an `AudioAutoencoder`.
         device: Where to; when None or "auto" a CUDA device if there is one, else MPS, else the CPU.
-        dtype: Type of the weights. When None or "auto", the fast one for generating: bfloat16 for
-            the transformer and the text encoder on CUDA devices of compute capability 8.0 or more
-            and on CPUs with AVX512-BF16 or AMX; float32 elsewhere, and for the autoencoder, in
-            which rounding is heard. Name one to train or save the model. A name is for all but the
-            text encoder; `"transformer=bfloat16,autoencoder=float16,text_encoder=float32"` tells
-            them apart. Frequencies stay at least in float32.
+        dtype: Type of the weights, float32 when None. "auto", as commands that make sounds take it,
+            is the fast one for generating: bfloat16 for the transformer and the text encoder on
+            CUDA devices of compute capability 8.0 or more and on CPUs with AVX512-BF16 or AMX;
+            float32 elsewhere, and for the autoencoder, in which rounding is heard. What it rounded
+            is neither trained nor saved. A name is for all but the text encoder;
+            `"transformer=bfloat16,autoencoder=float16,text_encoder=float32"` tells them apart.
+            Frequencies stay at least in float32.
         text_encoder: A folder or hub name of a T5 encoder with its tokenizer, or the pair
             (tokenizer, encoder) itself; by default the one that came with the weights, else the
             one that the configuration names.

@@ -45,7 +45,7 @@ class ServedOptions:
             show_default="every GPU, or the CPU",
         ),
     ] = None
-    dtype: options.Dtype = None
+    dtype: options.Dtype = "auto"
     attention: options.Attention = "sdpa"
     threads: options.Threads = None
 

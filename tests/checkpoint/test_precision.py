@@ -71,10 +71,11 @@ def test_an_environment_says_what_auto_takes(monkeypatch: pytest.MonkeyPatch) ->
     ):
         monkeypatch.setenv(VARIABLE, named)
         assert find_precision("auto", CPU) == expected
+        assert find_precision(None, CPU) == Precision(SINGLE, SINGLE, None)
         assert find_precision("bfloat16", CPU) == Precision(HALF, HALF, None)
     monkeypatch.setenv(VARIABLE, "half")
     with pytest.raises(ValueError, match=r"^the environment variable STABLE_AUDIO_OPEN_DTYPE: unk"):
-        find_precision(None, CPU)
+        find_precision("auto", CPU)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def kinds(model: nn.Module) -> set[torch.dtype]:
 
 @pytest.mark.usefixtures("fast")
 def test_auto_rounds_transformer_and_text_encoder_alone(tiny_model_folder: Path) -> None:
-    model = StableAudio.from_pretrained(tiny_model_folder, device="cpu")
+    model = StableAudio.from_pretrained(tiny_model_folder, device="cpu", dtype="auto")
     assert model.transformer.dtype == HALF
     assert kinds(model.autoencoder) == {SINGLE}
     (text,) = model.conditioner.texts.values()
@@ -119,7 +120,7 @@ def test_auto_rounds_transformer_and_text_encoder_alone(tiny_model_folder: Path)
 @pytest.mark.usefixtures("fast")
 def test_what_auto_makes_is_near_single_precision(tiny_model_folder: Path) -> None:
     asked = {"duration": 0.5, "steps": 5, "seed": 3, "progress": False}
-    rounded = load(tiny_model_folder, device="cpu").generate("kick", **asked)  # type: ignore[union-attr,arg-type]
+    rounded = load(tiny_model_folder, device="cpu", dtype="auto").generate("kick", **asked)  # type: ignore[union-attr,arg-type]
     exact = load(tiny_model_folder, device="cpu", dtype="float32").generate("kick", **asked)  # type: ignore[union-attr,arg-type]
     difference = (rounded.samples - exact.samples).norm() / exact.samples.norm()
     assert 0 < difference < 0.1
@@ -129,7 +130,7 @@ def test_what_auto_makes_is_near_single_precision(tiny_model_folder: Path) -> No
 def test_what_was_rounded_for_speed_is_neither_trained_nor_saved(
     tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    model = StableAudio.from_pretrained(tiny_model_folder, device="cpu")
+    model = StableAudio.from_pretrained(tiny_model_folder, device="cpu", dtype="auto")
     assert not model.eval().training
     with pytest.raises(ValueError, match=r"loaded for generation, in .*dtype='float32'$"):
         model.train()
@@ -144,7 +145,9 @@ def test_what_was_rounded_for_speed_is_neither_trained_nor_saved(
 def test_a_text_encoder_that_is_given_stays_as_it_is(tiny_model_folder: Path, fast: None) -> None:
     (text,) = load(tiny_model_folder, device="cpu", dtype="float32").conditioner.texts.values()  # type: ignore[union-attr]
     pair = (text.tokenizer, text.encoder)
-    model = StableAudio.from_pretrained(tiny_model_folder, device="cpu", text_encoder=pair)
+    model = StableAudio.from_pretrained(
+        tiny_model_folder, device="cpu", dtype="auto", text_encoder=pair
+    )
     assert kinds(text.encoder) == {SINGLE}
     model.generate("kick", duration=0.2, steps=1, seed=1, progress=False)
 

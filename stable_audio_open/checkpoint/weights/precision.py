@@ -60,16 +60,16 @@ def find_precision(dtype: str | torch.dtype | None, device: torch.device) -> Pre
     Args:
         dtype: One for all but the text encoder, by name; several, as in
             `"transformer=bfloat16,autoencoder=float32"`, float32 being that of parts that are not
-            named; or None or `"auto"`, which is the fast one of the device for the transformer and
-            the text encoder, and float32 for the autoencoder, whose rounding would be heard as
-            noise; the environment variable STABLE_AUDIO_OPEN_DTYPE can name another.
+            named; float32 for None; or `"auto"`, which is the fast one of the device for the
+            transformer and the text encoder, and float32 for the autoencoder, whose rounding would
+            be heard as noise; the environment variable STABLE_AUDIO_OPEN_DTYPE can name another.
         device: Where the model computes.
 
     Raises:
         TypeError: It is no name.
         ValueError: It is unknown, or the device does not compute in that type.
     """
-    if dtype is None or (isinstance(dtype, str) and dtype == AUTO):
+    if isinstance(dtype, str) and dtype == AUTO:
         return _automatic(device)
     if isinstance(dtype, str) and "=" in dtype:
         kinds = dict.fromkeys(PARTS[:2], torch.float32) | _by_part(dtype)

@@ -49,7 +49,7 @@ class ModelOptions:
     text_encoder: options.TextEncoder = None
     lora: options.LimitedLora = None
     device: options.Device = None
-    dtype: options.Dtype = None
+    dtype: options.Dtype = "auto"
     attention: options.Attention = "sdpa"
     threads: options.Threads = None
 

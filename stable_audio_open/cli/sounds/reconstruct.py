@@ -16,7 +16,7 @@ def reconstruct(
     revision: options.Revision = None,
     text_encoder: options.TextEncoder = None,
     device: options.Device = None,
-    dtype: options.Dtype = None,
+    dtype: options.Dtype = "auto",
     threads: options.Threads = None,
 ) -> None:
     """Encode and decode a recording, to hear what the latents keep.
