@@ -36,7 +36,8 @@ def bars(parts: Mapping[str, Any]) -> Figure:
     figure = new_figure(1.4 + 0.18 * len(parts) * (len(sides) + 1))
     axes = figure.add_subplot(xlabel=f"time by that of {OURS}: median, lowest and highest")
     height = SHARE / len(sides)
-    for index, (side, colour) in enumerate(zip(sides, COLOURS, strict=False)):
+    for index, side in enumerate(sides):
+        colour = COLOURS[index % len(COLOURS)]  # none is left out for want of one
         # Its own ratio is 1, and has no spread.
         even = {"median": 1.0, "low": 1.0, "high": 1.0}
         shown = [
@@ -82,7 +83,8 @@ def growth(grown: Mapping[str, Any]) -> Figure:
 
 
 def _draw_curves(axes: Axes, name: str, case: Mapping[str, Any]) -> None:
-    for (side, curve), colour in zip(case["sides"].items(), COLOURS, strict=False):
+    for index, (side, curve) in enumerate(case["sides"].items()):
+        colour = COLOURS[index % len(COLOURS)]
         if not curve["points"]:
             continue
         power = "" if curve["exponent"] is None else f": exponent {curve['exponent']:.2f}"
